@@ -1,0 +1,1 @@
+"""One-shot collaborative data distillation."""

@@ -1,0 +1,66 @@
+"""The command line: parse, call, print. `main` is the entry point `collabdm`."""
+
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated, cast
+
+import typer
+
+from collabdm.cli.info import info
+from collabdm.cli.product import evaluate, export
+from collabdm.cli.round import contribute, distill, plan
+from collabdm.cli.simulate import compare, simulate
+from collabdm.errors import CollabDMError, explain
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+
+# The root of typer's usage errors has moved between its releases; this one class has always been below it.
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+
+app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
+for command in (simulate, compare, plan, contribute, distill, evaluate, export, info):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code: 0; 2 for bad input; 3 for too few contributions; 130 for Ctrl-C.
+
+    Bad input is told in one line on standard error. Anything unforeseen keeps its traceback: it is a bug.
+    """
+    try:
+        code = app(args=arguments, prog_name="collabdm", standalone_mode=False) or 0
+    except CollabDMError as error:
+        _leave(str(error), error.exit_code)
+    except _UsageError as error:
+        expected = f"what `{error.ctx.command_path if error.ctx else 'collabdm'} --help` lists"
+        _leave(explain("command line", got=error.format_message(), expected=expected, fix="check the spelling"), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    # Newer releases of typer turn the key into this code themselves.
+    if code == INTERRUPTED:
+        _leave("interrupted; a run goes on with --resume", code)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True, epilog="Start with: collabdm simulate --dataset digits --out runs/first")
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """One-round federated learning by collaborative distribution matching.
+
+    A server makes a plan, every client answers it with one small contribution, and the server distils from these a
+    small set of images that trains any network.
+    """
+    if version:
+        print(f"collabdm {metadata.version('collabdm')}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def _leave(message: str, code: int) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,37 @@
+"""Where a command writes: refused before any work, and left as it was when the input turns out to be bad."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from collabdm.errors import ConfigError, DataError, PlanError, QuorumError, RunFolderError, explain
+
+__all__ = ["check_new", "run_folder"]
+
+
+@contextmanager
+def run_folder(folder: Path, *, force: bool, resume: bool) -> Iterator[None]:
+    """The run folder of a new or resumed run. Input that is refused in the block leaves no new folder behind.
+
+    Raises `RunFolderError` where it exists, without `force` and `resume`.
+    """
+    from collabdm.runs import prepare_run_folder
+
+    prepare_run_folder(folder, force=force, resume=resume)
+    new = not folder.exists()
+    try:
+        yield
+    except (ConfigError, DataError, PlanError, QuorumError):
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def check_new(path: Path, *, force: bool) -> None:
+    """Raise `RunFolderError` where `path` exists; with `force`, only where it is a folder."""
+    if not path.exists() or (force and path.is_file()):
+        return
+    fix = "choose another --out" if path.is_dir() else "choose another --out, or --force to replace it"
+    got = f"{path}, a folder" if path.is_dir() else f"{path}, a file"
+    raise RunFolderError(explain("--out", got=f"{got} that exists", expected="a new path", fix=fix))

@@ -1,0 +1,153 @@
+"""`collabdm info`: what a file or folder is, and the facts about it."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument
+
+from collabdm.cli.options import Json
+from collabdm.cli.output import print_facts, print_json
+from collabdm.errors import ContributionError, DataError, RunFolderError, explain
+
+__all__ = ["info"]
+
+
+def info(
+    path: Annotated[Path, Argument(help="A plan, contribution, distilled set or run folder.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Say what a file or folder is, with key facts."""
+    facts = _described(path)
+    if json:
+        print_json(facts)
+    else:
+        print_facts(f"{facts['kind']}: {path}", {name: value for name, value in facts.items() if name != "kind"})
+
+
+def _described(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        marks = {
+            "distilled.safetensors": _distilled,
+            "comparison.json": _comparison,
+            "metrics.json": _run,
+            "config.toml": _unfinished,
+        }
+        for mark, describe in marks.items():
+            if (path / mark).is_file():
+                return describe(path)
+    elif path.suffix == ".json":
+        return _plan(path)
+    elif path.suffix == ".safetensors":
+        return _tensors(path)
+    raise DataError(
+        explain(
+            f"path {path}",
+            got="something else" if path.exists() else "nothing there",
+            expected="a plan (.json), a contribution or distilled set (.safetensors), or a run folder",
+            fix="check the path",
+        )
+    )
+
+
+def _plan(path: Path) -> dict[str, Any]:
+    from collabdm.cli.round import read_plan
+    from collabdm.protocol import plan_digest
+
+    plan = read_plan(path)
+    return {
+        "kind": "plan",
+        "digest": plan_digest(plan),
+        "clients": list(plan.clients),
+        "classes": list(plan.classes),
+        "shape": list(plan.sample.shape),
+        "ipc": plan.ipc,
+        "seeds": plan.seeds,
+        "batch": plan.batch,
+        "network": plan.network.name,
+        "pae": plan.pae,
+        "augment": list(plan.augment),
+        "statistics": plan.statistics,
+        "encoding": plan.encoding,
+        "bytes": path.stat().st_size,
+    }
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    import numpy as np
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            metadata = jsonlib.loads((file.metadata() or {}).get("collabdm", "null"))
+            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            if not isinstance(metadata, dict) or metadata.get("format") != "collabdm-contribution":
+                return _distilled(path)
+            held = np.asarray(file.get_tensor("held"))
+            wire = file.get_slice("means").get_dtype()
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        got = str(error)[:200]
+        raise ContributionError(
+            explain(f"file {path}", got=got, expected="a whole safetensors file of CollabDM", fix="copy it again")
+        ) from None
+    return {
+        "kind": "contribution",
+        "client": metadata.get("client"),
+        "plan": metadata.get("plan"),
+        "samples": int(held.sum()),
+        "samples_per_class": held.tolist(),
+        "means": shapes.get("means"),
+        "images": shapes.get("images"),
+        "dtype": wire,
+        "fingerprint": metadata.get("fingerprint"),
+        "bytes": path.stat().st_size,
+    }
+
+
+def _distilled(path: Path) -> dict[str, Any]:
+    from collabdm.distilled_set import load
+
+    distilled = load(path)
+    file = path / "distilled.safetensors" if path.is_dir() else path
+    return {
+        "kind": "distilled set",
+        "method": distilled.method,
+        "classes": list(distilled.classes),
+        "images": len(distilled),
+        "per_class": distilled.counts().tolist(),
+        "shape": list(distilled.images.shape[1:]),
+        "pae": distilled.factor,
+        "training_samples": len(distilled) * distilled.factor**2,
+        "augment": list(distilled.augment),
+        "facts": dict(distilled.facts),
+        "bytes": file.stat().st_size,
+    }
+
+
+def _run(path: Path) -> dict[str, Any]:
+    metrics = _read_json(path / "metrics.json")
+    accuracy = metrics.get("accuracy")
+    wanted = ("method", "dataset", "ipc", "seed", "bytes", "seconds", "topped_up", "skipped", "missing", "refused")
+    return {
+        "kind": "run",
+        **({"accuracy": {name: accuracy[name] for name in ("mean", "std")}} if accuracy else {}),
+        **{name: metrics[name] for name in wanted if name in metrics},
+    }
+
+
+def _unfinished(path: Path) -> dict[str, Any]:
+    from collabdm.config import load_config
+
+    config = load_config(file=path / "config.toml")
+    return {"kind": "unfinished run", "method": config.method, "dataset": config.dataset, "ipc": config.ipc}
+
+
+def _comparison(path: Path) -> dict[str, Any]:
+    return {"kind": "comparison", "rows": _read_json(path / "comparison.json")}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return jsonlib.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunFolderError(explain(f"{path}", got=str(error)[:200], expected="JSON", fix="run it again")) from None

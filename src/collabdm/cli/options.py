@@ -1,0 +1,96 @@
+"""Options that several commands share, and how they become one `Config`."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+if TYPE_CHECKING:
+    from collabdm.config import Config
+
+__all__ = ["AllowMissing", "Force", "Json", "MinClients", "PlanFile", "Quiet", "Resume", "configured", "listed"]
+
+PlanFile = Annotated[Path, Argument(metavar="PLAN", help="The plan file.", show_default=False)]
+Force = Annotated[bool, Option("--force", help="Replace what an earlier run left at --out.")]
+Resume = Annotated[bool, Option("--resume", help="Go on with the interrupted run at --out.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
+Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
+AllowMissing = Annotated[bool, Option("--allow-missing-classes", help="Go on without classes that nobody holds.")]
+MinClients = Annotated[int | None, Option(min=1, help="Contributions needed; half of the clients by default.")]
+
+_KEYS = {
+    "dataset": "dataset",
+    "method": "method",
+    "ipc": "ipc",
+    "seed": "seed",
+    "repeats": "repeats",
+    "device": "device",
+    "engine": "engine",
+    "partition": "partition.kind",
+    "clients": "partition.clients",
+    "beta": "partition.beta",
+    "protocol": "evaluate.protocol",
+}
+_SOURCES = "digits, mnist, fashion_mnist, cifar10, svhn, a folder, an .npz, or a hub name owner/name"
+
+
+def _config(
+    preset: Annotated[str, Option(help="Settings to start from: default, paper or demo.")] = "default",
+    config_file: Annotated[Path | None, Option("--config", help="A TOML file of settings.")] = None,
+    settings: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One setting; repeatable.")] = None,
+    dataset: Annotated[str | None, Option(help=f"Data: {_SOURCES}.")] = None,
+    method: Annotated[str | None, Option(help="collabdm-pae, collabdm, local-dm-pae, random-real, ...")] = None,
+    ipc: Annotated[int | None, Option(help="Distilled images per class.")] = None,
+    seed: Annotated[int | None, Option(help="The seed that all draws follow from.")] = None,
+    repeats: Annotated[int | None, Option(help="Whole experiments with fresh partitions and seeds.")] = None,
+    device: Annotated[str | None, Option(help="auto, cpu, cuda, ...")] = None,
+    engine: Annotated[str | None, Option(help="auto, eager or compiled.")] = None,
+    partition: Annotated[
+        str | None, Option(metavar="KIND", help="iid, dirichlet, dirichlet-reserved, by-column or single.")
+    ] = None,
+    clients: Annotated[str | None, Option(help="How many clients, or their names: a,b,c.")] = None,
+    beta: Annotated[float | None, Option(help="Skew of the Dirichlet partition; smaller is more skewed.")] = None,
+    protocol: Annotated[str | None, Option(help="How the set is judged: fast or paper.")] = None,
+) -> "Config":
+    from collabdm.config import load_config
+
+    given = {name: value for name, value in locals().items() if name in _KEYS and value is not None}
+    if clients is not None:
+        given["clients"] = int(clients) if clients.lstrip("-").isdigit() else tuple(listed(clients))
+    options = {_KEYS[name]: value for name, value in given.items()}
+    return load_config(preset=preset, file=config_file, settings=settings or (), options=options)
+
+
+def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command `--preset`, `--config`, `--set` and the named shared options (all if none is named).
+
+    The command takes `config`, the `Config` they make, and does not see them; it may also take any of them, then with
+    the value given.
+    """
+    shared = inspect.signature(_config, eval_str=False).parameters
+    always = ("preset", "config_file", "settings")
+    chosen = {name: shared[name] for name in shared if not names or name in names or name in always}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+
+        @wraps(command)
+        def called(**values: Any) -> None:
+            config = _config(**{name: values[name] for name in chosen})
+            command(config=config, **{name: value for name, value in values.items() if name in own})
+
+        merged = {name: parameter for name, parameter in own.items() if name != "config"} | chosen
+        keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in merged.values()]
+        vars(called)["__signature__"] = inspect.Signature(keywords)
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
+        return called
+
+    return decorate
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a comma-separated text, without surrounding spaces."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,59 @@
+"""Results on standard output: one JSON value, or a few lines and a table for a person."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["accuracy_text", "bytes_text", "print_facts", "print_json", "print_table"]
+
+
+def print_json(value: object) -> None:
+    """Exactly one JSON value, indented."""
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_facts(title: str, facts: Mapping[str, object]) -> None:
+    """A title and one aligned line a fact; empty facts are left out."""
+    print(title)
+    shown = {name: value for name, value in facts.items() if value not in (None, "", [], (), {})}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        print(f"  {name:<{width}}  {_plain(value)}")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Names to the left, numbers to the right."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 3, 0, 0))
+    for column, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if column else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console()
+    # Off a terminal rich would cut lines to 80 columns; names may be long.
+    console.print(table, width=None if console.is_terminal else 10_000, crop=False)
+
+
+def accuracy_text(mean: float, std: float) -> str:
+    """In percent: `71.3 ± 0.8 %`."""
+    return f"{100 * mean:.1f} ± {100 * std:.1f} %"
+
+
+def bytes_text(count: float) -> str:
+    """`512 B`, `3.4 kB`, `1.2 MB`: decimal units."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_plain(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        shown = ", ".join(map(_plain, value[:12]))
+        return f"{shown}, ... ({len(value)} in all)" if len(value) > 12 else shown
+    return " ".join(str(value).split())

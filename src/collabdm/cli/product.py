@@ -1,0 +1,163 @@
+"""`collabdm evaluate` and `collabdm export`: what to do with a distilled set."""
+
+import io
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from typer import Argument, Option
+
+from collabdm.cli.folders import check_new
+from collabdm.cli.options import Force, Json, Quiet, configured, listed
+from collabdm.cli.output import accuracy_text, print_facts, print_json, print_table
+from collabdm.cli.progress import progress
+from collabdm.errors import ConfigError, DataError, DistilledSetError, explain
+
+if TYPE_CHECKING:
+    from collabdm.config import Config
+    from collabdm.data import Samples
+    from collabdm.distilled_set import DistilledSet
+
+__all__ = ["evaluate", "export", "load_set"]
+
+SetPath = Annotated[
+    Path, Argument(metavar="PATH", help="A distilled set, or a run folder with one.", show_default=False)
+]
+
+
+@configured("dataset", "seed", "device", "engine", "protocol")
+def evaluate(
+    config: "Config",
+    path: SetPath,
+    dataset: str | None = None,
+    config_file: Path | None = None,
+    networks: Annotated[str | None, Option(help="Networks to train: convnet,alexnet,vgg11,resnet18.")] = None,
+    count: Annotated[int | None, Option(help="Networks of each kind; 3 (fast) or 20 (paper) by default.")] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Train networks on a distilled set and test them."""
+    from collabdm.config import make_config
+    from collabdm.data import load_dataset
+    from collabdm.engine import tune_allocator
+    from collabdm.evaluate import evaluate, summary
+    from collabdm.planning import networks_tested, protocol_for, resolved
+    from collabdm.simulation import training_set
+
+    if dataset is None and config_file is None:
+        raise ConfigError(explain("--dataset", got="none", expected="data to test on", fix="pass --dataset SOURCE"))
+    given = {"networks": listed(networks) if networks is not None else None, "count": count}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    config = make_config(config.model_dump(), {"evaluate": wanted})
+    distilled = load_set(path)
+    data = load_dataset(config.dataset, splits=("test",))
+    test = _fitting(data.test, distilled)
+    # As many images as the set trains on: what the engine is chosen by.
+    samples = len(distilled) * distilled.factor**2
+    work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // len(distilled.classes))})
+    engine = resolved([work], data.preset, test.shape, len(test.classes))
+    protocol = protocol_for(config)
+    tune_allocator()
+    with progress(quiet=quiet) as report:
+        results = list(
+            evaluate(
+                training_set(distilled),
+                test,
+                networks=networks_tested(config, data.preset),
+                protocol=protocol,
+                seed=config.seed,
+                engine=engine,
+                report=report,
+            )
+        )
+    accuracy = summary(results, distilled.classes)
+    if json:
+        print_json({"dataset": config.dataset, "protocol": protocol.model_dump(), "accuracy": accuracy})
+        return
+    by_kind = accuracy.get("by_network") or {results[0].network: accuracy}
+    rows = [(kind, accuracy_text(one["mean"], one["std"]), str(protocol.count)) for kind, one in by_kind.items()]
+    print_table(("network", "accuracy", "networks"), rows)
+
+
+def export(
+    path: SetPath,
+    out: Annotated[Path, Option(help="The file or folder to write.")],
+    format: Annotated[
+        Literal["images", "npz", "huggingface", "safetensors"],
+        Option(help="PNG folders; arrays x, y, classes; a folder for datasets.load_from_disk; or the exact floats."),
+    ],
+    expanded: Annotated[bool, Option("--expanded", help="Write the samples that the tiles unfold to.")] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write a distilled set in another format."""
+    from collabdm.files import write_atomically
+
+    check_new(out, force=force)
+    distilled = load_set(path)
+    chosen = distilled.expanded() if expanded else distilled
+    match format:
+        case "images":
+            chosen.to_folder(out)
+        case "npz":
+            write_atomically(out, _npz(chosen))
+        case "huggingface":
+            _save_huggingface(chosen, out)
+        case "safetensors":
+            write_atomically(out, chosen.to_bytes())
+    facts = {"format": format, "images": len(chosen), "classes": len(chosen.classes)}
+    print_json(facts | {"path": str(out)}) if json else print_facts(f"exported: {out}", facts)
+
+
+def load_set(path: Path) -> "DistilledSet":
+    """The distilled set at `path`, or in the run folder there (of repeats, the first).
+
+    Raises `DistilledSetError`.
+    """
+    from collabdm.distilled_set import load
+
+    for inside in (path / "distilled", path / "repeat-0" / "distilled"):
+        if inside.is_dir():
+            return load(inside)
+    if not path.exists():
+        raise DistilledSetError(
+            explain("distilled set", got=f"{path}, which does not exist", expected="a folder", fix="check the path")
+        )
+    return load(path)
+
+
+def _fitting(test: "Samples", distilled: "DistilledSet") -> "Samples":
+    """The test samples with the set's classes. Raises `DataError` where they are of another size."""
+    channels, height, width = distilled.images.shape[1:]
+    if test.shape != (channels, height, width):
+        raise DataError(
+            explain(
+                "test images",
+                got=f"shape {list(test.shape)}",
+                expected=f"{[channels, height, width]}, as in the distilled set",
+                fix="test on the kind of data that the set was made from",
+            )
+        )
+    return test.with_classes(distilled.classes)
+
+
+def _npz(chosen: "DistilledSet") -> bytes:
+    import numpy as np
+
+    pixels = chosen.eight_bit().numpy()
+    x = pixels[:, 0] if pixels.shape[1] == 1 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=x, y=chosen.labels.numpy(), classes=np.array(chosen.classes))
+    return buffer.getvalue()
+
+
+def _save_huggingface(chosen: "DistilledSet", out: Path) -> None:
+    from datasets.utils import disable_progress_bars
+
+    disable_progress_bars()
+    building = out.with_name(f".{out.name}.part")
+    try:
+        chosen.to_huggingface().save_to_disk(building)
+        building.rename(out)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

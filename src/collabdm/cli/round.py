@@ -1,0 +1,243 @@
+"""`collabdm plan`, `contribute` and `distill`: one round between real sites, by files."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from collabdm.cli.folders import check_new, run_folder
+from collabdm.cli.options import AllowMissing, Force, Json, MinClients, PlanFile, Quiet, Resume, configured, listed
+from collabdm.cli.output import bytes_text, print_facts, print_json
+from collabdm.cli.progress import progress
+from collabdm.errors import ConfigError, PlanError, explain
+
+if TYPE_CHECKING:
+    from collabdm.config import Config
+    from collabdm.data import Preset, Samples
+    from collabdm.engine import Engine
+    from collabdm.protocol import Plan
+
+__all__ = ["contribute", "distill", "plan", "read_plan"]
+
+
+@configured()
+def plan(
+    config: "Config",
+    out: Annotated[Path, Option(help="The plan file to write.")],
+    classes: Annotated[str | None, Option(help="Class names a,b,c; with --shape, no data is needed.")] = None,
+    shape: Annotated[str | None, Option(help="Image shape, channels x height x width: 3x32x32.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Server: write the plan that every client gets.
+
+    A data set with known facts (mnist, cifar10, ...) need not be at hand; of any other, give --classes and --shape, or
+    a part of it to read them from.
+    """
+    from collabdm.files import write_atomically
+    from collabdm.planning import make_plan
+    from collabdm.protocol import encode_plan, plan_digest
+
+    check_new(out, force=force)
+    names, size, preset = _declared(config, classes, shape)
+    made = make_plan(config, classes=names, shape=size, preset=preset, clients=_clients(config))
+    content = encode_plan(made)
+    write_atomically(out, content)
+    facts = {"plan": plan_digest(made), "clients": list(made.clients), "seeds": made.seeds, "bytes": len(content)}
+    print_json(facts | {"file": str(out)}) if json else print_facts(f"plan: {out}", facts)
+
+
+@configured("dataset", "device", "engine")
+def contribute(
+    config: "Config",
+    plan_file: PlanFile,
+    client: Annotated[str, Option(help="This client's name in the plan.")],
+    out: Annotated[Path, Option(help="The contribution file to write (.safetensors).")],
+    dataset: str | None = None,
+    config_file: Path | None = None,
+    shard: Annotated[bool, Option("--shard", help="Use this client's part in `simulate`.")] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Client: answer a plan with one small file.
+
+    What is sent of this site's data: per seed and class the mean embedding of a batch, how many images of each class are held, and a few
+    locally distilled images of each.
+    """
+    import numpy as np
+
+    from collabdm.client import contribute
+    from collabdm.data import load_samples
+    from collabdm.engine import tune_allocator
+    from collabdm.files import write_atomically
+    from collabdm.protocol import encode_contribution
+    from collabdm.simulation import shard_of
+
+    if dataset is None and config_file is None:
+        raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
+    check_new(out, force=force)
+    asked = read_plan(plan_file)
+    samples: Samples = shard_of(config, client) if shard else load_samples(config.dataset)
+    samples = samples.with_classes(asked.classes)
+    tune_allocator()
+    with progress(quiet=quiet) as report:
+        made = contribute(asked, client, samples, engine=_engine(config, asked), report=report)
+    content = encode_contribution(made, asked)
+    write_atomically(out, content)
+    facts: dict[str, Any] = {
+        "client": client,
+        "samples": len(samples),
+        "classes": int(np.count_nonzero(made.held)),
+        "images": len(made.labels),
+        "bytes": len(content),
+    }
+    if json:
+        print_json(facts | {"file": str(out)})
+    else:
+        print_facts(f"contribution: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
+
+
+@configured()
+def distill(
+    config: "Config",
+    plan_file: PlanFile,
+    contributions: Annotated[Path, Argument(help="The folder of the clients' files.", show_default=False)],
+    out: Annotated[Path, Option(help="The run folder to write.")],
+    dataset: str | None = None,
+    config_file: Path | None = None,
+    force: Force = False,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    allow_missing_classes: AllowMissing = False,
+    min_clients: MinClients = None,
+) -> None:
+    """Server: distil a folder of contributions.
+
+    A contribution that cannot be used is refused by name, and the round goes on with the others.
+    """
+    from collabdm.engine import Engine, tune_allocator
+    from collabdm.rounds import distill_round
+    from collabdm.runs import environment, settled_config, write_json
+
+    asked = read_plan(plan_file)
+    settings = config.model_copy(update={"method": _method(config, asked), "ipc": asked.ipc})
+    engine = _engine(config, asked)
+    # Only a data set that was named may stand on the card.
+    named = {"dataset": config.dataset} if dataset is not None or config_file is not None else {}
+    tune_allocator()
+    with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
+        settings = settled_config(out, settings, engine)
+        metrics = distill_round(
+            asked,
+            contributions,
+            out,
+            settings,
+            engine=settings.engine if isinstance(settings.engine, Engine) else engine,
+            min_clients=min_clients,
+            allow_missing=allow_missing_classes,
+            report=report,
+            facts=named,
+        )
+        write_json(out / "metrics.json", metrics | environment(engine))
+    facts = {
+        "clients": f"{len(metrics['bytes']['up'])} of {len(asked.clients)}",
+        "seconds": f"{metrics['seconds']['distill']:.1f}",
+        "topped up": metrics["topped_up"],
+        "clients missing": metrics["missing"],
+        "classes missing": metrics["missing_classes"],
+        "refused": list(metrics["refused"]),
+    }
+    print_json(metrics) if json else print_facts(f"distilled set: {out / 'distilled'}", facts)
+
+
+def read_plan(path: Path) -> "Plan":
+    """The plan in a file. Raises `PlanError`."""
+    from collabdm.protocol import decode_plan
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        got = error.strerror or "an error"
+        raise PlanError(
+            explain(f"plan {path}", got=got, expected="a readable plan file", fix="check the path")
+        ) from None
+    return decode_plan(content, name=f"plan {path}")
+
+
+def _declared(
+    config: "Config", classes: str | None, shape: str | None
+) -> tuple[tuple[str, ...], tuple[int, int, int], "Preset"]:
+    """Class names, image shape and proposals: as declared, as known of the data set, or read from its train part."""
+    from collabdm.data import PRESETS, generic_preset, load_dataset, preset_named
+
+    if classes is not None or shape is not None:
+        if classes is None or shape is None:
+            got = "--shape alone" if classes is None else "--classes alone"
+            raise ConfigError(explain("declared data", got=got, expected="--classes and --shape", fix="pass both"))
+        names, size = tuple(listed(classes)), _shape(shape)
+        known = preset_named(config.dataset)
+        agrees = known is not None and known.shape == size and set(names) <= set(known.classes)
+        return names, size, known if known is not None and agrees else generic_preset(config.dataset, size, names)
+    if config.dataset in PRESETS:
+        preset = PRESETS[config.dataset]
+        return preset.classes, preset.shape, preset
+    dataset = load_dataset(config.dataset, splits=("train",))
+    return dataset.train.classes, dataset.train.shape, dataset.preset
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    if not re.fullmatch(r"[13]x\d{1,4}x\d{1,4}", text):
+        raise ConfigError(
+            explain("--shape", got=text, expected="channels (1 or 3) x height x width", fix="for example 3x32x32")
+        )
+    channels, height, width = map(int, text.split("x"))
+    return channels, height, width
+
+
+def _clients(config: "Config") -> list[str]:
+    """The names that `simulate` would use, without its data where they do not come from a column."""
+    from collabdm.data import client_names
+    from collabdm.methods import METHODS, method_named
+    from collabdm.simulation import clients_of
+
+    method, spec = method_named(config.method), config.partition
+    if method.source != "round":
+        rounds = ", ".join(name for name, other in METHODS.items() if other.source == "round")
+        raise ConfigError(explain("method of a plan", got=config.method, expected=f"one of {rounds}", fix="choose one"))
+    if isinstance(spec.clients, int) and spec.kind == "by-column" and not method.central:
+        return clients_of(config)
+    alone = isinstance(spec.clients, int) and (method.central or spec.kind == "single")
+    return client_names(1 if alone else spec.clients)
+
+
+def _method(config: "Config", plan: "Plan") -> str:
+    """The configured method if it is the plan's, else what the plan amounts to."""
+    from collabdm.methods import method_named
+
+    refined = plan.statistics != "none"
+    method = method_named(config.method)
+    if method.source == "round" and method.refined == refined and config.factor == plan.pae:
+        return method.name
+    return ("collabdm" if refined else "local-dm") + ("-pae" if plan.pae > 1 else "")
+
+
+def _engine(config: "Config", plan: "Plan") -> "Engine":
+    """The configured engine, or the one that suits this site's share of the plan's work."""
+    from collabdm.data import generic_preset
+    from collabdm.planning import resolved
+
+    work = {"seeds": plan.seeds, "batch": plan.batch, "network": plan.network, "pae": plan.pae}
+    share = config.model_copy(
+        update={
+            "method": _method(config, plan),
+            "ipc": plan.ipc,
+            "local": plan.local,
+            "partition": config.partition.model_copy(update={"clients": 1}),
+            "plan": config.plan.model_copy(update=work),
+        }
+    )
+    shape = plan.sample.shape
+    return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes))

@@ -1,0 +1,100 @@
+"""`collabdm simulate` and `collabdm compare`: all clients in one process."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from collabdm.cli.folders import run_folder
+from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, Resume, configured, listed
+from collabdm.cli.output import accuracy_text, bytes_text, print_facts, print_json, print_table
+from collabdm.cli.progress import progress
+
+if TYPE_CHECKING:
+    from collabdm.config import Config
+
+__all__ = ["compare", "simulate"]
+
+
+@configured()
+def simulate(
+    config: "Config",
+    out: Annotated[Path, Option(help="The run folder to write.")],
+    force: Force = False,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    allow_missing_classes: AllowMissing = False,
+    min_clients: MinClients = None,
+) -> None:
+    """Hold a whole round on this machine and judge it.
+
+    One data set is shared among clients; everything is encoded as between real sites.
+    """
+    from collabdm.engine import tune_allocator
+    from collabdm.simulation import simulate
+
+    tune_allocator()
+    with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
+        metrics = simulate(config, out, allow_missing=allow_missing_classes, min_clients=min_clients, report=report)
+    if json:
+        print_json(metrics)
+    else:
+        print_facts(f"{config.method} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
+
+
+@configured("dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol")
+def compare(
+    config: "Config",
+    out: Annotated[Path, Option(help="The folder to write: one run folder per method, and comparison.json.")],
+    methods: Annotated[str | None, Option(help="Methods to compare, a,b,c; the usual seven by default.")] = None,
+    force: Force = False,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    allow_missing_classes: AllowMissing = False,
+) -> None:
+    """Run several methods on one data set; print a table.
+
+    They share partition, seeds and networks, and what they agree on is computed once.
+    """
+    from collabdm.comparison import COMPARED, compare
+    from collabdm.engine import tune_allocator
+
+    chosen = listed(methods) if methods is not None else COMPARED
+    tune_allocator()
+    with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
+        rows = compare(config, chosen, out, allow_missing=allow_missing_classes, report=report)
+    if json:
+        print_json(rows)
+        return
+    header = ("method", "accuracy", "down per client", "up per client", "seconds")
+    print_table(header, [_row(row) for row in rows])
+
+
+def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    accuracy = accuracy_text(row["accuracy_mean"], row["accuracy_std"])
+    return (
+        row["method"],
+        accuracy,
+        bytes_text(row["bytes_down"]),
+        bytes_text(row["bytes_up"]),
+        f"{row['seconds']:.1f}",
+    )
+
+
+def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
+    accuracy, sent = metrics["accuracy"], metrics["bytes"]
+    down, up = (list(sent[way].values()) for way in ("down", "up"))
+    return {
+        "accuracy": f"{accuracy_text(accuracy['mean'], accuracy['std'])} over {len(accuracy['networks'])} networks",
+        "bytes per client": f"{bytes_text(fmean(down))} down, {bytes_text(fmean(up))} up" if up else "none",
+        "seconds": f"{metrics['seconds']['total']:.1f}",
+        "topped up": metrics.get("topped_up"),
+        "skipped": f"{metrics['skipped']} (seed, class) that no client covers" if metrics.get("skipped") else "",
+        "clients missing": metrics.get("missing"),
+        "classes missing": metrics.get("missing_classes"),
+        "refused": list(metrics.get("refused", ())),
+    }

@@ -1,0 +1,124 @@
+"""What one client does: the means of its data under each seed (L_k), and a local distillation (S_k)."""
+
+import hashlib
+
+import numpy as np
+import torch
+
+from collabdm.data.samples import Samples
+from collabdm.embedding import class_moments, embedder_for
+from collabdm.engine import Engine
+from collabdm.errors import DataError, PlanError, explain
+from collabdm.local import ClientStatistics, distill_locally
+from collabdm.networks import build_network, initial_parameters
+from collabdm.progress import Event, Report, silent
+from collabdm.protocol import Contribution, Plan, parameters_fingerprint
+from collabdm.randomness import Stream
+from collabdm.stages import NO_STAGES, StageStore, stage_key
+from collabdm.statistics import MOMENTS, STATISTICS
+
+__all__ = ["client_statistics", "contribute", "fingerprint"]
+
+
+def contribute(
+    plan: Plan,
+    client: str,
+    samples: Samples,
+    *,
+    engine: Engine,
+    stages: StageStore = NO_STAGES,
+    report: Report = silent,
+) -> Contribution:
+    """ClientDM of Algorithm 1 (lines 16-23) for one client of the plan.
+
+    `stages` keeps the two costly results by the digest of what they depend on, so that they are computed once for all
+    plans that agree on them, and not again after an interruption.
+    Raises `PlanError` where the plan does not name the client, `DataError` where the samples do not fit the plan.
+    """
+    _check(plan, client, samples)
+    basis = {
+        "client": client,
+        "data": _digest(samples),
+        "engine": engine.model_dump(),
+        "plan": plan.model_dump(mode="json", exclude={"statistics", "encoding", "local", "ipc", "pae"}),
+    }
+    held = samples.counts()
+    classes = np.flatnonzero(held)
+    stored = stages.compute(
+        stage_key("statistics", basis),
+        lambda: client_statistics(plan, client, samples, engine=engine, report=report),
+    )
+    statistics = ClientStatistics(
+        seeds=plan.assigned(client),
+        classes=tuple(int(y) for y in classes),
+        values=torch.from_numpy(stored["values"]),
+        drawn={int(y): min(plan.batch, int(held[y])) for y in classes},
+    )
+    local_basis = basis | {"local": plan.local.model_dump(mode="json"), "ipc": plan.ipc, "pae": plan.pae}
+    local = stages.compute(
+        stage_key("local", local_basis),
+        lambda: distill_locally(plan, client, samples, statistics, engine=engine, report=report),
+    )
+    sent = STATISTICS[plan.statistics].parts
+    chosen = [MOMENTS.parts.index(part) for part in sent]
+    return Contribution(
+        client=client,
+        held=held,
+        means=stored["values"][:, :, chosen],
+        images=local["images"],
+        labels=local["labels"],
+        fingerprint=fingerprint(plan),
+    )
+
+
+def client_statistics(
+    plan: Plan, client: str, samples: Samples, *, engine: Engine, report: Report = silent
+) -> dict[str, np.ndarray]:
+    """Mean and variance of the embeddings of the drawn batch, per assigned seed and class held (line 22).
+
+    `values`: float32 [seeds, held classes, 2, d]. Every class's batch is `plan.batch` samples without replacement, or
+    all of them if fewer; the second part is kept for the local stage even where the plan does not send it.
+    """
+    embedder = embedder_for(plan.network, plan.sample.shape, engine)
+    classes = np.flatnonzero(samples.counts())
+    members = {int(y): samples.of_class(int(y)) for y in classes}
+    assigned = plan.assigned(client)
+    values = np.empty((len(assigned), len(classes), 2, embedder.features), np.float32)
+    for row, t in enumerate(assigned):
+        encoder = embedder.encoder(plan.encoder_seed(t))
+        drawn = {
+            y: rows[Stream(plan.seed, "batch", client, t, y).choose(len(rows), plan.batch)]
+            for y, rows in members.items()
+        }
+        augmentations = {y: plan.augmentation(t, y) for y in members}
+        values[row] = class_moments(embedder, encoder, samples.images, drawn, augmentations, plan.normalisation)
+        report(Event(stage="statistics", client=client, done=row + 1, total=len(assigned)))
+    return {"values": values}
+
+
+def fingerprint(plan: Plan) -> str:
+    """SHA-256 of the first encoder's parameters, which both sides derive."""
+    network = build_network(plan.network, plan.sample.shape, classes=1)
+    parameters = initial_parameters(network, Stream(plan.encoder_seed(0), "encoder"), embedding=True)
+    return parameters_fingerprint({name: value.numpy() for name, value in parameters.items()})
+
+
+def _check(plan: Plan, client: str, samples: Samples) -> None:
+    if client not in plan.clients:
+        named = ", ".join(plan.clients[:10])
+        raise PlanError(explain("client", got=client, expected=f"one of the plan's: {named}", fix="pass --client NAME"))
+    if not len(samples):
+        raise DataError(explain("samples of the client", got=0, expected="at least one", fix="leave this client out"))
+    if samples.shape != plan.sample.shape:
+        fix = "resize the images, or ask for a plan for this size"
+        raise DataError(explain("image shape", got=samples.shape, expected=str(plan.sample.shape), fix=fix))
+    if samples.classes != plan.classes:
+        fix = "name the classes as the plan does, in its order (Samples.with_classes)"
+        raise DataError(explain("classes", got=samples.classes[:12], expected=str(plan.classes[:12]), fix=fix))
+
+
+def _digest(samples: Samples) -> str:
+    digest = hashlib.sha256(f"{samples.images.dtype}{samples.images.shape}".encode())
+    digest.update(samples.images.tobytes())
+    digest.update(samples.labels.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""Several methods on the same data, partition, seeds and networks, sharing what they agree on."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from collabdm.config import Config
+from collabdm.data import load_dataset
+from collabdm.distilled_set import DistilledSet, load
+from collabdm.files import write_atomically
+from collabdm.methods import method_named
+from collabdm.pictures import comparison_picture
+from collabdm.planning import resolved
+from collabdm.progress import Event, Report, silent
+from collabdm.runs import write_json
+from collabdm.simulation import simulate_on
+
+__all__ = ["COMPARED", "compare"]
+
+COMPARED = (
+    "random-real",
+    "random-real-pae",
+    "local-dm-pae",
+    "collabdm",
+    "collabdm-pae",
+    "central-dm-pae",
+    "full-data",
+)
+
+
+def compare(
+    config: Config, methods: Sequence[str], folder: Path, *, allow_missing: bool = False, report: Report = silent
+) -> list[dict[str, Any]]:
+    """Run each method into `folder/<method>`; write `comparison.json` and `comparison.png`; return the rows.
+
+    A row: `method`, `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `bytes_down` and
+    `bytes_up` (mean over clients), `seconds`. Client statistics and local sets are computed once for all methods that
+    agree on them; `seconds` counts them for each all the same.
+    """
+    configs = [config.model_copy(update={"method": method_named(name).name}) for name in methods]
+    dataset = load_dataset(config.dataset)
+    engine = resolved(configs, dataset.preset, dataset.train.shape, len(dataset.train.classes))
+    rows, pictured = [], []
+    for number, one in enumerate(configs):
+        report(Event(stage="compare", done=number, total=len(configs), message=one.method))
+        run = folder / one.method
+        metrics = simulate_on(
+            dataset,
+            one,
+            run,
+            engine=engine,
+            stages=folder / "stages",
+            allow_missing=allow_missing,
+            report=report,
+        )
+        rows.append(_row(one.method, metrics))
+        write_json(folder / "comparison.json", rows)
+        pictured += _distilled(one.method, run)
+    write_atomically(folder / "comparison.png", comparison_picture(pictured)) if pictured else None
+    return rows
+
+
+def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    accuracy, count = metrics["accuracy"], len(metrics["accuracy"]["networks"])
+    down, up = (list(metrics["bytes"][way].values()) for way in ("down", "up"))
+    shared = metrics["seconds"].get("statistics", 0.0) + metrics["seconds"].get("local", 0.0)
+    others = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill", "evaluate"))
+    return {
+        "method": method,
+        "accuracy_mean": accuracy["mean"],
+        "accuracy_std": accuracy["std"],
+        "accuracy_stderr": accuracy["std"] / count**0.5,
+        "bytes_down": statistics.fmean(down) if down else 0,
+        "bytes_up": statistics.fmean(up) if up else 0,
+        "seconds": shared + others if others else metrics["seconds"]["total"],
+    }
+
+
+def _distilled(method: str, run: Path) -> list[tuple[str, DistilledSet]]:
+    for folder in (run / "distilled", run / "repeat-0" / "distilled"):
+        if folder.exists():
+            return [(method, load(folder))]
+    return []

@@ -1,0 +1,209 @@
+"""The settings of a run: one frozen tree, the same in a TOML file, in `--set key=value` and in Python.
+
+Unknown keys are errors. A preset is a partial tree under everything the user gives.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+
+from collabdm.augment import OPERATIONS
+from collabdm.engine import Engine, EngineName
+from collabdm.errors import ConfigError, explain
+from collabdm.methods import method_named
+from collabdm.networks import NetworkSpec
+from collabdm.pixels import Normalisation
+from collabdm.protocol import LocalSpec
+from collabdm.server import ServerSpec
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "EvaluateSpec",
+    "PartitionSpec",
+    "PlanSpec",
+    "config_toml",
+    "load_config",
+    "make_config",
+]
+
+
+def _network(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _several(value: object) -> object:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+Network = Annotated[NetworkSpec, BeforeValidator(_network)]
+Operation = Literal["colour", "crop", "cutout", "flip", "scale", "rotate"]
+
+
+class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """How one data set is shared among simulated clients, and which of them take part at a seed (epsilon)."""
+
+    kind: Literal["iid", "dirichlet", "dirichlet-reserved", "by-column", "single"] = "dirichlet"
+    clients: Annotated[int, Field(ge=1)] | tuple[str, ...] = 5
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    participation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    column: str | None = None
+    balance: bool = False
+
+    @model_validator(mode="after")
+    def _column_given(self) -> "PartitionSpec":
+        if (self.kind == "by-column") != (self.column is not None):
+            raise ValueError("partition.column goes with partition.kind = by-column")
+        return self
+
+
+class PlanSpec(BaseModel, frozen=True, extra="forbid"):
+    """What clients are asked for; `auto` takes the data set's proposal, `pae` unset the method's (2 or 1)."""
+
+    seeds: Annotated[int, Field(ge=0)] = 200
+    batch: Annotated[int, Field(ge=1)] = 512
+    network: Network | None = None
+    pae: Annotated[int, Field(ge=1)] | None = None
+    augment: Literal["auto", "none", "all"] | Annotated[tuple[Operation, ...], BeforeValidator(_several)] = "auto"
+    statistics: Literal["mean", "moments"] = "mean"
+    encoding: Literal["none", "fp16"] = "fp16"
+    normalisation: Literal["auto"] | Normalisation = "auto"
+
+
+class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):
+    """How a set is judged; `count` networks of each kind, by default as many as the protocol says."""
+
+    protocol: Literal["paper", "fast"] = "fast"
+    networks: Annotated[tuple[Network, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """A whole run. `repeats` are whole experiments with fresh partitions and seeds."""
+
+    dataset: str = "digits"
+    method: str = "collabdm-pae"
+    ipc: Annotated[int, Field(ge=1)] = 10
+    seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    repeats: Annotated[int, Field(ge=1)] = 1
+    device: str = "auto"
+    engine: EngineName | Engine = "auto"
+    partition: PartitionSpec = PartitionSpec()
+    plan: PlanSpec = PlanSpec()
+    local: LocalSpec = LocalSpec()
+    server: ServerSpec = ServerSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> "Config":
+        method = method_named(self.method)
+        if not method.pae and (self.plan.pae or 1) > 1:
+            raise ConfigError(
+                explain(
+                    "plan.pae", got=f"{self.plan.pae} with {self.method}", expected="1", fix=f"use {self.method}-pae"
+                )
+            )
+        return self
+
+    @property
+    def factor(self) -> int:
+        """The partition-and-expand l that the method and `plan.pae` give."""
+        return (self.plan.pae or 2) if method_named(self.method).pae else 1
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "ipc": 50,
+        "plan": {"seeds": 200, "batch": 512, "augment": list(OPERATIONS), "statistics": "mean"},
+        "local": {"iterations": 1000, "lr": 1.0, "momentum": 0.5, "batch": 256, "reuse": False, "init": "real"},
+        "server": {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class"},
+        "evaluate": {"protocol": "paper"},
+    },
+    "demo": {
+        "dataset": "digits",
+        "ipc": 1,
+        "plan": {"seeds": 60, "batch": 128},
+        "local": {"iterations": 120},
+    },
+}
+
+
+def make_config(*layers: Mapping[str, Any]) -> Config:
+    """Merge trees, later over earlier, and validate; raises `ConfigError` naming the first bad key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merged(merged, layer)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def load_config(
+    *, preset: str = "default", file: Path | None = None, settings: Sequence[str] = (), options: Mapping[str, Any] = {}
+) -> Config:
+    """Preset, then file, then `key=value` settings (values in TOML, or bare text), then options (dotted keys)."""
+    if preset not in PRESETS:
+        raise ConfigError(explain("preset", got=preset, expected=f"one of {', '.join(PRESETS)}", fix="choose one"))
+    given = {key: value for key, value in options.items() if value is not None}
+    layers = [PRESETS[preset], _read(file) if file else {}, *map(_setting, settings)]
+    return make_config(*layers, *(_nested(key, value) for key, value in given.items()))
+
+
+def config_toml(config: Config) -> bytes:
+    """The whole tree as TOML, which `load_config` reads back to an equal `Config`."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(explain(f"config {file}", got=str(error), expected="a TOML file", fix="check it")) from None
+
+
+def _setting(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(explain("--set", got=text, expected="key=value", fix="for example --set server.passes=3"))
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return _nested(key.strip(), parsed)
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, str) and key == "network":
+            old = {"name": old}
+        merged[key] = _merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+    return merged
+
+
+def _explained(error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function", "literal", "tuple")))
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            explain(
+                f"setting {where}", got="an unknown key", expected="one of those in the docs", fix="check its spelling"
+            )
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(
+        explain(f"setting {where or 'combination'}", got=repr(first["input"])[:80], expected=message, fix="correct it")
+    )

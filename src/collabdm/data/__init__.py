@@ -1,0 +1,23 @@
+"""Data: loading it, what is known about it beforehand, and sharing one data set among clients."""
+
+from collabdm.data.loading import load_dataset, load_samples
+from collabdm.data.partition import PartitionKind, client_names, partition, partition_table
+from collabdm.data.presets import AUGMENT_OPERATIONS, PRESETS, Preset, generic_preset, preset_named
+from collabdm.data.samples import Dataset, Samples, checked_samples
+
+__all__ = [
+    "AUGMENT_OPERATIONS",
+    "PRESETS",
+    "Dataset",
+    "PartitionKind",
+    "Preset",
+    "Samples",
+    "checked_samples",
+    "client_names",
+    "generic_preset",
+    "load_dataset",
+    "load_samples",
+    "partition",
+    "partition_table",
+    "preset_named",
+]

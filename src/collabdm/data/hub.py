@@ -1,0 +1,203 @@
+"""Reading what Hugging Face `datasets` reads: hub repositories and local folders.
+
+The library finds files and splits; the images are decoded here. Nothing is written beside the user's data:
+the library keeps its own cache.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from collabdm.data.decode import decode_images
+from collabdm.data.presets import Preset
+from collabdm.data.raw import RawData, RawPart
+from collabdm.errors import DataError, explain
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["read_with_datasets"]
+
+_LABEL_NAMES = ("label", "labels", "class", "target", "y")
+_TEST_NAMES = ("test", "validation", "valid", "val")
+
+
+def read_with_datasets(
+    source: str, splits: Sequence[str], *, name: str, hint: Preset | None, config: str | None = None
+) -> RawData:
+    """The asked splits of a hub repository (with its `config`) or a local folder.
+
+    Where there is no `test` split, `validation` (or `valid`, `val`) stands in. The columns are the `hint`'s
+    where it fits, else the only image column and the class-label column (or one called label, labels, class,
+    target or y).
+
+    Raises:
+        DataError: the library cannot read it, a split is missing, or no image or label column can be told.
+    """
+    import datasets
+
+    with _quietly():
+        try:
+            loaded = _load(source, config)
+        except Exception as error:
+            raise _unreadable(source, error) from error
+        by_split = loaded if isinstance(loaded, dict) else {"train": loaded}
+        chosen = {split: by_split[_split_name(source, split, list(by_split))] for split in splits}
+        first = next(iter(chosen.values()))
+        image_column = _image_column(source, first.features, hint)
+        label_column = _label_column(source, first.features, hint)
+        label_feature = first.features[label_column]
+        declared = tuple(label_feature.names) if isinstance(label_feature, datasets.ClassLabel) else None
+        parts = {
+            split: _part(f"{source}, {split}", table, image_column, label_column) for split, table in chosen.items()
+        }
+    return RawData(name=name, classes=declared, parts=parts)
+
+
+def _load(source: str, config: str | None) -> Any:
+    import datasets
+
+    folder = Path(source)
+    saved = (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
+    return datasets.load_from_disk(source) if saved else datasets.load_dataset(source, config)
+
+
+def _split_name(source: str, split: str, found: list[str]) -> str:
+    names = _TEST_NAMES if split == "test" else (split,)
+    for name in names:
+        if name in found:
+            return name
+    raise DataError(
+        explain(
+            f"splits of {source}",
+            got=", ".join(found),
+            expected=split,
+            fix=f"add a {split} part, for example a file {split}.parquet or a folder {split}/",
+        )
+    )
+
+
+def _image_column(source: str, features: Any, hint: Preset | None) -> str:
+    import datasets
+
+    def encoded(feature: Any) -> bool:
+        if isinstance(feature, dict):
+            return set(feature) == {"bytes", "path"}
+        return getattr(feature, "dtype", None) in ("binary", "large_binary")
+
+    images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    images = images or [name for name, feature in features.items() if encoded(feature)]
+    return _only(source, "image column", images, hint.image_column if hint else None, features)
+
+
+def _label_column(source: str, features: Any, hint: Preset | None) -> str:
+    import datasets
+
+    labels = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+    if len(labels) != 1:
+        by_name = [name for name in features if name.lower() in _LABEL_NAMES and (not labels or name in labels)]
+        labels = by_name or labels
+    return _only(source, "label column", labels, hint.label_column if hint else None, features)
+
+
+def _only(source: str, what: str, candidates: list[str], preferred: str | None, features: Any) -> str:
+    if preferred in candidates:
+        return preferred
+    if len(candidates) == 1:
+        return candidates[0]
+    raise DataError(
+        explain(
+            f"columns of {source}",
+            got=", ".join(features),
+            expected=f"exactly one {what} (found {', '.join(candidates) or 'none'})",
+            fix="keep one image column, and one class-label column or one called `label`",
+        )
+    )
+
+
+def _part(source: str, table: "datasets.Dataset", image_column: str, label_column: str) -> RawPart:
+    import datasets
+
+    encoded: Any = table.select_columns([image_column])
+    if isinstance(table.features[image_column], datasets.Image):
+        encoded = encoded.cast_column(image_column, datasets.Image(decode=False))
+    items = (item for batch in encoded.iter(batch_size=1000) for item in batch[image_column])
+    images = decode_images(items, len(table), source=source)
+    others = [name for name in table.column_names if name not in (image_column, label_column)]
+    columns = {name: _column(table, name) for name in others if _is_scalar(table.features[name])}
+    return RawPart(images=images, labels=_labels(source, table, label_column), columns=columns)
+
+
+def _labels(source: str, table: "datasets.Dataset", name: str) -> np.ndarray:
+    values = table.select_columns([name])[:][name]
+    missing = next((row for row, value in enumerate(values) if value is None), None)
+    labels = np.asarray(values)
+    if missing is not None or labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "biuU"):
+        raise DataError(
+            explain(
+                f"column {name} of {source}",
+                got=f"nothing in row {missing}" if missing is not None else f"{table.features[name]}",
+                expected="one integer or text per row",
+                fix="label every row, or drop it",
+            )
+        )
+    return labels
+
+
+def _is_scalar(feature: Any) -> bool:
+    import datasets
+
+    return isinstance(feature, datasets.ClassLabel | datasets.Value) and "binary" not in feature.dtype
+
+
+def _column(table: "datasets.Dataset", name: str) -> np.ndarray:
+    """Class labels become their names; where values are missing, all become text, the missing empty."""
+    import datasets
+
+    values = table.select_columns([name])[:][name]
+    feature = table.features[name]
+    if isinstance(feature, datasets.ClassLabel):
+        values = [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
+    if any(value is None for value in values):
+        values = ["" if value is None else str(value) for value in values]
+    return np.asarray(values)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No progress bars and no log lines of the library; both as before afterwards."""
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    silent = are_progress_bars_disabled()
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            # An environment variable may insist on the bars, and says so by a warning.
+            warnings.simplefilter("ignore")
+            disable_progress_bars()
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if not silent:
+            enable_progress_bars()
+
+
+def _unreadable(source: str, error: Exception) -> DataError:
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    return DataError(
+        explain(
+            f"data set {source}",
+            got=message if len(message) <= 240 else f"{message[:240]}...",
+            expected="a hub repository or a folder (parquet, imagefolder) that datasets.load_dataset reads",
+            fix="check the name and the network, or point to a local folder",
+        )
+    )

@@ -1,0 +1,180 @@
+"""From a source's name to checked samples.
+
+A source is `digits` (scikit-learn's, no download), a preset's name (`cifar10`: its hub repository), a path to
+a folder or an `.npz`, or a hub repository (`owner/name`). A preset's name wins over a folder of that name:
+write `./cifar10`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from collabdm.data.hub import read_with_datasets
+from collabdm.data.npz import read_npz
+from collabdm.data.presets import PRESETS, Preset, generic_preset, preset_named
+from collabdm.data.raw import RawData, RawPart
+from collabdm.data.samples import Dataset, Samples, checked_samples
+from collabdm.errors import DataError, explain
+from collabdm.randomness import Stream
+
+__all__ = ["load_dataset", "load_samples"]
+
+_DIGITS_HELD_OUT = 500
+
+
+def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test")) -> Dataset:
+    """Load the asked `splits` of a data set; a split not asked for is empty.
+
+    A data set whose name, shape and class names agree with a preset takes it; any other gets
+    `generic_preset`. Labels without declared classes take the train part's distinct values, sorted, as
+    classes.
+
+    Raises:
+        DataError: unknown, unreadable or unusable data; the message says which.
+    """
+    if not splits or not set(splits) <= {"train", "test"}:
+        raise ValueError(f"splits must be some of train and test, not {splits!r}")
+    raw = _read(source, splits)
+    candidate = _agreeing(preset_named(raw.name), raw)
+    parts = _samples(source, raw, candidate)
+    train, test = (parts.get(split) for split in ("train", "test"))
+    known = train if train is not None else parts["test"]
+    if train is not None and test is not None and train.shape != test.shape:
+        raise DataError(
+            explain(
+                f"test images of {source}",
+                got=f"shape {list(test.shape)}",
+                expected=f"{list(train.shape)}, as in the train part",
+                fix="bring both parts to one size and one number of channels",
+            )
+        )
+    return Dataset(
+        name=candidate.name if candidate else raw.name,
+        train=known.take([]) if train is None else train,
+        test=known.take([]) if test is None else test,
+        preset=_preset(raw.name, candidate, known),
+        columns=raw.parts["train"].columns if "train" in raw.parts else {},
+    )
+
+
+def load_samples(source: str) -> Samples:
+    """The train part alone: what one client's site has. Raises DataError as `load_dataset` does."""
+    return load_dataset(source, splits=("train",)).train
+
+
+def _read(source: str, splits: Sequence[str]) -> RawData:
+    if source == "digits":
+        return _read_digits(splits)
+    if source in PRESETS:
+        preset = PRESETS[source]
+        return read_with_datasets(str(preset.hub), splits, name=preset.name, hint=preset, config=preset.hub_config)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        name = path.resolve().name
+        return read_with_datasets(str(path), splits, name=name, hint=preset_named(name))
+    if path.is_file() and path.suffix == ".npz":
+        return read_npz(path, splits)
+    if not path.exists() and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) and path.suffix != ".npz":
+        hint = next((preset for preset in PRESETS.values() if preset.hub == source), None)
+        config = hint.hub_config if hint else None
+        return read_with_datasets(source, splits, name=source.split("/")[1], hint=hint, config=config)
+    raise DataError(
+        explain(
+            f"data set {source}",
+            got="a file of another kind" if path.exists() else "no such file, folder or preset",
+            expected=f"{', '.join(PRESETS)}, a folder, an .npz, or a hub repository owner/name",
+            fix="check the name or the path",
+        )
+    )
+
+
+def _read_digits(splits: Sequence[str]) -> RawData:
+    """Scikit-learn's 1,797 digits, 8x8, 16 grey levels as 0..255; a fixed split of 1,297 and 500."""
+    from sklearn.datasets import load_digits
+
+    pixels, targets = load_digits(return_X_y=True)
+    images = np.rint(np.asarray(pixels) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
+    classes = PRESETS["digits"].classes
+    labels = np.asarray(targets, dtype=np.int64)
+    whole = Samples(images=images, labels=labels, classes=classes)
+    train, test = whole.split_indices(_DIGITS_HELD_OUT / len(whole), Stream(0, "digits", "split"))
+    chosen = {"train": train, "test": test}
+    parts = {split: RawPart(images=images[chosen[split]], labels=labels[chosen[split]]) for split in splits}
+    return RawData(name="digits", classes=classes, parts=parts)
+
+
+def _agreeing(preset: Preset | None, raw: RawData) -> Preset | None:
+    """The preset, if every image has its shape and every class (declared, or held) is one of its classes."""
+    if preset is None or any(part.images.shape[1:] != preset.shape for part in raw.parts.values()):
+        return None
+    if raw.classes is not None:
+        return preset if set(raw.classes) <= set(preset.classes) else None
+    labels = np.concatenate([_values("labels", part.labels) for part in raw.parts.values()])
+    if labels.dtype.kind == "U":
+        return preset if set(labels.tolist()) <= set(preset.classes) else None
+    return preset if len(labels) and labels.min() >= 0 and labels.max() < len(preset.classes) else None
+
+
+def _preset(name: str, candidate: Preset | None, known: Samples) -> Preset:
+    return replace(candidate, classes=known.classes) if candidate else generic_preset(name, known.shape, known.classes)
+
+
+def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, Samples]:
+    named = {split: f"{source} ({split})" for split in raw.parts}
+    values = {split: _values(named[split], part.labels) for split, part in raw.parts.items()}
+    classes, lookup = raw.classes, None
+    if classes is None:
+        classes, lookup = _classes(next(iter(values.values())), candidate)
+    return {
+        split: checked_samples(
+            part.images,
+            values[split] if lookup is None else _positions(named[split], values[split], lookup),
+            classes,
+            source=named[split],
+        )
+        for split, part in raw.parts.items()
+    }
+
+
+def _values(source: str, labels: np.ndarray) -> np.ndarray:
+    """Labels as int64 or text."""
+    if labels.dtype.kind in "US":
+        return labels.astype(str)
+    whole = labels.astype(np.int64)
+    if len(whole) and whole.min() < 0:
+        raise DataError(
+            explain(
+                f"label of {source}, row {int(np.argmin(whole))}",
+                got=whole.min(),
+                expected="0 or above",
+                fix="label the row, or drop it",
+            )
+        )
+    return whole
+
+
+def _classes(values: np.ndarray, candidate: Preset | None) -> tuple[tuple[str, ...], dict[object, int]]:
+    """(class names, label value -> class) of labels that declare no classes."""
+    if candidate is None:
+        found = np.unique(values).tolist()
+        return tuple(str(value) for value in found), {value: index for index, value in enumerate(found)}
+    keys = candidate.classes if values.dtype.kind == "U" else range(len(candidate.classes))
+    return candidate.classes, {key: index for index, key in enumerate(keys)}
+
+
+def _positions(source: str, values: np.ndarray, lookup: dict[object, int]) -> np.ndarray:
+    listed = values.tolist()
+    unknown = next((row for row, value in enumerate(listed) if value not in lookup), None)
+    if unknown is not None:
+        raise DataError(
+            explain(
+                f"label of {source}, row {unknown}",
+                got=listed[unknown],
+                expected=f"one of the {len(lookup)} classes of the train part",
+                fix="correct the label, or declare all classes (in an .npz: a text array `classes`)",
+            )
+        )
+    return np.array([lookup[value] for value in listed], dtype=np.int64)

@@ -1,0 +1,26 @@
+"""What a reader hands to `loading`: arrays as found, classes not yet settled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["RawData", "RawPart"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawPart:
+    """One split: images uint8 or float32 [n, C, H, W], labels [n] (integers or text), further columns [n]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawData:
+    """The splits by name. Labels are positions in `classes`, or values where that is None."""
+
+    name: str
+    classes: tuple[str, ...] | None
+    parts: Mapping[str, RawPart]

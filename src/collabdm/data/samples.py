@@ -1,0 +1,211 @@
+"""What one holder has: labelled images, checked once at the door."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from collabdm.data.presets import Preset
+from collabdm.errors import ConfigError, DataError, explain
+from collabdm.randomness import Stream
+
+__all__ = ["Dataset", "Samples", "checked_samples"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """Labelled images.
+
+    `images`: uint8 [n, C, H, W], or float32 [n, C, H, W] in [0, 1]; `labels`: int64 [n] in [0, len(classes));
+    `classes`: distinct names, whether held or not. May be empty. The constructor checks types, shapes and
+    labels; data from outside goes through `checked_samples`, which also looks at the pixels.
+
+    Raises:
+        DataError: a part is of another type or shape, or a label is outside the classes.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_images(self.images)
+        _check_labels(self.images, self.labels, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of every image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def take(self, indices: np.ndarray | Sequence[int]) -> "Samples":
+        """The samples at `indices`, in that order."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return Samples(images=self.images[chosen], labels=self.labels[chosen], classes=self.classes)
+
+    def counts(self) -> np.ndarray:
+        """Samples held per class, int64 [classes]."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+    def of_class(self, label: int) -> np.ndarray:
+        """Indices of the samples of one class, int64, ascending."""
+        return np.flatnonzero(self.labels == label).astype(np.int64)
+
+    def with_classes(self, classes: Sequence[str]) -> "Samples":
+        """The same samples, labelled by position in `classes` (a plan's, say), matched by name.
+
+        Classes that nobody here holds may be missing from `classes`, and `classes` may have more.
+
+        Raises:
+            DataError: a held class is not among `classes`.
+        """
+        position = {name: index for index, name in enumerate(classes)}
+        held = self.counts() > 0
+        unknown = [name for name, present in zip(self.classes, held, strict=True) if present and name not in position]
+        if unknown:
+            raise DataError(
+                explain(
+                    "class names of the data",
+                    got=_listed(unknown),
+                    expected=f"among {_listed(classes)}",
+                    fix="name the classes as the plan does (in an .npz: a string array `classes`)",
+                )
+            )
+        lookup = np.array([position.get(name, 0) for name in self.classes], dtype=np.int64)
+        return Samples(images=self.images, labels=lookup[self.labels], classes=tuple(classes))
+
+    def split(self, fraction: float, stream: Stream) -> tuple["Samples", "Samples"]:
+        """(kept, held out): `split_indices`, taken. For choosing settings without the test set."""
+        kept, held_out = self.split_indices(fraction, stream)
+        return self.take(kept), self.take(held_out)
+
+    def split_indices(self, fraction: float, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+        """(kept, held out) index arrays, ascending, stratified by class.
+
+        The held-out part has round(fraction * n) samples, shared among the classes by largest remainder; no
+        class is held out whole, so it may have fewer where classes are tiny.
+
+        Raises:
+            ConfigError: `fraction` is not strictly between 0 and 1.
+        """
+        if not 0 < fraction < 1:
+            raise ConfigError(
+                explain("held-out fraction", got=fraction, expected="between 0 and 1", fix="use 0.1 for a tenth")
+            )
+        counts = self.counts()
+        quota = counts * fraction
+        take = np.floor(quota).astype(np.int64)
+        short = round(fraction * len(self)) - int(take.sum())
+        take[np.argsort(take - quota, kind="stable")[:short]] += 1
+        take = np.minimum(take, np.maximum(counts - 1, 0))
+        chosen = [members[stream.choose(len(members), k)] for members, k in self._by_class(take)]
+        held_out = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
+        return np.setdiff1d(np.arange(len(self)), held_out), held_out
+
+    def _by_class(self, take: np.ndarray) -> list[tuple[np.ndarray, int]]:
+        return [(self.of_class(label), int(count)) for label, count in enumerate(take)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """A loaded data set.
+
+    `columns` are the further columns of the train part by name, each [len(train)] (a station, a speaker), for
+    natural partitions. A part that was not asked for is empty.
+    """
+
+    name: str
+    train: Samples
+    test: Samples
+    preset: Preset
+    columns: Mapping[str, np.ndarray]
+
+
+def checked_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, source: str) -> Samples:
+    """Samples from outside, looked at closely; `source` names them in errors.
+
+    Raises:
+        DataError: no rows, a label outside the classes, pixels that are NaN, infinite or outside [0, 1].
+    """
+    if len(labels) == 0:
+        raise DataError(
+            explain(f"rows of {source}", got=0, expected="at least one", fix="check that the data is complete")
+        )
+    if images.dtype.kind == "f":
+        _check_float_pixels(images, source)
+    try:
+        return Samples(images=images, labels=labels, classes=tuple(classes))
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+
+
+def _check_images(images: np.ndarray) -> None:
+    if images.ndim != 4 or 0 in images.shape[1:] or images.dtype not in (np.uint8, np.float32):
+        raise DataError(
+            explain(
+                "images",
+                got=f"{images.dtype} {list(images.shape)}",
+                expected="uint8 or float32 [n, C, H, W]",
+                fix="convert the array",
+            )
+        )
+
+
+def _check_labels(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> None:
+    if labels.dtype != np.int64 or labels.shape != (len(images),):
+        raise DataError(
+            explain(
+                "labels",
+                got=f"{labels.dtype} {list(labels.shape)}",
+                expected=f"int64 [{len(images)}]",
+                fix="give one integer per image",
+            )
+        )
+    if len(set(classes)) != len(classes):
+        raise DataError(
+            explain("class names", got=_listed(classes), expected="distinct names", fix="rename the duplicates")
+        )
+    outside = (labels < 0) | (labels >= len(classes))
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise DataError(
+            explain(
+                f"label of row {row}",
+                got=int(labels[row]),
+                expected=f"0 to {len(classes) - 1} ({len(classes)} classes)",
+                fix="correct the label, drop the row, or declare the class",
+            )
+        )
+
+
+def _check_float_pixels(images: np.ndarray, source: str) -> None:
+    # The extremes alone tell: NaN propagates through min and max, infinities are extremes.
+    low, high = float(images.min()), float(images.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = int(np.argmax(~np.isfinite(images).all(axis=tuple(range(1, images.ndim)))))
+        raise DataError(
+            explain(
+                f"pixels of {source}, row {bad}",
+                got="NaN or infinity",
+                expected="finite numbers in [0, 1]",
+                fix="repair or drop the image",
+            )
+        )
+    if low < 0 or high > 1:
+        raise DataError(
+            explain(
+                f"pixels of {source}",
+                got=f"floats from {low:g} to {high:g}",
+                expected="floats in [0, 1], or uint8",
+                fix="divide by 255, or undo the normalisation",
+            )
+        )
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > most else shown

@@ -1,0 +1,58 @@
+"""Everything that can go wrong for a user, in one tree.
+
+A message is one line that says what was got, what was expected and how to fix it. The command line prints it and
+exits with the error's `exit_code`; nothing is half-written.
+"""
+
+__all__ = [
+    "CollabDMError",
+    "ConfigError",
+    "ContributionError",
+    "DataError",
+    "DistilledSetError",
+    "PlanError",
+    "QuorumError",
+    "RunFolderError",
+    "explain",
+]
+
+
+class CollabDMError(Exception):
+    """The root: catch this to catch every error that CollabDM raises on purpose."""
+
+    exit_code = 2
+
+
+class ConfigError(CollabDMError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class DataError(CollabDMError):
+    """The operator's data cannot be used."""
+
+
+class PlanError(CollabDMError):
+    """A plan is malformed or of another version."""
+
+
+class ContributionError(CollabDMError):
+    """A client's contribution is refused."""
+
+
+class DistilledSetError(CollabDMError):
+    """A distilled set cannot be read or written."""
+
+
+class RunFolderError(CollabDMError):
+    """A run folder exists already, or cannot be resumed."""
+
+
+class QuorumError(CollabDMError):
+    """Too few usable contributions arrived."""
+
+    exit_code = 3
+
+
+def explain(what: str, *, got: object, expected: str, fix: str) -> str:
+    """One line for a user: `what: got ...; expected ...; fix: ...`."""
+    return " ".join(f"{what}: got {got}; expected {expected}; fix: {fix}".split())

@@ -1,0 +1,84 @@
+"""How good a set is: train fresh networks on it, test them on real data (paper, section 5.1).
+
+The accuracy is that of the last epoch, never of the best.
+"""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from collabdm.data.samples import Samples
+from collabdm.engine import Engine
+from collabdm.errors import DataError, explain
+from collabdm.networks import NetworkSpec
+from collabdm.progress import Event, Report, silent
+from collabdm.randomness import Stream
+from collabdm.training import Protocol, TrainingSet, test_accuracy, train
+
+__all__ = ["NetworkResult", "evaluate", "spread", "summary"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkResult:
+    """One trained network: its accuracy on the test data in [0, 1], and per class (None for one without test data)."""
+
+    network: str
+    index: int
+    accuracy: float
+    per_class: tuple[float | None, ...]
+
+
+def evaluate(
+    training: TrainingSet,
+    test: Samples,
+    *,
+    networks: Sequence[NetworkSpec],
+    protocol: Protocol,
+    seed: int,
+    engine: Engine,
+    done: int = 0,
+    report: Report = silent,
+) -> Iterator[NetworkResult]:
+    """Train and test `protocol.count` networks of every kind, one result at a time, leaving out the first `done`.
+
+    Network i of a kind has the same initial parameters, batches and augmentations for every set and method (they
+    depend on `seed`, kind and i only), so that comparisons are paired.
+    Raises `DataError` where there is no test data.
+    """
+    if not len(test):
+        raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
+    jobs = [(spec, i) for spec in networks for i in range(protocol.count)]
+    for number, (spec, i) in list(enumerate(jobs))[done:]:
+        stream_seed = int(Stream(seed, "evaluate", spec.model_dump_json(), i).raw(1)[0] >> 11)
+
+        def tell(epoch: int, epochs: int, loss: float, number: int = number) -> None:
+            report(Event(stage="evaluate", done=number * epochs + epoch, total=len(jobs) * epochs, loss=loss))
+
+        parameters = train(
+            training, spec, classes=len(test.classes), protocol=protocol, seed=stream_seed, engine=engine, tell=tell
+        )
+        accuracy, per_class = test_accuracy(parameters, test, spec, training.normalisation, engine)
+        yield NetworkResult(network=spec.name, index=i, accuracy=accuracy, per_class=per_class)
+
+
+def summary(results: Sequence[NetworkResult], classes: Sequence[str]) -> dict[str, Any]:
+    """Mean, standard deviation, every network, and the mean per class (None without test data), as plain JSON."""
+    per_class = {}
+    for y, name in enumerate(classes):
+        values = [value for result in results if (value := result.per_class[y]) is not None]
+        per_class[name] = statistics.fmean(values) if values else None
+    networks = [{"network": r.network, "index": r.index, "accuracy": r.accuracy} for r in results]
+    return spread(networks) | {"per_class": per_class}
+
+
+def spread(networks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation (n - 1; 0 for a single network) of the accuracies, over all and per kind."""
+    accuracies = [network["accuracy"] for network in networks]
+    kinds = sorted({network["network"] for network in networks})
+    by_kind = {kind: _mean_std([n["accuracy"] for n in networks if n["network"] == kind]) for kind in kinds}
+    return _mean_std(accuracies) | {"networks": list(networks)} | ({"by_network": by_kind} if len(kinds) > 1 else {})
+
+
+def _mean_std(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": statistics.fmean(values), "std": statistics.stdev(values) if len(values) > 1 else 0.0}

@@ -1,0 +1,95 @@
+"""What every network here is: a random encoder and a classifier with the same body."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from collabdm.errors import ConfigError, explain
+from collabdm.randomness import Stream
+
+__all__ = ["ACTIVATIONS", "NORMS", "Network", "Norm", "initial_parameters", "require_side"]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky-relu": lambda: nn.LeakyReLU(0.01),
+    "sigmoid": nn.Sigmoid,
+}
+NORMS = ("instance", "layer", "group", "none")
+
+
+class Network(nn.Module):
+    """A body whose flattened output is the embedding, and one linear layer on top for classification.
+
+    No layer may mix the samples of a batch (so there is no batch norm): only then are sums over samples additive
+    over clients, and chunks of a batch exact.
+    """
+
+    def __init__(self, body: nn.Module, features: int, classes: int) -> None:
+        """`features`: the length d of one embedding; `classes`: the number of logits."""
+        super().__init__()
+        self.body = body
+        self.classifier = nn.Linear(features, classes)
+        self.features = features
+
+    def forward(self, images: Tensor, *, embedding: bool = False) -> Tensor:
+        """Images [n, C, H, W] (normalised) to logits [n, classes], or with `embedding` to embeddings [n, d]."""
+        embedded = self.body(images).flatten(1)
+        return embedded if embedding else self.classifier(embedded)
+
+
+class Norm(nn.Module):
+    """Instance, layer or group (four groups) normalisation with affine parameters, per sample."""
+
+    def __init__(self, kind: str, channels: int) -> None:
+        """`kind` from `NORMS` but not `none`."""
+        super().__init__()
+        self.groups = {"instance": channels, "layer": 1, "group": 4}[kind]
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[n, C, H, W] to the same shape."""
+        return functional.group_norm(images, self.groups, self.weight, self.bias, eps=1e-5)
+
+
+def initial_parameters(network: Network, stream: Stream, *, embedding: bool = False) -> dict[str, Tensor]:
+    """Fresh parameters by name, float32 on the CPU, the same to the bit on every machine.
+
+    Weights and biases of convolutions and linear layers are uniform in +-1/sqrt(fan_in) (torch's default), drawn in
+    the order of `named_modules`, weight before bias; norms start at 1 and 0. The classifier comes last, and is left
+    out with `embedding`.
+    """
+    parameters: dict[str, Tensor] = {}
+    for name, module in network.named_modules():
+        if embedding and module is network.classifier:
+            continue
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            bound = 1.0 / math.sqrt(module.weight[0].numel())
+            parameters[f"{name}.weight"] = _uniform(stream, module.weight.shape, bound)
+            if module.bias is not None:
+                parameters[f"{name}.bias"] = _uniform(stream, module.bias.shape, bound)
+        elif isinstance(module, Norm):
+            parameters[f"{name}.weight"] = torch.ones(module.weight.shape)
+            parameters[f"{name}.bias"] = torch.zeros(module.bias.shape)
+    return parameters
+
+
+def require_side(network: str, height: int, width: int, smallest: int) -> None:
+    """Raise `ConfigError` where an image is too small for the network's pooling and norms."""
+    if min(height, width) < smallest:
+        raise ConfigError(
+            explain(
+                f"{network} on {height}x{width} images",
+                got=f"a side of {min(height, width)}",
+                expected=f"at least {smallest}",
+                fix="choose a network with less pooling (convnet with a smaller depth) or larger images",
+            )
+        )
+
+
+def _uniform(stream: Stream, shape: torch.Size, bound: float) -> Tensor:
+    return torch.from_numpy(stream.uniform(tuple(shape), -bound, bound).astype(np.float32))

@@ -1,0 +1,115 @@
+"""From settings and a data set's declared facts to a plan, and to a resolved engine."""
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from collabdm.augment import OPERATIONS
+from collabdm.config import Config
+from collabdm.data.presets import Preset
+from collabdm.engine import Engine, resolve_engine
+from collabdm.methods import method_named
+from collabdm.networks import NetworkSpec, build_network
+from collabdm.pixels import Normalisation
+from collabdm.protocol import Plan, SampleSpec
+from collabdm.training import PROTOCOLS, Protocol
+
+__all__ = [
+    "augmentation_for",
+    "make_plan",
+    "network_for",
+    "networks_tested",
+    "normalisation_for",
+    "protocol_for",
+    "resolved",
+]
+
+
+def make_plan(
+    config: Config, *, classes: Sequence[str], shape: tuple[int, int, int], preset: Preset, clients: Sequence[str]
+) -> Plan:
+    """ServerDM's part before the round (Algorithm 1, lines 2-6). `shape`: (C, H, W) of every sample.
+
+    Raises `ConfigError` where the images are too small for the network or for the partition-and-expand factor.
+    """
+    network = network_for(config, preset)
+    build_network(network, shape, len(classes))
+    channels, height, width = shape
+    refined = method_named(config.method).refined
+    return Plan(
+        seed=config.seed,
+        clients=tuple(sorted(clients)),
+        classes=tuple(classes),
+        sample=SampleSpec.model_validate({"channels": channels, "height": height, "width": width}),
+        normalisation=normalisation_for(config, preset),
+        network=network,
+        ipc=config.ipc,
+        seeds=config.plan.seeds,
+        participation=config.partition.participation,
+        batch=config.plan.batch,
+        pae=config.factor,
+        augment=augmentation_for(config, preset),
+        statistics=config.plan.statistics if refined else "none",
+        encoding=config.plan.encoding,
+        local=config.local,
+    )
+
+
+def network_for(config: Config, preset: Preset) -> NetworkSpec:
+    """The encoder: as set, with the depth that suits the data set's image size where none is given."""
+    network = config.plan.network or NetworkSpec()
+    if network.name == "convnet" and network.depth is None and preset.depth != 3:
+        return network.model_copy(update={"depth": preset.depth})
+    return network
+
+
+def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
+    """The classifiers that judge a set: the encoder's architecture unless others are set."""
+    return config.evaluate.networks or (network_for(config, preset),)
+
+
+def protocol_for(config: Config) -> Protocol:
+    """The evaluation recipe with the number of networks set."""
+    protocol = PROTOCOLS[config.evaluate.protocol]
+    return protocol.model_copy(update={"count": config.evaluate.count or protocol.count})
+
+
+def augmentation_for(config: Config, preset: Preset) -> tuple[str, ...]:
+    """Operations of the augmentation: the data set's proposal, all, none, or as listed."""
+    named = {"auto": preset.augment, "all": tuple(OPERATIONS), "none": ()}
+    augment = config.plan.augment
+    return tuple(named[augment]) if isinstance(augment, str) else augment
+
+
+def normalisation_for(config: Config, preset: Preset) -> Normalisation:
+    """Declared constants, or the data set's preset ones."""
+    if isinstance(config.plan.normalisation, Normalisation):
+        return config.plan.normalisation
+    return Normalisation(mean=preset.mean, std=preset.std)
+
+
+def resolved(configs: Sequence[Config], preset: Preset, shape: tuple[int, int, int], classes: int) -> Engine:
+    """The engine for the whole work of `configs` together, as the first of them asks."""
+    first = configs[0]
+    if isinstance(first.engine, Engine):
+        return first.engine
+    return resolve_engine(first.engine, first.device, sum(_gigaflop(c, preset, shape, classes) for c in configs))
+
+
+def _gigaflop(config: Config, preset: Preset, shape: tuple[int, int, int], classes: int) -> float:
+    """A rough count: images through a network, forward once, or forward and back to images (2) or weights (3)."""
+    method = method_named(config.method)
+    clients = config.partition.clients if isinstance(config.partition.clients, int) else len(config.partition.clients)
+    stored = config.ipc * classes * config.factor**2
+    protocol = protocol_for(config)
+    images = 3.0 * protocol.count * min(protocol.epochs * stored, protocol.most_samples or 10**12)
+    if method.source == "round":
+        images += config.plan.seeds * config.plan.batch * classes * (1 if method.central else clients / 2)
+        images += 2 * (config.local.iterations + config.server.passes * config.plan.seeds * method.refined) * stored
+        if not config.local.reuse:
+            images += config.local.iterations * config.local.batch * classes * clients / 2
+    network = build_network(network_for(config, preset), shape, classes)
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        network(torch.empty(1, *shape))
+    return images * counter.get_total_flops() / 1e9 * config.repeats

@@ -1,0 +1,196 @@
+"""The server's side of a finished round: a plan and a folder of contributions to a distilled set."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load, save
+
+from collabdm.client import fingerprint
+from collabdm.config import Config
+from collabdm.distilled_set import DistilledSet
+from collabdm.embedding import embedder_for
+from collabdm.engine import EAGER, Engine
+from collabdm.errors import ContributionError, DataError, QuorumError, explain
+from collabdm.files import write_atomically
+from collabdm.initial_set import initial_set
+from collabdm.matching import SyntheticState
+from collabdm.pictures import loss_picture
+from collabdm.progress import Event, Report, silent
+from collabdm.protocol import Contribution, Plan, decode_contribution, encode_plan, plan_digest
+from collabdm.server import Refinement, aggregate, initial_state, refine
+
+__all__ = ["Collected", "collect", "distill_round", "distilled_set"]
+
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Collected:
+    """Usable contributions, their exact sizes in bytes and SHA-256 by client; and why others were refused, by file."""
+
+    contributions: dict[str, Contribution]
+    sizes: dict[str, int]
+    digests: dict[str, str]
+    refused: dict[str, str]
+
+
+def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
+    """Read and check every `.safetensors` file of the folder; a bad one costs only itself.
+
+    Raises `DataError` where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(explain("contributions", got=folder, expected="a folder of files", fix="check the path"))
+    features = embedder_for(plan.network, plan.sample.shape, EAGER).features
+    own = fingerprint(plan)
+    collected = Collected(contributions={}, sizes={}, digests={}, refused={})
+    paths = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" and path.is_file())
+    for number, path in enumerate(paths):
+        try:
+            content = path.read_bytes()
+            contribution = decode_contribution(content, plan, features=features, fingerprint=own, name=path.name)
+            if contribution.client in collected.contributions:
+                what = f"a second contribution of client {contribution.client}"
+                raise ContributionError(explain(path.name, got=what, expected="one a client", fix="remove one of them"))
+        except (ContributionError, OSError) as error:
+            collected.refused[path.name] = str(error)
+            report(Event(stage="collect", done=number + 1, total=len(paths), message=f"refused {error}"))
+            continue
+        collected.contributions[contribution.client] = contribution
+        collected.sizes[contribution.client] = len(content)
+        collected.digests[contribution.client] = hashlib.sha256(content).hexdigest()
+    return collected
+
+
+def distill_round(
+    plan: Plan,
+    contributions: Path,
+    folder: Path,
+    config: Config,
+    *,
+    engine: Engine,
+    min_clients: int | None = None,
+    allow_missing: bool = False,
+    report: Report = silent,
+    visit: Callable[[Refinement], None] = lambda refinement: None,
+    facts: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Aggregate, initialise and refine, leaving `distilled/` and `loss.png` in `folder`; returns metrics.
+
+    Goes on from a checkpoint that an interrupted call left there. `min_clients` usable contributions are needed, half
+    of the plan's clients by default. `visit` sees every state on the way.
+    Raises `QuorumError` where fewer came; `DataError` where nobody holds a class, unless `allow_missing`.
+    """
+    collected = collect(plan, contributions, report=report)
+    usable = list(collected.contributions.values())
+    needed = (len(plan.clients) + 1) // 2 if min_clients is None else min_clients
+    if len(usable) < max(needed, 1):
+        expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
+        fix = "wait for more contributions, or lower --min-clients"
+        raise QuorumError(explain("usable contributions", got=len(usable), expected=expected, fix=fix))
+    initial = initial_set(plan, usable)
+    if initial.missing and not allow_missing:
+        names = ", ".join(plan.classes[y] for y in initial.missing)
+        fix = "add a client that holds them, or pass --allow-missing-classes"
+        raise DataError(explain("classes that nobody holds", got=names, expected="none", fix=fix))
+    started = time.perf_counter()
+    target = aggregate(plan, usable, config.server.weighting)
+    aggregated = time.perf_counter()
+    start = initial_state(initial.images, initial.labels, engine)
+    basis = [plan_digest(plan), collected.digests, config.server.model_dump(), engine.model_dump()]
+    checkpoint = _Checkpoint(folder / "checkpoint.safetensors", start, basis)
+    state, losses = checkpoint.state, checkpoint.losses
+    for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
+        state = refinement.state
+        losses.append(refinement.loss)
+        checkpoint.keep(state, losses)
+        report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
+        visit(refinement)
+    seconds = checkpoint.seconds + time.perf_counter() - aggregated
+    distilled = distilled_set(plan, state.images, initial.labels, config, facts or {})
+    distilled.save(folder / "distilled", overwrite=True)
+    if losses:
+        write_atomically(folder / "loss.png", loss_picture(losses))
+    checkpoint.remove()
+    return {
+        "losses": losses,
+        "seconds": {"aggregate": aggregated - started, "distill": seconds},
+        "bytes": {
+            "down": {client: len(encode_plan(plan)) for client in plan.clients},
+            "up": collected.sizes,
+        },
+        "topped_up": {plan.classes[y]: count for y, count in initial.topped_up.items()},
+        "skipped": target.skipped,
+        "missing_classes": [plan.classes[y] for y in initial.missing],
+        "missing": sorted(set(plan.clients) - set(collected.contributions)),
+        "refused": collected.refused,
+    }
+
+
+def distilled_set(
+    plan: Plan, images: torch.Tensor, labels: torch.Tensor, config: Config, facts: dict[str, Any]
+) -> DistilledSet:
+    """The product of a round, with how it was made."""
+    made = {
+        "plan": plan_digest(plan),
+        "seeds": plan.seeds,
+        "clients": len(plan.clients),
+        "ipc": plan.ipc,
+        "init": plan.local.init,
+        "network": plan.network.model_dump(exclude_none=True),
+        "local": plan.local.model_dump(),
+        "server": config.server.model_dump(exclude_none=True),
+    }
+    return DistilledSet(
+        images=images.float(),
+        labels=labels,
+        classes=plan.classes,
+        mean=plan.normalisation.mean,
+        std=plan.normalisation.std,
+        factor=plan.pae,
+        augment=plan.augment,
+        method=config.method,
+        facts=made | facts,
+    )
+
+
+class _Checkpoint:
+    """The server's state on disk between steps, so that a killed refinement loses seconds."""
+
+    def __init__(self, path: Path, start: SyntheticState, basis: list[Any]) -> None:
+        self._path = path
+        self._basis = np.frombuffer(json.dumps(basis, sort_keys=True).encode(), np.uint8)
+        self._last = self._begun = time.perf_counter()
+        self.state, self.losses, self.seconds = start, [], 0.0
+        if path.exists():
+            stored = load(path.read_bytes())
+            if np.array_equal(stored["basis"], self._basis):
+                device, dtype = start.images.device, start.images.dtype
+                images, momentum = (torch.from_numpy(stored[name]).to(device, dtype) for name in ("images", "momentum"))
+                self.state = SyntheticState(images=images, labels=start.labels, momentum=momentum)
+                self.losses = stored["losses"].tolist()
+                self.seconds = float(stored["seconds"][0])
+
+    def keep(self, state: SyntheticState, losses: list[float]) -> None:
+        now = time.perf_counter()
+        if now - self._last < SECONDS_BETWEEN_CHECKPOINTS:
+            return
+        self._last = now
+        arrays = {
+            "basis": self._basis,
+            "images": state.images.cpu().numpy(),
+            "momentum": state.momentum.cpu().numpy(),
+            "losses": np.array(losses, np.float64),
+            "seconds": np.array([self.seconds + now - self._begun]),
+        }
+        write_atomically(self._path, save(arrays))
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,109 @@
+"""A run folder: settings, events, metrics, and whatever a run needs to go on after an interruption.
+
+`config.toml` is written first, with every `auto` resolved; `metrics.json` last: a folder that has it is finished.
+"""
+
+import json
+import platform
+import resource
+import shutil
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from collabdm.config import Config, config_toml, load_config
+from collabdm.engine import Engine
+from collabdm.errors import RunFolderError, explain
+from collabdm.files import write_atomically
+from collabdm.progress import Event, Report
+
+__all__ = ["environment", "finished_metrics", "logged", "prepare_run_folder", "settled_config", "write_json"]
+
+MARKS = ("config.toml", "comparison.json", "metrics.json", "plan.json")
+
+
+def prepare_run_folder(folder: Path, *, force: bool, resume: bool) -> None:
+    """Make sure that a new run may write to `folder`, or that there is one to resume.
+
+    An existing folder with content needs `resume`, or `force`, which removes it if it is recognisably a run folder.
+    Raises `RunFolderError`.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())) or resume:
+        return
+    known = folder.is_dir() and any((folder / mark).exists() for mark in MARKS)
+    if not force:
+        fix = "choose another --out, --force to replace it, or --resume to go on"
+        raise RunFolderError(explain("run folder", got=f"{folder} with content", expected="a new folder", fix=fix))
+    if not known:
+        fix = "remove it yourself, or choose another --out"
+        raise RunFolderError(explain("--force", got=f"{folder}, no run folder", expected="an earlier run's", fix=fix))
+    shutil.rmtree(folder)
+
+
+def settled_config(folder: Path, config: Config, engine: Engine) -> Config:
+    """The configuration with its engine resolved, as written in the folder: kept on resume, written otherwise.
+
+    Raises `RunFolderError` where the folder belongs to a run with other settings.
+    """
+    path = folder / "config.toml"
+    if path.exists():
+        stored = load_config(file=path)
+        if stored.model_copy(update={"engine": config.engine}) != config and stored != config:
+            fix = "resume with the settings in its config.toml, or choose another --out"
+            raise RunFolderError(
+                explain(f"{folder}", got="other settings", expected="those it was begun with", fix=fix)
+            )
+        return stored
+    settled = config.model_copy(update={"engine": engine})
+    write_atomically(path, config_toml(settled))
+    return settled
+
+
+def finished_metrics(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a finished run, else None."""
+    path = folder / "metrics.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_json(path: Path, value: object) -> None:
+    """Indented JSON, atomically; NaN is refused, so that any reader can parse it."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def logged(folder: Path, report: Report) -> Report:
+    """`report`, and a line in `events.jsonl` at most once a second per stage and client, and at every end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    last: dict[tuple[str, str | None], float] = {}
+
+    def tell(event: Event) -> None:
+        report(event)
+        now, key = time.time(), (event.stage, event.client)
+        if event.done < event.total and now - last.get(key, 0.0) < 1.0:
+            return
+        last[key] = now
+        fields = {name: value for name, value in vars(event).items() if value is not None}
+        with open(folder / "events.jsonl", "a") as file:
+            file.write(json.dumps({"time": round(now, 3), **fields}) + "\n")
+
+    return tell
+
+
+def environment(engine: Engine) -> dict[str, Any]:
+    """Versions, hardware and peak memory (bytes) of this process, for the metrics."""
+    packages = ("collabdm", "torch", "numpy", "safetensors", "pydantic", "datasets")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    device = torch.cuda.get_device_name() if engine.device.startswith("cuda") else platform.processor()
+    return {
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
+        "hardware": {
+            "machine": platform.machine(),
+            "device": device or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "engine": engine.model_dump(),
+        },
+        "peak_memory": peak,
+    }

@@ -1,0 +1,169 @@
+"""What the server does between the contributions and the distilled set: aggregate, initialise, refine."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from collabdm.embedding import embedder_for
+from collabdm.engine import Engine
+from collabdm.matching import ClassTarget, StepKind, SyntheticState, matching_step
+from collabdm.protocol import Contribution, Plan
+from collabdm.randomness import Stream
+from collabdm.statistics import STATISTICS
+
+__all__ = ["Refinement", "ServerSpec", "Target", "aggregate", "distill", "refine"]
+
+
+class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Settings of the server's own work; clients need not know them.
+
+    `passes` over the T targets (Algorithm 1 is one pass); `batch`: synthetic images of a class per step (S_t^y), all by
+    default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all participants alike (the
+    authors' code); `evaluate_every`: seeds between evaluations on the way, 0 for none.
+    """
+
+    passes: Annotated[int, Field(ge=0, le=10_000)] = 5
+    lr: Annotated[float, Field(gt=0)] = 20.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    step: StepKind = "joint"
+    batch: Annotated[int, Field(ge=1)] | None = None
+    weighting: Literal["count", "uniform"] = "count"
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """What the synthetic set is matched to.
+
+    `values`: float64 [T, classes, parts, d], the global statistic; `weights`: float64 [T, classes], 0 where no
+    participant holds the class; `drawn`: int64 [T, classes], real samples behind each value.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+    drawn: np.ndarray
+
+    @property
+    def skipped(self) -> int:
+        """The number of (t, y) that no participant covers."""
+        return int((self.weights == 0).sum())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Refinement:
+    """The state after `steps` of `total` server steps; `loss` of the last, the sum over its classes."""
+
+    steps: int
+    total: int
+    state: SyntheticState
+    loss: float
+
+
+def aggregate(plan: Plan, contributions: Iterable[Contribution], weighting: Literal["count", "uniform"]) -> Target:
+    """The weighted mean over participants of every (t, y): sum_k w_k m_k / sum_k w_k, w_k = held_k or 1.
+
+    Sums run in float64 over clients in sorted order, whatever the order given, so that the result does not depend on
+    it; statistics are summed in their additive form. One contribution is looked at at a time.
+    """
+    statistic = STATISTICS[plan.statistics]
+    features = embedder_for(plan.network, plan.sample.shape, Engine()).features
+    shape = (plan.seeds, len(plan.classes))
+    sums = torch.zeros(*shape, len(statistic.parts), features, dtype=torch.float64)
+    weights, drawn = np.zeros(shape), np.zeros(shape, np.int64)
+    for contribution in sorted(contributions, key=lambda c: c.client):
+        cells = np.ix_(np.array(plan.assigned(contribution.client), np.int64), contribution.classes_held)
+        held = contribution.held[contribution.classes_held]
+        weight = held.astype(np.float64) if weighting == "count" else np.ones(len(held))
+        additive = statistic.additive(torch.from_numpy(contribution.means).double())
+        sums[cells] += additive * torch.from_numpy(weight).view(-1, 1, 1)
+        weights[cells] += weight
+        drawn[cells] += np.minimum(held, plan.batch)
+    divisor = torch.from_numpy(np.where(weights > 0, weights, 1.0))[..., None, None]
+    return Target(values=statistic.central(sums / divisor).numpy(), weights=weights, drawn=drawn)
+
+
+def distill(
+    plan: Plan, target: Target, images: Tensor, labels: Tensor, spec: ServerSpec, *, engine: Engine
+) -> tuple[Tensor, list[float]]:
+    """Refine initial images [n, C, H, W] with labels [n] to the end; returns the images and the loss per step."""
+    start = initial_state(images, labels, engine)
+    last, losses = start, []
+    for refinement in refine(plan, target, start, spec, engine=engine):
+        last = refinement.state
+        losses.append(refinement.loss)
+    return last.images, losses
+
+
+def initial_state(images: Tensor, labels: Tensor, engine: Engine) -> SyntheticState:
+    """The optimiser's state before the first step."""
+    placed = images.to(engine.device, engine.image_dtype)
+    return SyntheticState(images=placed, labels=labels.to(engine.device), momentum=torch.zeros_like(placed))
+
+
+def refine(
+    plan: Plan, target: Target, state: SyntheticState, spec: ServerSpec, *, engine: Engine, done: int = 0
+) -> Iterator[Refinement]:
+    """Algorithm 1, lines 8-14, one state per step; `state` is the one after `done` steps (0: the initial set).
+
+    The first pass takes the seeds in order, every further one in a fresh order. A class that no participant covers at a
+    seed is left out of its step.
+    """
+    embedder = embedder_for(plan.network, plan.sample.shape, engine)
+    statistic = STATISTICS[plan.statistics]
+    total = spec.passes * plan.seeds if statistic.parts else 0
+    for step in range(done, total):
+        t = _seed_at(plan, step)
+        targets = {
+            y: ClassTarget(
+                value=torch.from_numpy(target.values[t, y]).to(engine.device, engine.image_dtype),
+                drawn=int(target.drawn[t, y]),
+                augmentation=plan.augmentation(t, y),
+            )
+            for y in np.flatnonzero(target.weights[t]).tolist()
+        }
+        state, losses = matching_step(
+            state,
+            targets,
+            embedder=embedder,
+            encoder=embedder.encoder(plan.encoder_seed(t)),
+            statistic=statistic,
+            factor=plan.pae,
+            lr=_rate(spec, step, total),
+            momentum=spec.momentum,
+            step=spec.step,
+            chosen=_synthetic_batch(plan, spec, state.labels, step, targets),
+        )
+        yield Refinement(steps=step + 1, total=total, state=state, loss=sum(losses.values()))
+
+
+def _seed_at(plan: Plan, step: int) -> int:
+    turn, position = divmod(step, plan.seeds)
+    if turn == 0:
+        return position
+    return int(Stream(plan.seed, "pass", turn).permutation(plan.seeds)[position])
+
+
+def _rate(spec: ServerSpec, step: int, total: int) -> float:
+    if spec.schedule == "constant":
+        return spec.lr
+    return spec.lr * 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+def _synthetic_batch(
+    plan: Plan, spec: ServerSpec, labels: Tensor, step: int, targets: Mapping[int, ClassTarget]
+) -> dict[int, Tensor] | None:
+    if spec.batch is None:
+        return None
+    chosen = {}
+    for y in targets:
+        rows = (labels == y).nonzero().flatten()
+        drawn = Stream(plan.seed, "synthetic-batch", step, y).choose(len(rows), spec.batch)
+        chosen[y] = rows[torch.from_numpy(np.sort(drawn)).to(rows.device)]
+    return chosen

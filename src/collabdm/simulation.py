@@ -1,0 +1,340 @@
+"""A whole run in one process: share a data set among clients, hold the round, evaluate.
+
+Every contribution goes through the encoding and a file, as between real sites, so a simulation and a round of files
+give the same set to the bit.
+"""
+
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from collabdm.client import contribute
+from collabdm.config import Config
+from collabdm.data import Dataset, Samples, load_dataset, partition, partition_table
+from collabdm.distilled_set import DistilledSet, load
+from collabdm.engine import Engine
+from collabdm.errors import ConfigError, explain
+from collabdm.evaluate import NetworkResult, evaluate, spread, summary
+from collabdm.files import write_atomically
+from collabdm.local import images_from_real
+from collabdm.methods import method_named
+from collabdm.pictures import partition_picture
+from collabdm.pixels import Normalisation
+from collabdm.planning import (
+    augmentation_for,
+    make_plan,
+    networks_tested,
+    normalisation_for,
+    protocol_for,
+    resolved,
+)
+from collabdm.progress import Report, silent
+from collabdm.protocol import Plan, encode_contribution, encode_plan
+from collabdm.randomness import Stream
+from collabdm.rounds import distill_round, distilled_set
+from collabdm.runs import environment, finished_metrics, logged, settled_config, write_json
+from collabdm.server import Refinement
+from collabdm.stages import StageStore
+from collabdm.training import TrainingSet
+
+__all__ = ["clients_of", "contribution_name", "parts_of", "shard_of", "simulate", "simulate_on", "training_set"]
+
+
+def simulate(
+    config: Config,
+    folder: Path,
+    *,
+    allow_missing: bool = False,
+    min_clients: int | None = None,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Load the data and run `config.method` into `folder`; returns what `metrics.json` holds.
+
+    A folder that an interrupted run left is gone on with. With `repeats`, every repeat has a folder of its own, and
+    the metrics gather their networks.
+    """
+    dataset = load_dataset(config.dataset)
+    engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes))
+    return simulate_on(
+        dataset, config, folder, engine=engine, allow_missing=allow_missing, min_clients=min_clients, report=report
+    )
+
+
+def simulate_on(
+    dataset: Dataset,
+    config: Config,
+    folder: Path,
+    *,
+    engine: Engine,
+    stages: Path | None = None,
+    allow_missing: bool = False,
+    min_clients: int | None = None,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """`simulate` on loaded data, sharing costly stages with other runs through the folder `stages`."""
+    config = settled_config(folder, config, engine)
+    finished = finished_metrics(folder)
+    if finished is not None:
+        return finished
+    run = _Run(dataset, config, folder, stages, allow_missing, min_clients, logged(folder, report))
+    if config.repeats > 1:
+        metrics = _repeated(run)
+    else:
+        metrics = {"full": _full, "real": _real, "round": _round}[method_named(config.method).source](run)
+    described = {"method": config.method, "dataset": config.dataset, "ipc": config.ipc, "seed": config.seed}
+    metrics = described | metrics | environment(run.engine)
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
+    """Indices of the training samples that each simulated client holds, by its name.
+
+    Raises `ConfigError` for a column that the data lacks, and what `partition` raises.
+    """
+    spec = config.partition
+    column = None
+    if spec.column is not None:
+        if spec.column not in dataset.columns:
+            known = ", ".join(dataset.columns) or "none"
+            fix = "name one of the data's further columns"
+            raise ConfigError(explain("partition.column", got=spec.column, expected=f"one of: {known}", fix=fix))
+        column = dataset.columns[spec.column]
+    return partition(
+        dataset.train,
+        kind="single" if method_named(config.method).central else spec.kind,
+        clients=spec.clients,
+        beta=spec.beta,
+        ipc=config.ipc,
+        column_values=column,
+        balance=spec.balance,
+        stream=Stream(config.seed, "partition"),
+    )
+
+
+def clients_of(config: Config) -> list[str]:
+    """Names of the simulated clients."""
+    return sorted(parts_of(config, load_dataset(config.dataset, splits=("train",))))
+
+
+def shard_of(config: Config, client: str) -> Samples:
+    """The samples that one simulated client holds.
+
+    Raises `ConfigError` for a client that the partition does not have.
+    """
+    dataset = load_dataset(config.dataset, splits=("train",))
+    parts = parts_of(config, dataset)
+    if client not in parts:
+        raise ConfigError(
+            explain("client", got=client, expected=f"one of {', '.join(parts)}", fix="choose one of them")
+        )
+    return dataset.train.take(parts[client])
+
+
+def contribution_name(plan: Plan, client: str) -> str:
+    """The file name of a client's contribution: its number in the plan, and its name where that is safe in a path."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in client)
+    return f"{plan.clients.index(client):0{len(str(len(plan.clients)))}d}-{safe}.safetensors"
+
+
+def training_set(distilled: DistilledSet) -> TrainingSet:
+    """A distilled set as classifiers are trained on it: expanded, with its normalisation and augmentation."""
+    full = distilled.expanded()
+    normalisation = Normalisation(mean=full.mean, std=full.std)
+    return TrainingSet(images=full.images, labels=full.labels, normalisation=normalisation, augment=full.augment)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Run:
+    dataset: Dataset
+    config: Config
+    folder: Path
+    stages: Path | None
+    allow_missing: bool
+    min_clients: int | None
+    report: Report
+
+    @property
+    def engine(self) -> Engine:
+        assert isinstance(self.config.engine, Engine)
+        return self.config.engine
+
+
+def _round(run: _Run) -> dict[str, Any]:
+    config, dataset, started = run.config, run.dataset, time.perf_counter()
+    parts = parts_of(config, dataset)
+    train = dataset.train
+    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
+    write_atomically(run.folder / "plan.json", encode_plan(plan))
+    table = partition_table(train, parts)
+    write_atomically(run.folder / "partition.png", partition_picture(table, list(parts), list(train.classes)))
+    seconds = _contributions(run, plan, parts)
+    curve: list[dict[str, Any]] = []
+
+    def visit(refinement: Refinement) -> None:
+        every = config.server.evaluate_every
+        if every and refinement.steps % every == 0 and refinement.steps < refinement.total:
+            images = distilled_set(plan, refinement.state.images, refinement.state.labels, config, {})
+            results = _evaluated(run, training_set(images), None)
+            curve.append({"steps": refinement.steps, **summary(results, train.classes)})
+
+    metrics = distill_round(
+        plan,
+        run.folder / "contributions",
+        run.folder,
+        config,
+        engine=run.engine,
+        min_clients=run.min_clients,
+        allow_missing=run.allow_missing,
+        report=run.report,
+        visit=visit,
+        facts={"dataset": dataset.name},
+    )
+    if method_named(config.method).central:
+        metrics["bytes"] = {"down": {}, "up": {}}
+    results, trained = _timed_evaluation(run, training_set(load(run.folder / "distilled")))
+    metrics["seconds"] = seconds | metrics["seconds"] | {"evaluate": trained, "total": time.perf_counter() - started}
+    shared = {"kind": config.partition.kind, "clients": list(parts), "samples": table.tolist()}
+    return {
+        "accuracy": summary(results, train.classes),
+        **({"curve": curve} if curve else {}),
+        **metrics,
+        "partition": config.partition.model_dump(mode="json", exclude_none=True) | shared,
+        "protocol": protocol_for(config).model_dump(),
+    }
+
+
+def _contributions(run: _Run, plan: Plan, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """One file per client in `contributions/`; those that are there already are kept. Returns seconds."""
+    seconds: dict[str, Any] = {"statistics": 0.0, "local": 0.0, "client": {}}
+    for client, indices in parts.items():
+        stages = StageStore(run.stages or run.folder / "stages")
+        path = run.folder / "contributions" / contribution_name(plan, client)
+        contribution = contribute(
+            plan, client, run.dataset.train.take(indices), engine=run.engine, stages=stages, report=run.report
+        )
+        if not path.exists():
+            write_atomically(path, encode_contribution(contribution, plan))
+        for stage, spent in stages.seconds.items():
+            seconds[stage] += spent
+        seconds["client"][client] = sum(stages.seconds.values())
+    return seconds
+
+
+def _real(run: _Run) -> dict[str, Any]:
+    """`ipc` real images of every class from the pooled data, or as many bytes of downsampled tiles."""
+    config, train = run.config, run.dataset.train
+    factor = config.factor
+    normalisation = normalisation_for(config, run.dataset.preset)
+    images, labels = [], []
+    for y, held in enumerate(train.counts()):
+        if not held:
+            continue
+        stream = Stream(config.seed, "random-real", y)
+        rows = train.of_class(y)[stream.choose(int(held), config.ipc * factor**2)]
+        wanted = min(config.ipc, max(len(rows) // factor**2, 1))
+        rows = np.resize(rows, wanted * factor**2)
+        images.append(images_from_real(train, rows, factor, normalisation, engine=run.engine))
+        labels += [y] * wanted
+    chosen = DistilledSet(
+        images=torch.cat(images).float(),
+        labels=torch.tensor(labels),
+        classes=train.classes,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        factor=factor,
+        augment=augmentation_for(config, run.dataset.preset),
+        method=config.method,
+        facts={"dataset": run.dataset.name, "ipc": config.ipc, "init": "real"},
+    )
+    chosen.save(run.folder / "distilled", overwrite=True)
+    return _judged(run, training_set(load(run.folder / "distilled")))
+
+
+def _full(run: _Run) -> dict[str, Any]:
+    config, train = run.config, run.dataset.train
+    everything = TrainingSet(
+        images=train,
+        labels=torch.from_numpy(train.labels),
+        normalisation=normalisation_for(config, run.dataset.preset),
+        augment=augmentation_for(config, run.dataset.preset),
+    )
+    return _judged(run, everything)
+
+
+def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:
+    """Metrics of a method that holds no round."""
+    results, trained = _timed_evaluation(run, training)
+    return {
+        "accuracy": summary(results, run.dataset.train.classes),
+        "seconds": {"evaluate": trained, "total": trained},
+        "bytes": {"down": {}, "up": {}},
+        "protocol": protocol_for(run.config).model_dump(),
+    }
+
+
+def _timed_evaluation(run: _Run, training: TrainingSet) -> tuple[list[NetworkResult], float]:
+    started = time.perf_counter()
+    results = _evaluated(run, training, run.folder / "networks.json")
+    return results, time.perf_counter() - started
+
+
+def _evaluated(run: _Run, training: TrainingSet, kept: Path | None) -> list[NetworkResult]:
+    """Results of all networks; those in the file `kept` are not trained again."""
+    results = _read_results(kept) if kept else []
+    for result in evaluate(
+        training,
+        run.dataset.test,
+        networks=networks_tested(run.config, run.dataset.preset),
+        protocol=protocol_for(run.config),
+        seed=run.config.seed,
+        engine=run.engine,
+        done=len(results),
+        report=run.report,
+    ):
+        results.append(result)
+        if kept:
+            write_json(kept, [dataclasses.asdict(result) for result in results])
+    return results
+
+
+def _repeated(run: _Run) -> dict[str, Any]:
+    """Whole experiments with fresh partitions and seeds, gathered."""
+    repeats = []
+    for number in range(run.config.repeats):
+        config = run.config.model_copy(update={"repeats": 1, "seed": run.config.seed + number})
+        folder = run.folder / f"repeat-{number}"
+        repeats.append(
+            simulate_on(
+                run.dataset,
+                config,
+                folder,
+                engine=run.engine,
+                stages=run.stages,
+                allow_missing=run.allow_missing,
+                min_clients=run.min_clients,
+                report=run.report,
+            )
+        )
+    first = repeats[0]
+    networks = [network | {"repeat": i} for i, one in enumerate(repeats) for network in one["accuracy"]["networks"]]
+    classes = {name: [one["accuracy"]["per_class"][name] for one in repeats] for name in first["accuracy"]["per_class"]}
+    per_class = {name: None if None in values else statistics.fmean(values) for name, values in classes.items()}
+    return first | {
+        "accuracy": spread(networks) | {"per_class": per_class},
+        "repeats": [one["accuracy"]["mean"] for one in repeats],
+        "seconds": {"total": sum(one["seconds"]["total"] for one in repeats)},
+    }
+
+
+def _read_results(path: Path) -> list[NetworkResult]:
+    if not path.exists():
+        return []
+    return [NetworkResult(**one | {"per_class": tuple(one["per_class"])}) for one in json.loads(path.read_text())]

@@ -1,0 +1,186 @@
+"""Training one classifier on a small set, and testing it: the recipe of the paper's section 5.1.
+
+Chunks of a batch go through one compiled graph (loss and gradient of the parameters), so an epoch costs what the
+machine's convolutions cost.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional
+
+from collabdm.augment import augment, draw_augmentation
+from collabdm.data.samples import Samples
+from collabdm.embedding import compiled
+from collabdm.engine import Engine
+from collabdm.networks import NetworkSpec, build_network, initial_parameters
+from collabdm.pixels import Normalisation, normalised
+from collabdm.randomness import Stream
+
+__all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "test_accuracy", "train"]
+
+
+class Protocol(BaseModel, frozen=True, extra="forbid"):
+    """A recipe: `count` networks, each trained for `epochs` with stochastic gradient descent.
+
+    The rate falls to a tenth at half-time, where the momentum starts anew, as in the authors' code. `most_samples`
+    bounds the samples shown (epochs times set size), so that the same recipe serves a whole data set; at least
+    `least_epochs` are run.
+    """
+
+    name: str
+    count: int
+    epochs: int
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch: int = 256
+    most_samples: int | None = None
+    least_epochs: int = 10
+
+    def epochs_for(self, size: int) -> int:
+        """Epochs on a set of `size` samples."""
+        if self.most_samples is None:
+            return self.epochs
+        return max(min(self.epochs, self.most_samples // size), min(self.least_epochs, self.epochs))
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "paper": Protocol(name="paper", count=20, epochs=1000),
+    "fast": Protocol(name="fast", count=3, epochs=300, lr=0.02, most_samples=600_000),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingSet:
+    """Labelled images to train on: normalised float32 [n, C, H, W] (already expanded), or real `Samples`."""
+
+    images: Tensor | Samples
+    labels: Tensor
+    normalisation: Normalisation
+    augment: tuple[str, ...]
+
+    def batch(self, rows: np.ndarray, engine: Engine) -> tuple[Tensor, Tensor]:
+        """Normalised images and labels at `rows`, on the engine's device."""
+        if isinstance(self.images, Samples):
+            pixels = self.images.images[rows]
+            images = normalised(pixels, self.normalisation, device=engine.device, dtype=engine.image_dtype)
+        else:
+            images = self.images[torch.from_numpy(rows)].to(engine.device, engine.image_dtype)
+        return images, self.labels[torch.from_numpy(rows)].to(engine.device)
+
+
+def train(
+    training: TrainingSet,
+    spec: NetworkSpec,
+    *,
+    classes: int,
+    protocol: Protocol,
+    seed: int,
+    engine: Engine,
+    tell: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
+) -> dict[str, Tensor]:
+    """Fresh parameters trained on the set; `tell(epoch, epochs, mean loss)` after every epoch.
+
+    One augmentation is drawn per batch, with parameters per image. Initial parameters, order and augmentation follow
+    from `seed` alone.
+    """
+    model = _model(spec, _shape(training), classes, engine)
+    initial = initial_parameters(model.network, Stream(seed, "network"))
+    parameters = {name: value.to(engine.device, engine.image_dtype).requires_grad_() for name, value in initial.items()}
+    size = len(training.labels)
+    epochs = protocol.epochs_for(size)
+    order, augmentation = Stream(seed, "order"), Stream(seed, "augment")
+    optimiser = None
+    for epoch in range(epochs):
+        if optimiser is None or epoch == epochs // 2 + 1:
+            lr = protocol.lr if optimiser is None else protocol.lr * 0.1
+            optimiser = torch.optim.SGD(
+                parameters.values(), lr=lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay
+            )
+        total = 0.0
+        rows = order.permutation(size)
+        for start in range(0, size, protocol.batch):
+            images, labels = training.batch(rows[start : start + protocol.batch], engine)
+            drawn = draw_augmentation(augmentation, training.augment, len(labels))
+            optimiser.zero_grad()
+            total += model.add_gradient(parameters, augment(images, drawn), labels) * len(labels)
+            optimiser.step()
+        tell(epoch + 1, epochs, total / size)
+    return {name: value.detach() for name, value in parameters.items()}
+
+
+def test_accuracy(
+    parameters: Mapping[str, Tensor], test: Samples, spec: NetworkSpec, normalisation: Normalisation, engine: Engine
+) -> tuple[float, tuple[float | None, ...]]:
+    """Accuracy over all test samples, and per class (None for a class without any), in [0, 1]."""
+    model = _model(spec, test.shape, len(test.classes), engine)
+    placed = {name: value.to(engine.device, engine.torch_dtype) for name, value in parameters.items()}
+    predicted = []
+    for start in range(0, len(test), engine.chunk):
+        pixels = test.images[start : start + engine.chunk]
+        images = normalised(pixels, normalisation, device=engine.device, dtype=engine.image_dtype)
+        predicted.append(model.logits(placed, images).argmax(dim=1).cpu())
+    correct = torch.cat(predicted).numpy() == test.labels
+    hits = np.bincount(test.labels, weights=correct, minlength=len(test.classes))
+    per_class = tuple(float(hit / count) if count else None for hit, count in zip(hits, test.counts(), strict=True))
+    return float(correct.mean()), per_class
+
+
+class _Model:
+    """A classifier's loss and logits under an engine, in chunks of a fixed size."""
+
+    def __init__(self, spec: NetworkSpec, shape: tuple[int, int, int], classes: int, engine: Engine) -> None:
+        self.network = build_network(spec, shape, classes)
+        self._engine = engine
+        self._chunk_loss = compiled(self._loss, engine)
+        self._chunk_logits = compiled(self._logits, engine)
+
+    def add_gradient(self, parameters: Mapping[str, Tensor], images: Tensor, labels: Tensor) -> float:
+        """Add the gradient of the mean cross-entropy to the parameters' `.grad`; returns that mean."""
+        total = torch.zeros((), dtype=self._engine.image_dtype, device=images.device)
+        share = torch.tensor(1.0 / len(labels), dtype=self._engine.image_dtype, device=images.device)
+        for chunk, targets in zip(images.split(self._engine.chunk), labels.split(self._engine.chunk), strict=True):
+            padded, missing = self._padded(chunk)
+            # Padding gets the label that cross-entropy ignores.
+            loss = self._chunk_loss(dict(parameters), padded, functional.pad(targets, (0, missing), value=-100), share)
+            loss.backward()
+            total += loss.detach()
+        return float(total)
+
+    def logits(self, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        """[n, classes] for at most one chunk of images."""
+        padded, _ = self._padded(images)
+        with torch.no_grad():
+            return self._chunk_logits(dict(parameters), padded)[: len(images)]
+
+    def _padded(self, chunk: Tensor) -> tuple[Tensor, int]:
+        missing = 0 if self._engine.kind == "eager" else self._engine.chunk - len(chunk)
+        padded = functional.pad(chunk, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else chunk
+        return padded.to(self._engine.torch_dtype).contiguous(memory_format=torch.channels_last), missing
+
+    def _loss(self, parameters: dict[str, Tensor], images: Tensor, labels: Tensor, share: Tensor) -> Tensor:
+        cast = {name: value.to(self._engine.torch_dtype) for name, value in parameters.items()}
+        logits = self._logits(cast, images)
+        return functional.cross_entropy(logits, labels, reduction="sum") * share
+
+    def _logits(self, parameters: dict[str, Tensor], images: Tensor) -> Tensor:
+        return functional_call(self.network, parameters, (images,)).to(self._engine.image_dtype)
+
+
+@lru_cache(maxsize=16)
+def _model(spec: NetworkSpec, shape: tuple[int, int, int], classes: int, engine: Engine) -> _Model:
+    return _Model(spec, shape, classes, engine)
+
+
+def _shape(training: TrainingSet) -> tuple[int, int, int]:
+    images = training.images
+    if isinstance(images, Samples):
+        return images.shape
+    return images.shape[1], images.shape[2], images.shape[3]

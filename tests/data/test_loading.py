@@ -1,0 +1,316 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import datasets
+import datasets.config
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from collabdm.data import PRESETS, load_dataset, load_samples
+from collabdm.errors import DataError
+from collabdm.randomness import Stream
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return Stream(seed, "pixels").integers(256, shape).astype(np.uint8)
+
+
+def png(image: np.ndarray | Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_parquet(path: Path, images: list[bytes], labels: list, names=None, column="image", **more) -> None:
+    features: dict = {column: datasets.Image()}
+    if names:
+        features["label"] = datasets.ClassLabel(names=list(names))
+    else:
+        features["label"] = datasets.Value("string" if isinstance(labels[0], str) else "int64")
+    features |= {name: datasets.Value("string") for name in more}
+    rows = {column: [{"bytes": image, "path": None} for image in images], "label": labels, **more}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    datasets.Dataset.from_dict(rows, features=datasets.Features(features)).to_parquet(str(path))
+
+
+def refused(source: Path | str, message: str, **more) -> None:
+    with pytest.raises(DataError, match=message) as error:
+        load_dataset(str(source), **more)
+    assert "\n" not in str(error.value)
+    assert "fix: " in str(error.value)
+
+
+# --- scikit-learn's digits
+
+
+def test_digits_are_all_there_once_and_stratified() -> None:
+    data = load_dataset("digits")
+    assert (len(data.train), len(data.test)) == (1297, 500)
+    assert data.preset is not None
+    assert data.preset == PRESETS["digits"]
+    assert data.train.images.dtype == np.uint8
+    assert data.train.shape == (1, 8, 8)
+    assert data.train.images.max() == 255
+    originals, targets = load_digits(return_X_y=True)
+    both = np.concatenate([data.train.images, data.test.images]).reshape(-1, 64)
+    labels = np.concatenate([data.train.labels, data.test.labels])
+    loaded = sorted((int(y), *np.rint(x / 255 * 16).astype(int)) for x, y in zip(both, labels, strict=True))
+    assert loaded == sorted((int(y), *x.astype(int)) for x, y in zip(originals, targets, strict=True))
+    np.testing.assert_allclose(data.test.counts() / 500, np.bincount(targets) / 1797, atol=1 / 500)
+
+
+def test_only_the_asked_parts_are_filled() -> None:
+    assert len(load_dataset("digits", splits=("train",)).test) == 0
+    only_test = load_dataset("digits", splits=("test",))
+    assert (len(only_test.train), len(only_test.test)) == (0, 500)
+    np.testing.assert_array_equal(load_samples("digits").images, load_dataset("digits").train.images)
+
+
+# --- npz
+
+
+def save(path: Path, **arrays) -> Path:
+    full: dict[str, Any] = {
+        "x_train": pixels(6, 8, 8),
+        "y_train": np.array([0, 1, 2, 0, 1, 2]),
+        "x_test": pixels(3, 8, 8, seed=1),
+        "y_test": np.array([2, 1, 0]),
+    } | arrays
+    np.savez(path, **{name: array for name, array in full.items() if array is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        (pixels(6, 8, 9), lambda x: x[:, None]),
+        (pixels(6, 1, 8, 9), lambda x: x),
+        (pixels(6, 3, 8, 9), lambda x: x),
+        (pixels(6, 8, 9, 1), lambda x: x.transpose(0, 3, 1, 2)),
+        (pixels(6, 8, 9, 3), lambda x: x.transpose(0, 3, 1, 2)),
+        (pixels(6, 8, 9, 4), lambda x: x[..., :3].transpose(0, 3, 1, 2)),
+        (pixels(6, 8, 9).astype(np.int32), lambda x: x[:, None].astype(np.uint8)),
+        (pixels(6, 8, 9) > 99, lambda x: np.where(x, 255, 0).astype(np.uint8)[:, None]),
+        (pixels(6, 8, 9) / 255.0, lambda x: x[:, None].astype(np.float32)),
+    ],
+    ids=["HW", "1HW", "3HW", "HW1", "HW3", "HW4", "int32", "bool", "float64"],
+)
+def test_npz_image_layouts(tmp_path: Path, given: np.ndarray, want) -> None:
+    data = load_dataset(str(save(tmp_path / "a.npz", x_train=given, x_test=given[:3])))
+    assert data.train.images.dtype == want(given).dtype
+    np.testing.assert_array_equal(data.train.images, want(given))
+    assert data.train.classes == ("0", "1", "2")
+    assert (data.name, data.preset.name, data.preset.mean) == ("a", "a", (0.5,) * data.train.shape[0])
+
+
+def test_npz_labels_classes_and_columns(tmp_path: Path) -> None:
+    station = np.array(["b", "a", "b", "a", "b", "b"])
+    data = load_dataset(
+        str(save(tmp_path / "a.npz", classes=np.array(["x", "y", "z", "never"]), station_train=station))
+    )
+    assert data.train.classes == ("x", "y", "z", "never")
+    assert data.train.counts().tolist() == [2, 2, 2, 0]
+    assert data.columns["station"].tolist() == station.tolist()
+    assert list(data.columns) == ["station"]
+    words = np.array(["dog", "cat", "dog", "cat", "dog", "cat"])
+    data = load_dataset(str(save(tmp_path / "b.npz", y_train=words, y_test=words[:3])))
+    assert data.train.classes == ("cat", "dog")
+    assert data.test.labels.tolist() == [1, 0, 1]
+    gaps = np.array([7, 3, 7, 3, 12, 12])
+    data = load_dataset(str(save(tmp_path / "c.npz", y_train=gaps[:, None], y_test=gaps[:3, None])))
+    assert data.train.classes == ("3", "7", "12")
+    assert data.train.labels.tolist() == [1, 0, 1, 0, 2, 2]
+
+
+def test_npz_of_a_known_data_set_takes_its_preset_even_with_few_classes(tmp_path: Path) -> None:
+    arrays = {"x_train": pixels(6, 28, 28), "x_test": None, "y_test": None}
+    path = save(tmp_path / "fashion-mnist.npz", y_train=np.array([3, 9, 3, 9, 3, 3]), **arrays)
+    data = load_dataset(str(path), splits=("train",))
+    assert data.preset == PRESETS["fashion_mnist"]
+    assert data.train.labels.tolist() == [3, 9, 3, 9, 3, 3]
+    assert load_dataset(str(save(tmp_path / "mnist.npz"))).preset.mean == (0.5,), "8x8 is not MNIST's shape"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_test": None}, "expected x_test"),
+        ({"x_train": pixels(6, 3, 8, 3)}, r"ambiguous shape \[6, 3, 8, 3\]"),
+        ({"x_train": pixels(6, 8, 8, 2)}, r"a shape \[6, 8, 8, 2\]"),
+        ({"x_train": pixels(6, 64)}, r"a shape \[6, 64\]"),
+        (
+            {"x_train": pixels(6, 8, 8).astype(int) + 100},
+            r"integers from 1\d\d to 3\d\d; expected integers within",
+        ),
+        ({"x_train": pixels(6, 8, 8) * 1.0}, "floats from"),
+        ({"x_train": np.full((6, 8, 8), np.nan)}, "row 0: got NaN or infinity"),
+        ({"x_train": np.array([["a"]])}, "x_train of .*: got <U1"),
+        ({"x_train": np.array([None, pixels(8, 8)], dtype=object)}, "no objects"),
+        ({"x_train": pixels(0, 8, 8), "y_train": np.array([], int)}, "rows of .*train.*: got 0"),
+        ({"x_test": pixels(3, 9, 8)}, r"test images of .*\[1, 9, 8\]; expected \[1, 8, 8\]"),
+        ({"y_train": np.array([0, 1])}, r"y_train of .*: got int64 \[2\]; expected integers or text, \[6\]"),
+        ({"y_train": np.eye(6)}, r"y_train of .*: got float64 \[6, 6\]"),
+        ({"y_train": np.array([0, 1, 2, 0, 1, -1])}, "row 5: got -1"),
+        ({"y_test": np.array([0, 1, 5])}, "row 2: got 5; expected one of the 3 classes"),
+        ({"classes": np.array(["a", "b"])}, "label of row 2: got 2; expected 0 to 1"),
+        ({"classes": np.array(["a", "a", "b"])}, "distinct names"),
+        ({"classes": np.array([1, 2, 3])}, "classes of .*text"),
+        ({"station_train": np.arange(5)}, r"station_train of .*: got int64 \[5\]"),
+    ],
+)
+def test_unusable_npz(tmp_path: Path, arrays: dict, message: str) -> None:
+    refused(save(tmp_path / "bad.npz", **arrays), message)
+
+
+def test_sources_that_are_not_there_or_not_data(tmp_path: Path) -> None:
+    refused(tmp_path / "nowhere", "no such file, folder or preset")
+    refused(tmp_path / "nowhere.npz", "no such file")
+    refused("folder/nowhere.npz", "no such file")
+    refused("cifar11", "expected mnist, fashion_mnist, cifar10")
+    refused(
+        "nobody-here/nothing-here", "data set nobody-here/nothing-here: got .*check the name and the network"
+    )
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not really")
+    refused(tmp_path / "broken.npz", "expected a readable .npz")
+    (tmp_path / "notes.txt").write_text("hello")
+    refused(tmp_path / "notes.txt", "a file of another kind")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "data set .*empty: got EmptyDatasetError")
+
+
+# --- folders that `datasets` reads
+
+
+def test_parquet_is_exact_and_takes_the_preset(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder, names = tmp_path / "cifar10", PRESETS["cifar10"].classes
+    images = {"train": pixels(20, 32, 32, 3), "test": pixels(10, 32, 32, 3, seed=1)}
+    labels = {split: Stream(2, split).integers(10, len(x)).tolist() for split, x in images.items()}
+    for split, x in images.items():
+        write_parquet(
+            folder / f"{split}.parquet",
+            [png(image) for image in x],
+            labels[split],
+            names,
+            column="img",
+            site=[f"s{row % 3}" for row in range(len(x))],
+        )
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    capfd.readouterr()
+    data = load_dataset(str(folder))
+    assert capfd.readouterr() == ("", "")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    assert data.name == "cifar10"
+    assert data.preset == PRESETS["cifar10"]
+    for split, samples in (("train", data.train), ("test", data.test)):
+        np.testing.assert_array_equal(samples.images, images[split].transpose(0, 3, 1, 2))
+        assert samples.labels.tolist() == labels[split]
+    assert data.columns["site"].tolist() == [f"s{row % 3}" for row in range(20)]
+    assert list(data.columns) == ["site"]
+
+
+def test_the_library_talks_again_afterwards(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train.parquet", [png(pixels(4, 4))], [0], ["a"])
+    load_samples(str(tmp_path))
+    assert not datasets.utils.are_progress_bars_disabled()
+
+
+def test_a_preset_needs_agreement(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "mnist" / "train.parquet", [png(pixels(28, 28))] * 2, [0, 1], ["cat", "dog"])
+    data = load_dataset(str(tmp_path / "mnist"), splits=("train",))
+    assert data.preset.mean == (0.5,)
+    assert "flip" in data.preset.augment
+    assert data.train.classes == ("cat", "dog")
+
+
+def test_imagefolder_with_every_kind_of_image(tmp_path: Path) -> None:
+    grey, colour, alpha = pixels(8, 8), pixels(8, 8, 3), pixels(8, 8, 4)
+    palette = Image.fromarray(colour).quantize(16)
+    one_bit = Image.fromarray(grey).convert("1")
+    files = {
+        "train/bee/1.png": Image.fromarray(grey),
+        "train/ant/2.png": Image.fromarray(colour),
+        "train/ant/3.png": Image.fromarray(alpha),
+        "train/bee/4.png": palette,
+        "train/bee/5.png": one_bit,
+        "test/ant/1.png": Image.fromarray(colour),
+        "test/bee/1.png": Image.fromarray(grey),
+    }
+    for name, image in files.items():
+        (tmp_path / "bugs" / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(tmp_path / "bugs" / name)
+    data = load_dataset(str(tmp_path / "bugs"))
+    assert data.train.classes == ("ant", "bee")
+    assert (data.name, data.train.shape) == ("bugs", (3, 8, 8))
+    want = {
+        (0, colour.transpose(2, 0, 1).tobytes()),
+        (0, alpha[..., :3].transpose(2, 0, 1).tobytes()),
+        (1, np.repeat(grey[None], 3, axis=0).tobytes()),
+        (1, np.asarray(palette.convert("RGB")).transpose(2, 0, 1).tobytes()),
+        (1, np.repeat(np.asarray(one_bit.convert("L"))[None], 3, axis=0).tobytes()),
+    }
+    assert {(int(y), x.tobytes()) for x, y in zip(data.train.images, data.train.labels, strict=True)} == want
+
+
+def test_grey_images_have_one_channel(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train.parquet", [png(pixels(8, 8)), png(pixels(8, 8) > 9)], ["b", "a"])
+    samples = load_samples(str(tmp_path))
+    assert samples.shape == (1, 8, 8)
+    np.testing.assert_array_equal(samples.images[0, 0], pixels(8, 8))
+    np.testing.assert_array_equal(samples.images[1, 0], np.where(pixels(8, 8) > 9, 255, 0))
+    assert samples.classes == ("a", "b")
+    assert samples.labels.tolist() == [1, 0]
+
+
+def test_parquet_without_the_library_s_metadata(tmp_path: Path) -> None:
+    image = pa.array([{"bytes": png(pixels(4, 5)), "path": None}] * 2)
+    pq.write_table(
+        pa.table({"picture": image, "label": [5, 3], "age": [1, None]}), tmp_path / "train.parquet"
+    )
+    data = load_dataset(str(tmp_path), splits=("train",))
+    np.testing.assert_array_equal(data.train.images[0, 0], pixels(4, 5))
+    assert data.train.classes == ("3", "5")
+    assert data.columns["age"].tolist() == ["1", ""]
+
+
+def test_saved_to_disk_and_validation_as_test(tmp_path: Path) -> None:
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    rows = {"image": [{"bytes": png(pixels(4, 4)), "path": None}] * 2, "label": [1, 0]}
+    saved = datasets.Dataset.from_dict(rows, features=features)
+    datasets.DatasetDict({"train": saved, "validation": saved}).save_to_disk(str(tmp_path / "both"))
+    saved.save_to_disk(str(tmp_path / "alone"))
+    data = load_dataset(str(tmp_path / "both"))
+    assert data.train.labels.tolist() == data.test.labels.tolist() == [1, 0]
+    assert load_samples(str(tmp_path / "alone")).labels.tolist() == [1, 0]
+    refused(tmp_path / "alone", "splits of .*: got train; expected test")
+
+
+def test_unusable_folders(tmp_path: Path) -> None:
+    good = [png(pixels(8, 8)), png(pixels(8, 8))]
+    train = {"splits": ("train",)}
+    cases = {
+        "sizes": ([good[0], png(pixels(9, 8))], [0, 1], ["a", "b"], "row 1: got 8x9 pixels; expected 8x8"),
+        "broken": ([good[0], good[1][:40]], [0, 1], ["a", "b"], "row 1: got unreadable data"),
+        "deep": ([png(pixels(8, 8).astype(np.uint16))] * 2, [0, 1], ["a", "b"], "row 0: got mode I"),
+        "unlabelled": (good, [0, -1], ["a", "b"], "row 1: got -1; expected 0 or above"),
+        "missing": (good, [0, None], None, "got nothing in row 1"),
+    }
+    for name, (images, labels, names, message) in cases.items():
+        write_parquet(tmp_path / name / "train.parquet", images, labels, names)
+        refused(tmp_path / name, message, **train)
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "train.csv").write_text("a,label\n1,2\n")
+    refused(tmp_path / "table", r"columns of .*: got a, label; expected exactly one image column", **train)
+    write_parquet(tmp_path / "nolabel" / "train.parquet", good, [0, 1], None, b=["x", "y"])
+    table = pq.read_table(tmp_path / "nolabel" / "train.parquet").rename_columns(["image", "kind", "b"])
+    pq.write_table(table.replace_schema_metadata(None), tmp_path / "nolabel" / "train.parquet")
+    refused(tmp_path / "nolabel", "expected exactly one label column", **train)

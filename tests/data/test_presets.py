@@ -1,0 +1,43 @@
+import pytest
+
+from collabdm.data import AUGMENT_OPERATIONS, PRESETS, generic_preset, preset_named
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
+def test_presets_are_consistent(preset) -> None:
+    channels, height, width = preset.shape
+    assert len(preset.mean) == len(preset.std) == channels
+    assert len(set(preset.classes)) == 10
+    assert set(preset.augment) <= set(AUGMENT_OPERATIONS)
+    assert 2**preset.depth <= min(height, width)
+
+
+def test_digits_are_not_flipped_and_objects_are() -> None:
+    flips = {name: "flip" in preset.augment for name, preset in PRESETS.items()}
+    assert flips == {"mnist": False, "fashion_mnist": True, "cifar10": True, "svhn": False, "digits": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("cifar10", "cifar10"),
+        ("CIFAR-10", "cifar10"),
+        ("zalando-datasets/fashion_mnist", "fashion_mnist"),
+        ("Fashion-MNIST", "fashion_mnist"),
+        ("cifar100", None),
+        ("mnist-corrupted", None),
+    ],
+)
+def test_preset_named(name: str, found: str | None) -> None:
+    preset = preset_named(name)
+    assert (preset.name if preset else None) == found
+
+
+@pytest.mark.parametrize(
+    ("side", "depth"), [(2, 1), (4, 2), (8, 2), (16, 2), (28, 3), (32, 3), (64, 4), (128, 5), (224, 5)]
+)
+def test_generic_preset(side: int, depth: int) -> None:
+    preset = generic_preset("mine", (3, side, side + 1), ("a", "b"))
+    assert preset.depth == depth
+    assert preset.mean == preset.std == (0.5, 0.5, 0.5)
+    assert preset.augment == AUGMENT_OPERATIONS

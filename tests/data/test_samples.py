@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collabdm.data import Samples, checked_samples
+from collabdm.errors import ConfigError, DataError
+from collabdm.randomness import Stream
+
+
+def labelled(labels: list[int], classes: int) -> Samples:
+    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
+    return Samples(
+        images=images, labels=np.array(labels, np.int64), classes=tuple(f"c{y}" for y in range(classes))
+    )
+
+
+def test_take_counts_and_of_class() -> None:
+    samples = labelled([2, 0, 2, 1], 4)
+    assert len(samples) == 4
+    assert samples.shape == (1, 1, 1)
+    assert samples.counts().tolist() == [1, 1, 2, 0]
+    assert samples.of_class(2).tolist() == [0, 2]
+    taken = samples.take([3, 0])
+    assert taken.labels.tolist() == [1, 2]
+    assert taken.images.ravel().tolist() == [3, 0]
+    assert len(samples.take([])) == 0
+
+
+def test_with_classes_matches_by_name() -> None:
+    samples = labelled([1, 1, 2], 3)
+    assert samples.with_classes(["c2", "x", "c1"]).labels.tolist() == [2, 2, 0]
+    with pytest.raises(DataError, match=r"got c1; expected among c2, c0; fix: "):
+        samples.with_classes(["c2", "c0"])
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.floats(0.01, 0.99), st.integers(0, 9))
+def test_split_is_a_stratified_cover(labels: list[int], fraction: float, seed: int) -> None:
+    samples = labelled(labels, 5)
+    kept, held_out = samples.split(fraction, Stream(seed, "split"))
+    together = np.concatenate([kept.images.ravel(), held_out.images.ravel()])
+    assert sorted(together.tolist()) == list(range(len(labels)))
+    for have, out, left in zip(samples.counts(), held_out.counts(), kept.counts(), strict=True):
+        assert abs(out - fraction * have) <= 1 + 1e-9
+        assert left > 0 or have == 0
+    again, _ = samples.split(fraction, Stream(seed, "split"))
+    np.testing.assert_array_equal(again.images, kept.images)
+
+
+def test_split_of_a_tenth_has_exactly_a_tenth() -> None:
+    samples = labelled([0] * 33 + [1] * 67 + [2] * 50, 3)
+    _, held_out = samples.split(0.1, Stream(1, "split"))
+    assert len(held_out) == 15
+    assert held_out.counts().tolist() in ([3, 7, 5], [4, 6, 5])
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, float("nan")])
+def test_split_refuses_other_fractions(fraction: float) -> None:
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        labelled([0, 0], 1).split(fraction, Stream(0, "split"))
+
+
+GREY = np.zeros((2, 1, 4, 4), np.float32)
+TWO = np.array([0, 1])
+
+
+def with_pixel(value: float) -> np.ndarray:
+    images = GREY.copy()
+    images[1, 0, 2, 2] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (GREY, np.array([0, 2]), r"label of row 1: got 2; expected 0 to 1"),
+        (GREY, np.array([-1, 0]), r"label of row 0: got -1"),
+        (GREY, np.array([0.0, 1.0]), r"labels: got float64"),
+        (GREY, np.array([0]), r"labels: got int64 \[1\]; expected int64 \[2\]"),
+        (with_pixel(np.nan), TWO, r"row 1: got NaN or infinity"),
+        (with_pixel(np.inf), TWO, r"row 1: got NaN or infinity"),
+        (with_pixel(-np.inf), TWO, r"row 1: got NaN or infinity"),
+        (with_pixel(1.5), TWO, r"floats from 0 to 1.5"),
+        (with_pixel(-0.1), TWO, r"floats from -0.1 to 0"),
+        (GREY[:, 0], TWO, r"images: got float32 \[2, 4, 4\]"),
+        (GREY.astype(np.float64), TWO, r"images: got float64"),
+        (GREY[:0], TWO[:0], r"rows of site: got 0"),
+    ],
+)
+def test_bad_data_is_refused_in_one_line(images: np.ndarray, labels: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message) as error:
+        checked_samples(images, labels, ["a", "b"], source="site")
+    assert "\n" not in str(error.value)
+    assert "fix: " in str(error.value)
+
+
+def test_class_names_must_be_distinct() -> None:
+    with pytest.raises(DataError, match="distinct"):
+        checked_samples(GREY, TWO, ["a", "a"], source="site")

@@ -1,0 +1,227 @@
+"""One table for all networks: shapes, parameters, independence of samples, smallest images."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from collabdm.errors import ConfigError
+from collabdm.networks import NETWORKS, NetworkSpec, build_network, initial_parameters
+from collabdm.networks.base import Norm
+from collabdm.randomness import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """Parameters on 3x32x32 with ten classes, the smallest side, features on a 32 pixel side."""
+
+    spec: NetworkSpec
+    parameters: int
+    smallest: int
+    features: int
+
+
+# The counts are those of the dataset-distillation literature's networks for CIFAR-10.
+KNOWN = {
+    "convnet": Known(spec=NetworkSpec(), parameters=320_010, smallest=8, features=2048),
+    "alexnet": Known(spec=NetworkSpec(name="alexnet"), parameters=1_872_202, smallest=8, features=3072),
+    "vgg11": Known(spec=NetworkSpec(name="vgg11"), parameters=9_231_114, smallest=32, features=512),
+    "resnet18": Known(spec=NetworkSpec(name="resnet18"), parameters=11_173_962, smallest=16, features=512),
+}
+every = pytest.mark.parametrize("name", NETWORKS)
+
+
+def run(
+    spec: NetworkSpec, images: Tensor, classes: int = 10, *, embedding: bool = False
+) -> tuple[Tensor, dict[str, Tensor]]:
+    shape = (images.shape[1], images.shape[2], images.shape[3])
+    network = build_network(spec, shape, classes)
+    parameters = {name: value.to(images.dtype) for name, value in parameters_of(spec, shape, classes).items()}
+    return functional_call(network, parameters, (images,), {"embedding": embedding}), parameters
+
+
+@lru_cache(maxsize=2)
+def parameters_of(spec: NetworkSpec, shape: tuple[int, int, int], classes: int) -> dict[str, Tensor]:
+    return initial_parameters(build_network(spec, shape, classes), Stream(1, "encoder"))
+
+
+def noise(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.from_numpy(Stream(2, "images").uniform(shape, -1, 1)).to(dtype)
+
+
+def test_the_table_has_every_network() -> None:
+    assert set(KNOWN) == set(NETWORKS)
+
+
+@every
+def test_parameter_count_is_the_literatures(name: str) -> None:
+    network = build_network(KNOWN[name].spec, (3, 32, 32), 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == KNOWN[name].parameters
+    assert network.features == KNOWN[name].features
+
+
+def test_convnet_parameters_by_arithmetic() -> None:
+    blocks = sum(channels * 128 * 9 + 128 + 2 * 128 for channels in (3, 128, 128))
+    assert blocks + 2048 * 10 + 10 == KNOWN["convnet"].parameters
+
+
+@every
+def test_one_channel_28_pixels_has_the_features_of_32(name: str) -> None:
+    # The first convolution pads 28 to 32; ResNet18 averages over positions anyway.
+    assert build_network(KNOWN[name].spec, (1, 28, 28), 10).features == KNOWN[name].features
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "side"),
+    [
+        (name, channels, side)
+        for name, known in KNOWN.items()
+        for channels in (1, 3)
+        for side in sorted({28, 32, 64, known.smallest})
+        if side >= known.smallest or channels == 1
+    ],
+)
+def test_shapes(name: str, channels: int, side: int) -> None:
+    spec, images = KNOWN[name].spec, noise(2, channels, side, side)
+    logits, parameters = run(spec, images, classes=7)
+    embeddings, _ = run(spec, images, classes=7, embedding=True)
+    assert logits.shape == (2, 7)
+    assert embeddings.shape == (2, build_network(spec, (channels, side, side), 7).features)
+    assert not torch.equal(embeddings[0], embeddings[1])
+    expected = embeddings @ parameters["classifier.weight"].T + parameters["classifier.bias"]
+    torch.testing.assert_close(logits, expected)
+
+
+@every
+def test_rectangles_work(name: str) -> None:
+    smallest = KNOWN[name].smallest
+    logits, _ = run(KNOWN[name].spec, noise(1, 3, smallest, 2 * smallest + 3))
+    assert logits.shape == (1, 10)
+
+
+@every
+def test_too_small_names_the_smallest_side(name: str) -> None:
+    smallest = KNOWN[name].smallest
+    with pytest.raises(ConfigError, match=f"expected at least {smallest}") as refused:
+        build_network(KNOWN[name].spec, (3, 64, smallest - 1), 10)
+    assert name in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 5])
+def test_convnet_of_any_depth_halves_the_side(depth: int) -> None:
+    spec = NetworkSpec(width=4, depth=depth)
+    assert build_network(spec, (3, 2**depth, 2**depth), 2).features == 4
+    assert build_network(spec, (3, 64, 64), 2).features == 4 * (64 // 2**depth) ** 2
+    with pytest.raises(ConfigError, match=f"at least {2**depth}"):
+        build_network(spec, (3, 2**depth - 1, 64), 2)
+
+
+@pytest.mark.parametrize("norm", ["instance", "layer", "group", "none"])
+@pytest.mark.parametrize("activation", ["relu", "leaky-relu", "sigmoid"])
+@pytest.mark.parametrize("pooling", ["avg", "max", "none"])
+def test_convnet_variants_equal_plain_layers(norm: str, activation: str, pooling: str) -> None:
+    spec = NetworkSpec.model_validate(
+        {"width": 8, "depth": 2, "norm": norm, "activation": activation, "pooling": pooling}
+    )
+    images = noise(2, 3, 8, 8, dtype=torch.float64)
+    embeddings, parameters = run(spec, images, embedding=True)
+    weights = [value for name, value in parameters.items() if value.ndim == 4]
+    biases = [parameters[name.replace("weight", "bias")] for name, value in parameters.items() if value.ndim == 4]
+    expected = images
+    for weight, bias in zip(weights, biases, strict=True):
+        expected = nn.functional.conv2d(expected, weight, bias, padding=1)
+        if norm != "none":
+            groups = {"instance": 8, "layer": 1, "group": 4}[norm]
+            grouped = expected.reshape(2, groups, -1)
+            mean, variance = grouped.mean(-1, keepdim=True), grouped.var(-1, keepdim=True, correction=0)
+            expected = ((grouped - mean) / (variance + 1e-5).sqrt()).reshape(expected.shape)
+        expected = {
+            "relu": lambda x: x.clamp_min(0),
+            "leaky-relu": lambda x: torch.maximum(x, 0.01 * x),
+            "sigmoid": lambda x: 1 / (1 + (-x).exp()),
+        }[activation](expected)
+        windows = expected.unfold(2, 2, 2).unfold(3, 2, 2)
+        expected = {"avg": windows.mean((4, 5)), "max": windows.amax((4, 5)), "none": expected}[pooling]
+    torch.testing.assert_close(embeddings, expected.flatten(1), rtol=1e-9, atol=1e-9)
+
+
+@every
+def test_samples_do_not_mix(name: str) -> None:
+    side = KNOWN[name].smallest
+    images = noise(3, 1, side, side, dtype=torch.float64)
+    together, _ = run(KNOWN[name].spec, images, embedding=True)
+    alone = torch.cat([run(KNOWN[name].spec, image[None], embedding=True)[0] for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9)
+
+
+@every
+def test_the_gradient_reaches_images_and_parameters(name: str) -> None:
+    shape = (1, KNOWN[name].smallest, KNOWN[name].smallest)
+    network = build_network(KNOWN[name].spec, shape, 4)
+    parameters = {
+        key: value.clone().requires_grad_() for key, value in parameters_of(KNOWN[name].spec, shape, 4).items()
+    }
+    images = noise(2, *shape).requires_grad_()
+    loss = nn.functional.cross_entropy(functional_call(network, parameters, (images,)), torch.tensor([0, 3]))
+    loss.backward()
+    assert images.grad is not None
+    assert (images.grad != 0).any()
+    assert all(value.grad is not None and torch.isfinite(value.grad).all() for value in parameters.values())
+    assert parameters["classifier.weight"].grad is not None
+    assert (parameters["classifier.weight"].grad != 0).any()
+
+
+@every
+def test_parameters_are_uniform_in_fan_in_and_norms_start_at_one_and_zero(name: str) -> None:
+    network = build_network(KNOWN[name].spec, (3, 32, 32), 10)
+    parameters = parameters_of(KNOWN[name].spec, (3, 32, 32), 10)
+    assert set(parameters) == {key for key, _ in network.named_parameters()}
+    assert list(parameters)[-2:] == ["classifier.weight", "classifier.bias"]
+    for key, module in network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in = module.weight.numel() // module.weight.shape[0]
+            bound = float(np.float32(1 / math.sqrt(fan_in)))
+            weight = parameters[f"{key}.weight"]
+            assert weight.dtype == torch.float32
+            assert weight.abs().max() <= bound
+            assert weight.abs().max() > 0.98 * bound
+            # Uniform on +-b: mean 0, standard deviation b / sqrt(3).
+            assert abs(weight.mean()) < 5 * bound / math.sqrt(3 * weight.numel())
+            assert weight.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+            if module.bias is not None:
+                assert parameters[f"{key}.bias"].abs().max() <= bound
+        elif isinstance(module, Norm):
+            assert (parameters[f"{key}.weight"] == 1).all()
+            assert (parameters[f"{key}.bias"] == 0).all()
+
+
+@every
+def test_an_encoder_is_the_classifier_without_its_last_layer(name: str) -> None:
+    network = build_network(KNOWN[name].spec, (3, 32, 32), 10)
+    whole = parameters_of(KNOWN[name].spec, (3, 32, 32), 10)
+    body = initial_parameters(network, Stream(1, "encoder"), embedding=True)
+    assert set(whole) - set(body) == {"classifier.weight", "classifier.bias"}
+    assert all(torch.equal(whole[key], value) for key, value in body.items())
+
+
+def test_seeds_give_other_encoders_and_the_same_seed_the_same() -> None:
+    network = build_network(NetworkSpec(width=4, depth=1), (1, 8, 8), 1)
+    first, again, other = (initial_parameters(network, Stream(seed, "encoder"))["body.0.weight"] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("given", [{"depth": 3}, {"width": 64}, {"pooling": "max"}])
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18"])
+def test_a_parameter_that_the_network_lacks_is_refused(name: str, given: dict[str, object]) -> None:
+    (key,) = given
+    spec = NetworkSpec.model_validate({"name": name, **given})
+    with pytest.raises(ConfigError, match=f"network {name}: got {key}=") as refused:
+        build_network(spec, (3, 32, 32), 10)
+    assert f"drop {key}" in str(refused.value)

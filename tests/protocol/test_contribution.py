@@ -1,0 +1,393 @@
+"""The contribution: exact round trips, and every hostile file refused by name."""
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from collabdm.errors import ContributionError
+from collabdm.protocol import (
+    Contribution,
+    Plan,
+    decode_contribution,
+    encode_contribution,
+    parameters_fingerprint,
+    plan_digest,
+)
+from collabdm.randomness import Stream
+
+FEATURES = 6
+FINGERPRINT = "f" * 64
+
+
+def a_plan(**changes: Any) -> Plan:
+    fields: dict[str, Any] = {
+        "seed": 3,
+        "clients": ["anna", "bert", "carl"],
+        "classes": ["x", "y", "z"],
+        "sample": {"channels": 1, "height": 4, "width": 4},
+        "normalisation": {"mean": [0.5], "std": [0.25]},
+        "ipc": 4,
+        "seeds": 5,
+        "batch": 8,
+        "participation": 0.7,
+        "encoding": "none",
+    }
+    return Plan.model_validate(fields | changes)
+
+
+def a_contribution(plan: Plan, client: str = "bert") -> Contribution:
+    """Holds the classes 0 and 2; at most two images of a class are allowed."""
+    stream = Stream(9, "contribution", client)
+    return Contribution(
+        client=client,
+        held=np.array([4000, 0, 1]),
+        means=stream.uniform((len(plan.assigned(client)), 2, len(plan.parts), FEATURES), -5, 5).astype(np.float32),
+        images=stream.uniform((3, *plan.sample.shape), -2, 2).astype(np.float32),
+        labels=np.array([0, 2, 0]),
+        fingerprint=FINGERPRINT,
+    )
+
+
+def decode(content: bytes, plan: Plan) -> Contribution:
+    return decode_contribution(content, plan, features=FEATURES, fingerprint=FINGERPRINT, name="bert.safetensors")
+
+
+def refusal(content: bytes, plan: Plan | None = None) -> str:
+    with pytest.raises(ContributionError, match=r"^bert\.safetensors: got .*; expected .*; fix: ") as refused:
+        decode(content, plan or a_plan())
+    message = str(refused.value)
+    assert "\n" not in message
+    assert len(message) < 600
+    return message
+
+
+def valid() -> bytes:
+    return encode_contribution(a_contribution(a_plan()), a_plan())
+
+
+def header_of(content: bytes) -> dict[str, Any]:
+    (size,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + size])
+
+
+def with_header(content: bytes, header: bytes) -> bytes:
+    (size,) = struct.unpack("<Q", content[:8])
+    return struct.pack("<Q", len(header)) + header + content[8 + size :]
+
+
+def with_tensors(**changes: np.ndarray | None) -> bytes:
+    """A valid file but for these tensors; None leaves one out."""
+    tensors = {name: value for name, value in (load(valid()) | changes).items() if value is not None}
+    return save(tensors, header_of(valid())["__metadata__"])
+
+
+def with_metadata(**changes: object) -> bytes:
+    metadata = json.loads(header_of(valid())["__metadata__"]["collabdm"]) | changes
+    return save(load(valid()), {"collabdm": json.dumps(metadata)})
+
+
+@pytest.mark.parametrize("statistics", ["mean", "moments", "none"])
+@pytest.mark.parametrize("client", ["anna", "bert", "carl"])
+def test_round_trip_without_encoding_is_exact(statistics: str, client: str) -> None:
+    plan = a_plan(statistics=statistics)
+    sent = a_contribution(plan, client)
+    received = decode(encode_contribution(sent, plan), plan)
+    assert received.client == client
+    assert received.fingerprint == FINGERPRINT
+    for name in ("held", "means", "images", "labels"):
+        expected, got = getattr(sent, name), getattr(received, name)
+        assert got.dtype == expected.dtype
+        assert got.shape == expected.shape
+        assert got.tobytes() == expected.tobytes()
+    assert received.classes_held.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("encoding", ["none", "fp16"])
+def test_the_layout_in_memory_does_not_matter(encoding: str) -> None:
+    plan = a_plan(statistics="moments", encoding=encoding)
+    sent = a_contribution(plan)
+    # What numpy gives for [:, :, [0, 1]]: a permuted layout, which safetensors would write as it lies.
+    permuted = replace(
+        sent,
+        held=np.repeat(sent.held, 2)[::2],
+        means=sent.means[:, :, [0, 1]],
+        images=np.asfortranarray(sent.images),
+        labels=np.repeat(sent.labels, 2)[::2],
+    )
+    assert not permuted.means.flags.c_contiguous
+    assert encode_contribution(permuted, plan) == encode_contribution(sent, plan)
+
+
+def test_round_trip_in_half_precision() -> None:
+    plan = a_plan(encoding="fp16")
+    sent = a_contribution(plan)
+    content = encode_contribution(sent, plan)
+    received = decode(content, plan)
+    for name in ("means", "images"):
+        expected, got = getattr(sent, name), getattr(received, name)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, expected, rtol=2**-11, atol=2**-25)
+    assert received.held.tolist() == sent.held.tolist()
+    floats = sent.means.size + sent.images.size
+    assert len(encode_contribution(sent, a_plan())) - len(content) == pytest.approx(2 * floats, abs=64)
+
+
+def test_the_same_contribution_gives_the_same_bytes() -> None:
+    assert valid() == valid()
+    received = decode(valid(), a_plan())
+    assert encode_contribution(received, a_plan()) == valid()
+
+
+def test_a_client_without_images_or_seeds_is_fine() -> None:
+    plan = a_plan(seeds=0)
+    sent = replace(a_contribution(plan), images=np.empty((0, 1, 4, 4), np.float32), labels=np.empty(0, np.int64))
+    received = decode(encode_contribution(sent, plan), plan)
+    assert received.images.shape == (0, 1, 4, 4)
+    assert received.means.shape == (0, 2, 1, FEATURES)
+
+
+def test_golden_fingerprint() -> None:
+    parameters = {"b": np.arange(4, dtype=np.float32).reshape(2, 2), "a": np.array([-1.5], np.float32)}
+    # SHA-256 of b"a(1,)" + <f4 -1.5 + b"b(2, 2)" + <f4 0 1 2 3.
+    assert parameters_fingerprint(parameters) == "647c1e341d6a73f2f9ecd332c8c2be30f67cf6220a57da56d1566a94331b038d"
+    assert parameters_fingerprint(dict(reversed(parameters.items()))) == parameters_fingerprint(parameters)
+    moved = parameters | {"a": np.nextafter(np.array([-1.5], np.float32), np.float32(0))}
+    assert parameters_fingerprint(moved) != parameters_fingerprint(parameters)
+
+
+def test_another_plans_contribution_is_refused() -> None:
+    other = a_plan(seed=4)
+    message = refusal(encode_contribution(a_contribution(other), other))
+    assert plan_digest(other) in message
+    assert plan_digest(a_plan()) in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"format": "collabdm-plan"}, "contribution"),
+        ({"format": None}, "contribution"),
+        ({"version": 2}, "version 2"),
+        ({"version": [1]}, "version"),
+        ({"plan": None}, "plan"),
+        ({"client": "eve"}, "client eve"),
+        ({"client": ["bert"]}, "a client of the plan"),
+        ({"client": {"a": 1}}, "a client of the plan"),
+        ({"client": "a\nb" * 500}, "a client of the plan"),
+        ({"fingerprint": "0" * 64}, "fingerprint"),
+        ({"fingerprint": 7}, "fingerprint"),
+    ],
+)
+def test_wrong_metadata_is_refused(changes: dict[str, object], says: str) -> None:
+    assert says in refusal(with_metadata(**changes))
+
+
+def test_a_contribution_under_another_clients_name_has_another_shape() -> None:
+    # The number of assigned seeds is the client's own.
+    plan = a_plan()
+    assert len(plan.assigned("anna")) != len(plan.assigned("bert"))
+    refusal(with_metadata(client="anna"))
+
+
+def changed(name: str, index: tuple[int, ...], value: float) -> Callable[[], bytes]:
+    def content() -> bytes:
+        array = load(valid())[name].copy()
+        array[index] = value
+        return with_tensors(**{name: array})
+
+    return content
+
+
+TENSORS = load(valid())
+WRONG_TENSORS: dict[str, tuple[dict[str, np.ndarray | None], str]] = {
+    "held missing": ({"held": None}, "held"),
+    "one more tensor": ({"extra": np.zeros(1)}, "extra"),
+    "held of another length": ({"held": np.array([1, 0])}, "held"),
+    "held as floats": ({"held": np.array([1.0, 0.0, 1.0])}, "held float64"),
+    "held as int32": ({"held": np.array([1, 0, 1], np.int32)}, "held int32"),
+    "held nothing": ({"held": np.zeros(3, np.int64)}, "no samples held"),
+    "held one class more": ({"held": np.array([1, 1, 1])}, "means"),
+    "held other classes": ({"held": np.array([1, 1, 0])}, "does not hold"),
+    "means in two dimensions": ({"means": TENSORS["means"].reshape(-1, FEATURES)}, "means"),
+    "means of other features": ({"means": TENSORS["means"][..., :-1]}, "means"),
+    "means of too few seeds": ({"means": TENSORS["means"][:-1]}, "means"),
+    "means in half precision": ({"means": TENSORS["means"].astype(np.float16)}, "means float16"),
+    "means in double precision": ({"means": TENSORS["means"].astype(np.float64)}, "means float64"),
+    "means as integers": ({"means": TENSORS["means"].astype(np.int32)}, "means int32"),
+    "images of another size": ({"images": TENSORS["images"][..., :-1]}, "images"),
+    "images without channels": ({"images": TENSORS["images"][:, 0]}, "images"),
+    "fewer images than labels": ({"images": TENSORS["images"][:-1]}, "images"),
+    "labels in two dimensions": ({"labels": TENSORS["labels"][None]}, "labels"),
+    "labels without dimension": ({"labels": np.array(0)}, "labels"),
+    "labels as booleans": ({"labels": np.array([True, False, True])}, "labels bool"),
+    "too many images of a class": ({"labels": np.array([0, 0, 0])}, "3 images of a class"),
+    "images of a class not held": ({"labels": np.array([0, 1, 2])}, "does not hold"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_TENSORS)
+def test_wrong_tensors_are_refused(case: str) -> None:
+    changes, says = WRONG_TENSORS[case]
+    contiguous = {name: None if value is None else np.array(value, order="C") for name, value in changes.items()}
+    assert says in refusal(with_tensors(**contiguous))
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "value", "says"),
+    [
+        ("held", (1,), -1, "held out of range"),
+        ("held", (0,), -(2**63), "held out of range"),
+        ("held", (0,), 10**9 + 1, "held out of range"),
+        ("held", (0,), 2**63 - 1, "held out of range"),
+        ("labels", (0,), -1, "labels out of range"),
+        ("labels", (0,), 3, "labels out of range"),
+        ("labels", (0,), 2**62, "labels out of range"),
+        ("means", (0, 1, 0, 2), np.nan, "NaN or infinity in means"),
+        ("means", (0, 0, 0, 0), np.inf, "NaN or infinity in means"),
+        ("images", (2, 0, 3, 3), -np.inf, "NaN or infinity in images"),
+    ],
+)
+def test_wrong_values_are_refused(name: str, index: tuple[int, ...], value: float, says: str) -> None:
+    assert says in refusal(changed(name, index, value)())
+
+
+def test_the_most_that_is_allowed_passes() -> None:
+    received = decode(changed("held", (0,), 10**9)(), a_plan())
+    assert received.held.tolist() == [10**9, 0, 1]
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.003, 0.005, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_truncated_files_are_refused(fraction: float) -> None:
+    content = valid()
+    refusal(content[: int(len(content) * fraction)])
+
+
+def test_cut_anywhere_and_padded_files_are_refused() -> None:
+    content = valid()
+    for length in range(0, len(content), 7):
+        refusal(content[:length])
+    refusal(content[:-1])
+    refusal(content + b"\0")
+
+
+@given(st.binary(max_size=300))
+@example(b"\x89PNG\r\n\x1a\n" + b"\0" * 50)
+@example(struct.pack("<Q", 2) + b"{}")
+@example(struct.pack("<Q", 4) + b"null")
+@example(struct.pack("<Q", 2**64 - 1) + b"{}")
+def test_random_bytes_are_refused(content: bytes) -> None:
+    refusal(content)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [2**64 - 1, 2**63, 2**40, 2**20 + 1],
+)
+def test_a_header_that_claims_to_be_enormous_is_refused(size: int) -> None:
+    refusal(struct.pack("<Q", size) + valid()[8:])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 500_000,
+        b'{"__metadata__":' * 20_000,
+        b'{"__metadata__":{"collabdm":"' + b"[" * 200_000 + b'"}}',
+        b'{"__metadata__":{"collabdm":7}}',
+        b'{"__metadata__":{"collabdm":"7"}}',
+        b'{"__metadata__":{"collabdm":"[]"}}',
+        b'{"__metadata__":{"collabdm":"' + b"9" * 5000 + b'"}}',
+        b'{"__metadata__":[]}',
+        b'{"__metadata__":null}',
+        b"\xff\xfe",
+    ],
+)
+def test_hostile_headers_are_refused(header: bytes) -> None:
+    refusal(with_header(valid(), header))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 2**63]},
+        {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]},
+        {"dtype": "F32", "shape": [0, 2**63], "data_offsets": [0, 0]},
+        {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [4], "data_offsets": [16, 0]},
+        {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]},
+        {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]},
+        {"dtype": "F4", "shape": [4], "data_offsets": [0, 2]},
+        {"dtype": "C64", "shape": [1], "data_offsets": [0, 8]},
+        {"dtype": "object", "shape": [1], "data_offsets": [0, 8]},
+        {"shape": [1]},
+        None,
+    ],
+)
+@pytest.mark.parametrize("name", ["means", "extra"])
+def test_hostile_tensor_entries_are_refused(name: str, entry: object) -> None:
+    header = header_of(valid())
+    header[name] = entry
+    refusal(with_header(valid(), json.dumps(header).encode()))
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "C64", "U64", "BOOL", "F64"])
+def test_a_file_of_another_dtype_throughout_is_refused(dtype: str) -> None:
+    # Consistent offsets, so that only the dtype is wrong: one that numpy may not know.
+    bits = {"BF16": 16, "F4": 4, "C64": 64, "U64": 64, "F64": 64}.get(dtype, 8)
+    header: dict[str, object] = {"__metadata__": header_of(valid())["__metadata__"]}
+    size = 16 * bits // 8
+    for position, name in enumerate(("held", "images", "labels", "means")):
+        offsets = [position * size, (position + 1) * size]
+        header[name] = {"dtype": dtype, "shape": [16], "data_offsets": offsets}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    refusal(struct.pack("<Q", len(text)) + text + b"\1" * (4 * size))
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_mutated_file_is_refused_or_valid(mutations: list[tuple[int, int]]) -> None:
+    plan, content = a_plan(), bytearray(valid())
+    for position, byte in mutations:
+        content[position % len(content)] = byte
+    try:
+        received = decode(bytes(content), plan)
+    except ContributionError as error:
+        assert str(error).startswith("bert.safetensors: ")
+        assert "\n" not in str(error)
+    else:
+        check_valid(received, plan)
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2**20), st.binary(min_size=1, max_size=12), st.booleans())
+def test_a_mutated_header_is_refused_or_valid(position: int, piece: bytes, insert: bool) -> None:
+    plan, content = a_plan(), valid()
+    (size,) = struct.unpack("<Q", content[:8])
+    at = 8 + position % size
+    header = content[8:at] + piece + content[at if insert else at + len(piece) : 8 + size]
+    try:
+        received = decode(with_header(content, header), plan)
+    except ContributionError as error:
+        assert str(error).startswith("bert.safetensors: ")
+    else:
+        check_valid(received, plan)
+
+
+def check_valid(received: Contribution, plan: Plan) -> None:
+    assert received.client in plan.clients
+    assert received.held.shape == (3,)
+    assert (received.held >= 0).all()
+    assert received.means.shape == (len(plan.assigned(received.client)), len(received.classes_held), 1, FEATURES)
+    assert np.isfinite(received.means).all()
+    assert np.isfinite(received.images).all()
+    assert set(received.labels.tolist()) <= set(received.classes_held.tolist())

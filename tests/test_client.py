@@ -1,0 +1,293 @@
+"""What a client sends, against the slow reference; and the store of its costly stages."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from reference import OPERATIONS, Aim, client_aims, relative_error, small_plan
+
+from collabdm import client as client_module
+from collabdm import embedding
+from collabdm.client import client_statistics, contribute, fingerprint
+from collabdm.data import Samples
+from collabdm.engine import EAGER, REFERENCE
+from collabdm.errors import CollabDMError, DataError, PlanError
+from collabdm.progress import Event
+from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
+from collabdm.stages import StageStore
+
+SHAPE = (3, 8, 12)
+MakeSamples = Callable[..., Samples]
+
+
+def _cells(contribution: Contribution, plan: Plan) -> dict[tuple[int, int], np.ndarray]:
+    """The parts [parts, d] by (t, y)."""
+    return {
+        (t, int(y)): contribution.means[row, column]
+        for row, t in enumerate(plan.assigned(contribution.client))
+        for column, y in enumerate(contribution.classes_held)
+    }
+
+
+def _worst(aims: dict[tuple[int, int], Aim], cells: dict[tuple[int, int], np.ndarray]) -> float:
+    assert sorted(cells) == sorted(aims)
+    worst = 0.0
+    for cell, aim in aims.items():
+        mean, variance = cells[cell]
+        worst = max(worst, relative_error(mean, aim.mean))
+        # A variance is as exact as the square that it is taken from.
+        worst = max(worst, float(np.linalg.norm(variance - aim.variance().numpy()) / aim.square.norm()))
+    return worst
+
+
+@pytest.mark.parametrize("operation", ["none", *OPERATIONS])
+def test_means_and_variances_are_those_of_the_slow_loop(make_samples: MakeSamples, operation: str) -> None:
+    samples = make_samples([6, 0, 3], SHAPE)
+    plan = small_plan(statistics="moments", augment=() if operation == "none" else (operation,))
+    aims = client_aims(plan, "bob", samples)
+    assert len(aims) == 6
+    for engine, tolerance in ((REFERENCE, 1e-6), (EAGER, 1e-5)):
+        sent = contribute(plan, "bob", samples, engine=engine)
+        assert sent.means.dtype == np.float32
+        assert _worst(aims, _cells(sent, plan)) < tolerance
+
+
+def test_every_class_and_seed_may_have_its_own_augmentation(make_samples: MakeSamples) -> None:
+    samples = make_samples([3, 4, 5], SHAPE)
+    plan = small_plan(statistics="moments", augment=OPERATIONS, seeds=4)
+    drawn = [plan.augmentation(t, y) for t in range(4) for y in range(3)]
+    assert len({a.operation for a in drawn if a}) > 2
+    sent = contribute(plan, "ada", samples, engine=REFERENCE)
+    assert _worst(client_aims(plan, "ada", samples), _cells(sent, plan)) < 1e-6
+
+
+def test_mean_alone_is_the_first_part_of_moments(make_samples: MakeSamples) -> None:
+    samples = make_samples([6, 2, 3], SHAPE)
+    sent = {
+        name: contribute(small_plan(statistics=name), "bob", samples, engine=EAGER).means
+        for name in ("mean", "moments", "none")
+    }
+    assert sent["mean"].shape == (3, 3, 1, 8 * 2 * 3)
+    assert np.array_equal(sent["mean"], sent["moments"][:, :, :1])
+    assert sent["none"].shape == (3, 3, 0, 8 * 2 * 3)
+
+
+def test_held_counts_all_samples_not_those_drawn(make_samples: MakeSamples) -> None:
+    samples = make_samples([9, 0, 2], SHAPE)
+    sent = contribute(small_plan(batch=4), "cid", samples, engine=EAGER)
+    assert sent.held.tolist() == [9, 0, 2]
+    assert sent.held.dtype == np.int64
+    assert sent.classes_held.tolist() == [0, 2]
+
+
+def test_a_batch_above_what_is_held_takes_every_sample_once(make_samples: MakeSamples) -> None:
+    samples = make_samples([5, 2, 1], SHAPE)
+    sent = [
+        contribute(small_plan(batch=batch, statistics="moments"), "ada", samples, engine=REFERENCE).means
+        for batch in (5, 6, 5000)
+    ]
+    assert relative_error(sent[1], sent[0]) < 1e-6
+    assert relative_error(sent[2], sent[0]) < 1e-6
+
+
+def test_one_sample_of_a_class_has_no_variance(make_samples: MakeSamples) -> None:
+    sent = contribute(small_plan(statistics="moments"), "ada", make_samples([4, 1, 2], SHAPE), engine=REFERENCE)
+    mean, variance = sent.means[:, 1, 0], sent.means[:, 1, 1]
+    assert np.abs(variance).max() <= 1e-12 * np.abs(mean).max() ** 2
+
+
+def test_only_assigned_seeds_are_computed(make_samples: MakeSamples) -> None:
+    samples, plan = make_samples([4, 1, 2], SHAPE), small_plan(participation=0.4, seeds=9)
+    total = 0
+    for name in plan.clients:
+        assigned = [t for t in range(9) if name in plan.participants(t)]
+        total += len(assigned)
+        events: list[Event] = []
+        values = client_statistics(plan, name, samples, engine=EAGER, report=events.append)["values"]
+        assert len(values) == len(assigned)
+        assert [(event.done, event.total) for event in events] == [(i + 1, len(assigned)) for i in range(len(assigned))]
+    assert total == 9
+
+
+def test_a_client_without_seeds_still_sends_its_local_set(make_samples: MakeSamples) -> None:
+    samples = make_samples([4, 1, 2], SHAPE)
+    plan = small_plan(participation=0.4, seeds=1, statistics="mean", local={"iterations": 2, "batch": 3})
+    (idle, *_) = (name for name in plan.clients if name not in plan.participants(0))
+    sent = contribute(plan, idle, samples, engine=EAGER)
+    assert sent.means.shape[:2] == (0, 3)
+    assert sorted(sent.labels.tolist()) == [0, 1, 2]
+    content = encode_contribution(sent, plan)
+    decoded = decode_contribution(content, plan, features=48, fingerprint=fingerprint(plan))
+    assert decoded.means.shape == (0, 3, 1, 48)
+
+
+def test_clients_and_seeds_draw_different_batches(make_samples: MakeSamples) -> None:
+    samples = make_samples([9, 9, 9], SHAPE)
+    plan = small_plan(batch=2)
+    ada, bob = (contribute(plan, name, samples, engine=EAGER).means for name in ("ada", "bob"))
+    assert not np.allclose(ada, bob, rtol=1e-3)
+    assert not np.allclose(ada[0], ada[1], rtol=1e-3)
+
+
+def test_neither_chunks_nor_pieces_nor_the_order_of_clients_change_a_contribution(
+    make_samples: MakeSamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, plan = make_samples([7, 3, 5], SHAPE), small_plan(statistics="moments", batch=6)
+    alone = contribute(plan, "cid", samples, engine=REFERENCE)
+    for piece, chunk in ((256, 4), (4, 3), (3, 32), (1, 5)):
+        monkeypatch.setattr(embedding, "PIECE", piece)
+        other = contribute(plan, "cid", samples, engine=REFERENCE.model_copy(update={"chunk": chunk}))
+        assert relative_error(other.means, alone.means) < 1e-6
+    monkeypatch.undo()
+    for name in ("bob", "ada"):
+        contribute(plan, name, samples, engine=REFERENCE)
+    again = contribute(plan, "cid", samples, engine=REFERENCE)
+    assert encode_contribution(again, plan) == encode_contribution(alone, plan)
+
+
+def test_float_pixels_are_as_good_as_eight_bit_ones(make_samples: MakeSamples) -> None:
+    samples, plan = make_samples([4, 2, 3], SHAPE), small_plan()
+    scaled = Samples(
+        images=(samples.images / 255).astype(np.float32), labels=samples.labels, classes=samples.classes
+    )
+    eight_bit, floats = (contribute(plan, "ada", s, engine=REFERENCE).means for s in (samples, scaled))
+    assert relative_error(floats, eight_bit) < 1e-5
+
+
+@pytest.mark.parametrize("encoding", ["none", "fp16"])
+def test_what_arrives_is_what_was_sent(make_samples: MakeSamples, encoding: str) -> None:
+    samples = make_samples([4, 0, 2], SHAPE)
+    plan = small_plan(encoding=encoding, statistics="moments", local={"iterations": 1})
+    sent = contribute(plan, "bob", samples, engine=EAGER)
+    content = encode_contribution(sent, plan)
+    arrived = decode_contribution(content, plan, features=48, fingerprint=fingerprint(plan))
+    tolerance = 0.0 if encoding == "none" else 1e-3
+    assert relative_error(arrived.means, sent.means) <= tolerance
+    assert relative_error(arrived.images, sent.images) <= tolerance
+    assert np.array_equal(arrived.labels, sent.labels)
+    assert np.array_equal(arrived.held, sent.held)
+    assert arrived.client == "bob"
+    # What was rounded once is not rounded again.
+    assert encode_contribution(arrived, plan) == content
+
+
+@pytest.mark.parametrize(
+    ("client", "change", "kind"),
+    [
+        ("eve", {}, PlanError),
+        ("ada", {"counts": [0, 0, 0]}, DataError),
+        ("ada", {"shape": (3, 8, 8)}, DataError),
+        ("ada", {"shape": (1, 8, 12)}, DataError),
+        ("ada", {"counts": [2, 2]}, DataError),
+    ],
+)
+def test_a_client_or_data_that_do_not_fit_are_refused(
+    make_samples: MakeSamples, client: str, change: dict[str, Any], kind: type[CollabDMError]
+) -> None:
+    samples = make_samples(**{"counts": [2, 2, 2], "shape": SHAPE} | change)
+    with pytest.raises(kind) as caught:
+        contribute(small_plan(), client, samples, engine=EAGER)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in ("got", "expected", "fix"))
+    assert caught.value.exit_code == 2
+
+
+def _stored(folder: Path) -> tuple[int, int]:
+    names = [path.name for path in folder.glob("*.safetensors")]
+    return sum(name.startswith("statistics-") for name in names), sum(name.startswith("local-") for name in names)
+
+
+def test_stored_stages_give_the_same_bytes_and_are_not_computed_again(
+    make_samples: MakeSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = make_samples([6, 1, 3], SHAPE)
+    plan = small_plan(local={"iterations": 2}, statistics="moments")
+    stages = StageStore(tmp_path / "stages")
+    fresh = encode_contribution(contribute(plan, "ada", samples, engine=EAGER), plan)
+    first = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan)
+    assert _stored(tmp_path / "stages") == (1, 1)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(client_module, "client_statistics", refuse)
+    monkeypatch.setattr(client_module, "distill_locally", refuse)
+    second = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan)
+    assert fresh == first == second
+
+
+def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tmp_path: Path) -> None:
+    samples, stages = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path)
+    changes: list[dict[str, Any]] = [
+        {},
+        {"statistics": "moments"},
+        {"statistics": "none"},
+        {"encoding": "fp16"},
+        {"pae": 2},
+        {"ipc": 5},
+        {"local": {"iterations": 1}},
+    ]
+    locals_expected = [1, 1, 1, 1, 2, 3, 4]
+    for change, expected in zip(changes, locals_expected, strict=True):
+        plan = small_plan(**change)
+        kept = contribute(plan, "ada", samples, engine=EAGER, stages=stages)
+        assert _stored(tmp_path) == (1, expected)
+        alone = contribute(plan, "ada", samples, engine=EAGER)
+        assert encode_contribution(kept, plan) == encode_contribution(alone, plan)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 12},
+        {"batch": 3},
+        {"seeds": 4},
+        {"augment": ("flip",)},
+        {"participation": 0.7},
+        {"network": {"name": "convnet", "width": 8, "depth": 1}},
+        {"normalisation": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.5)}},
+        {"clients": ("ada", "bob")},
+    ],
+)
+def test_plans_that_differ_share_nothing(
+    make_samples: MakeSamples, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    samples, stages = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path)
+    for number, plan in enumerate((small_plan(), small_plan(**change))):
+        kept = contribute(plan, "ada", samples, engine=EAGER, stages=stages)
+        assert _stored(tmp_path) == (number + 1, number + 1)
+        alone = contribute(plan, "ada", samples, engine=EAGER)
+        assert encode_contribution(kept, plan) == encode_contribution(alone, plan)
+
+
+def test_other_data_another_client_or_engine_share_nothing(make_samples: MakeSamples, tmp_path: Path) -> None:
+    samples, stages, plan = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path), small_plan()
+    brighter = Samples(images=samples.images + np.uint8(1), labels=samples.labels, classes=samples.classes)
+    relabelled = Samples(images=samples.images, labels=samples.labels[::-1].copy(), classes=samples.classes)
+    contribute(plan, "ada", samples, engine=EAGER, stages=stages)
+    contribute(plan, "bob", samples, engine=EAGER, stages=stages)
+    contribute(plan, "ada", samples, engine=REFERENCE, stages=stages)
+    contribute(plan, "ada", brighter, engine=EAGER, stages=stages)
+    contribute(plan, "ada", relabelled, engine=EAGER, stages=stages)
+    assert _stored(tmp_path) == (5, 5)
+
+
+def test_a_damaged_stage_is_computed_again(make_samples: MakeSamples, tmp_path: Path) -> None:
+    samples, stages, plan = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path), small_plan()
+    first = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-7])
+    assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan) == first
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan) == first
+
+
+def test_the_fingerprint_belongs_to_the_seed_and_the_network() -> None:
+    base = fingerprint(small_plan())
+    assert fingerprint(small_plan(ipc=7, clients=("x", "y"), batch=9)) == base
+    assert fingerprint(small_plan(seed=12)) != base
+    assert fingerprint(small_plan(network={"name": "convnet", "width": 12, "depth": 2})) != base

@@ -1,0 +1,169 @@
+"""The hot path against a plain loop over single samples, for every chunk size, eager and compiled."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch.func import functional_call
+
+from collabdm import embedding
+from collabdm.augment import Augmentation, augment
+from collabdm.embedding import Embedder, class_moments, embedder_for
+from collabdm.engine import Engine
+from collabdm.networks import NetworkSpec, build_network, initial_parameters
+from collabdm.pixels import Normalisation
+from collabdm.randomness import Stream
+
+SPEC = NetworkSpec(width=8, depth=2)
+SHAPE = (1, 8, 8)
+NORMALISATION = Normalisation(mean=(0.4,), std=(0.3,))
+SEED = 12
+# Class 1 has no samples; the others cross the borders of chunks of 7 and 32.
+DRAWN = {0: 41, 2: 1, 3: 9, 4: 3}
+
+
+def images() -> np.ndarray:
+    return Stream(1, "images").integers(256, (60, *SHAPE)).astype(np.uint8)
+
+
+def drawn() -> dict[int, np.ndarray]:
+    return {y: Stream(2, "drawn", y).choose(60, count) for y, count in DRAWN.items()}
+
+
+def augmentations() -> dict[int, Augmentation | None]:
+    names = {0: "crop", 2: None, 3: "rotate", 4: "colour"}
+    return {
+        y: None if name is None else Augmentation(operation=name, uniforms=Stream(3, y).uniform((1, 3)))
+        for y, name in names.items()
+    }
+
+
+def plain_moments() -> np.ndarray:
+    """One sample at a time in float64, population variance."""
+    network = build_network(SPEC, SHAPE, 1)
+    parameters = {
+        name: value.double()
+        for name, value in initial_parameters(network, Stream(SEED, "encoder"), embedding=True).items()
+    }
+    moments = []
+    for y, rows in sorted(drawn().items()):
+        vectors = []
+        for row in rows:
+            image = (torch.from_numpy(images()[row]).double() / 255 - 0.4) / 0.3
+            shown = augment(image[None], augmentations()[y])
+            vectors.append(functional_call(network, parameters, (shown,), {"embedding": True})[0].numpy())
+        moments.append([np.mean(vectors, axis=0), np.var(vectors, axis=0)])
+    return np.array(moments)
+
+
+@pytest.fixture(scope="module")
+def expected() -> np.ndarray:
+    return plain_moments()
+
+
+def moments_under(engine: Engine) -> np.ndarray:
+    embedder = Embedder(SPEC, SHAPE, engine)
+    return class_moments(embedder, embedder.encoder(SEED), images(), drawn(), augmentations(), NORMALISATION)
+
+
+def relative(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 32, 100])
+def test_class_moments_equal_the_plain_loop(chunk: int, expected: np.ndarray) -> None:
+    exact = moments_under(Engine(dtype="float64", chunk=chunk))
+    assert exact.dtype == np.float64
+    assert exact.shape == (4, 2, 8 * 2 * 2)
+    np.testing.assert_allclose(exact, expected, rtol=1e-9, atol=1e-12)
+    assert relative(moments_under(Engine(dtype="float32", chunk=chunk)), expected) < 1e-6
+
+
+def test_pieces_do_not_matter(monkeypatch: pytest.MonkeyPatch, expected: np.ndarray) -> None:
+    monkeypatch.setattr(embedding, "PIECE", 5)
+    exact = moments_under(Engine(dtype="float64", chunk=7))
+    np.testing.assert_allclose(exact, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_one_sample_has_no_variance(expected: np.ndarray) -> None:
+    assert (moments_under(Engine(dtype="float64"))[1, 1] < 1e-12).all()
+
+
+def test_the_order_of_the_classes_given_does_not_matter() -> None:
+    embedder = Embedder(SPEC, SHAPE, Engine())
+    given = dict(reversed(drawn().items()))
+    again = class_moments(embedder, embedder.encoder(SEED), images(), given, augmentations(), NORMALISATION)
+    np.testing.assert_array_equal(again, moments_under(Engine()))
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 8])
+def test_embeddings_and_gradients_do_not_depend_on_the_chunk(chunk: int) -> None:
+    weights = torch.from_numpy(Stream(5).uniform((7, 32)))
+
+    def embedded(engine: Engine) -> tuple[torch.Tensor, torch.Tensor]:
+        embedder = Embedder(SPEC, SHAPE, engine)
+        batch = torch.from_numpy(Stream(4).uniform((7, *SHAPE), -1, 1)).requires_grad_()
+        embeddings = embedder.embed(embedder.encoder(SEED), batch)
+        (gradient,) = torch.autograd.grad((embeddings * weights).sum(), batch)
+        return embeddings.detach(), gradient
+
+    for got, whole in zip(
+        embedded(Engine(dtype="float64", chunk=chunk)), embedded(Engine(dtype="float64", chunk=7)), strict=True
+    ):
+        assert got.shape[0] == 7
+        torch.testing.assert_close(got, whole, rtol=1e-10, atol=1e-12)
+
+
+def test_the_encoder_is_that_of_the_seed_in_the_engines_dtype() -> None:
+    embedder = Embedder(SPEC, SHAPE, Engine(dtype="bfloat16"))
+    parameters = initial_parameters(build_network(SPEC, SHAPE, 1), Stream(SEED, "encoder"), embedding=True)
+    encoder = embedder.encoder(SEED)
+    assert set(encoder) == set(parameters)
+    assert all(torch.equal(encoder[name], value.bfloat16()) for name, value in parameters.items())
+
+
+def test_equal_arguments_share_one_embedder() -> None:
+    engine = Engine(chunk=9)
+    assert embedder_for(SPEC, SHAPE, engine) is embedder_for(NetworkSpec(width=8, depth=2), SHAPE, Engine(chunk=9))
+    assert embedder_for(SPEC, SHAPE, engine) is not embedder_for(SPEC, SHAPE, Engine(chunk=10))
+
+
+def test_bfloat16_is_within_a_hundredth(expected: np.ndarray) -> None:
+    assert relative(moments_under(Engine(dtype="bfloat16"))[:, 0], expected[:, 0]) < 1e-2
+
+
+needs_compiler = pytest.mark.skipif(
+    not any(shutil.which(name) for name in ("g++", "c++", "clang++")), reason="torch.compile needs a C++ compiler"
+)
+# Torch's compiler imports modules of its own that are deprecated.
+quiet_compiler = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+
+
+@needs_compiler
+@quiet_compiler
+def test_compiled_float32_equals_the_plain_loop(expected: np.ndarray) -> None:
+    assert relative(moments_under(Engine(kind="compiled", dtype="float32", chunk=16)), expected) < 1e-5
+
+
+@needs_compiler
+@quiet_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 1e-2)])
+def test_compiled_embeddings_and_gradients(dtype: str, tolerance: float) -> None:
+    spec, shape = NetworkSpec(), (3, 32, 32)
+    batch = torch.from_numpy(Stream(4).uniform((40, *shape), -1, 1))
+    target = torch.from_numpy(Stream(5).uniform(2048))
+
+    def embedded(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
+        embedder = embedder_for(spec, shape, engine)
+        leaf = batch.to(engine.image_dtype).requires_grad_()
+        means = embedder.embed(embedder.encoder(SEED), leaf).mean(0)
+        (gradient,) = torch.autograd.grad((means - target.to(means.dtype)).square().sum(), leaf)
+        return means.detach().double().numpy(), gradient.double().numpy()
+
+    got = embedded(Engine.model_validate({"kind": "compiled", "dtype": dtype, "chunk": 32}))
+    exact = embedded(Engine(dtype="float64", chunk=40))
+    assert relative(got[0], exact[0]) < tolerance
+    # The gradient passes through the whole network twice: a few roundings more.
+    assert relative(got[1], exact[1]) < 5 * tolerance

@@ -1,0 +1,86 @@
+"""Which engine a piece of work gets, and what is refused."""
+
+import ctypes
+import platform
+import shutil
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from collabdm.engine import COMPILE_FROM_GFLOP, EAGER, REFERENCE, Engine, resolve_engine, tune_allocator
+from collabdm.errors import ConfigError
+
+LARGE, SMALL = 10 * COMPILE_FROM_GFLOP, 0.1 * COMPILE_FROM_GFLOP
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A Linux machine with a C++ compiler and bfloat16 instructions, without CUDA."""
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("machine")
+def test_auto_compiles_only_large_work() -> None:
+    assert resolve_engine("auto", "auto", SMALL) == EAGER
+    assert resolve_engine("auto", "cpu", LARGE) == Engine(kind="compiled", dtype="bfloat16", device="cpu", chunk=32)
+
+
+def test_compiled_without_bfloat16_instructions_is_float32(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False}, raising=False)
+    assert resolve_engine("compiled", "cpu", SMALL).dtype == "float32"
+    machine.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert resolve_engine("auto", "cpu", LARGE).dtype == "float32"
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_named_engine_is_taken_whatever_the_work() -> None:
+    assert resolve_engine("eager", "cpu", LARGE) == EAGER
+    assert resolve_engine("compiled", "cpu", SMALL).kind == "compiled"
+
+
+def test_without_a_compiler_auto_is_eager_and_compiled_an_error(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(shutil, "which", lambda _: None)
+    assert resolve_engine("auto", "cpu", LARGE) == EAGER
+    with pytest.raises(ConfigError, match=r"got compiled; expected a C\+\+ compiler .*fix: install g\+\+"):
+        resolve_engine("compiled", "cpu", LARGE)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with pytest.raises(ConfigError, match="^device: got ") as refused:
+        resolve_engine("auto", device, SMALL)
+    assert "\n" not in str(refused.value)
+
+
+def test_dtypes() -> None:
+    assert (REFERENCE.torch_dtype, REFERENCE.image_dtype) == (torch.float64, torch.float64)
+    assert (EAGER.torch_dtype, EAGER.image_dtype) == (torch.float32, torch.float32)
+    half = Engine(dtype="bfloat16")
+    assert (half.torch_dtype, half.image_dtype) == (torch.bfloat16, torch.float32)
+
+
+def test_an_engine_survives_a_configuration_file_and_is_fixed() -> None:
+    engine = Engine(kind="compiled", dtype="bfloat16", chunk=64)
+    assert Engine.model_validate(engine.model_dump()) == engine
+    with pytest.raises(ValidationError):
+        Engine.model_validate({"threads": 2})
+    with pytest.raises(ValidationError):
+        engine.chunk = 1  # type: ignore[misc]
+
+
+def test_elsewhere_than_on_glibc_the_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise AssertionError(f"{name} was loaded")
+
+    monkeypatch.setattr(ctypes, "CDLL", fail)
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    tune_allocator()
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
+    tune_allocator()

@@ -1,0 +1,55 @@
+"""Atomic writes: readers see the old file or the new one, and nothing stays behind."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from collabdm.files import write_atomically
+
+
+def test_writes_exactly_these_bytes_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deeper" / "file.bin"
+    content = bytes(range(256)) * 3
+    write_atomically(path, content)
+    assert path.read_bytes() == content
+    assert os.listdir(path.parent) == ["file.bin"]
+
+
+def test_replaces_an_existing_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"a longer old content")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_failure_leaves_the_old_file_and_no_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, failing, fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_new_content_is_complete_when_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+    replace = os.replace
+
+    def watched(source: Path, target: Path) -> None:
+        seen.append(source.read_bytes())
+        assert source.parent == target.parent
+        assert not target.exists()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", watched)
+    write_atomically(tmp_path / "file", b"whole")
+    assert seen == [b"whole"]

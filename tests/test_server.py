@@ -1,0 +1,355 @@
+"""Aggregation and refinement against the slow reference, and the properties that the round promises."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import OPERATIONS, Aim, Turn, client_aims, global_aims, made_up, optimise, relative_error, small_plan
+from torch import Tensor
+
+from collabdm.client import contribute, fingerprint
+from collabdm.data import Samples
+from collabdm.engine import EAGER, REFERENCE
+from collabdm.initial_set import initial_set
+from collabdm.matching import StepKind
+from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
+from collabdm.randomness import Stream
+from collabdm.server import ServerSpec, Target, aggregate, distill, initial_state, refine
+
+Weighting = Literal["count", "uniform"]
+MakeSamples = Callable[..., Samples]
+HELD = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [0, 1, 4]}
+LABELS = [0, 0, 1, 1, 2, 2]
+ONE_PASS = ServerSpec(passes=1, lr=2.0, schedule="constant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What clients hold, send and (by the slow loop) should send."""
+
+    plan: Plan
+    holders: Mapping[str, Samples]
+    aims: Mapping[str, Mapping[tuple[int, int], Aim]]
+
+
+def _sides(factor: int) -> dict[str, int]:
+    return {"height": 12, "width": 16} if factor == 3 else {"height": 8, "width": 12}
+
+
+@pytest.fixture(scope="module")
+def round_of(make_samples: MakeSamples) -> Callable[[str, int], Round]:
+    """A function (operation, factor) -> Round; what it costs does not depend on the other settings."""
+
+    @lru_cache(maxsize=None)
+    def build(operation: str, factor: int) -> Round:
+        chosen = {"none": (), "all": OPERATIONS}.get(operation, (operation,))
+        plan = small_plan(sample={"channels": 3, **_sides(factor)}, augment=chosen, pae=factor, seeds=2)
+        holders = {name: make_samples(counts, plan.sample.shape, len(name)) for name, counts in HELD.items()}
+        return Round(
+            plan=plan,
+            holders=holders,
+            aims={name: client_aims(plan, name, samples) for name, samples in holders.items()},
+        )
+
+    return build
+
+
+def _sent(plan: Plan, holders: Mapping[str, Samples], *, engine: Any = REFERENCE) -> list[Contribution]:
+    """The contributions as they arrive: through the wire."""
+    return [
+        decode_contribution(
+            encode_contribution(contribute(plan, name, samples, engine=engine), plan),
+            plan,
+            features=8 * (plan.sample.height // 4) * (plan.sample.width // 4),
+            fingerprint=fingerprint(plan),
+        )
+        for name, samples in holders.items()
+    ]
+
+
+def _images(plan: Plan) -> Tensor:
+    return torch.from_numpy(Stream(9, "start").uniform((len(LABELS), *plan.sample.shape), -1.7, 1.7))
+
+
+def _check_target(target: Target, expected: list[dict[int, Aim]], statistic: str, tolerance: float) -> None:
+    for t, covered in enumerate(expected):
+        assert np.flatnonzero(target.weights[t]).tolist() == sorted(covered)
+        for y, aim in covered.items():
+            assert relative_error(target.values[t, y, 0], aim.mean) < tolerance
+            if statistic == "moments":
+                difference = torch.from_numpy(target.values[t, y, 1]) - aim.variance()
+                assert float(difference.norm() / aim.square.norm()) < tolerance
+            assert target.drawn[t, y] == aim.drawn
+
+
+CASES = [
+    (statistic, weighting, operation, step, factor)
+    for operation in ("none", *OPERATIONS)
+    for factor in (1, 2, 3)
+    for statistic in ("mean", "moments")
+    for weighting in ("count", "uniform")
+    for step in ("joint", "per-class")
+    if factor < 3 or (weighting == "count") == (step == "joint")
+]
+
+
+@pytest.mark.parametrize(("statistic", "weighting", "operation", "step", "factor"), CASES)
+def test_algorithm_1_is_the_slow_loop(
+    round_of: Callable[[str, int], Round],
+    statistic: str,
+    weighting: Weighting,
+    operation: str,
+    step: StepKind,
+    factor: int,
+) -> None:
+    base = round_of(operation, factor)
+    plan = base.plan.model_copy(update={"statistics": statistic})
+    expected = global_aims(plan, base.holders, base.aims, weighting)
+    images = _images(plan)
+    spec = ONE_PASS.model_copy(update={"step": step, "weighting": weighting})
+    turns = [Turn(seed=plan.encoder_seed(t), aims=aims, lr=spec.lr) for t, aims in enumerate(expected)]
+    moved, history = optimise(
+        plan, images, LABELS, turns, statistic=statistic, factor=factor, momentum=spec.momentum, step=step
+    )
+    for engine, tolerance in ((REFERENCE, 1e-6), (EAGER, 1e-4)):
+        target = aggregate(plan, _sent(plan, base.holders, engine=engine), weighting)
+        _check_target(target, expected, statistic, tolerance)
+        got, losses = distill(plan, target, images, torch.tensor(LABELS), spec, engine=engine)
+        assert losses == pytest.approx([sum(turn.values()) for turn in history], rel=tolerance)
+        assert relative_error(got, moved) < tolerance
+
+
+@pytest.mark.parametrize("step", ["joint", "per-class"])
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_seeds_and_classes_that_nobody_covers_are_skipped_and_counted(
+    make_samples: MakeSamples, momentum: float, step: StepKind
+) -> None:
+    plan = small_plan(seeds=6, participation=0.4, augment=OPERATIONS)
+    assert plan.participants_per_seed == 1
+    holders = {name: make_samples(counts, plan.sample.shape) for name, counts in HELD.items()}
+    aims = {name: client_aims(plan, name, samples) for name, samples in holders.items()}
+    expected = global_aims(plan, holders, aims, "count")
+    uncovered = sum(len(plan.classes) - len(covered) for covered in expected)
+    assert 0 < uncovered < 18
+    target = aggregate(plan, _sent(plan, holders), "count")
+    _check_target(target, expected, "mean", 1e-6)
+    assert target.skipped == uncovered
+    spec = ONE_PASS.model_copy(update={"step": step, "momentum": momentum})
+    images = _images(plan)
+    turns = [Turn(seed=plan.encoder_seed(t), aims=covered, lr=spec.lr) for t, covered in enumerate(expected)]
+    moved, history = optimise(
+        plan, images, LABELS, turns, statistic="mean", factor=1, momentum=momentum, step=step
+    )
+    got, losses = distill(plan, target, images, torch.tensor(LABELS), spec, engine=REFERENCE)
+    assert relative_error(got, moved) < 1e-6
+    assert losses == pytest.approx([sum(turn.values()) for turn in history], rel=1e-6)
+
+
+def test_a_class_that_nobody_holds_is_skipped_at_every_seed() -> None:
+    plan = small_plan(seeds=4)
+    target = aggregate(plan, [made_up(plan, name, [3, 0, 2]) for name in plan.clients], "count")
+    assert target.skipped == 4
+    assert target.weights[:, 1].tolist() == [0, 0, 0, 0]
+    assert target.weights[:, 0].tolist() == [9, 9, 9, 9]
+    images, losses = distill(plan, target, _images(plan), torch.tensor(LABELS), ONE_PASS, engine=EAGER)
+    assert torch.equal(images[2:4], _images(plan)[2:4].float())
+    assert len(losses) == 4
+
+
+@pytest.mark.parametrize(("participation", "expected"), [(1.0, 7), (0.5, 3), (0.29, 2), (0.1, 1), (0.01, 1)])
+def test_only_the_participants_of_a_seed_count(participation: float, expected: int) -> None:
+    clients = tuple(f"client {k}" for k in range(7))
+    plan = small_plan(clients=clients, participation=participation, seeds=12)
+    sent = []
+    for k, name in enumerate(clients):
+        contribution = made_up(plan, name, [1, 2, 3])
+        sent.append(replace(contribution, means=np.full_like(contribution.means, k + 1)))
+    target = aggregate(plan, sent, "uniform")
+    for t in range(12):
+        participants = plan.participants(t)
+        assert len(set(participants)) == expected == max(math.floor(participation * 7), 1)
+        mean = sum(clients.index(name) + 1 for name in participants) / expected
+        np.testing.assert_allclose(target.values[t], mean, rtol=1e-12)
+        assert (target.weights[t] == expected).all()
+        assert target.drawn[t].tolist() == [expected, 2 * expected, 3 * expected]
+
+
+def test_4000_and_600_samples_weigh_4000_to_600_though_512_are_drawn() -> None:
+    plan = small_plan(clients=("large", "small"), batch=512, statistics="moments")
+    large, small = made_up(plan, "large", [4000, 0, 1]), made_up(plan, "small", [600, 7, 0])
+    counted, alike = (aggregate(plan, [large, small], weighting) for weighting in ("count", "uniform"))
+    (m, v), (n, w) = (np.moveaxis(c.means[:, 0].astype(np.float64), 1, 0) for c in (large, small))
+    for target, share in ((counted, 4000 / 4600), (alike, 0.5)):
+        mean = share * m + (1 - share) * n
+        variance = share * (v + (m - mean) ** 2) + (1 - share) * (w + (n - mean) ** 2)
+        assert relative_error(target.values[:, 0, 0], mean) < 1e-12
+        assert relative_error(target.values[:, 0, 1], variance) < 1e-12
+        assert (target.drawn[:, 0] == 1024).all()
+        # A class of one client is that client's.
+        assert relative_error(target.values[:, 1], small.means[:, 1]) < 1e-12
+    assert counted.weights[0].tolist() == [4600, 7, 1]
+    assert alike.weights[0].tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("statistic", ["mean", "moments"])
+@settings(max_examples=15)
+@given(owners=st.lists(st.integers(0, 3), min_size=14, max_size=14), one_of_each=st.booleans())
+def test_whatever_the_partition_the_target_is_the_centralised_statistic(
+    make_samples: MakeSamples, statistic: str, owners: list[int], one_of_each: bool
+) -> None:
+    everything = make_samples([12, 1, 1] if one_of_each else [7, 4, 3], (3, 8, 12))
+    names = ("a", "b", "c", "d")
+    plan = small_plan(clients=names, batch=14, seeds=2, statistics=statistic, augment=OPERATIONS)
+    rows = {name: np.flatnonzero(np.array(owners) == k) for k, name in enumerate(names)}
+    target = aggregate(
+        plan, _sent(plan, {name: everything.take(own) for name, own in rows.items() if len(own)}), "count"
+    )
+    central_plan = plan.model_copy(update={"clients": ("all",)})
+    central = aggregate(central_plan, _sent(central_plan, {"all": everything}), "count")
+    assert np.array_equal(target.weights, central.weights)
+    assert np.array_equal(target.drawn, central.drawn)
+    assert target.skipped == 0
+    for part in range(len(plan.parts)):
+        difference = target.values[:, :, part] - central.values[:, :, part]
+        # A variance is as exact as the square that it is taken from.
+        scale = np.linalg.norm(central.values[:, :, 0] ** (part + 1), axis=-1)
+        assert (np.linalg.norm(difference, axis=-1) < 1e-6 * scale).all()
+
+
+def test_the_centralised_statistic_is_that_of_the_slow_loop(make_samples: MakeSamples) -> None:
+    everything = make_samples([7, 4, 3], (3, 8, 12))
+    plan = small_plan(clients=("all",), batch=50, seeds=2, statistics="moments", augment=OPERATIONS)
+    aims = {"all": client_aims(plan, "all", everything)}
+    assert all(aims["all"][t, y].drawn == count for t in range(2) for y, count in enumerate([7, 4, 3]))
+    target = aggregate(plan, _sent(plan, {"all": everything}), "count")
+    _check_target(target, global_aims(plan, {"all": everything}, aims, "count"), "moments", 1e-6)
+
+
+FIVE = ("ada", "bob", "cid", "dot", "eve")
+
+
+def _five(plan: Plan) -> list[Contribution]:
+    held = [[3, 1, 0], [5000, 7, 2], [0, 0, 11], [1, 0, 0], [13, 2, 999]]
+    return [made_up(plan, name, own) for name, own in zip(FIVE, held, strict=True)]
+
+
+@pytest.mark.parametrize("statistic", ["mean", "moments"])
+@given(order=st.permutations(range(5)), weighting=st.sampled_from(["count", "uniform"]))
+def test_the_order_of_contributions_does_not_change_a_bit(
+    statistic: str, order: list[int], weighting: Weighting
+) -> None:
+    plan = small_plan(clients=FIVE, ipc=3, statistics=statistic, participation=0.7)
+    contributions = _five(plan)
+    shuffled = [contributions[k] for k in order]
+    first, second = (aggregate(plan, iter(given), weighting) for given in (contributions, shuffled))
+    assert first.values.tobytes() == second.values.tobytes()
+    assert first.weights.tobytes() == second.weights.tobytes()
+    assert first.drawn.tobytes() == second.drawn.tobytes()
+    one, other = (initial_set(plan, iter(given)) for given in (contributions, shuffled))
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.labels, other.labels)
+
+
+def test_the_distilled_set_is_the_same_in_any_order_and_from_files_or_memory() -> None:
+    plan = small_plan(clients=FIVE, ipc=3, statistics="moments", augment=OPERATIONS)
+    contributions = _five(plan)
+    files = [
+        decode_contribution(
+            encode_contribution(c, plan), plan, features=48, fingerprint=c.fingerprint, name=c.client
+        )
+        for c in contributions
+    ]
+    results = []
+    for given_order in (contributions, contributions[::-1], files, files[2:] + files[:2]):
+        start = initial_set(plan, given_order)
+        target = aggregate(plan, given_order, "count")
+        results.append(distill(plan, target, start.images, start.labels, ServerSpec(passes=2), engine=EAGER))
+    for images, losses in results[1:]:
+        assert torch.equal(images, results[0][0])
+        assert losses == results[0][1]
+
+
+def test_further_passes_reorder_the_seeds_and_the_rate_falls_on_a_cosine(round_of: Callable[[str, int], Round]) -> None:
+    base = round_of("all", 1)
+    plan = base.plan
+    spec = ServerSpec(passes=3, lr=2.0, schedule="cosine", momentum=0.3)
+    aims = global_aims(plan, base.holders, base.aims, "count")
+    order = [*range(2)]
+    for turn in (1, 2):
+        order += Stream(plan.seed, "pass", turn).permutation(2).tolist()
+    turns = [
+        Turn(seed=plan.encoder_seed(t), aims=aims[t], lr=2.0 * (1 + math.cos(math.pi * step / 6)) / 2)
+        for step, t in enumerate(order)
+    ]
+    images = _images(plan)
+    moved, history = optimise(
+        plan, images, LABELS, turns, statistic="mean", factor=1, momentum=0.3, step="joint"
+    )
+    target = aggregate(plan, _sent(plan, base.holders), "count")
+    got, losses = distill(plan, target, images, torch.tensor(LABELS), spec, engine=REFERENCE)
+    assert relative_error(got, moved) < 1e-6
+    assert losses == pytest.approx([sum(turn.values()) for turn in history], rel=1e-6)
+
+
+@pytest.mark.parametrize("step", ["joint", "per-class"])
+def test_a_synthetic_batch_matches_some_images_of_each_class(
+    round_of: Callable[[str, int], Round], step: StepKind
+) -> None:
+    base = round_of("all", 1)
+    plan, labels = base.plan, [0, 0, 0, 1, 2, 2]
+    spec = ONE_PASS.model_copy(update={"batch": 2, "step": step})
+    aims = global_aims(plan, base.holders, base.aims, "count")
+    turns = []
+    for t in range(2):
+        chosen = {}
+        for y in aims[t]:
+            rows = [i for i, label in enumerate(labels) if label == y]
+            drawn = Stream(plan.seed, "synthetic-batch", t, y).choose(len(rows), 2)
+            chosen[y] = [rows[i] for i in drawn]
+            assert len(set(chosen[y])) == min(2, len(rows))
+        turns.append(Turn(seed=plan.encoder_seed(t), aims=aims[t], lr=2.0, chosen=chosen))
+    images = _images(plan)
+    moved, _ = optimise(plan, images, labels, turns, statistic="mean", factor=1, momentum=0.5, step=step)
+    target = aggregate(plan, _sent(plan, base.holders), "count")
+    got, _ = distill(plan, target, images, torch.tensor(labels), spec, engine=REFERENCE)
+    assert relative_error(got, moved) < 1e-6
+
+
+@pytest.mark.parametrize("spec", [ServerSpec(passes=2), ServerSpec(passes=2, step="per-class", batch=1)])
+def test_refinement_goes_on_from_any_state_to_the_same_bits(spec: ServerSpec) -> None:
+    plan = small_plan(statistics="moments", augment=OPERATIONS)
+    target = aggregate(plan, [made_up(plan, name, HELD[name]) for name in plan.clients], "count")
+    start = initial_state(_images(plan), torch.tensor(LABELS), EAGER)
+    whole = list(refine(plan, target, start, spec, engine=EAGER))
+    assert [(r.steps, r.total) for r in whole] == [(i, 6) for i in range(1, 7)]
+    for done in (1, 4, 6):
+        rest = list(refine(plan, target, whole[done - 1].state, spec, engine=EAGER, done=done))
+        assert [r.loss for r in rest] == [r.loss for r in whole[done:]]
+        assert all(torch.equal(a.state.images, b.state.images) for a, b in zip(rest, whole[done:], strict=True))
+
+
+def test_no_passes_or_no_statistics_leave_the_initial_set_as_it_is() -> None:
+    for changes, spec in (({}, ServerSpec(passes=0)), ({"statistics": "none"}, ServerSpec()), ({"seeds": 0}, ServerSpec())):
+        plan = small_plan(**changes)
+        target = aggregate(plan, [made_up(plan, name, HELD[name]) for name in plan.clients], "count")
+        images, losses = distill(plan, target, _images(plan), torch.tensor(LABELS), spec, engine=REFERENCE)
+        assert losses == []
+        assert torch.equal(images, _images(plan))
+
+
+def test_a_late_client_adds_and_a_leaving_one_is_left_out() -> None:
+    plan = small_plan(clients=FIVE)
+    contributions = _five(plan)
+    some = aggregate(plan, contributions[:3], "count")
+    assert some.weights[0].tolist() == [5003, 8, 13]
+    everyone = aggregate(plan, contributions, "count")
+    assert everyone.weights[0].tolist() == [5017, 10, 1012]
+    expected = (5003 * some.values[:, 0] + contributions[3].means[:, 0] + 13 * contributions[4].means[:, 0]) / 5017
+    assert relative_error(everyone.values[:, 0], expected) < 1e-12

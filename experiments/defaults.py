@@ -13,9 +13,9 @@ from pathlib import Path
 from collabdm.config import load_config
 from collabdm.data import load_dataset
 from collabdm.engine import tune_allocator
+from collabdm.files import write_json
 from collabdm.planning import resolved
 from collabdm.randomness import Stream
-from collabdm.runs import write_json
 from collabdm.simulation import simulate_on
 
 BASE = ["ipc=10", "plan.seeds=100", "plan.batch=256", "local.iterations=400", "evaluate.count=1"]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference import OPERATIONS, Aim, client_aims, relative_error, small_plan
 
 from collabdm import client as client_module
 from collabdm import embedding
@@ -17,6 +16,7 @@ from collabdm.errors import CollabDMError, DataError, PlanError
 from collabdm.progress import Event
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
 from collabdm.stages import StageStore
+from reference import OPERATIONS, Aim, client_aims, relative_error, small_plan
 
 SHAPE = (3, 8, 12)
 MakeSamples = Callable[..., Samples]
@@ -149,9 +149,7 @@ def test_neither_chunks_nor_pieces_nor_the_order_of_clients_change_a_contributio
 
 def test_float_pixels_are_as_good_as_eight_bit_ones(make_samples: MakeSamples) -> None:
     samples, plan = make_samples([4, 2, 3], SHAPE), small_plan()
-    scaled = Samples(
-        images=(samples.images / 255).astype(np.float32), labels=samples.labels, classes=samples.classes
-    )
+    scaled = Samples(images=(samples.images / 255).astype(np.float32), labels=samples.labels, classes=samples.classes)
     eight_bit, floats = (contribute(plan, "ada", s, engine=REFERENCE).means for s in (samples, scaled))
     assert relative_error(floats, eight_bit) < 1e-5
 
@@ -252,9 +250,7 @@ def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tm
         {"clients": ("ada", "bob")},
     ],
 )
-def test_plans_that_differ_share_nothing(
-    make_samples: MakeSamples, tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_plans_that_differ_share_nothing(make_samples: MakeSamples, tmp_path: Path, change: dict[str, Any]) -> None:
     samples, stages = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path)
     for number, plan in enumerate((small_plan(), small_plan(**change))):
         kept = contribute(plan, "ada", samples, engine=EAGER, stages=stages)

@@ -1,6 +1,7 @@
 """The hot path against a plain loop over single samples, for every chunk size, eager and compiled."""
 
 import shutil
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -133,6 +134,28 @@ def test_bfloat16_is_within_a_hundredth(expected: np.ndarray) -> None:
     assert relative(moments_under(Engine(dtype="bfloat16"))[:, 0], expected[:, 0]) < 1e-2
 
 
+def test_a_compiled_engine_sees_one_shape_and_padding_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, expected: np.ndarray
+) -> None:
+    seen: list[int] = []
+
+    def recorded(function: Callable[..., torch.Tensor], **_: object) -> Callable[..., torch.Tensor]:
+        def call(encoder: dict[str, torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
+            seen.append(len(batch))
+            return function(encoder, batch)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", recorded)
+    engine = Engine(kind="compiled", dtype="float64", chunk=16)
+    np.testing.assert_allclose(moments_under(engine), expected, rtol=1e-9, atol=1e-12)
+    # Chunks run across classes, so that only the last is padded: 54 samples in four chunks.
+    assert seen == [16] * 4
+    embedder = Embedder(SPEC, SHAPE, engine)
+    assert len(embedder.embed(embedder.encoder(SEED), torch.zeros(17, *SHAPE))) == 17
+    assert set(seen) == {16}
+
+
 needs_compiler = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("g++", "c++", "clang++")), reason="torch.compile needs a C++ compiler"
 )
@@ -142,6 +165,7 @@ quiet_compiler = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:
 
 @needs_compiler
 @quiet_compiler
+@pytest.mark.slow
 def test_compiled_float32_equals_the_plain_loop(expected: np.ndarray) -> None:
     assert relative(moments_under(Engine(kind="compiled", dtype="float32", chunk=16)), expected) < 1e-5
 

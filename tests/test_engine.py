@@ -53,7 +53,7 @@ def test_without_a_compiler_auto_is_eager_and_compiled_an_error(machine: pytest.
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", ""])
 def test_a_device_that_is_not_there_is_refused(device: str) -> None:
-    with pytest.raises(ConfigError, match="^device: got ") as refused:
+    with pytest.raises(ConfigError, match=r"^device: got ") as refused:
         resolve_engine("auto", device, SMALL)
     assert "\n" not in str(refused.value)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import made_up, small_plan
 from torch import Tensor
 
 from collabdm.initial_set import InitialSet, initial_set
 from collabdm.protocol import Contribution, Plan
+from reference import made_up, small_plan
 
 SQUARE_ROOT_3 = math.sqrt(3)
 

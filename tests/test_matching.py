@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import OPERATIONS, Aim, Turn, optimise, real_aim, relative_error, small_plan
 from torch import Tensor
 
 from collabdm import matching
@@ -17,6 +16,7 @@ from collabdm.matching import ClassTarget, StepKind, SyntheticState, matching_st
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
 from collabdm.statistics import STATISTICS
+from reference import OPERATIONS, Aim, Turn, optimise, real_aim, relative_error, small_plan
 
 COUNTS = [5, 1, 3]
 LABELS = [0, 0, 1, 1, 2, 2]
@@ -174,13 +174,9 @@ def test_a_batch_of_a_class_moves_the_others_by_momentum_only(
         Turn(seed=seed, aims=_aims(plan, samples, seed, [0, 1, 2]), lr=2.0, chosen=rows)
         for seed, rows in enumerate(chosen)
     ]
-    expected, _ = optimise(
-        plan, state.images, LABELS, turns, statistic="moments", factor=2, momentum=0.5, step=step
-    )
+    expected, _ = optimise(plan, state.images, LABELS, turns, statistic="moments", factor=2, momentum=0.5, step=step)
     for turn in turns:
-        state, _ = _step(
-            plan, state, turn.aims, turn.seed, statistic="moments", step=step, chosen=turn.chosen
-        )
+        state, _ = _step(plan, state, turn.aims, turn.seed, statistic="moments", step=step, chosen=turn.chosen)
     assert relative_error(state.images, expected) < 1e-9
 
 

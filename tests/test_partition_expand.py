@@ -55,9 +55,7 @@ def slow_expand(images: np.ndarray, factor: int) -> np.ndarray:
 )
 def test_expand_equals_the_slow_reference(shape: tuple[int, ...], factor: int) -> None:
     images = np.random.Generator(np.random.Philox(key=1)).normal(size=shape)
-    np.testing.assert_allclose(
-        expand(torch.from_numpy(images), factor), slow_expand(images, factor), atol=1e-12
-    )
+    np.testing.assert_allclose(expand(torch.from_numpy(images), factor), slow_expand(images, factor), atol=1e-12)
     single = expand(torch.from_numpy(images).float(), factor)
     assert single.dtype == torch.float32
     np.testing.assert_allclose(single, slow_expand(images, factor), atol=1e-5)
@@ -92,9 +90,7 @@ def test_every_pixel_gets_its_share_of_the_gradient() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 3), st.integers(8, 40), st.integers(8, 40), st.integers(1, 5), st.integers(1, 3))
-def test_constant_samples_survive_pack_and_expand(
-    n: int, height: int, width: int, factor: int, channels: int
-) -> None:
+def test_constant_samples_survive_pack_and_expand(n: int, height: int, width: int, factor: int, channels: int) -> None:
     factor = min(factor, min(height, width) // 4)
     values = torch.arange(n * factor**2 * channels, dtype=torch.float64).view(-1, channels, 1, 1)
     samples = values.expand(-1, -1, height, width).contiguous()

@@ -65,9 +65,7 @@ def distilled(colour: float, labels: list[int], classes: tuple[str, ...] = ("a",
 
 
 def test_comparison_has_a_block_for_each_method() -> None:
-    sheet = opened(
-        comparison_picture([("one", distilled(0.2, [0, 0, 0, 1])), ("two", distilled(0.6, [0, 1]))])
-    )
+    sheet = opened(comparison_picture([("one", distilled(0.2, [0, 0, 0, 1])), ("two", distilled(0.6, [0, 1]))]))
     assert count_of(sheet, (51, 51, 51)) == 3 * 64 * 64  # two images of class a, one of b
     assert count_of(sheet, (153, 153, 153)) == 2 * 64 * 64
 

@@ -48,12 +48,11 @@ def augment(images: Tensor, augmentation: Augmentation | None) -> Tensor:
     """Apply to images [n, C, H, W]; differentiable in the images; None returns them as they are."""
     if augmentation is None:
         return images
-    uniforms = torch.from_numpy(augmentation.uniforms).to(images.device, images.dtype)
-    return OPERATIONS[augmentation.operation](images, uniforms)
+    return OPERATIONS[augmentation.operation](images, augmentation.uniforms)
 
 
-def _colour(images: Tensor, u: Tensor) -> Tensor:
-    brightness, saturation, contrast = (u[:, i].view(-1, 1, 1, 1) for i in range(3))
+def _colour(images: Tensor, u: np.ndarray) -> Tensor:
+    brightness, saturation, contrast = (_placed(u[:, i], images).view(-1, 1, 1, 1) for i in range(3))
     images = images + (brightness - 0.5)
     grey = images.mean(dim=1, keepdim=True)
     images = (images - grey) * (2 * saturation) + grey
@@ -61,47 +60,49 @@ def _colour(images: Tensor, u: Tensor) -> Tensor:
     return (images - mean) * (contrast + 0.5) + mean
 
 
-def _crop(images: Tensor, u: Tensor) -> Tensor:
+def _crop(images: Tensor, u: np.ndarray) -> Tensor:
     n, channels, height, width = images.shape
     pads = [math.floor(side * PAD + 0.5) for side in (height, width)]
     padded = functional.pad(images, (pads[1], pads[1], pads[0], pads[0]))
-    rows, columns = (
-        torch.arange(side, device=images.device) + _index(u[:, axis], 2 * pad + 1).view(-1, 1)
-        for axis, (side, pad) in enumerate(zip((height, width), pads, strict=True))
-    )
+    tops, lefts = (_index(u[:, axis], 2 * pad + 1) for axis, pad in enumerate(pads))
     if len(u) == 1:
-        top, left = int(rows[0, 0]), int(columns[0, 0])
+        top, left = int(tops[0]), int(lefts[0])
         return padded[:, :, top : top + height, left : left + width]
+    rows = torch.from_numpy(tops[:, None] + np.arange(height)).to(images.device)
+    columns = torch.from_numpy(lefts[:, None] + np.arange(width)).to(images.device)
     samples = torch.arange(n, device=images.device).view(-1, 1, 1, 1)
     planes = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
     return padded[samples, planes, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
 
 
-def _cutout(images: Tensor, u: Tensor) -> Tensor:
+def _cutout(images: Tensor, u: np.ndarray) -> Tensor:
     inside = []
     for axis, side in enumerate(images.shape[2:]):
         hole = math.floor(side * CUTOUT + 0.5)
-        start = _index(u[:, axis], side + 1 - hole % 2).view(-1, 1) - hole // 2
-        position = torch.arange(side, device=images.device)
+        start = _index(u[:, axis], side + 1 - hole % 2)[:, None] - hole // 2
+        position = np.arange(side)
         inside.append((position >= start) & (position < start + hole))
     rows, columns = inside
-    return images * ~(rows[:, None, :, None] & columns[:, None, None, :])
+    kept = ~(rows[:, None, :, None] & columns[:, None, None, :])
+    return images * torch.from_numpy(kept).to(images.device)
 
 
-def _flip(images: Tensor, u: Tensor) -> Tensor:
-    return torch.where(u[:, 0].view(-1, 1, 1, 1) < 0.5, images.flip(3), images)
+def _flip(images: Tensor, u: np.ndarray) -> Tensor:
+    flipped = torch.from_numpy(u[:, 0] < 0.5).to(images.device)
+    return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
 
 
-def _scale(images: Tensor, u: Tensor) -> Tensor:
-    factors = u[:, :2] * (SCALE - 1 / SCALE) + 1 / SCALE
+def _scale(images: Tensor, u: np.ndarray) -> Tensor:
+    factors = _placed(u[:, :2] * (SCALE - 1 / SCALE) + 1 / SCALE, images)
     zero = torch.zeros_like(factors[:, 0])
     return _affine(images, torch.stack([factors[:, 0], zero, zero, zero, factors[:, 1], zero], dim=1))
 
 
-def _rotate(images: Tensor, u: Tensor) -> Tensor:
+def _rotate(images: Tensor, u: np.ndarray) -> Tensor:
     angle = (u[:, 0] - 0.5) * (2 * DEGREES * math.pi / 180)
-    zero = torch.zeros_like(angle)
-    return _affine(images, torch.stack([angle.cos(), -angle.sin(), zero, angle.sin(), angle.cos(), zero], dim=1))
+    cos, sin = _placed(np.cos(angle), images), _placed(np.sin(angle), images)
+    zero = torch.zeros_like(cos)
+    return _affine(images, torch.stack([cos, -sin, zero, sin, cos, zero], dim=1))
 
 
 def _affine(images: Tensor, matrices: Tensor) -> Tensor:
@@ -110,11 +111,16 @@ def _affine(images: Tensor, matrices: Tensor) -> Tensor:
     return functional.grid_sample(images, grid, align_corners=False)
 
 
-def _index(uniform: Tensor, high: int) -> Tensor:
-    return (uniform * high).long().clamp_max(high - 1)
+def _index(uniform: np.ndarray, high: int) -> np.ndarray:
+    # In float64 whatever the images' dtype, so that every engine cuts at the same pixel.
+    return np.minimum(np.floor(uniform * high).astype(np.int64), high - 1)
 
 
-OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+def _placed(values: np.ndarray, images: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(images.device, images.dtype)
+
+
+OPERATIONS: dict[str, Callable[[Tensor, np.ndarray], Tensor]] = {
     "colour": _colour,
     "crop": _crop,
     "cutout": _cutout,

@@ -14,7 +14,7 @@ from collabdm.networks import build_network, initial_parameters
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, parameters_fingerprint
 from collabdm.randomness import Stream
-from collabdm.stages import NO_STAGES, StageStore, stage_key
+from collabdm.stages import StageStore, stage_key
 from collabdm.statistics import MOMENTS, STATISTICS
 
 __all__ = ["client_statistics", "contribute", "fingerprint"]
@@ -26,7 +26,7 @@ def contribute(
     samples: Samples,
     *,
     engine: Engine,
-    stages: StageStore = NO_STAGES,
+    stages: StageStore | None = None,
     report: Report = silent,
 ) -> Contribution:
     """ClientDM of Algorithm 1 (lines 16-23) for one client of the plan.
@@ -36,6 +36,7 @@ def contribute(
     Raises `PlanError` where the plan does not name the client, `DataError` where the samples do not fit the plan.
     """
     _check(plan, client, samples)
+    stages = stages or StageStore()
     basis = {
         "client": client,
         "data": _digest(samples),

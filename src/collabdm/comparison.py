@@ -8,12 +8,11 @@ from typing import Any
 from collabdm.config import Config
 from collabdm.data import load_dataset
 from collabdm.distilled_set import DistilledSet, load
-from collabdm.files import write_atomically
+from collabdm.files import write_atomically, write_json
 from collabdm.methods import method_named
 from collabdm.pictures import comparison_picture
 from collabdm.planning import resolved
 from collabdm.progress import Event, Report, silent
-from collabdm.runs import write_json
 from collabdm.simulation import simulate_on
 
 __all__ = ["COMPARED", "compare"]

@@ -135,5 +135,6 @@ def compiled(function: Callable[..., Tensor], engine: Engine) -> Callable[..., T
     if engine.kind == "eager":
         return function
     # One entry per (network, shape, with or without gradient); past the limit torch falls back to eager silently.
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+    limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
+    setattr(torch._dynamo.config, limit, max(getattr(torch._dynamo.config, limit), 64))
     return torch.compile(function, dynamic=False)

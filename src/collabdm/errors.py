@@ -54,5 +54,9 @@ class QuorumError(CollabDMError):
 
 
 def explain(what: str, *, got: object, expected: str, fix: str) -> str:
-    """One line for a user: `what: got ...; expected ...; fix: ...`."""
-    return " ".join(f"{what}: got {got}; expected {expected}; fix: {fix}".split())
+    """One line for a user: `what: got ...; expected ...; fix: ...`.
+
+    What was got may come from a stranger's file, so nothing in it reaches a terminal as a control character.
+    """
+    line = " ".join(f"{what}: got {got}; expected {expected}; fix: {fix}".split())
+    return "".join(character if character.isprintable() else "?" for character in line)

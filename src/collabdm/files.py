@@ -1,10 +1,11 @@
 """Writing files so that a killed process never leaves half of one."""
 
+import json
 import os
 import secrets
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+__all__ = ["write_atomically", "write_json"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -22,3 +23,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Indented JSON, atomically; NaN is refused, so that any reader can parse it."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 
 import torch
+from pydantic import ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
 from collabdm.augment import OPERATIONS
 from collabdm.config import Config
 from collabdm.data.presets import Preset
 from collabdm.engine import Engine, resolve_engine
+from collabdm.errors import ConfigError, explain
 from collabdm.methods import method_named
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.pixels import Normalisation
-from collabdm.protocol import Plan, SampleSpec
+from collabdm.protocol import Plan
 from collabdm.training import PROTOCOLS, Protocol
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "protocol_for",
     "resolved",
 ]
+
+MOST_SAMPLES_OF_ALL_DATA = 100_000
 
 
 def make_plan(
@@ -37,23 +41,30 @@ def make_plan(
     build_network(network, shape, len(classes))
     channels, height, width = shape
     refined = method_named(config.method).refined
-    return Plan(
-        seed=config.seed,
-        clients=tuple(sorted(clients)),
-        classes=tuple(classes),
-        sample=SampleSpec.model_validate({"channels": channels, "height": height, "width": width}),
-        normalisation=normalisation_for(config, preset),
-        network=network,
-        ipc=config.ipc,
-        seeds=config.plan.seeds,
-        participation=config.partition.participation,
-        batch=config.plan.batch,
-        pae=config.factor,
-        augment=augmentation_for(config, preset),
-        statistics=config.plan.statistics if refined else "none",
-        encoding=config.plan.encoding,
-        local=config.local,
-    )
+    fields = {
+        "seed": config.seed,
+        "clients": tuple(sorted(clients)),
+        "classes": tuple(classes),
+        "sample": {"channels": channels, "height": height, "width": width},
+        "normalisation": normalisation_for(config, preset),
+        "network": network,
+        "ipc": config.ipc,
+        "seeds": config.plan.seeds,
+        "participation": config.partition.participation,
+        "batch": config.plan.batch,
+        "pae": config.factor,
+        "augment": augmentation_for(config, preset),
+        "statistics": config.plan.statistics if refined else "none",
+        "encoding": config.plan.encoding,
+        "local": config.local,
+    }
+    try:
+        return Plan.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "combination"
+        got = repr(first.get("input"))[:80]
+        raise ConfigError(explain(f"plan: {where}", got=got, expected=first["msg"], fix="correct it")) from None
 
 
 def network_for(config: Config, preset: Preset) -> NetworkSpec:
@@ -70,8 +81,10 @@ def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
 
 
 def protocol_for(config: Config) -> Protocol:
-    """The evaluation recipe with the number of networks set."""
+    """The evaluation recipe with the number of networks set; `fast` shows all the data fewer times than a small set."""
     protocol = PROTOCOLS[config.evaluate.protocol]
+    if protocol.most_samples is not None and method_named(config.method).source == "full":
+        protocol = protocol.model_copy(update={"most_samples": MOST_SAMPLES_OF_ALL_DATA})
     return protocol.model_copy(update={"count": config.evaluate.count or protocol.count})
 
 

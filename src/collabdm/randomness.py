@@ -34,7 +34,7 @@ class Stream:
         return self._bits.random_raw(count)
 
     def uniform(self, shape: int | Sequence[int] = (), low: float = 0.0, high: float = 1.0) -> np.ndarray:
-        """Uniform float64 in [low, high): `low + (high - low) * (word >> 11) * 2**-53`, one word per number."""
+        """Uniform float64 from `low` to `high`: `low + (high - low) * (word >> 11) * 2**-53`, one word per number."""
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         unit = (self.raw(int(np.prod(shape, dtype=np.int64))) >> np.uint64(11)) * 2.0**-53
         return (low + (high - low) * unit).reshape(shape)
@@ -49,7 +49,7 @@ class Stream:
         Every index gets one word; those with the smallest words are taken. `count` above `population` gives all.
         """
         words = self.raw(population)
-        count = min(count, population)
+        count = max(0, min(count, population))
         chosen = np.argpartition(words, count - 1)[:count] if 0 < count < population else np.arange(population)[:count]
         chosen = np.sort(chosen)
         return chosen[np.argsort(words[chosen], kind="stable")].astype(np.int64)

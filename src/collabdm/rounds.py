@@ -18,7 +18,7 @@ from collabdm.distilled_set import DistilledSet
 from collabdm.embedding import embedder_for
 from collabdm.engine import EAGER, Engine
 from collabdm.errors import ContributionError, DataError, QuorumError, explain
-from collabdm.files import write_atomically
+from collabdm.files import write_atomically, write_json
 from collabdm.initial_set import initial_set
 from collabdm.matching import SyntheticState
 from collabdm.pictures import loss_picture
@@ -100,11 +100,16 @@ def distill_round(
         names = ", ".join(plan.classes[y] for y in initial.missing)
         fix = "add a client that holds them, or pass --allow-missing-classes"
         raise DataError(explain("classes that nobody holds", got=names, expected="none", fix=fix))
+    basis = json.dumps(
+        [plan_digest(plan), collected.digests, config.server.model_dump(), engine.model_dump()], sort_keys=True
+    )
+    finished = _finished(folder, basis)
+    if finished is not None:
+        return finished
     started = time.perf_counter()
     target = aggregate(plan, usable, config.server.weighting)
     aggregated = time.perf_counter()
     start = initial_state(initial.images, initial.labels, engine)
-    basis = [plan_digest(plan), collected.digests, config.server.model_dump(), engine.model_dump()]
     checkpoint = _Checkpoint(folder / "checkpoint.safetensors", start, basis)
     state, losses = checkpoint.state, checkpoint.losses
     for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
@@ -118,8 +123,7 @@ def distill_round(
     distilled.save(folder / "distilled", overwrite=True)
     if losses:
         write_atomically(folder / "loss.png", loss_picture(losses))
-    checkpoint.remove()
-    return {
+    metrics = {
         "losses": losses,
         "seconds": {"aggregate": aggregated - started, "distill": seconds},
         "bytes": {
@@ -132,6 +136,9 @@ def distill_round(
         "missing": sorted(set(plan.clients) - set(collected.contributions)),
         "refused": collected.refused,
     }
+    write_json(folder / "round.json", {"basis": basis, "metrics": metrics})
+    checkpoint.remove()
+    return metrics
 
 
 def distilled_set(
@@ -161,12 +168,21 @@ def distilled_set(
     )
 
 
+def _finished(folder: Path, basis: str) -> dict[str, Any] | None:
+    """The metrics of this very round, where an interrupted run had already distilled it."""
+    path = folder / "round.json"
+    if not path.exists() or not (folder / "distilled").exists():
+        return None
+    stored = json.loads(path.read_text())
+    return stored["metrics"] if stored["basis"] == basis else None
+
+
 class _Checkpoint:
     """The server's state on disk between steps, so that a killed refinement loses seconds."""
 
-    def __init__(self, path: Path, start: SyntheticState, basis: list[Any]) -> None:
+    def __init__(self, path: Path, start: SyntheticState, basis: str) -> None:
         self._path = path
-        self._basis = np.frombuffer(json.dumps(basis, sort_keys=True).encode(), np.uint8)
+        self._basis = np.frombuffer(basis.encode(), np.uint8)
         self._last = self._begun = time.perf_counter()
         self.state, self.losses, self.seconds = start, [], 0.0
         if path.exists():
@@ -185,8 +201,8 @@ class _Checkpoint:
         self._last = now
         arrays = {
             "basis": self._basis,
-            "images": state.images.cpu().numpy(),
-            "momentum": state.momentum.cpu().numpy(),
+            "images": np.ascontiguousarray(state.images.cpu().numpy()),
+            "momentum": np.ascontiguousarray(state.momentum.cpu().numpy()),
             "losses": np.array(losses, np.float64),
             "seconds": np.array([self.seconds + now - self._begun]),
         }

@@ -21,7 +21,7 @@ from collabdm.errors import RunFolderError, explain
 from collabdm.files import write_atomically
 from collabdm.progress import Event, Report
 
-__all__ = ["environment", "finished_metrics", "logged", "prepare_run_folder", "settled_config", "write_json"]
+__all__ = ["environment", "finished_metrics", "logged", "prepare_run_folder", "settled_config"]
 
 MARKS = ("config.toml", "comparison.json", "metrics.json", "plan.json")
 
@@ -67,11 +67,6 @@ def finished_metrics(folder: Path) -> dict[str, Any] | None:
     """The metrics of a finished run, else None."""
     path = folder / "metrics.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def write_json(path: Path, value: object) -> None:
-    """Indented JSON, atomically; NaN is refused, so that any reader can parse it."""
-    write_atomically(path, json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
 
 
 def logged(folder: Path, report: Report) -> Report:

@@ -17,7 +17,7 @@ from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
 from collabdm.statistics import STATISTICS
 
-__all__ = ["Refinement", "ServerSpec", "Target", "aggregate", "distill", "refine"]
+__all__ = ["Refinement", "ServerSpec", "Target", "aggregate", "distill", "initial_state", "refine"]
 
 
 class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):

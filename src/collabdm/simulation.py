@@ -21,8 +21,8 @@ from collabdm.data import Dataset, Samples, load_dataset, partition, partition_t
 from collabdm.distilled_set import DistilledSet, load
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError, explain
-from collabdm.evaluate import NetworkResult, evaluate, spread, summary
-from collabdm.files import write_atomically
+from collabdm.evaluation import NetworkResult, evaluate, spread, summary
+from collabdm.files import write_atomically, write_json
 from collabdm.local import images_from_real
 from collabdm.methods import method_named
 from collabdm.pictures import partition_picture
@@ -39,7 +39,7 @@ from collabdm.progress import Report, silent
 from collabdm.protocol import Plan, encode_contribution, encode_plan
 from collabdm.randomness import Stream
 from collabdm.rounds import distill_round, distilled_set
-from collabdm.runs import environment, finished_metrics, logged, settled_config, write_json
+from collabdm.runs import environment, finished_metrics, logged, settled_config
 from collabdm.server import Refinement
 from collabdm.stages import StageStore
 from collabdm.training import TrainingSet
@@ -139,8 +139,8 @@ def shard_of(config: Config, client: str) -> Samples:
 
 
 def contribution_name(plan: Plan, client: str) -> str:
-    """The file name of a client's contribution: its number in the plan, and its name where that is safe in a path."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in client)
+    """The file name of a client's contribution: its number in the plan, and what of its name is safe in a path."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in client)[:60]
     return f"{plan.clients.index(client):0{len(str(len(plan.clients)))}d}-{safe}.safetensors"
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 
 from collabdm.files import write_atomically
 
-__all__ = ["NO_STAGES", "StageStore", "stage_key"]
+__all__ = ["StageStore", "stage_key"]
 
 SECONDS = "seconds"
 
@@ -23,7 +23,7 @@ SECONDS = "seconds"
 class StageStore:
     """A folder of named arrays by key; with no folder, nothing is kept."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         """`folder` is made at the first result. `seconds`: what each stage took when it was computed, by name."""
         self._folder = folder
         self.seconds: dict[str, float] = {}
@@ -40,9 +40,6 @@ class StageStore:
                 write_atomically(path, save(arrays))
         self.seconds[key.partition("-")[0]] = float(arrays[SECONDS][0])
         return {name: value for name, value in arrays.items() if name != SECONDS}
-
-
-NO_STAGES = StageStore(None)
 
 
 def stage_key(stage: str, basis: Mapping[str, object]) -> str:

@@ -53,7 +53,7 @@ class Protocol(BaseModel, frozen=True, extra="forbid"):
 
 PROTOCOLS: dict[str, Protocol] = {
     "paper": Protocol(name="paper", count=20, epochs=1000),
-    "fast": Protocol(name="fast", count=3, epochs=300, lr=0.02, most_samples=600_000),
+    "fast": Protocol(name="fast", count=3, epochs=200, lr=0.02, most_samples=400_000),
 }
 
 

@@ -177,9 +177,7 @@ def test_sources_that_are_not_there_or_not_data(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere.npz", "no such file")
     refused("folder/nowhere.npz", "no such file")
     refused("cifar11", "expected mnist, fashion_mnist, cifar10")
-    refused(
-        "nobody-here/nothing-here", "data set nobody-here/nothing-here: got .*check the name and the network"
-    )
+    refused("nobody-here/nothing-here", "data set nobody-here/nothing-here: got .*check the name and the network")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not really")
     refused(tmp_path / "broken.npz", "expected a readable .npz")
     (tmp_path / "notes.txt").write_text("hello")
@@ -273,9 +271,7 @@ def test_grey_images_have_one_channel(tmp_path: Path) -> None:
 
 def test_parquet_without_the_library_s_metadata(tmp_path: Path) -> None:
     image = pa.array([{"bytes": png(pixels(4, 5)), "path": None}] * 2)
-    pq.write_table(
-        pa.table({"picture": image, "label": [5, 3], "age": [1, None]}), tmp_path / "train.parquet"
-    )
+    pq.write_table(pa.table({"picture": image, "label": [5, 3], "age": [1, None]}), tmp_path / "train.parquet")
     data = load_dataset(str(tmp_path), splits=("train",))
     np.testing.assert_array_equal(data.train.images[0, 0], pixels(4, 5))
     assert data.train.classes == ("3", "5")

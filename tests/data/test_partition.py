@@ -17,12 +17,8 @@ def of_counts(counts: list[int]) -> Samples:
     )
 
 
-def split(
-    samples: Samples, kind: PartitionKind, clients: int | list[str] = 5, beta=0.1, ipc=10, seed=0, **more
-):
-    return partition(
-        samples, kind=kind, clients=clients, beta=beta, ipc=ipc, stream=Stream(seed, "partition"), **more
-    )
+def split(samples: Samples, kind: PartitionKind, clients: int | list[str] = 5, beta=0.1, ipc=10, seed=0, **more):
+    return partition(samples, kind=kind, clients=clients, beta=beta, ipc=ipc, stream=Stream(seed, "partition"), **more)
 
 
 @given(
@@ -127,9 +123,7 @@ def test_by_column_uses_the_values_as_names() -> None:
         "rome": [1, 4],
     }
     assert partition_table(samples, parts).tolist() == [[0, 1], [2, 0], [1, 1]]
-    assert list(split(samples, "by-column", clients=["rome", "oslo", "bern"], column_values=column)) == list(
-        parts
-    )
+    assert list(split(samples, "by-column", clients=["rome", "oslo", "bern"], column_values=column)) == list(parts)
     with pytest.raises(ConfigError, match="client names"):
         split(samples, "by-column", clients=["rome", "oslo"], column_values=column)
 

@@ -10,9 +10,7 @@ from collabdm.randomness import Stream
 
 def labelled(labels: list[int], classes: int) -> Samples:
     images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return Samples(
-        images=images, labels=np.array(labels, np.int64), classes=tuple(f"c{y}" for y in range(classes))
-    )
+    return Samples(images=images, labels=np.array(labels, np.int64), classes=tuple(f"c{y}" for y in range(classes)))
 
 
 def test_take_counts_and_of_class() -> None:

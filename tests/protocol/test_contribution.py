@@ -361,9 +361,8 @@ def test_a_mutated_file_is_refused_or_valid(mutations: list[tuple[int, int]]) ->
         content[position % len(content)] = byte
     try:
         received = decode(bytes(content), plan)
-    except ContributionError as error:
-        assert str(error).startswith("bert.safetensors: ")
-        assert "\n" not in str(error)
+    except ContributionError:
+        refusal(bytes(content))
     else:
         check_valid(received, plan)
 
@@ -375,10 +374,11 @@ def test_a_mutated_header_is_refused_or_valid(position: int, piece: bytes, inser
     (size,) = struct.unpack("<Q", content[:8])
     at = 8 + position % size
     header = content[8:at] + piece + content[at if insert else at + len(piece) : 8 + size]
+    hostile = with_header(content, header)
     try:
-        received = decode(with_header(content, header), plan)
-    except ContributionError as error:
-        assert str(error).startswith("bert.safetensors: ")
+        received = decode(hostile, plan)
+    except ContributionError:
+        refusal(hostile)
     else:
         check_valid(received, plan)
 

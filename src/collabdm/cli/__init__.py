@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Annotated, cast
+from typing import Annotated, NoReturn, cast
 
 import typer
 
@@ -61,6 +61,6 @@ def _start(
         print(context.get_help())
 
 
-def _leave(message: str, code: int) -> None:
+def _leave(message: str, code: int) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)

@@ -52,8 +52,12 @@ def bytes_text(count: float) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_plain(item)}" for name, item in value.items())
+        return ", ".join(f"{name} {_nested(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         shown = ", ".join(map(_plain, value[:12]))
         return f"{shown}, ... ({len(value)} in all)" if len(value) > 12 else shown
-    return " ".join(str(value).split())
+    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def _nested(value: Any) -> str:
+    return f"({_plain(value)})" if isinstance(value, Mapping) else _plain(value)

@@ -40,7 +40,7 @@ def evaluate(
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
-    from collabdm.evaluate import evaluate, summary
+    from collabdm.evaluation import evaluate, summary
     from collabdm.planning import networks_tested, protocol_for, resolved
     from collabdm.simulation import training_set
 

@@ -63,8 +63,8 @@ def contribute(
 ) -> None:
     """Client: answer a plan with one small file.
 
-    What is sent of this site's data: per seed and class the mean embedding of a batch, how many images of each class are held, and a few
-    locally distilled images of each.
+    What is sent of this site's data: per seed and class the mean embedding of a batch, how many images of each class
+    are held, and a few locally distilled images of each.
     """
     import numpy as np
 
@@ -119,8 +119,9 @@ def distill(
     A contribution that cannot be used is refused by name, and the round goes on with the others.
     """
     from collabdm.engine import Engine, tune_allocator
+    from collabdm.files import write_json
     from collabdm.rounds import distill_round
-    from collabdm.runs import environment, settled_config, write_json
+    from collabdm.runs import environment, settled_config
 
     asked = read_plan(plan_file)
     settings = config.model_copy(update={"method": _method(config, asked), "ipc": asked.ipc})

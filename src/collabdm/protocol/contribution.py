@@ -16,6 +16,7 @@ __all__ = ["Contribution", "decode_contribution", "encode_contribution", "parame
 
 VERSION = 1
 MOST_HELD = 10**9
+LARGEST_VALUE = 1e6
 METADATA_KEY = "collabdm"
 
 
@@ -157,6 +158,8 @@ class _Checker:
     def floats(self, array: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         self._shape(array, name, shape, dtype)
         self.that(bool(np.isfinite(array).all()), f"NaN or infinity in {name}", "finite numbers")
+        largest = float(np.abs(array).max(initial=0.0))
+        self.that(largest <= LARGEST_VALUE, f"{largest:.3g} in {name}", f"at most {LARGEST_VALUE:.0e}")
         return array.astype(np.float32)
 
     def _shape(self, array: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:

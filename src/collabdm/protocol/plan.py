@@ -5,7 +5,7 @@ import json
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from collabdm.augment import OPERATIONS, Augmentation, draw_augmentation
 from collabdm.errors import ConfigError, PlanError, explain
@@ -19,7 +19,15 @@ __all__ = ["LocalSpec", "Plan", "SampleSpec", "StatisticName", "decode_plan", "e
 
 VERSION = 1
 StatisticName = Literal["mean", "moments", "none"]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f/\\]+$")]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a name must be printable")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 
 
 class SampleSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -61,7 +69,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     version: Literal[1] = VERSION
     seed: Annotated[int, Field(ge=0, lt=2**53)]
     clients: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100_000)]
-    classes: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(min_length=1, max_length=10_000)]
+    classes: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10_000)]
     sample: SampleSpec
     normalisation: Normalisation
     network: NetworkSpec = NetworkSpec()

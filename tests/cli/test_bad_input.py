@@ -1,0 +1,138 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli.conftest import TINY, assert_refused, run, write_npz
+
+Make = Callable[[Path], object]
+
+
+def _garbage(path: Path) -> Path:
+    path.write_bytes(b"not an archive")
+    return path
+
+
+def _unequal(path: Path) -> Path:
+    for split in ("train", "test"):
+        for number, name in enumerate(("a", "b")):
+            folder = path.with_suffix("") / split / name
+            folder.mkdir(parents=True)
+            Image.new("L", (8, 8 + number)).save(folder / "0.png")
+    return path.with_suffix("")
+
+
+def _pixels(value: float) -> Make:
+    images = np.full((30, 8, 8), 0.5, np.float32)
+    images[3, 2, 1] = value
+    return lambda path: write_npz(path, x_train=images)
+
+
+DATA: dict[str, tuple[Make, str]] = {
+    "missing": (lambda path: path, "no such file"),
+    "unreadable": (_garbage, "readable .npz"),
+    "label outside the classes": (lambda path: write_npz(path, y_train=np.arange(30) % 4), "0 to 2"),
+    "images of unequal size": (_unequal, "one size"),
+    "NaN": (_pixels(np.nan), "NaN"),
+    "infinity": (_pixels(np.inf), "infinity"),
+    "class that nobody holds": (
+        lambda path: write_npz(path, classes=np.array(["a", "b", "c", "d"])),
+        "--allow-missing-classes",
+    ),
+}
+
+ARGUMENTS: dict[str, tuple[list[str], str]] = {
+    "beta zero": (["--partition", "dirichlet", "--beta", "0"], "partition.beta"),
+    "beta negative": (["--partition", "dirichlet", "--beta", "-1"], "partition.beta"),
+    "beta no number": (["--beta", "small"], "small"),
+    "more clients than samples": (["--clients", "2000"], "2000"),
+    "no clients": (["--clients", "0"], "partition.clients"),
+    "a client twice": (["--clients", "a,a"], "distinct"),
+    "unknown method": (["--method", "magic"], "magic"),
+    "unknown network": (["--set", "plan.network=perceptron"], "perceptron"),
+    "unknown option": (["--speed", "9"], "--speed"),
+    "unknown key": (["--set", "plan.speed=9"], "plan.speed"),
+    "no value": (["--set", "ipc"], "key=value"),
+    "unknown preset": (["--preset", "best"], "best"),
+    "unknown partition": (["--partition", "fair"], "partition.kind"),
+    "unknown device": (["--device", "abacus"], "abacus"),
+    "ipc zero": (["--ipc", "0"], "ipc"),
+    "column unknown": (["--partition", "by-column", "--set", "partition.column=station"], "station"),
+    "column missing": (["--partition", "by-column"], "partition.column"),
+    "tiles too small": (["--set", "plan.pae=5"], "5"),
+    "no such config": (["--config", "nowhere.toml"], "nowhere.toml"),
+    "no quorum possible": (["--min-clients", "0"], "--min-clients"),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_bad_data_is_refused_in_one_line_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    make, mentions = DATA[name]
+    source = make(tmp_path / "data.npz")
+    before = sorted(tmp_path.rglob("*"))
+    outcome = run("simulate", "--dataset", source, *TINY, "--out", tmp_path / "run", "--quiet")
+    assert_refused(outcome, mentions)
+    assert len(outcome.err.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_bad_arguments_are_refused_in_one_line_and_leave_nothing(name: str, tmp_path: Path) -> None:
+    arguments, mentions = ARGUMENTS[name]
+    outcome = run("simulate", "--dataset", "digits", *TINY, "--quiet", *arguments, "--out", tmp_path / "run")
+    assert_refused(outcome, mentions)
+    assert len(outcome.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_classes_that_nobody_holds_are_allowed_on_request(tmp_path: Path) -> None:
+    source = write_npz(tmp_path / "data.npz", classes=np.array(["a", "b", "c", "d"]))
+    arguments = ("--dataset", source, *TINY, "--out", tmp_path / "run", "--json", "--allow-missing-classes")
+    outcome = run("simulate", *arguments)
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["missing_classes"] == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("content", "mentions"),
+    [
+        (b"{", "no JSON"),
+        (b"[]", "another kind"),
+        (b'{"format": "collabdm-plan", "version": 99}', "version 99"),
+        (b'{"format": "collabdm-plan", "version": 1}', "seed"),
+        (None, "No such file"),
+    ],
+)
+@pytest.mark.parametrize("command", ["contribute", "distill"])
+def test_bad_plan(command: str, content: bytes | None, mentions: str, tmp_path: Path) -> None:
+    plan, contributions = tmp_path / "plan.json", tmp_path / "contributions"
+    contributions.mkdir()
+    if content is not None:
+        plan.write_bytes(content)
+    before = sorted(tmp_path.rglob("*"))
+    own = ("--client", "0", "--dataset", "digits") if command == "contribute" else (contributions,)
+    assert_refused(run(command, plan, *own, "--out", tmp_path / "out"), mentions)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_compare_refuses_an_unknown_method_before_any_work(tmp_path: Path) -> None:
+    outcome = run("compare", "--dataset", "digits", *TINY, "--methods", "collabdm,magic", "--out", tmp_path / "run")
+    assert_refused(outcome, "magic")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mentions"),
+    [
+        (["--classes", "a,b"], "--shape"),
+        (["--classes", "a,b", "--shape", "8x8"], "8x8"),
+        (["--classes", "a,b", "--shape", "1x3x3"], "3"),
+        (["--dataset", "digits", "--method", "random-real"], "random-real"),
+        (["--dataset", "digits", "--clients", "a,b/c"], "clients"),
+    ],
+)
+def test_plan_of_impossible_wishes(arguments: list[str], mentions: str, tmp_path: Path) -> None:
+    assert_refused(run("plan", *arguments, "--out", tmp_path / "plan.json"), mentions)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli.conftest import Outcome, assert_refused, run, write_npz
+from collabdm.distilled_set import load
+from collabdm.protocol import decode_plan, plan_digest
+
+Simulated = tuple[Path, Outcome]
+TINY_NETWORK = ("--set", 'evaluate.networks=[{name="convnet",width=4,depth=1}]')
+
+
+def test_evaluate_repeats_the_accuracy_of_the_run(simulated: Simulated) -> None:
+    folder, outcome = simulated
+    arguments = ("--dataset", "digits", *TINY_NETWORK, "--count", 2, "--engine", "eager", "--json")
+    for path in (folder, folder / "distilled"):
+        assert run("evaluate", path, *arguments).json["accuracy"] == outcome.json["accuracy"]
+
+
+def test_evaluate_prints_a_line_for_every_kind_of_network(simulated: Simulated) -> None:
+    networks = '[{name="convnet",width=4,depth=1},{name="convnet",width=2,depth=1},{name="alexnet"}]'
+    arguments = ("--dataset", "digits", "--set", f"evaluate.networks={networks}", "--count", 1, "--engine", "eager")
+    outcome = run("evaluate", simulated[0], *arguments, "--quiet")
+    assert outcome.code == 0, outcome.err
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["network", "alexnet", "convnet"]
+    assert outcome.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mentions"),
+    [
+        ([], "--dataset"),
+        (["--dataset", "digits", "--networks", "perceptron"], "perceptron"),
+        (["--dataset", "digits", "--count", "0"], "evaluate.count"),
+        (["--dataset", "digits", "--protocol", "slow"], "evaluate.protocol"),
+        (["--dataset", "OTHER"], "class"),
+        (["--dataset", "LARGE"], "[1, 8, 8]"),
+    ],
+)
+def test_evaluate_refuses(arguments: list[str], mentions: str, simulated: Simulated, tmp_path: Path) -> None:
+    large = {"x_test": np.zeros((12, 16, 16), np.uint8)}
+    sources = {"OTHER": write_npz(tmp_path / "other.npz"), "LARGE": write_npz(tmp_path / "large.npz", **large)}
+    given = [sources.get(argument, argument) for argument in arguments]
+    assert_refused(run("evaluate", simulated[0], *given), mentions)
+
+
+def test_evaluate_and_export_refuse_what_is_no_distilled_set(tmp_path: Path) -> None:
+    assert_refused(run("evaluate", tmp_path / "none", "--dataset", "digits"), "none")
+    assert_refused(run("evaluate", tmp_path, "--dataset", "digits"), str(tmp_path))
+    assert_refused(run("export", tmp_path, "--format", "npz", "--out", tmp_path / "x.npz"), str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+def test_export(expanded: bool, simulated: Simulated, tmp_path: Path) -> None:
+    import datasets
+
+    chosen = load(simulated[0] / "distilled")
+    chosen = chosen.expanded() if expanded else chosen
+    pixels = chosen.eight_bit().numpy()[:, 0]
+    assert len(pixels) == (40 if expanded else 10)
+    for kind in ("images", "npz", "huggingface", "safetensors"):
+        flags = ("--expanded",) if expanded else ()
+        outcome = run("export", simulated[0], "--format", kind, "--out", tmp_path / kind, "--json", *flags)
+        assert outcome.json["images"] == len(pixels)
+        assert outcome.err == ""
+    with np.load(tmp_path / "npz") as arrays:
+        assert np.array_equal(arrays["x"], pixels)
+        assert np.array_equal(arrays["y"], chosen.labels)
+        assert arrays["classes"].tolist() == list(chosen.classes)
+    assert (tmp_path / "safetensors").read_bytes() == chosen.to_bytes()
+    table = datasets.load_from_disk(str(tmp_path / "huggingface"))
+    assert isinstance(table, datasets.Dataset)
+    assert np.array_equal(np.stack([np.asarray(image) for image in table[:]["image"]]), pixels)
+    assert len(list((tmp_path / "images").rglob("*.png"))) == len(pixels)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["huggingface", "images", "npz", "safetensors"]
+
+
+def test_export_never_removes_a_folder(simulated: Simulated, tmp_path: Path) -> None:
+    for kind in ("images", "npz", "huggingface"):
+        assert_refused(run("export", simulated[0], "--format", kind, "--out", tmp_path, "--force"), "folder")
+    (tmp_path / "x.npz").touch()
+    arguments = ("export", simulated[0], "--format", "npz", "--out", tmp_path / "x.npz")
+    assert_refused(run(*arguments), "--force")
+    assert run(*arguments, "--force").code == 0
+    assert (tmp_path / "x.npz").stat().st_size > 0
+
+
+def test_info_tells_what_each_file_is(simulated: Simulated, tmp_path: Path) -> None:
+    folder, outcome = simulated
+    plan = run("info", folder / "plan.json", "--json").json
+    assert plan["kind"] == "plan"
+    assert plan["digest"] == plan_digest(decode_plan((folder / "plan.json").read_bytes()))
+    held = np.zeros(10, np.int64)
+    for path in (folder / "contributions").iterdir():
+        facts = run("info", path, "--json").json
+        assert (facts["kind"], facts["plan"], facts["bytes"]) == ("contribution", plan["digest"], path.stat().st_size)
+        assert facts["means"] == [3, 10, 1, facts["means"][-1]]
+        held += facts["samples_per_class"]
+    assert held.tolist() == np.sum(outcome.json["partition"]["samples"], axis=0).tolist()
+    for path in (folder / "distilled", folder / "distilled" / "distilled.safetensors"):
+        facts = run("info", path, "--json").json
+        assert (facts["kind"], facts["images"], facts["training_samples"]) == ("distilled set", 10, 40)
+    facts = run("info", folder, "--json").json
+    assert facts["kind"] == "run"
+    assert facts["accuracy"]["mean"] == outcome.json["accuracy"]["mean"]
+    text = run("info", folder / "plan.json").out
+    assert text.startswith(f"plan: {folder / 'plan.json'}\n")
+    assert plan["digest"] in text
+
+
+def test_info_of_unfinished_and_compared_runs(simulated: Simulated, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes((simulated[0] / "config.toml").read_bytes())
+    assert run("info", tmp_path, "--json").json["kind"] == "unfinished run"
+    rows = [{"method": "collabdm", "accuracy_mean": 0.5}]
+    (tmp_path / "comparison.json").write_text(json.dumps(rows))
+    assert run("info", tmp_path, "--json").json == {"kind": "comparison", "rows": rows}
+
+
+@pytest.mark.parametrize("name", ["nothing", "text.safetensors", "text.json", "text.doc", ""])
+def test_info_of_anything_else(name: str, tmp_path: Path) -> None:
+    for written in ("text.safetensors", "text.json", "text.doc"):
+        (tmp_path / written).write_text("hello")
+    assert_refused(run("info", tmp_path / name), str(tmp_path / name))

@@ -1,0 +1,68 @@
+import contextlib
+import io
+
+import pytest
+
+from collabdm.cli.progress import PlainLines, progress
+from collabdm.progress import Event
+
+
+class _Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_plain_lines_come_every_ten_seconds_and_at_the_end() -> None:
+    lines: list[str] = []
+    clock = _Clock()
+    tell = PlainLines(lines.append, clock)
+    for done in range(1, 26):
+        clock.now = float(done)
+        tell(Event(stage="distill", done=done, total=25, loss=1 / done))
+    assert lines == [
+        "distill: 11/25, loss 0.09091, 14 s left",
+        "distill: 21/25, loss 0.04762, 4 s left",
+        "distill: 25/25, loss 0.04",
+    ]
+
+
+def test_plain_lines_are_limited_per_stage_not_per_client() -> None:
+    lines: list[str] = []
+    clock = _Clock()
+    tell = PlainLines(lines.append, clock)
+    for done in (1, 2):
+        for client in ("a", "b"):
+            clock.now += 6
+            tell(Event(stage="local", client=client, done=done, total=3))
+    assert lines == ["local a: 2/3, 12 s left"]
+
+
+def _shown(event: Event, *, quiet: bool) -> str:
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(stream), progress(quiet=quiet) as report:
+        report(event)
+    return stream.getvalue()
+
+
+def test_quiet_tells_refusals_only() -> None:
+    refused = Event(stage="collect", done=1, total=2, message="refused a: got b")
+    assert _shown(refused, quiet=True) == "refused a: got b\n"
+    assert _shown(Event(stage="compare", done=1, total=2, message="collabdm"), quiet=True) == ""
+    assert _shown(Event(stage="distill", done=2, total=2), quiet=True) == ""
+
+
+def test_on_a_terminal_bars_show_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(stream), progress(quiet=False) as report:
+        report(Event(stage="local", client="[b]x[/b]", done=1, total=4, loss=0.5))
+        report(Event(stage="local", client="[b]y[/b]", done=4, total=4, loss=0.25))
+        report(Event(stage="collect", done=1, total=1, message="refused [red]z[/red]"))
+    text = stream.getvalue()
+    assert "local [b]y[/b]" in text
+    assert "loss 0.25" in text
+    assert "refused [red]z[/red]" in text

@@ -91,14 +91,21 @@ def environment(engine: Engine) -> dict[str, Any]:
     """Versions, hardware and peak memory (bytes) of this process, for the metrics."""
     packages = ("collabdm", "torch", "numpy", "safetensors", "pydantic", "datasets")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    device = torch.cuda.get_device_name() if engine.device.startswith("cuda") else platform.processor()
+    device = torch.cuda.get_device_name() if engine.device.startswith("cuda") else _processor()
     return {
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
         "hardware": {
             "machine": platform.machine(),
-            "device": device or platform.machine(),
+            "device": device,
             "threads": torch.get_num_threads(),
             "engine": engine.model_dump(),
         },
         "peak_memory": peak,
     }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

@@ -5,7 +5,7 @@ give the same set to the bit.
 """
 
 import dataclasses
-import json
+import shutil
 import statistics
 import time
 from collections.abc import Mapping
@@ -17,16 +17,18 @@ import torch
 
 from collabdm.client import contribute
 from collabdm.config import Config
-from collabdm.data import Dataset, Samples, load_dataset, partition, partition_table
+from collabdm.data import Dataset, load_dataset, partition_table
 from collabdm.distilled_set import DistilledSet, load
 from collabdm.engine import Engine
-from collabdm.errors import ConfigError, explain
-from collabdm.evaluation import NetworkResult, evaluate, spread, summary
+from collabdm.errors import DataError, explain
+from collabdm.evaluation import NetworkResult, spread, summary
 from collabdm.files import write_atomically, write_json
+from collabdm.judging import judge, training_set
 from collabdm.local import images_from_real
 from collabdm.methods import method_named
+from collabdm.networks import build_network
+from collabdm.partition_expand import check_factor
 from collabdm.pictures import partition_picture
-from collabdm.pixels import Normalisation
 from collabdm.planning import (
     augmentation_for,
     make_plan,
@@ -35,16 +37,17 @@ from collabdm.planning import (
     protocol_for,
     resolved,
 )
-from collabdm.progress import Report, silent
+from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_contribution, encode_plan
 from collabdm.randomness import Stream
 from collabdm.rounds import distill_round, distilled_set
 from collabdm.runs import environment, finished_metrics, logged, settled_config
 from collabdm.server import Refinement
+from collabdm.sharing import parts_of
 from collabdm.stages import StageStore
 from collabdm.training import TrainingSet
 
-__all__ = ["clients_of", "contribution_name", "parts_of", "shard_of", "simulate", "simulate_on", "training_set"]
+__all__ = ["contribution_name", "simulate", "simulate_on"]
 
 
 def simulate(
@@ -79,6 +82,7 @@ def simulate_on(
     report: Report = silent,
 ) -> dict[str, Any]:
     """`simulate` on loaded data, sharing costly stages with other runs through the folder `stages`."""
+    _check_usable(dataset, config, allow_missing)
     config = settled_config(folder, config, engine)
     finished = finished_metrics(folder)
     if finished is not None:
@@ -91,51 +95,8 @@ def simulate_on(
     described = {"method": config.method, "dataset": config.dataset, "ipc": config.ipc, "seed": config.seed}
     metrics = described | metrics | environment(run.engine)
     write_json(folder / "metrics.json", metrics)
+    shutil.rmtree(folder / "stages", ignore_errors=True)
     return metrics
-
-
-def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
-    """Indices of the training samples that each simulated client holds, by its name.
-
-    Raises `ConfigError` for a column that the data lacks, and what `partition` raises.
-    """
-    spec = config.partition
-    column = None
-    if spec.column is not None:
-        if spec.column not in dataset.columns:
-            known = ", ".join(dataset.columns) or "none"
-            fix = "name one of the data's further columns"
-            raise ConfigError(explain("partition.column", got=spec.column, expected=f"one of: {known}", fix=fix))
-        column = dataset.columns[spec.column]
-    return partition(
-        dataset.train,
-        kind="single" if method_named(config.method).central else spec.kind,
-        clients=spec.clients,
-        beta=spec.beta,
-        ipc=config.ipc,
-        column_values=column,
-        balance=spec.balance,
-        stream=Stream(config.seed, "partition"),
-    )
-
-
-def clients_of(config: Config) -> list[str]:
-    """Names of the simulated clients."""
-    return sorted(parts_of(config, load_dataset(config.dataset, splits=("train",))))
-
-
-def shard_of(config: Config, client: str) -> Samples:
-    """The samples that one simulated client holds.
-
-    Raises `ConfigError` for a client that the partition does not have.
-    """
-    dataset = load_dataset(config.dataset, splits=("train",))
-    parts = parts_of(config, dataset)
-    if client not in parts:
-        raise ConfigError(
-            explain("client", got=client, expected=f"one of {', '.join(parts)}", fix="choose one of them")
-        )
-    return dataset.train.take(parts[client])
 
 
 def contribution_name(plan: Plan, client: str) -> str:
@@ -144,11 +105,21 @@ def contribution_name(plan: Plan, client: str) -> str:
     return f"{plan.clients.index(client):0{len(str(len(plan.clients)))}d}-{safe}.safetensors"
 
 
-def training_set(distilled: DistilledSet) -> TrainingSet:
-    """A distilled set as classifiers are trained on it: expanded, with its normalisation and augmentation."""
-    full = distilled.expanded()
-    normalisation = Normalisation(mean=full.mean, std=full.std)
-    return TrainingSet(images=full.images, labels=full.labels, normalisation=normalisation, augment=full.augment)
+def _check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
+    """Everything that can be wrong with data and settings together, before anything is computed or written."""
+    train, preset = dataset.train, dataset.preset
+    absent = [name for name, held in zip(train.classes, train.counts(), strict=True) if not held]
+    if absent and not allow_missing:
+        fix = "add samples of them, or pass --allow-missing-classes"
+        raise DataError(explain("classes that nobody holds", got=", ".join(absent), expected="none", fix=fix))
+    if not len(dataset.test):
+        raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
+    for spec in networks_tested(config, preset):
+        build_network(spec, train.shape, len(train.classes))
+    check_factor(config.factor, train.shape[1], train.shape[2])
+    if method_named(config.method).source == "round":
+        parts = parts_of(config, dataset)
+        make_plan(config, classes=train.classes, shape=train.shape, preset=preset, clients=list(parts))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -166,6 +137,10 @@ class _Run:
         assert isinstance(self.config.engine, Engine)
         return self.config.engine
 
+    def judge(self, training: TrainingSet, *, kept: str | None = "networks.json") -> tuple[list[NetworkResult], float]:
+        path = self.folder / kept if kept else None
+        return judge(training, self.dataset, self.config, engine=self.engine, kept=path, report=self.report)
+
 
 def _round(run: _Run) -> dict[str, Any]:
     config, dataset, started = run.config, run.dataset, time.perf_counter()
@@ -182,7 +157,7 @@ def _round(run: _Run) -> dict[str, Any]:
         every = config.server.evaluate_every
         if every and refinement.steps % every == 0 and refinement.steps < refinement.total:
             images = distilled_set(plan, refinement.state.images, refinement.state.labels, config, {})
-            results = _evaluated(run, training_set(images), None)
+            results, _ = run.judge(training_set(images), kept=None)
             curve.append({"steps": refinement.steps, **summary(results, train.classes)})
 
     metrics = distill_round(
@@ -199,7 +174,7 @@ def _round(run: _Run) -> dict[str, Any]:
     )
     if method_named(config.method).central:
         metrics["bytes"] = {"down": {}, "up": {}}
-    results, trained = _timed_evaluation(run, training_set(load(run.folder / "distilled")))
+    results, trained = run.judge(training_set(load(run.folder / "distilled")))
     metrics["seconds"] = seconds | metrics["seconds"] | {"evaluate": trained, "total": time.perf_counter() - started}
     shared = {"kind": config.partition.kind, "clients": list(parts), "samples": table.tolist()}
     return {
@@ -222,6 +197,8 @@ def _contributions(run: _Run, plan: Plan, parts: Mapping[str, np.ndarray]) -> di
         )
         if not path.exists():
             write_atomically(path, encode_contribution(contribution, plan))
+        sent = f"{path.stat().st_size:,} bytes up"
+        run.report(Event(stage="contribution", client=client, done=1, total=1, message=sent))
         for stage, spent in stages.seconds.items():
             seconds[stage] += spent
         seconds["client"][client] = sum(stages.seconds.values())
@@ -271,38 +248,14 @@ def _full(run: _Run) -> dict[str, Any]:
 
 def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:
     """Metrics of a method that holds no round."""
-    results, trained = _timed_evaluation(run, training)
+    results, trained = run.judge(training)
     return {
         "accuracy": summary(results, run.dataset.train.classes),
         "seconds": {"evaluate": trained, "total": trained},
         "bytes": {"down": {}, "up": {}},
+        "partition": {"kind": "pooled"},
         "protocol": protocol_for(run.config).model_dump(),
     }
-
-
-def _timed_evaluation(run: _Run, training: TrainingSet) -> tuple[list[NetworkResult], float]:
-    started = time.perf_counter()
-    results = _evaluated(run, training, run.folder / "networks.json")
-    return results, time.perf_counter() - started
-
-
-def _evaluated(run: _Run, training: TrainingSet, kept: Path | None) -> list[NetworkResult]:
-    """Results of all networks; those in the file `kept` are not trained again."""
-    results = _read_results(kept) if kept else []
-    for result in evaluate(
-        training,
-        run.dataset.test,
-        networks=networks_tested(run.config, run.dataset.preset),
-        protocol=protocol_for(run.config),
-        seed=run.config.seed,
-        engine=run.engine,
-        done=len(results),
-        report=run.report,
-    ):
-        results.append(result)
-        if kept:
-            write_json(kept, [dataclasses.asdict(result) for result in results])
-    return results
 
 
 def _repeated(run: _Run) -> dict[str, Any]:
@@ -332,9 +285,3 @@ def _repeated(run: _Run) -> dict[str, Any]:
         "repeats": [one["accuracy"]["mean"] for one in repeats],
         "seconds": {"total": sum(one["seconds"]["total"] for one in repeats)},
     }
-
-
-def _read_results(path: Path) -> list[NetworkResult]:
-    if not path.exists():
-        return []
-    return [NetworkResult(**one | {"per_class": tuple(one["per_class"])}) for one in json.loads(path.read_text())]

@@ -41,8 +41,8 @@ def evaluate(
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
     from collabdm.evaluation import evaluate, summary
+    from collabdm.judging import training_set
     from collabdm.planning import networks_tested, protocol_for, resolved
-    from collabdm.simulation import training_set
 
     if dataset is None and config_file is None:
         raise ConfigError(explain("--dataset", got="none", expected="data to test on", fix="pass --dataset SOURCE"))

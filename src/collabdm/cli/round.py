@@ -73,7 +73,7 @@ def contribute(
     from collabdm.engine import tune_allocator
     from collabdm.files import write_atomically
     from collabdm.protocol import encode_contribution
-    from collabdm.simulation import shard_of
+    from collabdm.sharing import shard_of
 
     if dataset is None and config_file is None:
         raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
@@ -202,7 +202,7 @@ def _clients(config: "Config") -> list[str]:
     """The names that `simulate` would use, without its data where they do not come from a column."""
     from collabdm.data import client_names
     from collabdm.methods import METHODS, method_named
-    from collabdm.simulation import clients_of
+    from collabdm.sharing import clients_of
 
     method, spec = method_named(config.method), config.partition
     if method.source != "round":

@@ -1,0 +1,55 @@
+"""Sharing one data set among simulated clients."""
+
+import numpy as np
+
+from collabdm.config import Config
+from collabdm.data import Dataset, Samples, load_dataset, partition
+from collabdm.errors import ConfigError, explain
+from collabdm.methods import method_named
+from collabdm.randomness import Stream
+
+__all__ = ["clients_of", "parts_of", "shard_of"]
+
+
+def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
+    """Indices of the training samples that each simulated client holds, by its name.
+
+    Raises `ConfigError` for a column that the data lacks, and what `partition` raises.
+    """
+    spec = config.partition
+    column = None
+    if spec.column is not None:
+        if spec.column not in dataset.columns:
+            known = ", ".join(dataset.columns) or "none"
+            fix = "name one of the data's further columns"
+            raise ConfigError(explain("partition.column", got=spec.column, expected=f"one of: {known}", fix=fix))
+        column = dataset.columns[spec.column]
+    return partition(
+        dataset.train,
+        kind="single" if method_named(config.method).central else spec.kind,
+        clients=spec.clients,
+        beta=spec.beta,
+        ipc=config.ipc,
+        column_values=column,
+        balance=spec.balance,
+        stream=Stream(config.seed, "partition"),
+    )
+
+
+def clients_of(config: Config) -> list[str]:
+    """Names of the simulated clients."""
+    return sorted(parts_of(config, load_dataset(config.dataset, splits=("train",))))
+
+
+def shard_of(config: Config, client: str) -> Samples:
+    """The samples that one simulated client holds.
+
+    Raises `ConfigError` for a client that the partition does not have.
+    """
+    dataset = load_dataset(config.dataset, splits=("train",))
+    parts = parts_of(config, dataset)
+    if client not in parts:
+        raise ConfigError(
+            explain("client", got=client, expected=f"one of {', '.join(parts)}", fix="choose one of them")
+        )
+    return dataset.train.take(parts[client])

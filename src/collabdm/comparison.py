@@ -8,12 +8,14 @@ from typing import Any
 from collabdm.config import Config
 from collabdm.data import load_dataset
 from collabdm.distilled_set import DistilledSet, load
+from collabdm.engine import Engine
 from collabdm.files import write_atomically, write_json
 from collabdm.methods import method_named
 from collabdm.pictures import comparison_picture
 from collabdm.planning import resolved
 from collabdm.progress import Event, Report, silent
-from collabdm.simulation import simulate_on
+from collabdm.runs import settled_config
+from collabdm.simulation import check_usable, simulate_on
 
 __all__ = ["COMPARED", "compare"]
 
@@ -35,11 +37,16 @@ def compare(
 
     A row: `method`, `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `bytes_down` and
     `bytes_up` (mean over clients), `seconds`. Client statistics and local sets are computed once for all methods that
-    agree on them; `seconds` counts them for each all the same.
+    agree on them; `seconds` counts them for each all the same. Everything is checked before anything is written.
     """
-    configs = [config.model_copy(update={"method": method_named(name).name}) for name in methods]
+    configs = [_config_of(config, name) for name in methods]
     dataset = load_dataset(config.dataset)
+    for one in configs:
+        check_usable(dataset, one, allow_missing)
     engine = resolved(configs, dataset.preset, dataset.train.shape, len(dataset.train.classes))
+    # Makes the folder recognisable from the start, and keeps the engine on resume, whatever methods are added then.
+    settled = settled_config(folder, config, engine).engine
+    engine = settled if isinstance(settled, Engine) else engine
     rows, pictured = [], []
     for number, one in enumerate(configs):
         report(Event(stage="compare", done=number, total=len(configs), message=one.method))
@@ -58,6 +65,13 @@ def compare(
         pictured += _distilled(one.method, run)
     write_atomically(folder / "comparison.png", comparison_picture(pictured)) if pictured else None
     return rows
+
+
+def _config_of(config: Config, name: str) -> Config:
+    """The same settings for another method; `plan.pae` is only for those that partition and expand."""
+    method = method_named(name)
+    plan = config.plan if method.pae else config.plan.model_copy(update={"pae": None})
+    return config.model_copy(update={"method": method.name, "plan": plan})
 
 
 def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:

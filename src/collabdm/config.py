@@ -32,12 +32,16 @@ __all__ = [
 ]
 
 
+# What pydantic adds to the path of an error inside a union.
+_BRANCHES = ("function-", "literal[", "tuple[", "constrained-", Normalisation.__name__, Engine.__name__)
+
+
 def _network(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
 def _several(value: object) -> object:
-    return tuple(value.split(",")) if isinstance(value, str) else value
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
 Network = Annotated[NetworkSpec, BeforeValidator(_network)]
@@ -48,7 +52,7 @@ class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     """How one data set is shared among simulated clients, and which of them take part at a seed (epsilon)."""
 
     kind: Literal["iid", "dirichlet", "dirichlet-reserved", "by-column", "single"] = "dirichlet"
-    clients: Annotated[int, Field(ge=1)] | tuple[str, ...] = 5
+    clients: Annotated[Annotated[int, Field(ge=1)] | tuple[str, ...], BeforeValidator(_several)] = 5
     beta: Annotated[float, Field(gt=0)] = 0.1
     participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     column: str | None = None
@@ -195,15 +199,24 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def _explained(error: ValidationError) -> ConfigError:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function", "literal", "tuple")))
-    if first["type"] == "extra_forbidden":
+    first = max(error.errors(), key=_told)
+    unknown = first["type"] == "extra_forbidden"
+    parts = first["loc"][:-1] if unknown else first["loc"]
+    named = [str(part) for part in parts if not str(part).startswith(_BRANCHES)]
+    where = ".".join(named + [str(part) for part in first["loc"][len(parts) :]])
+    if unknown:
         return ConfigError(
             explain(
                 f"setting {where}", got="an unknown key", expected="one of those in the docs", fix="check its spelling"
             )
         )
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return ConfigError(
         explain(f"setting {where or 'combination'}", got=repr(first["input"])[:80], expected=message, fix="correct it")
     )
+
+
+def _told(error: Mapping[str, Any]) -> tuple[bool, int, bool]:
+    """How much an error says: of the branches of a union, the one that was meant went furthest."""
+    other_kind = error["type"] in ("literal_error", "model_type", "tuple_type")
+    return error["type"] == "extra_forbidden", len(error["loc"]), not other_kind

@@ -69,15 +69,14 @@ def make_plan(
 
 def network_for(config: Config, preset: Preset) -> NetworkSpec:
     """The encoder: as set, with the depth that suits the data set's image size where none is given."""
-    network = config.plan.network or NetworkSpec()
-    if network.name == "convnet" and network.depth is None and preset.depth != 3:
-        return network.model_copy(update={"depth": preset.depth})
-    return network
+    return _fitted(config.plan.network or NetworkSpec(), preset)
 
 
 def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
     """The classifiers that judge a set: the encoder's architecture unless others are set."""
-    return config.evaluate.networks or (network_for(config, preset),)
+    return tuple(_fitted(network, preset) for network in config.evaluate.networks or ()) or (
+        network_for(config, preset),
+    )
 
 
 def protocol_for(config: Config) -> Protocol:
@@ -110,13 +109,20 @@ def resolved(configs: Sequence[Config], preset: Preset, shape: tuple[int, int, i
     return resolve_engine(first.engine, first.device, sum(_gigaflop(c, preset, shape, classes) for c in configs))
 
 
+def _fitted(network: NetworkSpec, preset: Preset) -> NetworkSpec:
+    if network.name == "convnet" and network.depth is None and preset.depth != 3:
+        return network.model_copy(update={"depth": preset.depth})
+    return network
+
+
 def _gigaflop(config: Config, preset: Preset, shape: tuple[int, int, int], classes: int) -> float:
     """A rough count: images through a network, forward once, or forward and back to images (2) or weights (3)."""
     method = method_named(config.method)
     clients = config.partition.clients if isinstance(config.partition.clients, int) else len(config.partition.clients)
     stored = config.ipc * classes * config.factor**2
     protocol = protocol_for(config)
-    images = 3.0 * protocol.count * min(protocol.epochs * stored, protocol.most_samples or 10**12)
+    kinds = len(config.evaluate.networks or (None,))
+    images = 3.0 * protocol.count * kinds * min(protocol.epochs * stored, protocol.most_samples or 10**12)
     if method.source == "round":
         images += config.plan.seeds * config.plan.batch * classes * (1 if method.central else clients / 2)
         images += 2 * (config.local.iterations + config.server.passes * config.plan.seeds * method.refined) * stored

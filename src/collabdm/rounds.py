@@ -115,9 +115,9 @@ def distill_round(
     for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
         state = refinement.state
         losses.append(refinement.loss)
-        checkpoint.keep(state, losses)
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
         visit(refinement)
+        checkpoint.keep(state, losses)
     seconds = checkpoint.seconds + time.perf_counter() - aggregated
     distilled = distilled_set(plan, state.images, initial.labels, config, facts or {})
     distilled.save(folder / "distilled", overwrite=True)

@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import platform
 import resource
 import shutil
@@ -32,9 +33,16 @@ def prepare_run_folder(folder: Path, *, force: bool, resume: bool) -> None:
     An existing folder with content needs `resume`, or `force`, which removes it if it is recognisably a run folder.
     Raises `RunFolderError`.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())) or resume:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     known = folder.is_dir() and any((folder / mark).exists() for mark in MARKS)
+    if resume:
+        if not known:
+            fix = "choose the folder of an earlier run, or another --out"
+            raise RunFolderError(
+                explain("--resume", got=f"{folder}, no run folder", expected="an earlier run's", fix=fix)
+            )
+        return
     if not force:
         fix = "choose another --out, --force to replace it, or --resume to go on"
         raise RunFolderError(explain("run folder", got=f"{folder} with content", expected="a new folder", fix=fix))
@@ -52,7 +60,8 @@ def settled_config(folder: Path, config: Config, engine: Engine) -> Config:
     path = folder / "config.toml"
     if path.exists():
         stored = load_config(file=path)
-        if stored.model_copy(update={"engine": config.engine}) != config and stored != config:
+        same_engine = config.engine in ("auto", stored.engine, getattr(stored.engine, "kind", None))
+        if not same_engine or stored.model_copy(update={"engine": config.engine}) != config:
             fix = "resume with the settings in its config.toml, or choose another --out"
             raise RunFolderError(
                 explain(f"{folder}", got="other settings", expected="those it was begun with", fix=fix)
@@ -70,17 +79,20 @@ def finished_metrics(folder: Path) -> dict[str, Any] | None:
 
 
 def logged(folder: Path, report: Report) -> Report:
-    """`report`, and a line in `events.jsonl` at most once a second per stage and client, and at every end."""
+    """`report`, and a line in `events.jsonl`: at every message and end, else once a second per stage and client."""
     folder.mkdir(parents=True, exist_ok=True)
     last: dict[tuple[str, str | None], float] = {}
 
     def tell(event: Event) -> None:
         report(event)
         now, key = time.time(), (event.stage, event.client)
-        if event.done < event.total and now - last.get(key, 0.0) < 1.0:
+        if event.done < event.total and event.message is None and now - last.get(key, 0.0) < 1.0:
             return
         last[key] = now
+        # A loss that diverged is left out: JSON has no number for it.
         fields = {name: value for name, value in vars(event).items() if value is not None}
+        if not math.isfinite(fields.get("loss", 0.0)):
+            del fields["loss"]
         with open(folder / "events.jsonl", "a") as file:
             file.write(json.dumps({"time": round(now, 3), **fields}) + "\n")
 

@@ -16,7 +16,7 @@ def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
 
     Raises `ConfigError` for a column that the data lacks, and what `partition` raises.
     """
-    spec = config.partition
+    spec, central = config.partition, method_named(config.method).central
     column = None
     if spec.column is not None:
         if spec.column not in dataset.columns:
@@ -26,8 +26,8 @@ def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
         column = dataset.columns[spec.column]
     return partition(
         dataset.train,
-        kind="single" if method_named(config.method).central else spec.kind,
-        clients=spec.clients,
+        kind="single" if central else spec.kind,
+        clients=1 if central else spec.clients,
         beta=spec.beta,
         ipc=config.ipc,
         column_values=column,

@@ -5,6 +5,7 @@ give the same set to the bit.
 """
 
 import dataclasses
+import json
 import shutil
 import statistics
 import time
@@ -47,7 +48,7 @@ from collabdm.sharing import parts_of
 from collabdm.stages import StageStore
 from collabdm.training import TrainingSet
 
-__all__ = ["contribution_name", "simulate", "simulate_on"]
+__all__ = ["check_usable", "contribution_name", "simulate", "simulate_on"]
 
 
 def simulate(
@@ -82,7 +83,7 @@ def simulate_on(
     report: Report = silent,
 ) -> dict[str, Any]:
     """`simulate` on loaded data, sharing costly stages with other runs through the folder `stages`."""
-    _check_usable(dataset, config, allow_missing)
+    check_usable(dataset, config, allow_missing)
     config = settled_config(folder, config, engine)
     finished = finished_metrics(folder)
     if finished is not None:
@@ -105,8 +106,11 @@ def contribution_name(plan: Plan, client: str) -> str:
     return f"{plan.clients.index(client):0{len(str(len(plan.clients)))}d}-{safe}.safetensors"
 
 
-def _check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
-    """Everything that can be wrong with data and settings together, before anything is computed or written."""
+def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
+    """Everything that can be wrong with data and settings together, before anything is computed or written.
+
+    Raises `DataError` or `ConfigError`.
+    """
     train, preset = dataset.train, dataset.preset
     absent = [name for name, held in zip(train.classes, train.counts(), strict=True) if not held]
     if absent and not allow_missing:
@@ -151,14 +155,18 @@ def _round(run: _Run) -> dict[str, Any]:
     table = partition_table(train, parts)
     write_atomically(run.folder / "partition.png", partition_picture(table, list(parts), list(train.classes)))
     seconds = _contributions(run, plan, parts)
-    curve: list[dict[str, Any]] = []
+    kept = run.folder / "curve.json"
+    curve: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
 
     def visit(refinement: Refinement) -> None:
-        every = config.server.evaluate_every
-        if every and refinement.steps % every == 0 and refinement.steps < refinement.total:
+        every, steps = config.server.evaluate_every, refinement.steps
+        # A resumed run passes again through the steps after its last checkpoint.
+        judged = any(point["steps"] == steps for point in curve)
+        if every and steps % every == 0 and steps < refinement.total and not judged:
             images = distilled_set(plan, refinement.state.images, refinement.state.labels, config, {})
             results, _ = run.judge(training_set(images), kept=None)
-            curve.append({"steps": refinement.steps, **summary(results, train.classes)})
+            curve.append({"steps": steps, **summary(results, train.classes)})
+            write_json(kept, curve)
 
     metrics = distill_round(
         plan,
@@ -283,5 +291,7 @@ def _repeated(run: _Run) -> dict[str, Any]:
     return first | {
         "accuracy": spread(networks) | {"per_class": per_class},
         "repeats": [one["accuracy"]["mean"] for one in repeats],
-        "seconds": {"total": sum(one["seconds"]["total"] for one in repeats)},
+        "seconds": {
+            stage: sum(one["seconds"][stage] for one in repeats) for stage in first["seconds"] if stage != "client"
+        },
     }

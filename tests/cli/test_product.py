@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from cli.conftest import Outcome, assert_refused, run, write_npz
 from collabdm.distilled_set import load
@@ -20,7 +21,7 @@ def test_evaluate_repeats_the_accuracy_of_the_run(simulated: Simulated) -> None:
 
 
 def test_evaluate_prints_a_line_for_every_kind_of_network(simulated: Simulated) -> None:
-    networks = '[{name="convnet",width=4,depth=1},{name="convnet",width=2,depth=1},{name="alexnet"}]'
+    networks = '[{name="convnet",width=4,depth=1},{name="convnet",width=8,depth=1},{name="alexnet"}]'
     arguments = ("--dataset", "digits", "--set", f"evaluate.networks={networks}", "--count", 1, "--engine", "eager")
     outcome = run("evaluate", simulated[0], *arguments, "--quiet")
     assert outcome.code == 0, outcome.err
@@ -117,6 +118,17 @@ def test_info_of_unfinished_and_compared_runs(simulated: Simulated, tmp_path: Pa
     rows = [{"method": "collabdm", "accuracy_mean": 0.5}]
     (tmp_path / "comparison.json").write_text(json.dumps(rows))
     assert run("info", tmp_path, "--json").json == {"kind": "comparison", "rows": rows}
+
+
+def test_info_of_a_hostile_contribution(tmp_path: Path) -> None:
+    path, metadata = tmp_path / "sent.safetensors", {"format": "collabdm-contribution", "client": "\x1b[31mred"}
+    tensors = {"held": np.ones(2, np.int64), "means": np.ones(2, np.float16)}
+    save_file(tensors, path, {"collabdm": json.dumps(metadata)})
+    outcome = run("info", path)
+    assert "client" in outcome.out
+    assert "\x1b" not in outcome.out
+    save_file(tensors | {"held": np.full(2, np.nan)}, path, {"collabdm": json.dumps(metadata)})
+    assert_refused(run("info", path, "--json"), "held")
 
 
 @pytest.mark.parametrize("name", ["nothing", "text.safetensors", "text.json", "text.doc", ""])

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+import collabdm.client
 import collabdm.simulation
 from cli.conftest import TINY, Outcome, assert_refused, run
 from collabdm.data import Samples
@@ -44,17 +45,20 @@ def test_force_replaces_run_folders_and_nothing_else(tmp_path: Path) -> None:
     assert (mine / "thesis.tex").read_text() == "precious"
     assert run(*arguments, "--out", old).code == 0
     (old / "leftover").touch()
+    assert_refused(run(*arguments, "--dataset", tmp_path / "nowhere.npz", "--out", old, "--force"), "nowhere")
+    assert (old / "leftover").exists()
     outcome = run(*arguments, "--out", old, "--force")
     assert outcome.code == 0
     assert outcome.err == ""
     assert not (old / "leftover").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "old"]
 
 
 def test_an_interrupted_run_says_so_and_resumes_to_the_same_set(
     simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / "run", "--json")
-    original, seen = collabdm.simulation.contribute, []
+    original, seen = collabdm.client.contribute, []
 
     def interrupted(plan: object, client: str, samples: Samples, **others: object) -> object:
         seen.append(client)

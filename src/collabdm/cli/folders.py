@@ -12,20 +12,30 @@ __all__ = ["check_new", "run_folder"]
 
 @contextmanager
 def run_folder(folder: Path, *, force: bool, resume: bool) -> Iterator[None]:
-    """The run folder of a new or resumed run. Input that is refused in the block leaves no new folder behind.
+    """The run folder of a new or resumed run. Input that is refused in the block leaves everything as it was.
 
     Raises `RunFolderError` where it exists, without `force` and `resume`.
     """
-    from collabdm.runs import prepare_run_folder
+    from collabdm.runs import MARKS, prepare_run_folder
 
-    prepare_run_folder(folder, force=force, resume=resume)
+    previous = folder.with_name(f".{folder.name}.previous")
+    replacing = force and not resume and any((folder / mark).is_file() for mark in MARKS)
+    if replacing:
+        shutil.rmtree(previous, ignore_errors=True)
+        folder.rename(previous)
+    else:
+        prepare_run_folder(folder, force=force, resume=resume)
     new = not folder.exists()
     try:
         yield
     except (ConfigError, DataError, PlanError, QuorumError):
         if new:
             shutil.rmtree(folder, ignore_errors=True)
+        if replacing:
+            previous.rename(folder)
         raise
+    finally:
+        shutil.rmtree(previous, ignore_errors=True)
 
 
 def check_new(path: Path, *, force: bool) -> None:

@@ -84,8 +84,10 @@ def _tensors(path: Path) -> dict[str, Any]:
             if not isinstance(metadata, dict) or metadata.get("format") != "collabdm-contribution":
                 return _distilled(path)
             held = np.asarray(file.get_tensor("held"))
+            if held.dtype != np.int64:
+                raise ValueError(f"held of {held.dtype}")
             wire = file.get_slice("means").get_dtype()
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         got = str(error)[:200]
         raise ContributionError(
             explain(f"file {path}", got=got, expected="a whole safetensors file of CollabDM", fix="copy it again")

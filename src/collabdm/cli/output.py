@@ -56,7 +56,10 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         shown = ", ".join(map(_plain, value[:12]))
         return f"{shown}, ... ({len(value)} in all)" if len(value) > 12 else shown
-    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    # It may come from a stranger's file: nothing in it reaches a terminal as a control character.
+    return "".join(character if character.isprintable() else "?" for character in " ".join(str(value).split()))
 
 
 def _nested(value: Any) -> str:

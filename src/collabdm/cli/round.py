@@ -55,7 +55,6 @@ def contribute(
     client: Annotated[str, Option(help="This client's name in the plan.")],
     out: Annotated[Path, Option(help="The contribution file to write (.safetensors).")],
     dataset: str | None = None,
-    config_file: Path | None = None,
     shard: Annotated[bool, Option("--shard", help="Use this client's part in `simulate`.")] = False,
     force: Force = False,
     quiet: Quiet = False,
@@ -75,7 +74,7 @@ def contribute(
     from collabdm.protocol import encode_contribution
     from collabdm.sharing import shard_of
 
-    if dataset is None and config_file is None:
+    if dataset is None and not shard:
         raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
     check_new(out, force=force)
     asked = read_plan(plan_file)

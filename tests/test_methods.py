@@ -1,0 +1,30 @@
+"""The table of methods."""
+
+import pytest
+
+from collabdm.errors import ConfigError
+from collabdm.methods import METHODS, method_named
+
+# name: source, refined by the server, all data in one place, partition and expand
+TABLE = {
+    "random-real": ("real", False, False, False),
+    "random-real-pae": ("real", False, False, True),
+    "local-dm": ("round", False, False, False),
+    "local-dm-pae": ("round", False, False, True),
+    "collabdm": ("round", True, False, False),
+    "collabdm-pae": ("round", True, False, True),
+    "central-dm": ("round", True, True, False),
+    "central-dm-pae": ("round", True, True, True),
+    "full-data": ("full", False, False, False),
+}
+
+
+def test_the_table() -> None:
+    assert {name: (m.source, m.refined, m.central, m.pae) for name, m in METHODS.items()} == TABLE
+    assert all(method_named(name) is method and method.name == name for name, method in METHODS.items())
+
+
+@pytest.mark.parametrize("name", ["", "CollabDM", "collabdm_pae", "full-data-pae"])
+def test_an_unknown_method_lists_the_known(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^method: got {name}; expected one of {', '.join(TABLE)}; fix: "):
+        method_named(name)

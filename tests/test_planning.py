@@ -1,0 +1,176 @@
+"""From settings and declared facts to a plan, a recipe and an engine."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import collabdm.engine
+from collabdm.augment import OPERATIONS
+from collabdm.config import load_config
+from collabdm.data import PRESETS, generic_preset
+from collabdm.engine import Engine
+from collabdm.errors import ConfigError
+from collabdm.methods import METHODS
+from collabdm.networks import NetworkSpec
+from collabdm.pixels import Normalisation
+from collabdm.planning import make_plan, networks_tested, protocol_for, resolved
+from collabdm.protocol import Plan, decode_plan, encode_plan
+from collabdm.training import PROTOCOLS
+
+DIGITS = PRESETS["digits"]
+NO_FLIP = ("colour", "crop", "cutout", "scale", "rotate")
+
+
+def plan_of(preset: str = "digits", clients: tuple[str, ...] = ("a", "b"), **options: Any) -> Plan:
+    known = PRESETS[preset]
+    config = load_config(options={key.replace("__", "."): value for key, value in options.items()})
+    return make_plan(config, classes=known.classes, shape=known.shape, preset=known, clients=clients)
+
+
+@pytest.mark.parametrize(
+    ("preset", "mean", "std", "augment", "depth"),
+    [
+        ("mnist", (0.1307,), (0.3081,), NO_FLIP, None),
+        ("fashion_mnist", (0.2861,), (0.3530,), tuple(OPERATIONS), None),
+        ("cifar10", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010), tuple(OPERATIONS), None),
+        ("svhn", (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970), NO_FLIP, None),
+        ("digits", (0.5,), (0.5,), NO_FLIP, 2),
+    ],
+)
+def test_what_is_known_of_the_data_goes_into_the_plan(
+    preset: str, mean: tuple[float, ...], std: tuple[float, ...], augment: tuple[str, ...], depth: int | None
+) -> None:
+    plan = plan_of(preset)
+    assert plan.normalisation == Normalisation(mean=mean, std=std)
+    assert plan.augment == augment
+    assert plan.network == NetworkSpec(depth=depth)
+    assert plan.sample.shape == PRESETS[preset].shape
+    assert plan.classes == PRESETS[preset].classes
+
+
+def test_unknown_data_is_normalised_by_a_half() -> None:
+    preset = generic_preset("mine", (3, 64, 64), ("x", "y"))
+    plan = make_plan(load_config(), classes=("x", "y"), shape=(3, 64, 64), preset=preset, clients=("a",))
+    assert plan.normalisation == Normalisation(mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert plan.augment == tuple(OPERATIONS)
+    assert plan.network.depth == 4
+
+
+def test_settings_win_over_proposals() -> None:
+    declared = {"mean": [0.1], "std": [0.2]}
+    plan = plan_of(plan__normalisation=declared, plan__augment="flip,crop", plan__network="convnet")
+    assert plan.normalisation == Normalisation(mean=(0.1,), std=(0.2,))
+    assert plan.augment == ("flip", "crop")
+    assert plan_of(plan__augment="all").augment == tuple(OPERATIONS)
+    assert plan_of(plan__augment="none").augment == ()
+    assert plan_of(plan__network={"depth": 3, "width": 8}).network == NetworkSpec(depth=3, width=8)
+    assert plan_of(plan__network={"width": 8}).network == NetworkSpec(depth=2, width=8)
+    assert plan_of(plan__network="alexnet").network == NetworkSpec(name="alexnet")
+
+
+def test_every_setting_of_a_round_reaches_the_plan() -> None:
+    plan = plan_of(
+        clients=("c", "a", "b"),
+        seed=5,
+        ipc=6,
+        partition__participation=0.4,
+        plan__seeds=7,
+        plan__batch=8,
+        plan__pae=1,
+        plan__statistics="moments",
+        plan__encoding="none",
+        local__lr=0.25,
+    )
+    assert plan.clients == ("a", "b", "c")
+    assert (plan.seed, plan.ipc, plan.seeds, plan.batch, plan.pae) == (5, 6, 7, 8, 1)
+    assert (plan.participation, plan.statistics, plan.encoding, plan.local.lr) == (0.4, "moments", "none", 0.25)
+    assert decode_plan(encode_plan(plan)) == plan
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.source == "round"])
+@pytest.mark.parametrize("statistics", ["mean", "moments"])
+def test_the_method_decides_on_statistics_and_tiles(name: str, statistics: str) -> None:
+    plan = plan_of(method=name, plan__statistics=statistics)
+    assert plan.statistics == ("none" if name.startswith("local-dm") else statistics)
+    assert plan.pae == (2 if name.endswith("-pae") else 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "mentions"),
+    [
+        ({"plan__pae": 3}, "8"),
+        ({"plan__network": {"depth": 4}}, "convnet on 8x8 images"),
+        ({"plan__network": "vgg11"}, "vgg11 on 8x8 images"),
+        ({"plan__network": {"name": "vgg11", "depth": 2}}, "network vgg11: got depth=2"),
+        ({"plan__normalisation": {"mean": [0.5] * 3, "std": [0.5] * 3}}, "channels"),
+        ({"clients": ()}, "plan: clients"),
+        ({"clients": ("a", "a")}, "distinct"),
+        ({"clients": ("a\x1b[31m",)}, "printable"),
+    ],
+)
+def test_what_does_not_fit_the_images_is_refused(options: dict[str, Any], mentions: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        plan_of(**options)
+    message = str(raised.value)
+    assert mentions in message
+    assert "; expected " in message
+    assert "; fix: " in message
+    assert message.isprintable()
+
+
+def test_the_encoder_s_architecture_judges_unless_others_are_named() -> None:
+    assert networks_tested(load_config(), DIGITS) == (NetworkSpec(depth=2),)
+    assert networks_tested(load_config(options={"plan.network": "alexnet"}), DIGITS) == (NetworkSpec(name="alexnet"),)
+    named = load_config(options={"evaluate.networks": "resnet18,alexnet"})
+    assert [spec.name for spec in networks_tested(named, DIGITS)] == ["resnet18", "alexnet"]
+
+
+def test_protocols() -> None:
+    paper = protocol_for(load_config(options={"evaluate.protocol": "paper"}))
+    assert (paper.count, paper.epochs, paper.lr, paper.momentum, paper.weight_decay, paper.batch) == (
+        *(20, 1000, 0.01),
+        *(0.9, 5e-4, 256),
+    )
+    assert paper.most_samples is None
+    assert protocol_for(load_config(options={"evaluate.protocol": "paper", "method": "full-data"})) == paper
+    assert protocol_for(load_config(options={"evaluate.count": 7})).count == 7
+    fast, whole = protocol_for(load_config()), protocol_for(load_config(options={"method": "full-data"}))
+    assert fast == PROTOCOLS["fast"]
+    assert whole.epochs_for(50_000) < fast.epochs_for(100)
+
+
+def test_the_engine_is_resolved_from_the_whole_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def spied(name: str, device: str, gigaflop: float) -> Engine:
+        asked.append(gigaflop)
+        return Engine()
+
+    monkeypatch.setattr("collabdm.planning.resolve_engine", spied)
+
+    def work(*options: dict[str, Any]) -> float:
+        resolved([load_config(options=one) for one in options], DIGITS, DIGITS.shape, 10)
+        return asked[-1]
+
+    one, other = work({}), work({"method": "full-data"})
+    assert work({}, {"method": "full-data"}) == pytest.approx(one + other)
+    assert work({"repeats": 3}) == pytest.approx(3 * one)
+    assert work({"plan.seeds": 400}) > one > work({"method": "local-dm-pae"})
+    assert work({"local.reuse": False}) > one > work({"plan.network": {"width": 8}}) > 0
+    # What was resolved once is kept.
+    kept = Engine(dtype="float64", chunk=7)
+    assert resolved([load_config(options={"engine": kept.model_dump()})], DIGITS, DIGITS.shape, 10) == kept
+
+
+def test_auto_compiles_large_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collabdm.engine, "_has_compiler", lambda: True)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    small = {"device": "cpu", "plan.seeds": 1, "plan.batch": 1, "local.iterations": 1, "evaluate.count": 1, "ipc": 1}
+    large = {"device": "cpu", "plan.seeds": 2000}
+    assert resolved([load_config(options=small)], DIGITS, DIGITS.shape, 10).kind == "eager"
+    assert resolved([load_config(options=large)], DIGITS, DIGITS.shape, 10).kind == "compiled"
+    assert resolved([load_config(options=large | {"engine": "eager"})], DIGITS, DIGITS.shape, 10) == Engine()
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="^device: got cuda"):
+            resolved([load_config(options={"device": "cuda"})], DIGITS, DIGITS.shape, 10)

@@ -38,7 +38,9 @@ def _worst(aims: dict[tuple[int, int], Aim], cells: dict[tuple[int, int], np.nda
         mean, variance = cells[cell]
         worst = max(worst, relative_error(mean, aim.mean))
         # A variance is as exact as the square that it is taken from.
-        worst = max(worst, float(np.linalg.norm(variance - aim.variance().numpy()) / aim.square.norm()))
+        worst = max(
+            worst, float(np.linalg.norm(variance - aim.variance().numpy()) / np.linalg.norm(aim.square.numpy()))
+        )
     return worst
 
 

@@ -172,5 +172,5 @@ def test_auto_compiles_large_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolved([load_config(options=large)], DIGITS, DIGITS.shape, 10).kind == "compiled"
     assert resolved([load_config(options=large | {"engine": "eager"})], DIGITS, DIGITS.shape, 10) == Engine()
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="^device: got cuda"):
+        with pytest.raises(ConfigError, match=r"^device: got cuda"):
             resolved([load_config(options={"device": "cuda"})], DIGITS, DIGITS.shape, 10)

@@ -15,7 +15,7 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, parameters_fingerprint
 from collabdm.randomness import Stream
 from collabdm.stages import StageStore, stage_key
-from collabdm.statistics import MOMENTS, STATISTICS
+from collabdm.statistics import MOMENTS
 
 __all__ = ["client_statistics", "contribute", "fingerprint"]
 
@@ -45,14 +45,16 @@ def contribute(
     }
     held = samples.counts()
     classes = np.flatnonzero(held)
-    stored = stages.compute(
-        stage_key("statistics", basis),
-        lambda: client_statistics(plan, client, samples, engine=engine, report=report),
-    )
+    values = np.zeros((0, len(classes), 2, 0), np.float32)
+    if plan.parts or plan.local.reuse:
+        values = stages.compute(
+            stage_key("statistics", basis),
+            lambda: client_statistics(plan, client, samples, engine=engine, report=report),
+        )["values"]
     statistics = ClientStatistics(
-        seeds=plan.assigned(client),
+        seeds=plan.assigned(client)[: len(values)],
         classes=tuple(int(y) for y in classes),
-        values=torch.from_numpy(stored["values"]),
+        values=torch.from_numpy(values),
         drawn={int(y): min(plan.batch, int(held[y])) for y in classes},
     )
     local_basis = basis | {"local": plan.local.model_dump(mode="json"), "ipc": plan.ipc, "pae": plan.pae}
@@ -60,12 +62,13 @@ def contribute(
         stage_key("local", local_basis),
         lambda: distill_locally(plan, client, samples, statistics, engine=engine, report=report),
     )
-    sent = STATISTICS[plan.statistics].parts
-    chosen = [MOMENTS.parts.index(part) for part in sent]
+    features = build_network(plan.network, plan.sample.shape, classes=1).features
+    chosen = [MOMENTS.parts.index(part) for part in plan.parts]
+    nothing = np.zeros((len(plan.assigned(client)), len(classes), 0, features), np.float32)
     return Contribution(
         client=client,
         held=held,
-        means=stored["values"][:, :, chosen],
+        means=values[:, :, chosen] if chosen else nothing,
         images=local["images"],
         labels=local["labels"],
         fingerprint=fingerprint(plan),

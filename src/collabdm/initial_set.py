@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collabdm.partition_expand import tiles_by_size
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
 
@@ -72,17 +73,16 @@ def _made(plan: Plan, y: int, union: Tensor, everything: Tensor, count: int) -> 
 
 
 def _permuted_tiles(stream: Stream, union: Tensor, count: int, factor: int) -> Tensor:
-    # Tiles of the common size only: where the side does not divide, a border of the donor's own pixels stays.
-    height, width = union.shape[2] // factor, union.shape[3] // factor
-    images = union[torch.from_numpy(stream.integers(len(union), count))].clone()
-    for row in range(factor):
-        for column in range(factor):
-            rows = slice(row * height, (row + 1) * height)
-            columns = slice(column * width, (column + 1) * width)
-            for i in range(count):
-                donor, tile = int(stream.integers(len(union))), int(stream.integers(factor * factor))
-                top, left = tile // factor * height, tile % factor * width
-                images[i, :, rows, columns] = union[donor, :, top : top + height, left : left + width]
+    images = union.new_empty(count, *union.shape[1:])
+    for (height, width), places in tiles_by_size(union.shape[2], union.shape[3], factor).items():
+        for i in range(count):
+            for _, top, left in places:
+                donor, (_, from_top, from_left) = (
+                    int(stream.integers(len(union))),
+                    places[int(stream.integers(len(places)))],
+                )
+                tile = union[donor, :, from_top : from_top + height, from_left : from_left + width]
+                images[i, :, top : top + height, left : left + width] = tile
     return images
 
 

@@ -47,8 +47,8 @@ def distill_locally(
 
     With partition and expand the standard deviations of the embeddings are matched too. With `local.reuse` iteration i
     matches the statistics of the client's seed i mod its number of seeds (reshuffled each pass) instead of embedding
-    fresh real data. A class of which the client has few samples gets fewer images, so that none starts as another's
-    copy.
+    fresh real data. Where images start from real ones, a class with few samples gets fewer, so that none starts as
+    another's copy.
     """
     spec = plan.local
     embedder = embedder_for(plan.network, plan.sample.shape, engine)
@@ -85,9 +85,10 @@ def _initial(plan: Plan, client: str, samples: Samples, engine: Engine) -> Synth
     for y, held in enumerate(samples.counts()):
         if not held:
             continue
-        count = min(plan.local_per_class, max(1, int(held) // tiles))
+        count = plan.local_per_class
         stream = Stream(plan.seed, "local-init", client, y)
         if plan.local.init == "real":
+            count = min(count, max(1, int(held) // tiles))
             rows = samples.of_class(y)[stream.choose(int(held), count * tiles)]
             images.append(
                 images_from_real(samples, np.resize(rows, count * tiles), plan.pae, plan.normalisation, engine=engine)

@@ -56,7 +56,7 @@ def matching_step(
 ) -> tuple[SyntheticState, dict[int, float]]:
     """One seed's update of the images, with stochastic gradient descent with momentum; returns the loss per class.
 
-    `targets` holds the covered classes; `factor` is the partition-and-expand l; `chosen` restricts a class to a batch
+    `targets` holds the covered classes (those without an image in the set are left out); `factor` is the partition-and-expand l; `chosen` restricts a class to a batch
     of its images (indices into `state.images`), all of them by default.
 
     `joint`: one step on the sum over classes (lines 13-14). `per-class`: one step per covered class in ascending
@@ -65,14 +65,15 @@ def matching_step(
     its own step, the class at position j of n has drifted by lr * buffer * (m + ... + m**j), and after it by n - 1 - j
     such moves.
     """
-    order = sorted(targets)
+    rows = {y: (state.labels == y).nonzero().flatten() for y in sorted(targets)}
+    order = [y for y in rows if len(rows[y])]
     if not order:
         return state, {}
     before, after = _moves(state.labels, order, step)
     images, buffer = _drift(state.images, state.momentum, before, lr, momentum)
     gradient = torch.zeros_like(images)
     losses: dict[int, float] = {}
-    members = chosen or {y: (state.labels == y).nonzero().flatten() for y in order}
+    members = rows if chosen is None else chosen
     for group in _groups({y: members[y] for y in order}, factor):
         _add_gradient(gradient, losses, images, group, targets, embedder, encoder, statistic, factor)
     own = torch.isin(state.labels, torch.tensor(order, device=images.device)) | (step == "joint")

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from collabdm.errors import ConfigError, explain
 
-__all__ = ["check_factor", "expand", "pack"]
+__all__ = ["check_factor", "expand", "pack", "tiles_by_size"]
 
 
 def check_factor(factor: int, height: int, width: int) -> None:
@@ -45,7 +45,7 @@ def expand(images: Tensor, factor: int) -> Tensor:
         return images
     order: list[int] = []
     resized: list[Tensor] = []
-    for (tile_height, tile_width), places in _tiles_by_size(height, width, factor).items():
+    for (tile_height, tile_width), places in tiles_by_size(height, width, factor).items():
         tiles = torch.stack(
             [images[:, :, top : top + tile_height, left : left + tile_width] for _, top, left in places],
             dim=1,
@@ -81,7 +81,7 @@ def pack(samples: Tensor, factor: int) -> Tensor:
         return samples
     grouped = samples.view(total // factor**2, factor**2, channels, height, width)
     images = samples.new_empty(len(grouped), channels, height, width)
-    for size, places in _tiles_by_size(height, width, factor).items():
+    for size, places in tiles_by_size(height, width, factor).items():
         chosen = grouped[:, [index for index, _, _ in places]]
         small = interpolate(chosen.flatten(0, 1), size=size, mode="bilinear", align_corners=False, antialias=True).view(
             len(grouped), len(places), channels, *size
@@ -91,7 +91,7 @@ def pack(samples: Tensor, factor: int) -> Tensor:
     return images
 
 
-def _tiles_by_size(height: int, width: int, factor: int) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
+def tiles_by_size(height: int, width: int, factor: int) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
     """Tile size -> (index, top, left) of each tile of that size: at most four sizes, so four resizes."""
     rows, columns = _edges(height, factor), _edges(width, factor)
     groups: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)

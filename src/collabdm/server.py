@@ -70,7 +70,7 @@ def aggregate(plan: Plan, contributions: Iterable[Contribution], weighting: Lite
     """The weighted mean over participants of every (t, y): sum_k w_k m_k / sum_k w_k, w_k = held_k or 1.
 
     Sums run in float64 over clients in sorted order, whatever the order given, so that the result does not depend on
-    it; statistics are summed in their additive form. One contribution is looked at at a time.
+    it; statistics are summed in their additive form.
     """
     statistic = STATISTICS[plan.statistics]
     features = embedder_for(plan.network, plan.sample.shape, Engine()).features

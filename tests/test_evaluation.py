@@ -1,0 +1,161 @@
+"""Judging a set: which networks are trained, from what, and how their accuracies are summed up."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collabdm import evaluation, training
+from collabdm.data import Samples
+from collabdm.engine import EAGER
+from collabdm.errors import DataError
+from collabdm.evaluation import NetworkResult, evaluate, spread, summary
+from collabdm.networks import NetworkSpec, initial_parameters
+from collabdm.pixels import Normalisation
+from collabdm.progress import Event
+from collabdm.randomness import Stream
+from collabdm.training import Protocol, TrainingSet, train
+from collabdm.training import test_accuracy as accuracy_on
+from tiny_runs import TINY_NETWORK
+
+RECIPE = Protocol(name="test", count=2, epochs=2, lr=0.05, batch=4)
+OTHER = NetworkSpec(name="convnet", width=4, depth=1)
+NORMALISATION = Normalisation(mean=(0.4,), std=(0.3,))
+
+
+@pytest.fixture
+def held_out(make_samples: Callable[..., Samples]) -> Samples:
+    return make_samples([6, 5, 4], seed=3)
+
+
+def a_set(seed: int, count: int = 9) -> TrainingSet:
+    images = torch.from_numpy(Stream(seed, "set").uniform((count, 1, 8, 8), -2, 2).astype(np.float32))
+    return TrainingSet(
+        images=images, labels=torch.arange(count) % 3, normalisation=NORMALISATION, augment=("crop", "colour")
+    )
+
+
+def judged(data: TrainingSet, test: Samples, seed: int = 0, **others: Any) -> Iterator[NetworkResult]:
+    given: dict[str, Any] = {"networks": (TINY_NETWORK, OTHER), "protocol": RECIPE, "engine": EAGER, "seed": seed}
+    return evaluate(data, test, **(given | others))
+
+
+def test_every_network_of_every_kind_once_and_the_same_again(held_out: Samples) -> None:
+    results = list(judged(a_set(1), held_out, networks=(NetworkSpec(name="alexnet"), TINY_NETWORK)))
+    assert [(r.network, r.index) for r in results] == [("alexnet", 0), ("alexnet", 1), ("convnet", 0), ("convnet", 1)]
+    assert list(judged(a_set(1), held_out, networks=(NetworkSpec(name="alexnet"), TINY_NETWORK))) == results
+
+
+def test_finished_networks_are_left_out(held_out: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(judged(a_set(1), held_out))
+    calls: list[NetworkSpec] = []
+
+    def counted(data: TrainingSet, spec: NetworkSpec, **others: Any) -> Any:
+        calls.append(spec)
+        return train(data, spec, **others)
+
+    monkeypatch.setattr(evaluation, "train", counted)
+    for done in range(5):
+        calls.clear()
+        assert list(judged(a_set(1), held_out, done=done)) == whole[done:]
+        assert calls == [TINY_NETWORK, TINY_NETWORK, OTHER, OTHER][done:]
+
+
+def test_the_last_epoch_counts_and_is_tested_once(held_out: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    tested: list[Any] = []
+
+    def spied(parameters: Any, *others: Any) -> Any:
+        tested.append(parameters)
+        return accuracy_on(parameters, *others)
+
+    seeds: list[int] = []
+
+    def noted(*positional: Any, seed: int, **others: Any) -> Any:
+        seeds.append(seed)
+        return train(*positional, seed=seed, **others)
+
+    monkeypatch.setattr(evaluation, "test_accuracy", spied)
+    monkeypatch.setattr(evaluation, "train", noted)
+    results = list(judged(a_set(1), held_out, networks=(TINY_NETWORK,)))
+    assert len(tested) == len(results) == 2
+    for result, parameters, seed in zip(results, tested, seeds, strict=True):
+        last = train(a_set(1), TINY_NETWORK, classes=3, protocol=RECIPE, seed=seed, engine=EAGER)
+        assert all(torch.equal(parameters[name], last[name]) for name in last)
+        found = accuracy_on(last, held_out, TINY_NETWORK, NORMALISATION, EAGER)
+        assert (result.accuracy, result.per_class) == found
+
+
+def test_two_sets_are_judged_by_the_same_networks(held_out: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[dict[str, torch.Tensor]] = []
+
+    def noted(*arguments: Any, **others: Any) -> dict[str, torch.Tensor]:
+        parameters = initial_parameters(*arguments, **others)
+        drawn.append({name: value.clone() for name, value in parameters.items()})
+        return parameters
+
+    monkeypatch.setattr(training, "initial_parameters", noted)
+
+    def initial(data: TrainingSet, **others: Any) -> list[dict[str, torch.Tensor]]:
+        drawn.clear()
+        list(judged(data, held_out, **others))
+        return list(drawn)
+
+    def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+        return all(torch.equal(first[name], second[name]) for name in first)
+
+    one, other = initial(a_set(1)), initial(a_set(2, count=14))
+    assert [same(a, b) for a, b in zip(one, other, strict=True)] == [True] * 4
+    assert not same(one[0], one[1])
+    # Whatever else is tested, and however many, network i of a kind stays what it was.
+    alone = initial(a_set(1), networks=(OTHER,), protocol=RECIPE.model_copy(update={"count": 3}))
+    assert [same(a, b) for a, b in zip(one[2:], alone[:2], strict=True)] == [True] * 2
+    assert not same(one[0], initial(a_set(1), seed=1)[0])
+
+
+def test_progress_runs_to_its_end(held_out: Samples) -> None:
+    told: list[Event] = []
+    list(judged(a_set(1), held_out, report=told.append))
+    assert [(event.done, event.total) for event in told] == [(i + 1, 8) for i in range(8)]
+
+
+def test_without_test_data_there_is_no_judging(held_out: Samples) -> None:
+    with pytest.raises(DataError, match=r"^test data: got none; expected a test split; fix: "):
+        next(judged(a_set(1), held_out.take([])))
+
+
+ACCURACIES = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+@given(first=ACCURACIES, second=ACCURACIES)
+def test_spread_is_numpy_s(first: list[float], second: list[float]) -> None:
+    networks = [{"network": "a", "index": i, "accuracy": value} for i, value in enumerate(first)]
+    alone = spread(networks)
+    assert alone["mean"] == pytest.approx(np.mean(first), abs=1e-12)
+    assert alone["std"] == pytest.approx(np.std(first, ddof=1) if len(first) > 1 else 0.0, abs=1e-7)
+    assert alone["networks"] == networks
+    assert "by_network" not in alone
+    both = spread(networks + [{"network": "b", "index": i, "accuracy": value} for i, value in enumerate(second)])
+    assert both["mean"] == pytest.approx(np.mean(first + second), abs=1e-12)
+    assert both["std"] == pytest.approx(np.std(first + second, ddof=1), abs=1e-7)
+    assert both["by_network"]["a"] == {"mean": alone["mean"], "std": alone["std"]}
+    assert both["by_network"]["b"]["mean"] == pytest.approx(np.mean(second), abs=1e-12)
+
+
+def test_summary_by_class() -> None:
+    results = [
+        NetworkResult(network="convnet", index=0, accuracy=0.5, per_class=(1.0, None, 0.25)),
+        NetworkResult(network="convnet", index=1, accuracy=0.75, per_class=(0.5, None, 0.75)),
+    ]
+    assert summary(results, ("x", "y", "z")) == {
+        "mean": 0.625,
+        "std": pytest.approx(np.std([0.5, 0.75], ddof=1)),
+        "networks": [
+            {"network": "convnet", "index": 0, "accuracy": 0.5},
+            {"network": "convnet", "index": 1, "accuracy": 0.75},
+        ],
+        "per_class": {"x": 0.75, "y": None, "z": 0.5},
+    }

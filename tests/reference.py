@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from beartype import beartype
+from jaxtyping import Float64, jaxtyped
 from torch import Tensor
 from torch.nn import functional
 
@@ -102,7 +104,10 @@ def encoder_parameters(plan: Plan, seed: int) -> list[tuple[Tensor, Tensor]]:
     return [(values[name].double(), values[name.replace("weight", "bias")].double()) for name in names]
 
 
-def embed_one(parameters: Sequence[tuple[Tensor, Tensor]], image: Tensor) -> Tensor:
+@jaxtyped(typechecker=beartype)
+def embed_one(
+    parameters: Sequence[tuple[Tensor, Tensor]], image: Float64[Tensor, "c h w"]
+) -> Float64[Tensor, "features"]:
     """ConvNet: convolution, instance norm at its initial 1 and 0, ReLU, 2x2 average pooling; flattened."""
     for weight, bias in parameters:
         image = functional.conv2d(image[None], weight, bias, padding=1)[0]
@@ -115,7 +120,8 @@ def embed_one(parameters: Sequence[tuple[Tensor, Tensor]], image: Tensor) -> Ten
     return image.reshape(-1)
 
 
-def real_image(plan: Plan, samples: Samples, index: int) -> Tensor:
+@jaxtyped(typechecker=beartype)
+def real_image(plan: Plan, samples: Samples, index: int) -> Float64[Tensor, "c h w"]:
     """Normalised pixels of one real image."""
     pixels = samples.images[index].astype(np.float64)
     if samples.images.dtype == np.uint8:
@@ -127,7 +133,8 @@ def real_image(plan: Plan, samples: Samples, index: int) -> Tensor:
     return torch.from_numpy(np.stack(planes))
 
 
-def augment_one(image: Tensor, augmentation: Augmentation | None) -> Tensor:
+@jaxtyped(typechecker=beartype)
+def augment_one(image: Float64[Tensor, "c h w"], augmentation: Augmentation | None) -> Float64[Tensor, "c h w"]:
     """The drawn operation with its shared numbers, as the text of the method describes it."""
     if augmentation is None:
         return image
@@ -189,7 +196,8 @@ def _sampling(height: int, width: int, xx: float, xy: float, yx: float, yy: floa
     return matrix
 
 
-def expand_one(image: Tensor, factor: int) -> list[Tensor]:
+@jaxtyped(typechecker=beartype)
+def expand_one(image: Float64[Tensor, "c h w"], factor: int) -> list[Float64[Tensor, "c h w"]]:
     """The tiles of one stored image, row by row, each resized to the full side."""
     _, height, width = image.shape
     tiles = []

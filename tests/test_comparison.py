@@ -15,7 +15,7 @@ from collabdm.distilled_set import load
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError, RunFolderError
 from collabdm.runs import prepare_run_folder
-from collabdm.simulation import simulate
+from collabdm.simulation import simulate, simulate_on
 from tiny_runs import tiny_config, two_epochs, write_sites
 
 KEYS = ["method", "accuracy_mean", "accuracy_std", "accuracy_stderr", "bytes_down", "bytes_up", "seconds"]
@@ -106,12 +106,11 @@ def test_each_is_the_run_that_simulate_makes(compared: Compared, tmp_path: Path)
 def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config({"plan.pae": 1, "engine": "auto"})
     methods = ["random-real", "collabdm-pae", "local-dm-pae"]
-    original = comparison_module.simulate_on
 
     def stopped(dataset: Any, one: Any, *arguments: Any, **others: Any) -> Any:
         if one.method == "collabdm-pae":
             raise KeyboardInterrupt
-        return original(dataset, one, *arguments, **others)
+        return simulate_on(dataset, one, *arguments, **others)
 
     with monkeypatch.context() as patch:
         patch.setattr(comparison_module, "simulate_on", stopped)

@@ -23,7 +23,7 @@ from collabdm.initial_set import initial_set
 from collabdm.progress import Event
 from collabdm.protocol import Plan, decode_contribution, encode_contribution, encode_plan
 from collabdm.rounds import collect, distill_round
-from collabdm.server import Refinement, aggregate, distill
+from collabdm.server import Refinement, aggregate, distill, refine
 from reference import small_plan
 from tiny_runs import tiny_config
 
@@ -151,7 +151,7 @@ def test_the_round_goes_on_without_a_bad_contribution(sent: Sent, tmp_path: Path
 
 def test_a_second_contribution_is_refused(sent: Sent, tmp_path: Path) -> None:
     plan, files = sent
-    place = _folder(tmp_path / "sent", files | {"zz copy": files["ada"]})
+    place = _folder(tmp_path / "sent", {**files, "zz copy": files["ada"]})
     collected = collect(plan, place)
     assert sorted(collected.contributions) == sorted(HELD)
     assert list(collected.refused) == ["zz copy.safetensors"]
@@ -271,11 +271,11 @@ def test_a_finished_round_is_not_computed_again(sent: Sent, tmp_path: Path, monk
     plan, files = sent
     place, run = _folder(tmp_path / "sent", files), tmp_path / "run"
     first = _distill(plan, place, run)
-    original, calls = rounds.refine, list[int]()
+    calls: list[int] = []
 
     def counted(*arguments: Any, **others: Any) -> Any:
         calls.append(1)
-        return original(*arguments, **others)
+        return refine(*arguments, **others)
 
     monkeypatch.setattr(rounds, "refine", counted)
     assert _distill(plan, place, run) == first

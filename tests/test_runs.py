@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 
 import pytest
 
-from collabdm import runs
 from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.errors import RunFolderError
 from collabdm.files import write_json
@@ -125,7 +124,7 @@ def test_json_that_nobody_could_read_is_not_written(value: float, tmp_path: Path
 
 def test_events_are_logged_sparsely_and_readably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(runs.time, "time", lambda: clock[0])
+    monkeypatch.setattr("collabdm.runs.time.time", lambda: clock[0])
     told: list[Event] = []
     tell = logged(tmp_path / "run", told.append)
     for done in range(1, 31):  # three seconds

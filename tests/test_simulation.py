@@ -27,6 +27,7 @@ from collabdm.evaluation import evaluate
 from collabdm.partition_expand import expand
 from collabdm.progress import Event
 from collabdm.protocol import decode_plan, encode_contribution
+from collabdm.sharing import parts_of
 from collabdm.simulation import simulate
 from tiny_runs import tiny_config, two_epochs, write_sites
 
@@ -84,7 +85,7 @@ def test_bytes_are_those_of_the_files(whole: Path) -> None:
 
 def test_the_files_are_what_the_clients_would_send(whole: Path) -> None:
     plan, dataset = decode_plan((whole / "plan.json").read_bytes()), load_dataset("digits")
-    parts = simulation_module.parts_of(tiny_config(), dataset)
+    parts = parts_of(tiny_config(), dataset)
     for path, (name, indices) in zip(sorted((whole / "contributions").iterdir()), parts.items(), strict=True):
         made = contribute(plan, name, dataset.train.take(indices), engine=Engine())
         assert encode_contribution(made, plan) == path.read_bytes()
@@ -342,6 +343,7 @@ def _killed_after(first: Callable[[], bool], config: Config, folder: Path) -> No
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_what_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, folder = tiny_config({"partition.clients": 6, "local.iterations": 10}), tmp_path / "run"
     place = folder / "contributions"

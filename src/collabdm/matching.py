@@ -56,8 +56,9 @@ def matching_step(
 ) -> tuple[SyntheticState, dict[int, float]]:
     """One seed's update of the images, with stochastic gradient descent with momentum; returns the loss per class.
 
-    `targets` holds the covered classes (those without an image in the set are left out); `factor` is the partition-and-expand l; `chosen` restricts a class to a batch
-    of its images (indices into `state.images`), all of them by default.
+    `targets` holds the covered classes (those without an image in the set are left out); `factor` is the
+    partition-and-expand l; `chosen` restricts a class to a batch of its images (indices into `state.images`), all of
+    them by default.
 
     `joint`: one step on the sum over classes (lines 13-14). `per-class`: one step per covered class in ascending
     order, the image tensor being one parameter, so that a class's images also move by their momentum in the steps of

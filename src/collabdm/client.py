@@ -33,7 +33,8 @@ def contribute(
 
     `stages` keeps the two costly results by the digest of what they depend on, so that they are computed once for all
     plans that agree on them, and not again after an interruption.
-    Raises `PlanError` where the plan does not name the client, `DataError` where the samples do not fit the plan.
+    Raises `PlanError` where the plan does not name the client or its local stage diverges, `DataError` where the
+    samples do not fit the plan.
     """
     _check(plan, client, samples)
     stages = stages or StageStore()
@@ -62,6 +63,11 @@ def contribute(
         stage_key("local", local_basis),
         lambda: distill_locally(plan, client, samples, statistics, engine=engine, report=report),
     )
+    if not np.isfinite(local["images"]).all():
+        got = f"images that diverged at local.lr = {plan.local.lr}"
+        raise PlanError(
+            explain("local distillation", got=got, expected="finite pixels", fix="ask for a smaller local.lr")
+        )
     features = build_network(plan.network, plan.sample.shape, classes=1).features
     chosen = [MOMENTS.parts.index(part) for part in plan.parts]
     nothing = np.zeros((len(plan.assigned(client)), len(classes), 0, features), np.float32)

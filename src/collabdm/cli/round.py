@@ -130,18 +130,19 @@ def distill(
     tune_allocator()
     with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
         settings = settled_config(out, settings, engine)
+        used = settings.engine if isinstance(settings.engine, Engine) else engine
         metrics = distill_round(
             asked,
             contributions,
             out,
             settings,
-            engine=settings.engine if isinstance(settings.engine, Engine) else engine,
+            engine=used,
             min_clients=min_clients,
             allow_missing=allow_missing_classes,
             report=report,
             facts=named,
         )
-        write_json(out / "metrics.json", metrics | environment(engine))
+        write_json(out / "metrics.json", metrics | environment(used))
     facts = {
         "clients": f"{len(metrics['bytes']['up'])} of {len(asked.clients)}",
         "seconds": f"{metrics['seconds']['distill']:.1f}",
@@ -209,7 +210,7 @@ def _clients(config: "Config") -> list[str]:
         raise ConfigError(explain("method of a plan", got=config.method, expected=f"one of {rounds}", fix="choose one"))
     if isinstance(spec.clients, int) and spec.kind == "by-column" and not method.central:
         return clients_of(config)
-    alone = isinstance(spec.clients, int) and (method.central or spec.kind == "single")
+    alone = method.central or (isinstance(spec.clients, int) and spec.kind == "single")
     return client_names(1 if alone else spec.clients)
 
 

@@ -152,12 +152,12 @@ def _npz(chosen: "DistilledSet") -> bytes:
 
 
 def _save_huggingface(chosen: "DistilledSet", out: Path) -> None:
-    from datasets.utils import disable_progress_bars
+    from collabdm.data.quiet import quietly
 
-    disable_progress_bars()
     building = out.with_name(f".{out.name}.part")
     try:
-        chosen.to_huggingface().save_to_disk(building)
+        with quietly():
+            chosen.to_huggingface().save_to_disk(building)
         building.rename(out)
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -4,10 +4,7 @@ The library finds files and splits; the images are decoded here. Nothing is writ
 the library keeps its own cache.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +12,7 @@ import numpy as np
 
 from collabdm.data.decode import decode_images
 from collabdm.data.presets import Preset
+from collabdm.data.quiet import quietly
 from collabdm.data.raw import RawData, RawPart
 from collabdm.errors import DataError, explain
 
@@ -41,7 +39,7 @@ def read_with_datasets(
     """
     import datasets
 
-    with _quietly():
+    with quietly():
         try:
             loaded = _load(source, config)
         except Exception as error:
@@ -166,29 +164,6 @@ def _column(table: "datasets.Dataset", name: str) -> np.ndarray:
     if any(value is None for value in values):
         values = ["" if value is None else str(value) for value in values]
     return np.asarray(values)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """No progress bars and no log lines of the library; both as before afterwards."""
-    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
-    levels = [logger.level for logger in loggers]
-    silent = are_progress_bars_disabled()
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            # An environment variable may insist on the bars, and says so by a warning.
-            warnings.simplefilter("ignore")
-            disable_progress_bars()
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if not silent:
-            enable_progress_bars()
 
 
 def _unreadable(source: str, error: Exception) -> DataError:

@@ -66,3 +66,12 @@ def test_on_a_terminal_bars_show_names_as_they_are(monkeypatch: pytest.MonkeyPat
     assert "local [b]y[/b]" in text
     assert "loss 0.25" in text
     assert "refused [red]z[/red]" in text
+
+
+def test_the_time_left_counts_from_the_stage_s_latest_beginning() -> None:
+    lines: list[str] = []
+    times = iter([0.0, 1000.0, 2000.0, 2010.0, 2020.0])
+    tell = PlainLines(lines.append, clock=lambda: next(times))
+    for done in (50, 100, 10, 20, 30):
+        tell(Event(stage="evaluate", done=done, total=100))
+    assert lines[-1] == "evaluate: 30/100, 70 s left"

@@ -37,6 +37,7 @@ class PlainLines:
     write: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     _begun: dict[tuple[str, str | None], tuple[float, int]] = field(default_factory=dict)
+    _last: dict[tuple[str, str | None], int] = field(default_factory=dict)
     _told: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
@@ -45,7 +46,10 @@ class PlainLines:
             self.write(event.message if _refusal(event) else f"{event.stage}: {event.message}")
             return
         now, key = self.clock(), (event.stage, event.client)
-        begun, first = self._begun.setdefault(key, (now, event.done))
+        if event.done < self._last.get(key, event.done + 1):
+            self._begun[key] = now, event.done  # The stage begins, or begins anew with the next method.
+        self._last[key] = event.done
+        begun, first = self._begun[key]
         complete = event.done >= event.total
         if not complete and now - self._told.setdefault(event.stage, now) < SECONDS_BETWEEN_LINES:
             return

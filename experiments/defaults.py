@@ -18,15 +18,24 @@ from collabdm.planning import resolved
 from collabdm.randomness import Stream
 from collabdm.simulation import simulate_on
 
-BASE = ["ipc=10", "plan.seeds=100", "plan.batch=256", "local.iterations=400", "evaluate.count=1"]
-ONE_PASS = ["server.passes=1", "server.lr=10.0", "server.schedule=constant"]
+BASE = ["ipc=10", "plan.seeds=100", "plan.batch=256", "local.iterations=400", "evaluate.count=2"]
+SERVER = ["server.schedule=cosine", "server.step=joint", "plan.statistics=mean"]
 CANDIDATES: dict[str, list[str]] = {
-    "one pass, lr 10": ONE_PASS,
-    "one pass, lr 10, per-class steps": [*ONE_PASS, "server.step=per-class"],
-    "4 passes, lr 10": ["server.passes=4", "server.lr=10.0", "server.schedule=constant"],
-    "4 passes, lr 20, cosine": ["server.passes=4", "server.lr=20.0", "server.schedule=cosine"],
-    "4 passes, lr 20, cosine, moments": ["server.passes=4", "plan.statistics=moments"],
-    "10 passes, lr 20, cosine": ["server.passes=10", "server.lr=20.0", "server.schedule=cosine"],
+    "local-only": ["method=local-dm-pae"],
+    "5-passes-lr-20": ["server.passes=5", "server.lr=20.0", *SERVER],
+    "5-passes-lr-5": ["server.passes=5", "server.lr=5.0", *SERVER],
+    "5-passes-lr-20-moments": ["server.passes=5", "server.lr=20.0", *SERVER, "plan.statistics=moments"],
+    "5-passes-lr-5-moments": ["server.passes=5", "server.lr=5.0", *SERVER, "plan.statistics=moments"],
+    "1-pass-lr-10": ["server.passes=1", "server.lr=10.0", *SERVER, "server.schedule=constant"],
+    "1-pass-lr-10-per-class": [
+        "server.passes=1",
+        "server.lr=10.0",
+        *SERVER,
+        "server.schedule=constant",
+        "server.step=per-class",
+    ],
+    "20-passes-lr-20": ["server.passes=20", "server.lr=20.0", *SERVER],
+    "central": ["method=central-dm-pae", "server.passes=5", "server.lr=20.0", *SERVER],
 }
 
 
@@ -35,22 +44,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset")
     parser.add_argument("--out", type=Path, default=Path("runs/defaults"))
-    parser.add_argument("--only", type=int, nargs="*", help="numbers of the candidates to run (from 0)")
+    parser.add_argument("--only", nargs="*", choices=CANDIDATES, default=list(CANDIDATES), metavar="NAME")
     given = parser.parse_args()
     tune_allocator()
     whole = load_dataset(given.dataset, splits=("train",))
     kept, held_out = whole.train.split(0.1, Stream(0, "held-out"))
     dataset = dataclasses.replace(whole, train=kept, test=held_out)
-    rows = []
-    for number, (name, settings) in enumerate(CANDIDATES.items()):
-        if given.only is not None and number not in given.only:
-            continue
-        config = load_config(settings=[*BASE, *settings], options={"dataset": given.dataset})
+    for name in given.only:
+        config = load_config(settings=[*BASE, *CANDIDATES[name]], options={"dataset": given.dataset})
         engine = resolved([config], dataset.preset, kept.shape, len(kept.classes))
-        metrics = simulate_on(dataset, config, given.out / f"{number}", engine=engine, stages=given.out / "stages")
-        rows.append({"candidate": name, "settings": settings, **metrics["accuracy"], "seconds": metrics["seconds"]})
-        write_json(given.out / "defaults.json", rows)
-        print(json.dumps({name: round(metrics["accuracy"]["mean"], 4)}), flush=True)
+        metrics = simulate_on(dataset, config, given.out / name, engine=engine, stages=given.out / "stages")
+        accuracy = metrics["accuracy"]
+        networks = [network["accuracy"] for network in accuracy["networks"]]
+        row = {"settings": CANDIDATES[name], "accuracy": accuracy["mean"], "networks": networks}
+        table = given.out / "defaults.json"
+        rows = json.loads(table.read_text()) if table.exists() else {}
+        write_json(table, rows | {name: row})
+        print(json.dumps({name: row}), flush=True)
 
 
 if __name__ == "__main__":

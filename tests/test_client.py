@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from collabdm import client as client_module
-from collabdm import embedding
 from collabdm.client import client_statistics, contribute, fingerprint
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE
@@ -133,16 +132,12 @@ def test_clients_and_seeds_draw_different_batches(make_samples: MakeSamples) -> 
     assert not np.allclose(ada[0], ada[1], rtol=1e-3)
 
 
-def test_neither_chunks_nor_pieces_nor_the_order_of_clients_change_a_contribution(
-    make_samples: MakeSamples, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neither_chunks_nor_threads_nor_the_order_of_clients_change_a_contribution(make_samples: MakeSamples) -> None:
     samples, plan = make_samples([7, 3, 5], SHAPE), small_plan(statistics="moments", batch=6)
     alone = contribute(plan, "cid", samples, engine=REFERENCE)
-    for piece, chunk in ((256, 4), (4, 3), (3, 32), (1, 5)):
-        monkeypatch.setattr(embedding, "PIECE", piece)
-        other = contribute(plan, "cid", samples, engine=REFERENCE.model_copy(update={"chunk": chunk}))
-        assert relative_error(other.means, alone.means) < 1e-6
-    monkeypatch.undo()
+    for threads, chunk in ((1, 4), (2, 3), (3, 1)):
+        engine = REFERENCE.model_copy(update={"chunk": chunk, "threads": threads})
+        assert relative_error(contribute(plan, "cid", samples, engine=engine).means, alone.means) < 1e-6
     for name in ("bob", "ada"):
         contribute(plan, name, samples, engine=REFERENCE)
     again = contribute(plan, "cid", samples, engine=REFERENCE)

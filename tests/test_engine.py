@@ -8,7 +8,15 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from collabdm.engine import COMPILE_FROM_GFLOP, EAGER, REFERENCE, Engine, resolve_engine, tune_allocator
+from collabdm.engine import (
+    BUILD_FROM_GFLOP,
+    COMPILE_FROM_GFLOP,
+    EAGER,
+    REFERENCE,
+    Engine,
+    resolve_engine,
+    tune_allocator,
+)
 from collabdm.errors import ConfigError
 
 LARGE, SMALL = 10 * COMPILE_FROM_GFLOP, 0.1 * COMPILE_FROM_GFLOP
@@ -20,6 +28,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     return monkeypatch
 
@@ -28,6 +37,22 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_auto_compiles_only_large_work() -> None:
     assert resolve_engine("auto", "auto", SMALL) == EAGER
     assert resolve_engine("auto", "cpu", LARGE) == Engine(kind="compiled", dtype="bfloat16", device="cpu", chunk=32)
+
+
+@pytest.mark.usefixtures("machine")
+def test_own_kernels_repay_smaller_work() -> None:
+    assert resolve_engine("auto", "cpu", SMALL, own=True).kind == "compiled"
+    assert resolve_engine("auto", "cpu", 0.1 * BUILD_FROM_GFLOP, own=True) == EAGER
+
+
+def test_the_threads_of_torch_are_kept_and_spread(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(torch, "get_num_threads", lambda: 6)
+    engine = resolve_engine("auto", "cpu", LARGE)
+    assert engine.threads == 6
+    # A thread a chunk where operations are ours, torch's own threads within an operation of its compiler.
+    assert engine.spread(own=True) == (6, 1)
+    assert engine.spread(own=False) == (1, 6)
+    assert resolve_engine("eager", "cpu", LARGE).spread(own=False) == (6, 1)
 
 
 def test_compiled_without_bfloat16_instructions_is_float32(machine: pytest.MonkeyPatch) -> None:
@@ -69,7 +94,9 @@ def test_an_engine_survives_a_configuration_file_and_is_fixed() -> None:
     engine = Engine(kind="compiled", dtype="bfloat16", chunk=64)
     assert Engine.model_validate(engine.model_dump()) == engine
     with pytest.raises(ValidationError):
-        Engine.model_validate({"threads": 2})
+        Engine.model_validate({"threads": 0})
+    with pytest.raises(ValidationError):
+        Engine.model_validate({"fast": True})
     with pytest.raises(ValidationError):
         engine.chunk = 1  # type: ignore[misc]
 

@@ -32,6 +32,12 @@ class Augmentation:
     operation: str
     uniforms: np.ndarray
 
+    def of(self, first: int, end: int) -> "Augmentation":
+        """The same operation for some of the images only, where there are numbers per image."""
+        if len(self.uniforms) == 1:
+            return self
+        return Augmentation(operation=self.operation, uniforms=self.uniforms[first:end])
+
 
 def draw_augmentation(stream: Stream, operations: Sequence[str], count: int = 1) -> Augmentation | None:
     """Draw one of `operations` and its numbers: one row shared by all images, or `count` rows, one per image.

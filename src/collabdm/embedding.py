@@ -1,39 +1,44 @@
 """The hot path: many samples through one random encoder, forward for statistics, and back to the images.
 
-Every batch is cut into chunks of a fixed size (activations stay in cache, and a compiled graph needs one shape); the
-encoder's parameters are arguments of that graph, so one compilation serves every seed.
+Every batch is cut into chunks: activations stay in cache, each thread takes whole chunks, and a compiled graph needs
+one shape. The encoder's parameters are arguments, so that one compilation serves every seed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn import functional
 
 from collabdm.augment import Augmentation, augment
 from collabdm.engine import Engine
-from collabdm.networks import NetworkSpec, build_network, initial_parameters
+from collabdm.kernels import fused_body
+from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
 from collabdm.pixels import Normalisation, normalised
 from collabdm.randomness import Stream
 from collabdm.statistics import MOMENTS, moment_means
+from collabdm.workers import in_order
 
-__all__ = ["Embedder", "class_moments", "compiled", "embedder_for"]
+__all__ = ["Embedder", "class_moments", "compiled", "embedder_for", "padded"]
 
-# Samples normalised and augmented at once.
-PIECE = 256
+# A part of a chunk that lies in one group: (group, first, end), counted within the group.
+Segment = tuple[int, int, int]
 
 
 class Embedder:
-    """A network's body under an engine; `encoder(seed)` gives parameters, `embed` and `moment_sums` use them."""
+    """A network's body under an engine; `encoder(seed)` gives parameters for `embed` and `linearised`."""
 
     def __init__(self, spec: NetworkSpec, shape: tuple[int, int, int], engine: Engine) -> None:
         """`shape`: (C, H, W) of one sample."""
         self.engine = engine
         self.network = build_network(spec, shape, classes=1)
-        self._forward = compiled(self._plain, engine)
+        self._fused = fused_body(self.network, engine.torch_dtype) if engine.fuses else None
+        apply = applied(self.network, threads=engine.kind == "eager")
+        plain = partial(apply, embedding=True)
+        self._forward = plain if self._fused else compiled(plain, engine)
+        self._threads = engine.spread(own=self._fused is not None)
 
     @property
     def features(self) -> int:
@@ -43,58 +48,86 @@ class Embedder:
     def encoder(self, seed: int) -> dict[str, Tensor]:
         """The random encoder of a seed, ready for this engine (dtype, device, memory format)."""
         parameters = initial_parameters(self.network, Stream(seed, "encoder"), embedding=True)
+        if self._fused:
+            return self._fused.placed(parameters)
         return {name: self._place(value) for name, value in parameters.items()}
 
     def embed(self, encoder: dict[str, Tensor], images: Tensor) -> Tensor:
-        """Embeddings [n, d] of normalised images [n, C, H, W]; differentiable in the images, which stay whole."""
-        chunks = images.split(self.engine.chunk)
-        return torch.cat([self._embed_chunk(encoder, chunk) for chunk in chunks])
+        """Embeddings [n, d] of normalised images [n, C, H, W], without gradient."""
 
-    def moment_sums(self, encoder: dict[str, Tensor], batches: Iterable[tuple[int, Tensor]], groups: int) -> Tensor:
-        """Sums of embeddings and of their squares over the samples of each group, float64 [groups, 2, d].
+        def chunk(images: Tensor) -> Tensor:
+            with torch.no_grad():
+                return self._embed_chunk(encoder, images)
 
-        `batches` yields (group, normalised images [n, C, H, W]). Memory: one batch and one chunk, whatever the total.
+        return torch.cat(list(in_order(chunk, images.split(self.engine.chunk), self._threads)))
+
+    def group_sums(
+        self, encoder: dict[str, Tensor], sizes: Sequence[int], shown: Callable[[Segment], Tensor]
+    ) -> Tensor:
+        """Sums of embeddings and of their squares over each group, float64 [groups, 2, d].
+
+        Group g has `sizes[g]` samples; `shown((g, first, end))` gives those from `first` to `end` as normalised images
+        [end - first, C, H, W], and is called by the thread that embeds them. Memory: a chunk a thread.
         """
-        total = torch.zeros(groups, 2 * self.features, dtype=torch.float64, device=self.engine.device)
-        with torch.no_grad():
-            for images, members in self._filled_chunks(batches):
-                embeddings = self._embed_chunk(encoder, images)[: len(members)]
-                one_hot = functional.one_hot(members, groups).to(embeddings.dtype).T
-                total += one_hot @ moment_means(embeddings).flatten(1)
-        return total.view(groups, 2, -1).cpu()
 
-    def _embed_chunk(self, encoder: dict[str, Tensor], chunk: Tensor) -> Tensor:
-        embeddings = self._forward(encoder, self._place(self._padded(chunk)))
-        return embeddings[: len(chunk)].to(self.engine.image_dtype)
+        def sums(segments: list[Segment]) -> list[tuple[int, Tensor]]:
+            with torch.no_grad():
+                embeddings = self._embed_chunk(encoder, torch.cat([shown(segment) for segment in segments]))
+                parts = embeddings.split([end - first for _, first, end in segments])
+                moments = [moment_means(part).sum(dim=0).double() for part in parts]
+            return [(group, moment) for (group, _, _), moment in zip(segments, moments, strict=True)]
 
-    def _filled_chunks(self, batches: Iterable[tuple[int, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Chunks that run across group borders, so that only the very last one is padded."""
-        size, images, members, waiting = self.engine.chunk, [], [], 0
-        for group, batch in batches:
-            for piece in batch.split(size):
-                images.append(piece)
-                members.append(torch.full((len(piece),), group, device=piece.device))
-                waiting += len(piece)
-                if waiting >= size:
-                    joined, labels = torch.cat(images), torch.cat(members)
-                    yield joined[:size], labels[:size]
-                    images, members, waiting = [joined[size:]], [labels[size:]], waiting - size
-        if waiting:
-            joined = torch.cat(images)
-            yield self._padded(joined), torch.cat(members)
+        total = torch.zeros(len(sizes), 2, self.features, dtype=torch.float64, device=self.engine.device)
+        for done in in_order(sums, _chunks(sizes, self.engine.chunk), self._threads):
+            for group, moment in done:
+                total[group] += moment
+        return total.cpu()
 
-    def _padded(self, chunk: Tensor) -> Tensor:
-        missing = self.engine.chunk - len(chunk)
-        if missing == 0 or self.engine.kind == "eager":
-            return chunk
-        return functional.pad(chunk, (0, 0, 0, 0, 0, 0, 0, missing))
+    def linearised(
+        self,
+        encoder: dict[str, Tensor],
+        images: Tensor,
+        sizes: Sequence[int],
+        augmentations: Sequence[Augmentation | None],
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Embeddings [n, d] of normalised images [n, C, H, W] after augmentation, and the way back.
+
+        The images are those of group 0, of group 1, ...: `sizes[g]` each, with the augmentation of the group. The
+        function returned takes a gradient at the embeddings to the gradient at the images. Activations of all n images
+        are held until it is dropped.
+        """
+        starts = np.cumsum([0, *sizes])
+
+        def forward(segments: list[Segment]) -> tuple[Tensor, Tensor]:
+            (group, first, _), (last, _, end) = segments[0], segments[-1]
+            leaf = images[starts[group] + first : starts[last] + end].detach().requires_grad_()
+            with torch.enable_grad():
+                parts = leaf.split([end - first for _, first, end in segments])
+                shown = [augment(part, augmentations[g]) for (g, _, _), part in zip(segments, parts, strict=True)]
+                return leaf, self._embed_chunk(encoder, torch.cat(shown))
+
+        def backward(held: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+            leaf, embeddings, at_embeddings = held
+            return torch.autograd.grad(embeddings, leaf, at_embeddings)[0]
+
+        held = list(in_order(forward, _chunks(sizes, self.engine.chunk), self._threads))
+
+        def back(at_embeddings: Tensor) -> Tensor:
+            parts = at_embeddings.split([len(leaf) for leaf, _ in held])
+            work = ((leaf, out, part) for (leaf, out), part in zip(held, parts, strict=True))
+            return torch.cat(list(in_order(backward, work, self._threads)))
+
+        return torch.cat([embeddings.detach() for _, embeddings in held]), back
+
+    def _embed_chunk(self, encoder: dict[str, Tensor], images: Tensor) -> Tensor:
+        if self._fused:
+            return self._fused(encoder, images).to(self.engine.image_dtype)
+        embeddings = self._forward(encoder, self._place(padded(images, self.engine)))
+        return embeddings[: len(images)].to(self.engine.image_dtype)
 
     def _place(self, tensor: Tensor) -> Tensor:
         placed = tensor.to(self.engine.device, self.engine.torch_dtype)
         return placed.contiguous(memory_format=torch.channels_last) if placed.dim() == 4 else placed
-
-    def _plain(self, encoder: dict[str, Tensor], images: Tensor) -> Tensor:
-        return functional_call(self.network, encoder, (images,), {"embedding": True}, strict=False)
 
 
 def class_moments(
@@ -108,20 +141,19 @@ def class_moments(
     """Mean and variance of the embeddings of each class's drawn samples, float64 [classes drawn, 2, d], ascending.
 
     `images`: all stored pixels [n, C, H, W]; `drawn`: indices into them per class. Pixels are normalised and augmented
-    piece by piece, so memory does not grow with the number drawn.
+    chunk by chunk, so memory does not grow with the number drawn.
     """
     engine, order = embedder.engine, sorted(drawn)
 
-    def batches() -> Iterator[tuple[int, Tensor]]:
-        for group, y in enumerate(order):
-            for start in range(0, len(drawn[y]), PIECE):
-                piece = images[drawn[y][start : start + PIECE]]
-                pixels = normalised(piece, normalisation, device=engine.device, dtype=engine.image_dtype)
-                yield group, augment(pixels, augmentations[y])
+    def shown(segment: Segment) -> Tensor:
+        group, first, end = segment
+        y = order[group]
+        pixels = normalised(images[drawn[y][first:end]], normalisation, device=engine.device, dtype=engine.image_dtype)
+        return augment(pixels, augmentations[y])
 
-    sums = embedder.moment_sums(encoder, batches(), len(order))
-    counts = torch.tensor([len(drawn[y]) for y in order], dtype=torch.float64).view(-1, 1, 1)
-    return MOMENTS.central(sums / counts).numpy()
+    sizes = [len(drawn[y]) for y in order]
+    means = embedder.group_sums(encoder, sizes, shown) / torch.tensor(sizes, dtype=torch.float64).view(-1, 1, 1)
+    return MOMENTS.central(means).numpy()
 
 
 @lru_cache(maxsize=16)
@@ -131,10 +163,36 @@ def embedder_for(spec: NetworkSpec, shape: tuple[int, int, int], engine: Engine)
 
 
 def compiled(function: Callable[..., Tensor], engine: Engine) -> Callable[..., Tensor]:
-    """`function` under the engine: as it is, or compiled for fixed shapes."""
+    """`function` under the engine: as it is, or compiled by torch for fixed shapes."""
     if engine.kind == "eager":
         return function
     # One entry per (network, shape, with or without gradient); past the limit torch falls back to eager silently.
     limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
     setattr(torch._dynamo.config, limit, max(getattr(torch._dynamo.config, limit), 64))
     return torch.compile(function, dynamic=False)
+
+
+def padded(images: Tensor, engine: Engine) -> Tensor:
+    """At most a chunk of images, filled up to a whole one where torch compiled for that shape."""
+    missing = engine.chunk - len(images)
+    if missing == 0 or engine.kind == "eager":
+        return images
+    return functional.pad(images, (0, 0, 0, 0, 0, 0, 0, missing))
+
+
+def _chunks(sizes: Sequence[int], chunk: int) -> Iterator[list[Segment]]:
+    """Chunks that run across group borders, so that only the very last one is not full."""
+    segments: list[Segment] = []
+    room = chunk
+    for group, size in enumerate(sizes):
+        first = 0
+        while first < size:
+            end = min(size, first + room)
+            segments.append((group, first, end))
+            room -= end - first
+            first = end
+            if room == 0:
+                yield segments
+                segments, room = [], chunk
+    if segments:
+        yield segments

@@ -5,13 +5,14 @@
 
 import ctypes
 import platform
-import shutil
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from collabdm.errors import ConfigError, explain
+from collabdm.kernels import compiler
+from collabdm.workers import Threads
 
 __all__ = ["EAGER", "REFERENCE", "Engine", "EngineName", "resolve_engine", "tune_allocator"]
 
@@ -19,15 +20,35 @@ EngineName = Literal["auto", "eager", "compiled"]
 
 # Compiling costs about 10 s a shape; compiled bf16 saves about a third of a millisecond per GFLOP-scale image.
 COMPILE_FROM_GFLOP = 3000.0
+# Our own kernels are built in two seconds, once for all runs on a machine.
+BUILD_FROM_GFLOP = 200.0
 
 
 class Engine(BaseModel, frozen=True, extra="forbid"):
-    """A resolved engine. `chunk` samples go through a network at once: few enough that activations stay in cache."""
+    """A resolved engine.
+
+    `compiled` is our own kernels on a processor where they know the network, else torch's compiler. `chunk` samples go
+    through a network at once: few enough that activations stay in cache. `threads` of the processor are used.
+    """
 
     kind: Literal["eager", "compiled"] = "eager"
     dtype: Literal["float64", "float32", "bfloat16"] = "float32"
     device: str = "cpu"
-    chunk: int = 32
+    chunk: Annotated[int, Field(ge=1)] = 32
+    threads: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def fuses(self) -> bool:
+        """Whether our own kernels are used for the networks they know."""
+        return self.kind == "compiled" and self.device == "cpu"
+
+    def spread(self, *, own: bool) -> Threads:
+        """A thread a chunk, or (with a graph of torch's compiler, or on an accelerator) torch's own threads.
+
+        `own`: the network runs on our own kernels.
+        """
+        chunks = self.device == "cpu" and (own or self.kind == "eager")
+        return Threads(self.threads, 1) if chunks else Threads(1, self.threads)
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -44,15 +65,17 @@ EAGER = Engine()
 REFERENCE = Engine(dtype="float64")
 
 
-def resolve_engine(name: EngineName, device: str, gigaflop: float) -> Engine:
+def resolve_engine(name: EngineName, device: str, gigaflop: float, *, own: bool = False) -> Engine:
     """Choose for a whole work of about `gigaflop` (counting forward and backward).
 
     `auto` compiles in bfloat16 where the work repays compilation, a C++ compiler exists (or the device is CUDA) and the
-    processor multiplies bfloat16 natively; otherwise it is eager in float32.
+    processor multiplies bfloat16 natively; otherwise it is eager in float32. `own`: our own kernels know all networks
+    of the work.
     Raises `ConfigError` for a device that is not there, or `compiled` without a compiler.
     """
     resolved = _device(device)
-    can_compile = resolved.startswith("cuda") or (_has_compiler() and platform.system() == "Linux")
+    cuda = resolved.startswith("cuda")
+    can_compile = cuda or (compiler() is not None and platform.system() == "Linux")
     if name == "compiled" and not can_compile:
         raise ConfigError(
             explain(
@@ -62,11 +85,12 @@ def resolve_engine(name: EngineName, device: str, gigaflop: float) -> Engine:
                 fix="install g++, or use engine=eager",
             )
         )
-    chunk = 512 if resolved.startswith("cuda") else 32
-    if name == "eager" or (name == "auto" and not (can_compile and gigaflop >= COMPILE_FROM_GFLOP)):
-        return Engine(kind="eager", dtype="float32", device=resolved, chunk=chunk)
+    settings = {"device": resolved, "chunk": 512 if cuda else 32, "threads": 1 if cuda else torch.get_num_threads()}
+    repaid = gigaflop >= (BUILD_FROM_GFLOP if own and not cuda else COMPILE_FROM_GFLOP)
+    if name == "eager" or (name == "auto" and not (can_compile and repaid)):
+        return Engine.model_validate(settings)
     dtype = "bfloat16" if _fast_bfloat16(resolved) else "float32"
-    return Engine(kind="compiled", dtype=dtype, device=resolved, chunk=chunk)
+    return Engine.model_validate(settings | {"kind": "compiled", "dtype": dtype})
 
 
 def tune_allocator() -> None:
@@ -90,10 +114,6 @@ def _device(device: str) -> str:
             explain("device", got=device, expected="a device that torch finds here", fix="use device=cpu or auto")
         ) from error
     return device
-
-
-def _has_compiler() -> bool:
-    return any(shutil.which(name) for name in ("g++", "c++", "clang++"))
 
 
 def _fast_bfloat16(device: str) -> bool:

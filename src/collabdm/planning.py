@@ -11,6 +11,7 @@ from collabdm.config import Config
 from collabdm.data.presets import Preset
 from collabdm.engine import Engine, resolve_engine
 from collabdm.errors import ConfigError, explain
+from collabdm.kernels import fits
 from collabdm.methods import method_named
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.pixels import Normalisation
@@ -106,7 +107,13 @@ def resolved(configs: Sequence[Config], preset: Preset, shape: tuple[int, int, i
     first = configs[0]
     if isinstance(first.engine, Engine):
         return first.engine
-    return resolve_engine(first.engine, first.device, sum(_gigaflop(c, preset, shape, classes) for c in configs))
+    networks = {spec for c in configs for spec in (network_for(c, preset), *networks_tested(c, preset))}
+    return resolve_engine(
+        first.engine,
+        first.device,
+        sum(_gigaflop(c, preset, shape, classes) for c in configs),
+        own=all(fits(build_network(spec, shape, classes)) for spec in networks),
+    )
 
 
 def _fitted(network: NetworkSpec, preset: Preset) -> NetworkSpec:

@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn import functional
 
-from collabdm.augment import augment, draw_augmentation
+from collabdm.augment import Augmentation, augment, draw_augmentation
 from collabdm.data.samples import Samples
-from collabdm.embedding import compiled
+from collabdm.embedding import compiled, padded
 from collabdm.engine import Engine
-from collabdm.networks import NetworkSpec, build_network, initial_parameters
+from collabdm.kernels import fused_body
+from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
 from collabdm.pixels import Normalisation, normalised
 from collabdm.randomness import Stream
+from collabdm.workers import in_order
 
 __all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "test_accuracy", "train"]
 
@@ -66,7 +67,7 @@ class TrainingSet:
     normalisation: Normalisation
     augment: tuple[str, ...]
 
-    def batch(self, rows: np.ndarray, engine: Engine) -> tuple[Tensor, Tensor]:
+    def chunk(self, rows: np.ndarray, engine: Engine) -> tuple[Tensor, Tensor]:
         """Normalised images and labels at `rows`, on the engine's device."""
         if isinstance(self.images, Samples):
             pixels = self.images.images[rows]
@@ -107,10 +108,9 @@ def train(
         total = 0.0
         rows = order.permutation(size)
         for start in range(0, size, protocol.batch):
-            images, labels = training.batch(rows[start : start + protocol.batch], engine)
-            drawn = draw_augmentation(augmentation, training.augment, len(labels))
-            optimiser.zero_grad()
-            total += model.add_gradient(parameters, augment(images, drawn), labels) * len(labels)
+            batch = rows[start : start + protocol.batch]
+            drawn = draw_augmentation(augmentation, training.augment, len(batch))
+            total += model.set_gradient(parameters, training, batch, drawn) * len(batch)
             optimiser.step()
         tell(epoch + 1, epochs, total / size)
     return {name: value.detach() for name, value in parameters.items()}
@@ -121,57 +121,86 @@ def test_accuracy(
 ) -> tuple[float, tuple[float | None, ...]]:
     """Accuracy over all test samples, and per class (None for a class without any), in [0, 1]."""
     model = _model(spec, test.shape, len(test.classes), engine)
-    placed = {name: value.to(engine.device, engine.torch_dtype) for name, value in parameters.items()}
-    predicted = []
-    for start in range(0, len(test), engine.chunk):
+    placed = model.placed(parameters)
+
+    def predicted(start: int) -> Tensor:
         pixels = test.images[start : start + engine.chunk]
         images = normalised(pixels, normalisation, device=engine.device, dtype=engine.image_dtype)
-        predicted.append(model.logits(placed, images).argmax(dim=1).cpu())
-    correct = torch.cat(predicted).numpy() == test.labels
-    hits = np.bincount(test.labels, weights=correct, minlength=len(test.classes))
+        with torch.no_grad():
+            filled = images if model.fused else padded(images, engine)
+            return model.logits(placed, filled)[: len(images)].argmax(dim=1).cpu()
+
+    classes = torch.cat(list(in_order(predicted, range(0, len(test), engine.chunk), model.threads)))
+    right = classes.numpy() == test.labels
+    hits = np.bincount(test.labels, weights=right, minlength=len(test.classes))
     per_class = tuple(float(hit / count) if count else None for hit, count in zip(hits, test.counts(), strict=True))
-    return float(correct.mean()), per_class
+    return float(right.mean()), per_class
 
 
 class _Model:
-    """A classifier's loss and logits under an engine, in chunks of a fixed size."""
+    """A classifier's loss and logits under an engine, chunk by chunk."""
 
     def __init__(self, spec: NetworkSpec, shape: tuple[int, int, int], classes: int, engine: Engine) -> None:
         self.network = build_network(spec, shape, classes)
+        self.fused = fused_body(self.network, engine.torch_dtype) if engine.fuses else None
+        self.threads = engine.spread(own=self.fused is not None)
         self._engine = engine
-        self._chunk_loss = compiled(self._loss, engine)
-        self._chunk_logits = compiled(self._logits, engine)
+        self._apply = applied(self.network, threads=engine.kind == "eager")
+        self._chunk_loss = self._loss if self.fused else compiled(self._loss, engine)
+        self.logits = self._logits if self.fused else compiled(self._logits, engine)
 
-    def add_gradient(self, parameters: Mapping[str, Tensor], images: Tensor, labels: Tensor) -> float:
-        """Add the gradient of the mean cross-entropy to the parameters' `.grad`; returns that mean."""
-        total = torch.zeros((), dtype=self._engine.image_dtype, device=images.device)
-        share = torch.tensor(1.0 / len(labels), dtype=self._engine.image_dtype, device=images.device)
-        for chunk, targets in zip(images.split(self._engine.chunk), labels.split(self._engine.chunk), strict=True):
-            padded, missing = self._padded(chunk)
+    def set_gradient(
+        self,
+        parameters: Mapping[str, Tensor],
+        training: TrainingSet,
+        rows: np.ndarray,
+        augmentation: Augmentation | None,
+    ) -> float:
+        """Set `.grad` of the parameters to the gradient of the mean cross-entropy over a batch; returns that mean.
+
+        Chunks add up in order, whichever thread computed them.
+        """
+        leaves = list(parameters.values())
+        share = torch.tensor(1.0 / len(rows), dtype=self._engine.image_dtype, device=leaves[0].device)
+
+        def gradients(start: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+            end = start + self._engine.chunk
+            images, labels = training.chunk(rows[start:end], self._engine)
+            shown = augment(images, None if augmentation is None else augmentation.of(start, end))
+            filled = shown if self.fused else padded(shown, self._engine)
             # Padding gets the label that cross-entropy ignores.
-            loss = self._chunk_loss(dict(parameters), padded, functional.pad(targets, (0, missing), value=-100), share)
-            loss.backward()
-            total += loss.detach()
+            targets = functional.pad(labels, (0, len(filled) - len(labels)), value=-100)
+            with torch.enable_grad():
+                loss = self._chunk_loss(dict(parameters), filled, targets, share)
+            return loss.detach(), torch.autograd.grad(loss, leaves, allow_unused=True)
+
+        total = torch.zeros_like(share)
+        for leaf in leaves:
+            leaf.grad = torch.zeros_like(leaf)
+        for loss, grads in in_order(gradients, range(0, len(rows), self._engine.chunk), self.threads):
+            total += loss
+            for leaf, grad in zip(leaves, grads, strict=True):
+                if grad is not None and leaf.grad is not None:
+                    leaf.grad += grad
         return float(total)
 
-    def logits(self, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        """[n, classes] for at most one chunk of images."""
-        padded, _ = self._padded(images)
-        with torch.no_grad():
-            return self._chunk_logits(dict(parameters), padded)[: len(images)]
-
-    def _padded(self, chunk: Tensor) -> tuple[Tensor, int]:
-        missing = 0 if self._engine.kind == "eager" else self._engine.chunk - len(chunk)
-        padded = functional.pad(chunk, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else chunk
-        return padded.to(self._engine.torch_dtype).contiguous(memory_format=torch.channels_last), missing
+    def placed(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters in the dtypes that `logits` computes in."""
+        if self.fused:
+            return self.fused.placed(parameters)
+        return {name: value.to(self._engine.device, self._engine.torch_dtype) for name, value in parameters.items()}
 
     def _loss(self, parameters: dict[str, Tensor], images: Tensor, labels: Tensor, share: Tensor) -> Tensor:
-        cast = {name: value.to(self._engine.torch_dtype) for name, value in parameters.items()}
-        logits = self._logits(cast, images)
+        logits = self._logits(self.placed(parameters), images)
         return functional.cross_entropy(logits, labels, reduction="sum") * share
 
     def _logits(self, parameters: dict[str, Tensor], images: Tensor) -> Tensor:
-        return functional_call(self.network, parameters, (images,)).to(self._engine.image_dtype)
+        """[n, classes] for a chunk of images, from `placed` parameters."""
+        if self.fused:
+            embeddings = self.fused(parameters, images).float()
+            return functional.linear(embeddings, parameters["classifier.weight"], parameters["classifier.bias"])
+        given = images.to(self._engine.torch_dtype).contiguous(memory_format=torch.channels_last)
+        return self._apply(parameters, given).to(self._engine.image_dtype)
 
 
 @lru_cache(maxsize=16)

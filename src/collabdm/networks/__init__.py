@@ -9,12 +9,12 @@ from pydantic import BaseModel, Field
 
 from collabdm.errors import ConfigError, explain
 from collabdm.networks.alexnet import alexnet
-from collabdm.networks.base import Network, initial_parameters
+from collabdm.networks.base import Network, applied, initial_parameters
 from collabdm.networks.convnet import convnet
 from collabdm.networks.resnet18 import resnet18
 from collabdm.networks.vgg11 import vgg11
 
-__all__ = ["NETWORKS", "Network", "NetworkSpec", "build_network", "initial_parameters"]
+__all__ = ["NETWORKS", "Network", "NetworkSpec", "applied", "build_network", "initial_parameters"]
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     "convnet": convnet,

@@ -1,17 +1,20 @@
 """What every network here is: a random encoder and a classifier with the same body."""
 
+import copy
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from collabdm.errors import ConfigError, explain
 from collabdm.randomness import Stream
 
-__all__ = ["ACTIVATIONS", "NORMS", "Network", "Norm", "initial_parameters", "require_side"]
+__all__ = ["ACTIVATIONS", "NORMS", "Network", "Norm", "applied", "initial_parameters", "require_side"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -54,6 +57,23 @@ class Norm(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """[n, C, H, W] to the same shape."""
         return functional.group_norm(images, self.groups, self.weight, self.bias, eps=1e-5)
+
+
+def applied(network: Network, *, threads: bool) -> Callable[..., Tensor]:
+    """`network` as a function (parameters, images, **options); with `threads`, several may call it at once.
+
+    Torch's `functional_call` sets the parameters on the module while it runs, so each thread gets a module of its own.
+    Torch's compiler wants a single one.
+    """
+    own = threading.local()
+
+    def apply(parameters: Mapping[str, Tensor], images: Tensor, **options: bool) -> Tensor:
+        if threads and not hasattr(own, "network"):
+            own.network = copy.deepcopy(network)
+        module = own.network if threads else network
+        return functional_call(module, dict(parameters), (images,), options, strict=False)
+
+    return apply
 
 
 def initial_parameters(network: Network, stream: Stream, *, embedding: bool = False) -> dict[str, Tensor]:

@@ -1,0 +1,6 @@
+"""Our own kernels for the default network on processors (`convnet.cpp`), compiled on first use."""
+
+from collabdm.kernels.body import FusedBody, fits, fused_body
+from collabdm.kernels.library import compiler
+
+__all__ = ["FusedBody", "compiler", "fits", "fused_body"]

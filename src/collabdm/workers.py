@@ -1,0 +1,66 @@
+"""Chunks of work on several threads, with results in order.
+
+A thread computes a whole chunk with single-threaded operations: no thread waits for another between two layers, a
+core's cache keeps its own chunk, and results do not depend on the number of threads.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+import torch
+
+__all__ = ["Threads", "in_order", "torch_threads"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Threads(NamedTuple):
+    """How work is spread: `workers` threads with a chunk each, or `inner` threads within every operation."""
+
+    workers: int
+    inner: int
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], threads: Threads) -> Generator[R]:
+    """`function` of every item, in the order of the items; few results wait at any time."""
+    with torch_threads(threads.inner):
+        if threads.workers == 1:
+            yield from map(function, items)
+            return
+        waiting: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                waiting.append(_pool(threads.workers).submit(function, item))
+                if len(waiting) > 2 * threads.workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Torch's own operations run on `count` threads (its idle helpers would spin and slow down our workers)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=4)
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="collabdm", initializer=_one_thread)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # torch settles a thread's number when it is first asked

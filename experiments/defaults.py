@@ -18,7 +18,7 @@ from collabdm.planning import resolved
 from collabdm.randomness import Stream
 from collabdm.simulation import simulate_on
 
-BASE = ["ipc=10", "plan.seeds=100", "plan.batch=256", "local.iterations=400", "evaluate.count=2"]
+BASE = ["ipc=10", "plan.seeds=100", "plan.batch=256", "local.iterations=400", "evaluate.count=1"]
 SERVER = ["server.schedule=cosine", "server.step=joint", "plan.statistics=mean"]
 CANDIDATES: dict[str, list[str]] = {
     "local-only": ["method=local-dm-pae"],

@@ -41,7 +41,7 @@ def compare(ours: Tensor, plain: Tensor, leaves: Sequence[Tensor], exact: Sequen
     got = torch.autograd.grad((ours.double() * weights).sum(), leaves)
     wanted = torch.autograd.grad((plain * weights).sum(), exact)
     for one, other in zip(got, wanted, strict=True):
-        assert relative(one, other) < 3 * tolerance
+        assert relative(one, other) < 6 * tolerance
 
 
 @settings(max_examples=25, deadline=None)

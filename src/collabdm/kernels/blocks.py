@@ -55,11 +55,9 @@ class _FirstBlock(torch.autograd.Function):
         taps = len(by_tap)
         at_images = torch.empty_like(images) if ctx.needs_input_grad[0] else None
         at_weight = torch.empty(n, taps, channels) if ctx.needs_input_grad[1] else None
-        by_channel = torch.zeros(channels, 16 if taps <= 16 else 32)
-        by_channel[:, :taps] = by_tap.t()
         at_gamma, at_beta = torch.empty(n, channels), torch.empty(n, channels)
         grad = grads[0].contiguous(memory_format=torch.channels_last)
-        given = (*images.shape[1:], ctx.padding, by_tap, by_channel, channels, gamma, beta, mean, scale, grad)
+        given = (*images.shape[1:], ctx.padding, by_tap, channels, gamma, beta, mean, scale, grad)
         _call("first_backward", grad.dtype, images, n, *given, at_images, at_weight, at_gamma, at_beta)
         at_weight = None if at_weight is None else at_weight.sum(0).t().view_as(weight)
         return at_images, at_weight, at_gamma.sum(0), at_beta.sum(0), None, None

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 __all__ = ["compiler", "library"]
 
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-std=c++17")
-SOURCE = "convnet.cpp"
+SOURCES = ("convnet.cpp", "first.h", "norm.h", "tiles.h", "vectors.h")
 
 
 def compiler() -> str | None:
@@ -29,26 +30,30 @@ def library() -> ctypes.CDLL | None:
     path = compiler()
     if path is None or platform.system() != "Linux":
         return None
-    source = resources.files("collabdm.kernels").joinpath(SOURCE).read_text()
+    folder = resources.files("collabdm.kernels")
+    sources = {name: folder.joinpath(name).read_text() for name in SOURCES}
     try:
-        return ctypes.CDLL(str(_built(path, source)))
+        return ctypes.CDLL(str(_built(path, sources)))
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
-def _built(path: str, source: str) -> Path:
-    """Compile unless this source was compiled before by this compiler for this processor."""
+def _built(path: str, sources: Mapping[str, str]) -> Path:
+    """Compile unless these sources were compiled before by this compiler for this processor."""
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-    digest = hashlib.sha256("\0".join((source, version, _processor(), *FLAGS)).encode()).hexdigest()[:20]
+    digest = hashlib.sha256("\0".join((*sources.values(), version, _processor(), *FLAGS)).encode()).hexdigest()[:20]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collabdm"
     target = cache / f"kernels-{digest}.so"
     if target.exists():
         return target
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        written, built = Path(folder) / SOURCE, Path(folder) / "kernels.so"
-        written.write_text(source)
-        subprocess.run([path, *FLAGS, "-o", str(built), str(written)], capture_output=True, check=True)
+        for name, source in sources.items():
+            (Path(folder) / name).write_text(source)
+        built = Path(folder) / "kernels.so"
+        subprocess.run(
+            [path, *FLAGS, "-o", str(built), str(Path(folder) / SOURCES[0])], capture_output=True, check=True
+        )
         built.rename(target)
     return target
 

@@ -1,0 +1,177 @@
+"""One measurement of every hot loop, ours and plain, in this process; prints JSON. Started by `bench.py`.
+
+python benchmarks/loops.py [--tuned]
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+import plain
+from collabdm.augment import OPERATIONS, draw_augmentation
+from collabdm.embedding import class_moments, embedder_for
+from collabdm.engine import Engine, resolve_engine, tune_allocator
+from collabdm.matching import ClassTarget, SyntheticState, matching_step
+from collabdm.networks import NetworkSpec
+from collabdm.pixels import Normalisation
+from collabdm.randomness import Stream
+from collabdm.statistics import MOMENTS, STATISTICS, Statistic
+from collabdm.training import Protocol, TrainingSet, train
+
+SHAPE, CLASSES, REPEATS = (3, 32, 32), 10, 5
+NORMALISATION = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+FORWARD = 0.1015  # GFLOP per image: 3x3 convolutions at 32, 16 and 8 pixels
+BATCH, LOCAL_REAL, LOCAL_PER_CLASS, IPC, FACTOR, SET = 512, 1138, 6, 50, 2, 2000
+
+
+def main() -> None:
+    """Measure everything and print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tuned", action="store_true", help="let glibc keep freed memory, as the command line does")
+    if parser.parse_args().tuned:
+        tune_allocator()
+    engine = resolve_engine("compiled", "cpu", 0.0)
+    peak = probe(engine)
+    loops = {
+        "client_statistics": (ours_statistics(engine), plain_statistics(), CLASSES * BATCH, 1),
+        "local_step": (ours_step(engine, LOCAL_PER_CLASS, MOMENTS), plain_step(LOCAL_PER_CLASS, real=False), 240, 2),
+        "server_step": (
+            ours_step(engine, IPC, STATISTICS["mean"]),
+            plain_step(IPC, real=False),
+            CLASSES * IPC * FACTOR**2,
+            2,
+        ),
+        "evaluation_epoch": (ours_epoch(engine), plain_epoch(), SET, 3),
+    }
+    measured = {}
+    for name, (ours, theirs, images, passes) in loops.items():
+        seconds, slow = median(ours), median(theirs, repeats=3)
+        gflops = passes * FORWARD * images / seconds
+        measured[name] = {
+            "seconds": seconds,
+            "plain_seconds": slow,
+            "images": images,
+            "images_per_second": images / seconds,
+            "gflops": gflops,
+            "speedup": slow / seconds,
+            "peak_share": gflops / peak,
+        }
+        print(name, measured[name], file=sys.stderr)
+    # The authors embed real data again at every local step; with `local.reuse` nothing real is embedded.
+    authors = median(plain_step(LOCAL_PER_CLASS, real=True), repeats=3)
+    measured["local_step"] |= {
+        "authors_seconds": authors,
+        "speedup_with_reuse": authors / measured["local_step"]["seconds"],
+    }
+    print(json.dumps({"probe_gflops": peak, "engine": engine.model_dump(), "loops": measured}))
+
+
+def median(run: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Median seconds of `repeats` runs after one that warms up."""
+    run()
+    spent = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        spent.append(time.perf_counter() - started)
+    return statistics.median(spent)
+
+
+def probe(engine: Engine) -> float:
+    """GFLOP/s of the encoder's second and third convolution alone (chunk 32, the engine's dtype), best of five."""
+    weight = torch.randn(128, 128, 3, 3).to(engine.torch_dtype).contiguous(memory_format=torch.channels_last)
+    given = [
+        torch.randn(32, 128, side, side).to(engine.torch_dtype).contiguous(memory_format=torch.channels_last)
+        for side in (16, 8)
+    ]
+
+    def run() -> None:
+        with torch.no_grad():
+            for _ in range(20):
+                for images in given:
+                    functional.conv2d(images, weight, padding=1)
+
+    flop = 20 * 32 * sum(2 * 128 * 128 * 9 * side * side for side in (16, 8))
+    return max(flop / median(run, repeats=5) / 1e9 for _ in range(5))
+
+
+def images_of(count: int) -> torch.Tensor:
+    """Random normalised images."""
+    return torch.from_numpy(Stream(1, "images", count).uniform((count, *SHAPE), -2, 2)).float()
+
+
+def ours_statistics(engine: Engine) -> Callable[[], object]:
+    """All statistics of a seed from stored pixels, as a client computes them."""
+    pixels = Stream(2, "pixels").integers(256, (5000, *SHAPE)).astype(np.uint8)
+    embedder = embedder_for(NetworkSpec(), SHAPE, engine)
+    drawn = {y: Stream(3, y).choose(5000, BATCH) for y in range(CLASSES)}
+    shown = {y: draw_augmentation(Stream(4, y), tuple(OPERATIONS)) for y in range(CLASSES)}
+    return lambda: class_moments(embedder, embedder.encoder(7), pixels, drawn, shown, NORMALISATION)
+
+
+def plain_statistics() -> Callable[[], object]:
+    """The same from float images that are there already."""
+    real = images_of(5000)
+    return lambda: plain.statistics(real, BATCH)
+
+
+def ours_step(engine: Engine, per_class: int, statistic: Statistic) -> Callable[[], object]:
+    """A joint step on `per_class` stored images of every class."""
+    embedder = embedder_for(NetworkSpec(), SHAPE, engine)
+    images = images_of(CLASSES * per_class)
+    labels = torch.arange(CLASSES).repeat_interleave(per_class)
+    state = SyntheticState(images=images, labels=labels, momentum=torch.zeros_like(images))
+    value = torch.rand(len(statistic.parts), embedder.features)
+    targets = {
+        y: ClassTarget(value=value, drawn=BATCH, augmentation=draw_augmentation(Stream(4, y), tuple(OPERATIONS)))
+        for y in range(CLASSES)
+    }
+    return lambda: matching_step(
+        state,
+        targets,
+        embedder=embedder,
+        encoder=embedder.encoder(7),
+        statistic=statistic,
+        factor=FACTOR,
+        lr=1.0,
+        momentum=0.5,
+        step="joint",
+    )
+
+
+def plain_step(per_class: int, *, real: bool) -> Callable[[], object]:
+    """The authors' step; with `real`, those of a middling client's real images that it draws are embedded too."""
+    synthetic = images_of(CLASSES * per_class)
+    given = images_of(LOCAL_REAL) if real else None
+    return lambda: plain.distillation_step(synthetic, given, LOCAL_REAL // CLASSES, FACTOR)
+
+
+def ours_epoch(engine: Engine) -> Callable[[], object]:
+    """One epoch of training a classifier on a set of 2,000 images."""
+    training = TrainingSet(
+        images=images_of(SET),
+        labels=torch.arange(SET) % CLASSES,
+        normalisation=NORMALISATION,
+        augment=tuple(OPERATIONS),
+    )
+    protocol = Protocol(name="bench", count=1, epochs=1)
+    return lambda: train(training, NetworkSpec(), classes=CLASSES, protocol=protocol, seed=0, engine=engine)
+
+
+def plain_epoch() -> Callable[[], object]:
+    """The same in plain torch."""
+    images, labels = images_of(SET), torch.arange(SET) % CLASSES
+    return lambda: plain.training_epoch(images, labels, 256)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    main()

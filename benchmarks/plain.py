@@ -28,7 +28,7 @@ def statistics(real: Tensor, batch: int) -> None:
     """One seed of a client: the mean embedding of `batch` images of every class."""
     body, stream = network()[0], Stream(0, "bench")
     with torch.no_grad():
-        for y in range(CLASSES):
+        for _ in range(CLASSES):
             drawn = real[torch.randperm(len(real))[:batch]]
             body(augment(drawn, draw_augmentation(stream, tuple(OPERATIONS), 1))).mean(0)
 

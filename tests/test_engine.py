@@ -53,6 +53,10 @@ def test_the_threads_of_torch_are_kept_and_spread(machine: pytest.MonkeyPatch) -
     assert engine.spread(own=True) == (6, 1)
     assert engine.spread(own=False) == (1, 6)
     assert resolve_engine("eager", "cpu", LARGE).spread(own=False) == (6, 1)
+    # A batch occupies eight threads; further cores go to further processes.
+    machine.setattr(torch, "get_num_threads", lambda: 40)
+    many = resolve_engine("auto", "cpu", LARGE)
+    assert (many.processes, many.threads) == (5, 8)
 
 
 def test_compiled_without_bfloat16_instructions_is_float32(machine: pytest.MonkeyPatch) -> None:

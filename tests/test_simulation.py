@@ -100,9 +100,20 @@ def test_the_same_settings_give_the_same_bits(whole: Path, tmp_path: Path) -> No
     assert product(tmp_path / "other") != product(whole)
 
 
+def test_processes_and_threads_change_not_a_bit(tmp_path: Path) -> None:
+    one, several = (
+        simulate(tiny_config({"engine": engine.model_dump(), "evaluate.count": 2}), tmp_path / f"{engine.processes}")
+        for engine in (Engine(), Engine(threads=3, processes=2))
+    )
+    assert product(tmp_path / "1") == product(tmp_path / "2")
+    for name in ("accuracy", "losses", "bytes"):
+        assert one[name] == several[name]
+    assert several["hardware"]["engine"]["processes"] == 2
+
+
 def test_a_finished_run_is_not_run_again(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = (whole / "metrics.json").stat().st_mtime_ns
-    monkeypatch.setattr(simulation_module, "contribute", None)
+    monkeypatch.setattr(simulation_module, "contribute_all", None)
     assert simulate(tiny_config(), whole) == metrics_of(whole)
     assert (whole / "metrics.json").stat().st_mtime_ns == written
     with pytest.raises(RunFolderError, match="other settings"):

@@ -41,7 +41,7 @@ def contribute(
     basis = {
         "client": client,
         "data": _digest(samples),
-        "engine": engine.model_dump(exclude={"threads"}),
+        "engine": engine.model_dump(exclude={"threads", "processes"}),
         "plan": plan.model_dump(mode="json", exclude={"statistics", "encoding", "local", "ipc", "pae"}),
     }
     held = samples.counts()

@@ -23,12 +23,16 @@ COMPILE_FROM_GFLOP = 3000.0
 # Our own kernels are built in two seconds, once for all runs on a machine.
 BUILD_FROM_GFLOP = 200.0
 
+# A batch of 256 has eight chunks of 32: more threads would wait for one another.
+MOST_THREADS = 8
+
 
 class Engine(BaseModel, frozen=True, extra="forbid"):
     """A resolved engine.
 
     `compiled` is our own kernels on a processor where they know the network, else torch's compiler. `chunk` samples go
-    through a network at once: few enough that activations stay in cache. `threads` of the processor are used.
+    through a network at once: few enough that activations stay in cache. Clients of a simulation and networks to be
+    trained are shared among `processes`, each of which uses `threads`; results do not depend on their numbers.
     """
 
     kind: Literal["eager", "compiled"] = "eager"
@@ -36,6 +40,7 @@ class Engine(BaseModel, frozen=True, extra="forbid"):
     device: str = "cpu"
     chunk: Annotated[int, Field(ge=1)] = 32
     threads: Annotated[int, Field(ge=1)] = 1
+    processes: Annotated[int, Field(ge=1)] = 1
 
     @property
     def fuses(self) -> bool:
@@ -85,7 +90,14 @@ def resolve_engine(name: EngineName, device: str, gigaflop: float, *, own: bool 
                 fix="install g++, or use engine=eager",
             )
         )
-    settings = {"device": resolved, "chunk": 512 if cuda else 32, "threads": 1 if cuda else torch.get_num_threads()}
+    cores = 1 if cuda else torch.get_num_threads()
+    processes = max(1, cores // MOST_THREADS)
+    settings = {
+        "device": resolved,
+        "chunk": 512 if cuda else 32,
+        "threads": cores // processes,
+        "processes": processes,
+    }
     repaid = gigaflop >= (BUILD_FROM_GFLOP if own and not cuda else COMPILE_FROM_GFLOP)
     if name == "eager" or (name == "auto" and not (can_compile and repaid)):
         return Engine.model_validate(settings)

@@ -15,6 +15,7 @@ from collabdm.networks import NetworkSpec
 from collabdm.progress import Event, Report, silent
 from collabdm.randomness import Stream
 from collabdm.training import Protocol, TrainingSet, test_accuracy, train
+from collabdm.workers import in_processes
 
 __all__ = ["NetworkResult", "evaluate", "spread", "summary"]
 
@@ -49,17 +50,53 @@ def evaluate(
     if not len(test):
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
     jobs = [(spec, i) for spec in networks for i in range(protocol.count)]
-    for number, (spec, i) in list(enumerate(jobs))[done:]:
-        stream_seed = int(Stream(seed, "evaluate", spec.model_dump_json(), i).raw(1)[0] >> 11)
-
-        def tell(epoch: int, epochs: int, loss: float, number: int = number) -> None:
-            report(Event(stage="evaluate", done=number * epochs + epoch, total=len(jobs) * epochs, loss=loss))
-
-        parameters = train(
-            training, spec, classes=len(test.classes), protocol=protocol, seed=stream_seed, engine=engine, tell=tell
+    several = engine.processes > 1
+    work = [
+        _Job(
+            training=training,
+            test=test,
+            spec=spec,
+            index=i,
+            protocol=protocol,
+            seed=int(Stream(seed, "evaluate", spec.model_dump_json(), i).raw(1)[0] >> 11),
+            engine=engine,
+            # What a process reports would not reach this one: there, finished networks are counted.
+            report=silent if several else report,
+            done=number,
+            total=len(jobs),
         )
-        accuracy, per_class = test_accuracy(parameters, test, spec, training.normalisation, engine)
-        yield NetworkResult(network=spec.name, index=i, accuracy=accuracy, per_class=per_class)
+        for number, (spec, i) in list(enumerate(jobs))[done:]
+    ]
+    for job, result in zip(work, in_processes(_judged, work, engine.processes), strict=True):
+        if several:
+            report(Event(stage="evaluate", done=job.done + 1, total=job.total))
+        yield result
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Job:
+    training: TrainingSet
+    test: Samples
+    spec: NetworkSpec
+    index: int
+    protocol: Protocol
+    seed: int
+    engine: Engine
+    report: Report
+    done: int
+    total: int
+
+
+def _judged(job: _Job) -> NetworkResult:
+    def tell(epoch: int, epochs: int, loss: float) -> None:
+        job.report(Event(stage="evaluate", done=job.done * epochs + epoch, total=job.total * epochs, loss=loss))
+
+    classes = len(job.test.classes)
+    parameters = train(
+        job.training, job.spec, classes=classes, protocol=job.protocol, seed=job.seed, engine=job.engine, tell=tell
+    )
+    accuracy, per_class = test_accuracy(parameters, job.test, job.spec, job.training.normalisation, job.engine)
+    return NetworkResult(network=job.spec.name, index=job.index, accuracy=accuracy, per_class=per_class)
 
 
 def summary(results: Sequence[NetworkResult], classes: Sequence[str]) -> dict[str, Any]:

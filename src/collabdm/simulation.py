@@ -9,15 +9,14 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from collabdm.client import contribute
 from collabdm.config import Config
+from collabdm.contributing import contribute_all
 from collabdm.data import Dataset, load_dataset, partition_table
 from collabdm.distilled_set import DistilledSet, load
 from collabdm.engine import Engine
@@ -38,17 +37,16 @@ from collabdm.planning import (
     protocol_for,
     resolved,
 )
-from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Plan, encode_contribution, encode_plan
+from collabdm.progress import Report, silent
+from collabdm.protocol import encode_plan
 from collabdm.randomness import Stream
 from collabdm.rounds import distill_round, distilled_set
 from collabdm.runs import environment, finished_metrics, logged, settled_config
 from collabdm.server import Refinement
 from collabdm.sharing import parts_of
-from collabdm.stages import StageStore
 from collabdm.training import TrainingSet
 
-__all__ = ["check_usable", "contribution_name", "simulate", "simulate_on"]
+__all__ = ["check_usable", "simulate", "simulate_on"]
 
 
 def simulate(
@@ -100,12 +98,6 @@ def simulate_on(
     return metrics
 
 
-def contribution_name(plan: Plan, client: str) -> str:
-    """The file name of a client's contribution: its number in the plan, and what of its name is safe in a path."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in client)[:60]
-    return f"{plan.clients.index(client):0{len(str(len(plan.clients)))}d}-{safe}.safetensors"
-
-
 def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     """Everything that can be wrong with data and settings together, before anything is computed or written.
 
@@ -154,7 +146,15 @@ def _round(run: _Run) -> dict[str, Any]:
     write_atomically(run.folder / "plan.json", encode_plan(plan))
     table = partition_table(train, parts)
     write_atomically(run.folder / "partition.png", partition_picture(table, list(parts), list(train.classes)))
-    seconds = _contributions(run, plan, parts)
+    seconds = contribute_all(
+        plan,
+        run.dataset.train,
+        parts,
+        run.folder / "contributions",
+        engine=run.engine,
+        stages=run.stages or run.folder / "stages",
+        report=run.report,
+    )
     kept = run.folder / "curve.json"
     curve: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
 
@@ -192,25 +192,6 @@ def _round(run: _Run) -> dict[str, Any]:
         "partition": config.partition.model_dump(mode="json", exclude_none=True) | shared,
         "protocol": protocol_for(config).model_dump(),
     }
-
-
-def _contributions(run: _Run, plan: Plan, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """One file per client in `contributions/`; those that are there already are kept. Returns seconds."""
-    seconds: dict[str, Any] = {"statistics": 0.0, "local": 0.0, "client": {}}
-    for client, indices in parts.items():
-        stages = StageStore(run.stages or run.folder / "stages")
-        path = run.folder / "contributions" / contribution_name(plan, client)
-        contribution = contribute(
-            plan, client, run.dataset.train.take(indices), engine=run.engine, stages=stages, report=run.report
-        )
-        if not path.exists():
-            write_atomically(path, encode_contribution(contribution, plan))
-        sent = f"{path.stat().st_size:,} bytes up"
-        run.report(Event(stage="contribution", client=client, done=1, total=1, message=sent))
-        for stage, spent in stages.seconds.items():
-            seconds[stage] += spent
-        seconds["client"][client] = sum(stages.seconds.values())
-    return seconds
 
 
 def _real(run: _Run) -> dict[str, Any]:

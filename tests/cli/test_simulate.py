@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import collabdm.client
+import collabdm.contributing
 import collabdm.simulation
 from cli.conftest import TINY, Outcome, assert_refused, run
 from collabdm.data import Samples
@@ -66,7 +67,7 @@ def test_an_interrupted_run_says_so_and_resumes_to_the_same_set(
             raise KeyboardInterrupt
         return original(plan, client, samples, **others)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(collabdm.simulation, "contribute", interrupted)
+    monkeypatch.setattr(collabdm.contributing, "contribute", interrupted)
     outcome = run(*arguments)
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1].startswith("error: interrupted")

@@ -1,0 +1,81 @@
+"""All clients of a simulation: each computes its contribution and writes it as the file that a real site would send."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collabdm.client import contribute
+from collabdm.data import Samples
+from collabdm.engine import Engine
+from collabdm.files import write_atomically
+from collabdm.progress import Event, Report, silent
+from collabdm.protocol import Plan, encode_contribution
+from collabdm.stages import StageStore
+from collabdm.workers import in_processes
+
+__all__ = ["contribute_all", "contribution_name"]
+
+
+def contribute_all(
+    plan: Plan,
+    train: Samples,
+    parts: Mapping[str, np.ndarray],
+    folder: Path,
+    *,
+    engine: Engine,
+    stages: Path,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """One file per client in `folder`, of the samples whose indices `parts` gives; files that are there are kept.
+
+    Returns seconds: `statistics`, `local`, and `client` by name. Clients are shared among the engine's processes; what
+    several processes do is reported client by client only.
+    """
+    jobs = (
+        _Job(
+            plan=plan,
+            client=client,
+            samples=train.take(indices),
+            engine=engine,
+            stages=stages,
+            path=folder / contribution_name(plan, client),
+            report=report if engine.processes == 1 else silent,
+        )
+        for client, indices in parts.items()
+    )
+    seconds: dict[str, Any] = {"statistics": 0.0, "local": 0.0, "client": {}}
+    for client, spent in zip(parts, in_processes(_contributed, jobs, engine.processes), strict=True):
+        sent = f"{(folder / contribution_name(plan, client)).stat().st_size:,} bytes up"
+        report(Event(stage="contribution", client=client, done=1, total=1, message=sent))
+        for stage, value in spent.items():
+            seconds[stage] += value
+        seconds["client"][client] = sum(spent.values())
+    return seconds
+
+
+def contribution_name(plan: Plan, client: str) -> str:
+    """The file name of a client's contribution: its number in the plan, and what of its name is safe in a path."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in client)[:60]
+    return f"{plan.clients.index(client):0{len(str(len(plan.clients)))}d}-{safe}.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Job:
+    plan: Plan
+    client: str
+    samples: Samples
+    engine: Engine
+    stages: Path
+    path: Path
+    report: Report
+
+
+def _contributed(job: _Job) -> dict[str, float]:
+    stages = StageStore(job.stages)
+    contribution = contribute(job.plan, job.client, job.samples, engine=job.engine, stages=stages, report=job.report)
+    if not job.path.exists():
+        write_atomically(job.path, encode_contribution(contribution, job.plan))
+    return stages.seconds

@@ -1,0 +1,146 @@
+"""How time and memory grow: one factor at a time around a base, every cell in a process of its own.
+
+    python benchmarks/scaling.py [--out FILE] [--memory]
+
+Client: seconds of the statistics, of the local stage, and peak memory beyond the data. Server: seconds of aggregation
+and of distillation, and peak memory. Data are random pixels. `--memory` measures one large client instead: 200,000
+CIFAR-sized images, T = 500, B = 512 (ten minutes on two cores).
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from collabdm.client import contribute, fingerprint
+from collabdm.config import load_config
+from collabdm.contributing import contribution_name
+from collabdm.data import Samples
+from collabdm.data.presets import generic_preset
+from collabdm.engine import resolve_engine, tune_allocator
+from collabdm.files import write_json
+from collabdm.networks import build_network
+from collabdm.planning import make_plan
+from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
+from collabdm.randomness import Stream
+from collabdm.server import ServerSpec, aggregate, distill
+from collabdm.stages import StageStore
+
+CLASSES = tuple(str(y) for y in range(10))
+CLIENT = {"seeds": 10, "batch": 256, "ipc": 10, "side": 32, "samples": 10_000, "clients": 5}
+SERVER = {"seeds": 10, "ipc": 10, "side": 32, "clients": 5, "batch": 256}
+CLIENT_GRID = {"seeds": (20, 40), "batch": (128, 512), "ipc": (50,), "side": (64,), "samples": (40_000,)}
+SERVER_GRID = {"seeds": (20, 40), "clients": (20, 80), "ipc": (50,), "side": (64,)}
+LARGE = CLIENT | {"seeds": 500, "batch": 512, "samples": 200_000}
+
+
+def main() -> None:
+    """Run all cells, or (for a child process) one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "scaling.json")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--cell", nargs=2, metavar=("SIDE", "JSON"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.cell:
+        side, settings = given.cell
+        print(json.dumps({"client": client, "server": server}[side](**json.loads(settings))))
+        return
+    if given.memory:
+        print(json.dumps(_in_process("client", LARGE), indent=2))
+        return
+    rows = []
+    for side, base, grid in (("client", CLIENT, CLIENT_GRID), ("server", SERVER, SERVER_GRID)):
+        for changed in ({}, *({name: value} for name, values in grid.items() for value in values)):
+            rows.append({"side": side, "changed": changed, **_in_process(side, base | changed)})
+            print(rows[-1], flush=True)
+    write_json(given.out, {"client_base": CLIENT, "server_base": SERVER, "rows": rows})
+
+
+def client(*, seeds: int, batch: int, ipc: int, side: int, samples: int, clients: int) -> dict[str, float]:
+    """One client's contribution."""
+    plan = _plan(seeds=seeds, batch=batch, ipc=ipc, side=side, clients=clients)
+    images = np.empty((samples, 3, side, side), np.uint8)
+    for start in range(0, samples, 1000):
+        images[start : start + 1000] = Stream(start, "pixels").integers(256, images[start : start + 1000].shape)
+    data = Samples(images=images, labels=np.arange(samples) % len(CLASSES), classes=CLASSES)
+    _warm_up(plan, data)
+    before = _peak()
+    stages, engine = StageStore(), resolve_engine("compiled", "cpu", 0.0)
+    encoded = encode_contribution(contribute(plan, "0", data, engine=engine, stages=stages), plan)
+    return {
+        "statistics_seconds": stages.seconds["statistics"],
+        "local_seconds": stages.seconds["local"],
+        "data_bytes": images.nbytes,
+        "contribution_bytes": len(encoded),
+        "peak_beyond_data": _peak() - before,
+    }
+
+
+def server(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> dict[str, float]:
+    """Aggregation and distillation from made-up contributions, read from files."""
+    plan = _plan(seeds=seeds, batch=batch, ipc=ipc, side=side, clients=clients)
+    engine = resolve_engine("compiled", "cpu", 0.0)
+    features = build_network(plan.network, plan.sample.shape, len(CLASSES)).features
+    images = torch.zeros(ipc * len(CLASSES), 3, side, side)
+    labels = torch.arange(len(CLASSES)).repeat_interleave(ipc)
+    with TemporaryDirectory() as folder:
+        for name in plan.clients:
+            means = Stream(1, name).uniform((seeds, len(CLASSES), 1, features)).astype(np.float32)
+            made = Contribution(
+                client=name,
+                held=np.full(len(CLASSES), 1000),
+                means=means,
+                images=np.zeros((0, 3, side, side), np.float32),
+                labels=np.zeros(0, np.int64),
+                fingerprint=fingerprint(plan),
+            )
+            (Path(folder) / contribution_name(plan, name)).write_bytes(encode_contribution(made, plan))
+        before, started = _peak(), time.perf_counter()
+        files = sorted(Path(folder).iterdir())
+        received = (
+            decode_contribution(path.read_bytes(), plan, features=features, fingerprint=fingerprint(plan))
+            for path in files
+        )
+        target = aggregate(plan, received, "count")
+        aggregated = time.perf_counter()
+        distill(plan, target, images, labels, ServerSpec(passes=1), engine=engine)
+    return {
+        "aggregate_seconds": aggregated - started,
+        "distill_seconds": time.perf_counter() - aggregated,
+        "peak_beyond_data": _peak() - before,
+    }
+
+
+def _plan(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> Plan:
+    options = {"ipc": ipc, "plan.seeds": seeds, "plan.batch": batch, "local.iterations": 20}
+    preset = generic_preset("random", (3, side, side), CLASSES)
+    names = [str(k) for k in range(clients)]
+    return make_plan(load_config(options=options), classes=CLASSES, shape=preset.shape, preset=preset, clients=names)
+
+
+def _warm_up(plan: Plan, data: Samples) -> None:
+    """Libraries are loaded and kernels built before anything is measured."""
+    small = plan.model_copy(update={"seeds": 1, "batch": 4, "local": plan.local.model_copy(update={"iterations": 1})})
+    contribute(small, "0", data.take(np.arange(100)), engine=resolve_engine("compiled", "cpu", 0.0))
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _in_process(side: str, settings: dict[str, int]) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--cell", side, json.dumps(settings)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+if __name__ == "__main__":
+    tune_allocator()
+    main()

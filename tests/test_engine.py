@@ -29,6 +29,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr("collabdm.engine.library", object)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     return monkeypatch
 
@@ -75,6 +76,10 @@ def test_a_named_engine_is_taken_whatever_the_work() -> None:
 def test_without_a_compiler_auto_is_eager_and_compiled_an_error(machine: pytest.MonkeyPatch) -> None:
     machine.setattr(shutil, "which", lambda _: None)
     assert resolve_engine("auto", "cpu", LARGE) == EAGER
+    told: list[str] = []
+    assert resolve_engine("auto", "cpu", LARGE, own=True, tell=told.append) == EAGER
+    assert resolve_engine("auto", "cpu", 0.0, own=True, tell=told.append) == EAGER
+    assert told == ["plain torch in float32, several times slower: no working C++ compiler here (install g++)"]
     with pytest.raises(ConfigError, match=r"got compiled; expected a C\+\+ compiler .*fix: install g\+\+"):
         resolve_engine("compiled", "cpu", LARGE)
 

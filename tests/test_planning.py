@@ -143,7 +143,7 @@ def test_protocols() -> None:
 def test_the_engine_is_resolved_from_the_whole_work(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
-    def spied(name: str, device: str, gigaflop: float, *, own: bool) -> Engine:
+    def spied(name: str, device: str, gigaflop: float, *, own: bool, tell: object) -> Engine:
         asked.append(gigaflop)
         return Engine()
 

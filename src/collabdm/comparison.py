@@ -43,7 +43,7 @@ def compare(
     dataset = load_dataset(config.dataset)
     for one in configs:
         check_usable(dataset, one, allow_missing)
-    engine = resolved(configs, dataset.preset, dataset.train.shape, len(dataset.train.classes))
+    engine = resolved(configs, dataset.preset, dataset.train.shape, len(dataset.train.classes), report=report)
     # Makes the folder recognisable from the start, and keeps the engine on resume, whatever methods are added then.
     settled = settled_config(folder, config, engine).engine
     engine = settled if isinstance(settled, Engine) else engine

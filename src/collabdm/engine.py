@@ -5,13 +5,14 @@
 
 import ctypes
 import platform
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, Field
 
 from collabdm.errors import ConfigError, explain
-from collabdm.kernels import compiler
+from collabdm.kernels import compiler, library
 from collabdm.workers import Threads
 
 __all__ = ["EAGER", "REFERENCE", "Engine", "EngineName", "resolve_engine", "tune_allocator"]
@@ -70,17 +71,28 @@ EAGER = Engine()
 REFERENCE = Engine(dtype="float64")
 
 
-def resolve_engine(name: EngineName, device: str, gigaflop: float, *, own: bool = False) -> Engine:
+def resolve_engine(
+    name: EngineName,
+    device: str,
+    gigaflop: float,
+    *,
+    own: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Engine:
     """Choose for a whole work of about `gigaflop` (counting forward and backward).
 
     `auto` compiles in bfloat16 where the work repays compilation, a C++ compiler exists (or the device is CUDA) and the
     processor multiplies bfloat16 natively; otherwise it is eager in float32. `own`: our own kernels know all networks
-    of the work.
+    of the work. `tell` gets one line where compiling was worth it but cannot be done.
     Raises `ConfigError` for a device that is not there, or `compiled` without a compiler.
     """
     resolved = _device(device)
     cuda = resolved.startswith("cuda")
+    repaid = gigaflop >= (BUILD_FROM_GFLOP if own and not cuda else COMPILE_FROM_GFLOP)
+    wanted = name == "compiled" or (name == "auto" and repaid)
     can_compile = cuda or (compiler() is not None and platform.system() == "Linux")
+    if wanted and own and can_compile and not cuda:
+        can_compile = library() is not None
     if name == "compiled" and not can_compile:
         raise ConfigError(
             explain(
@@ -98,8 +110,9 @@ def resolve_engine(name: EngineName, device: str, gigaflop: float, *, own: bool 
         "threads": cores // processes,
         "processes": processes,
     }
-    repaid = gigaflop >= (BUILD_FROM_GFLOP if own and not cuda else COMPILE_FROM_GFLOP)
-    if name == "eager" or (name == "auto" and not (can_compile and repaid)):
+    if wanted and not can_compile:
+        tell("plain torch in float32, several times slower: no working C++ compiler here (install g++)")
+    if not wanted or not can_compile:
         return Engine.model_validate(settings)
     dtype = "bfloat16" if _fast_bfloat16(resolved) else "float32"
     return Engine.model_validate(settings | {"kind": "compiled", "dtype": dtype})

@@ -15,6 +15,7 @@ from collabdm.kernels import fits
 from collabdm.methods import method_named
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.pixels import Normalisation
+from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan
 from collabdm.training import PROTOCOLS, Protocol
 
@@ -102,7 +103,9 @@ def normalisation_for(config: Config, preset: Preset) -> Normalisation:
     return Normalisation(mean=preset.mean, std=preset.std)
 
 
-def resolved(configs: Sequence[Config], preset: Preset, shape: tuple[int, int, int], classes: int) -> Engine:
+def resolved(
+    configs: Sequence[Config], preset: Preset, shape: tuple[int, int, int], classes: int, *, report: Report = silent
+) -> Engine:
     """The engine for the whole work of `configs` together, as the first of them asks."""
     first = configs[0]
     if isinstance(first.engine, Engine):
@@ -113,6 +116,7 @@ def resolved(configs: Sequence[Config], preset: Preset, shape: tuple[int, int, i
         first.device,
         sum(_gigaflop(c, preset, shape, classes) for c in configs),
         own=all(fits(build_network(spec, shape, classes)) for spec in networks),
+        tell=lambda line: report(Event(stage="engine", done=1, total=1, message=line)),
     )
 
 

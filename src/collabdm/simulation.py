@@ -63,7 +63,7 @@ def simulate(
     the metrics gather their networks.
     """
     dataset = load_dataset(config.dataset)
-    engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes))
+    engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes), report=report)
     return simulate_on(
         dataset, config, folder, engine=engine, allow_missing=allow_missing, min_clients=min_clients, report=report
     )

@@ -55,10 +55,10 @@ def evaluate(
     # As many images as the set trains on: what the engine is chosen by.
     samples = len(distilled) * distilled.factor**2
     work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // len(distilled.classes))})
-    engine = resolved([work], data.preset, test.shape, len(test.classes))
     protocol = protocol_for(config)
     tune_allocator()
     with progress(quiet=quiet) as report:
+        engine = resolved([work], data.preset, test.shape, len(test.classes), report=report)
         results = list(
             evaluate(
                 training_set(distilled),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collabdm.config import Config
     from collabdm.data import Preset, Samples
     from collabdm.engine import Engine
+    from collabdm.progress import Report
     from collabdm.protocol import Plan
 
 __all__ = ["contribute", "distill", "plan", "read_plan"]
@@ -82,7 +83,7 @@ def contribute(
     samples = samples.with_classes(asked.classes)
     tune_allocator()
     with progress(quiet=quiet) as report:
-        made = contribute(asked, client, samples, engine=_engine(config, asked), report=report)
+        made = contribute(asked, client, samples, engine=_engine(config, asked, report), report=report)
     content = encode_contribution(made, asked)
     write_atomically(out, content)
     facts: dict[str, Any] = {
@@ -124,11 +125,11 @@ def distill(
 
     asked = read_plan(plan_file)
     settings = config.model_copy(update={"method": _method(config, asked), "ipc": asked.ipc})
-    engine = _engine(config, asked)
     # Only a data set that was named may stand on the card.
     named = {"dataset": config.dataset} if dataset is not None or config_file is not None else {}
     tune_allocator()
     with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
+        engine = _engine(config, asked, report)
         settings = settled_config(out, settings, engine)
         used = settings.engine if isinstance(settings.engine, Engine) else engine
         metrics = distill_round(
@@ -225,7 +226,7 @@ def _method(config: "Config", plan: "Plan") -> str:
     return ("collabdm" if refined else "local-dm") + ("-pae" if plan.pae > 1 else "")
 
 
-def _engine(config: "Config", plan: "Plan") -> "Engine":
+def _engine(config: "Config", plan: "Plan", report: "Report") -> "Engine":
     """The configured engine, or the one that suits this site's share of the plan's work."""
     from collabdm.data import generic_preset
     from collabdm.planning import resolved
@@ -241,4 +242,4 @@ def _engine(config: "Config", plan: "Plan") -> "Engine":
         }
     )
     shape = plan.sample.shape
-    return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes))
+    return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes), report=report)

@@ -36,8 +36,7 @@ class Embedder:
         self.network = build_network(spec, shape, classes=1)
         self._fused = fused_body(self.network, engine.torch_dtype) if engine.fuses else None
         apply = applied(self.network, threads=engine.kind == "eager")
-        plain = partial(apply, embedding=True)
-        self._forward = plain if self._fused else compiled(plain, engine)
+        self._forward = self._fused or compiled(partial(apply, embedding=True), engine)
         self._threads = engine.spread(own=self._fused is not None)
 
     @property
@@ -57,7 +56,7 @@ class Embedder:
 
         def chunk(images: Tensor) -> Tensor:
             with torch.no_grad():
-                return self._embed_chunk(encoder, images)
+                return self._embedded(encoder, self._given(images), len(images))
 
         return torch.cat(list(in_order(chunk, images.split(self.engine.chunk), self._threads)))
 
@@ -72,7 +71,8 @@ class Embedder:
 
         def sums(segments: list[Segment]) -> list[tuple[int, Tensor]]:
             with torch.no_grad():
-                embeddings = self._embed_chunk(encoder, torch.cat([shown(segment) for segment in segments]))
+                images = torch.cat([shown(segment) for segment in segments])
+                embeddings = self._embedded(encoder, self._given(images), len(images))
                 parts = embeddings.split([end - first for _, first, end in segments])
                 moments = [moment_means(part).sum(dim=0).double() for part in parts]
             return [(group, moment) for (group, _, _), moment in zip(segments, moments, strict=True)]
@@ -98,32 +98,38 @@ class Embedder:
         """
         starts = np.cumsum([0, *sizes])
 
-        def forward(segments: list[Segment]) -> tuple[Tensor, Tensor]:
+        def forward(segments: list[Segment]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             (group, first, _), (last, _, end) = segments[0], segments[-1]
             leaf = images[starts[group] + first : starts[last] + end].detach().requires_grad_()
             with torch.enable_grad():
                 parts = leaf.split([end - first for _, first, end in segments])
                 shown = [augment(part, augmentations[g]) for (g, _, _), part in zip(segments, parts, strict=True)]
-                return leaf, self._embed_chunk(encoder, torch.cat(shown))
+                given = self._given(torch.cat(shown))
+                # Cut in two: a graph of torch's compiler wants its input to be a leaf.
+                seen = given.detach().requires_grad_()
+                return leaf, given, seen, self._embedded(encoder, seen, len(leaf))
 
-        def backward(held: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-            leaf, embeddings, at_embeddings = held
-            return torch.autograd.grad(embeddings, leaf, at_embeddings)[0]
+        def backward(held: tuple[Tensor, ...]) -> Tensor:
+            leaf, given, seen, embeddings, at_embeddings = held
+            (at_seen,) = torch.autograd.grad(embeddings, seen, at_embeddings)
+            return torch.autograd.grad(given, leaf, at_seen)[0]
 
         held = list(in_order(forward, _chunks(sizes, self.engine.chunk), self._threads))
 
         def back(at_embeddings: Tensor) -> Tensor:
-            parts = at_embeddings.split([len(leaf) for leaf, _ in held])
-            work = ((leaf, out, part) for (leaf, out), part in zip(held, parts, strict=True))
+            parts = at_embeddings.split([len(chunk[0]) for chunk in held])
+            work = ((*chunk, part) for chunk, part in zip(held, parts, strict=True))
             return torch.cat(list(in_order(backward, work, self._threads)))
 
-        return torch.cat([embeddings.detach() for _, embeddings in held]), back
+        return torch.cat([embeddings.detach() for *_, embeddings in held]), back
 
-    def _embed_chunk(self, encoder: dict[str, Tensor], images: Tensor) -> Tensor:
-        if self._fused:
-            return self._fused(encoder, images).to(self.engine.image_dtype)
-        embeddings = self._forward(encoder, self._place(padded(images, self.engine)))
-        return embeddings[: len(images)].to(self.engine.image_dtype)
+    def _given(self, images: Tensor) -> Tensor:
+        """Images as the network takes them."""
+        return images if self._fused else self._place(padded(images, self.engine))
+
+    def _embedded(self, encoder: dict[str, Tensor], given: Tensor, count: int) -> Tensor:
+        """Embeddings [count, d] of what `_given` made of a chunk of `count` images."""
+        return self._forward(encoder, given)[:count].to(self.engine.image_dtype)
 
     def _place(self, tensor: Tensor) -> Tensor:
         placed = tensor.to(self.engine.device, self.engine.torch_dtype)

@@ -119,7 +119,7 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.M
     done = (tmp_path / "run" / "random-real" / "metrics.json").stat().st_mtime_ns
     prepare_run_folder(tmp_path / "run", force=False, resume=True)
     # Another machine would choose another engine now; the comparison keeps its own.
-    monkeypatch.setattr(comparison_module, "resolved", lambda *arguments: Engine(dtype="float64"))
+    monkeypatch.setattr(comparison_module, "resolved", lambda *arguments, **others: Engine(dtype="float64"))
     rows = compare(config, methods, tmp_path / "run")
     assert [row["method"] for row in rows] == methods
     assert (tmp_path / "run" / "random-real" / "metrics.json").stat().st_mtime_ns == done

@@ -38,7 +38,7 @@ struct First {  // one thread's scratch for the first convolution on tiles
   std::vector<uint16_t> image, patches, by_tap, weights, transposed, gz, pairs;
   std::vector<float> columns;
 
-  // weights [taps, channels]: pairs of taps for `forward`, pairs of channels for `backward`
+  // weights [taps, channels]: pairs of taps for `convolve`, pairs of channels for `add_columns`
   First(Padded in, Shape s, const float* given) : taps(in.taps()), pixels(s.pixels()) {
     filled = (pixels + STEP - 1) / STEP * STEP;
     image.resize(in.size() + 8);

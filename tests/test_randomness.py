@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
-from collabdm.randomness import Stream
+from collabdm.randomness import BLOCK, Stream
 
 MASK = 2**64 - 1
 
@@ -70,6 +70,16 @@ def test_the_reference_gives_the_published_known_answer() -> None:
 )
 def test_golden_words(seed: int, purpose: tuple[str | int, ...], words: list[int]) -> None:
     assert Stream(seed, *purpose).raw(4).tolist() == words
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_uniform_numbers_are_one_word_each_also_across_blocks(dtype: type[np.floating]) -> None:
+    count = 2 * BLOCK + 5
+    words = Stream(3, "u").raw(count)
+    expected = -0.25 + 0.75 * ((words >> np.uint64(11)) * 2.0**-53)
+    drawn = Stream(3, "u").uniform((count,), -0.25, 0.5, dtype=dtype)
+    assert drawn.dtype == dtype
+    np.testing.assert_array_equal(drawn, expected.astype(dtype))
 
 
 def test_golden_encoder() -> None:

@@ -112,4 +112,4 @@ def require_side(network: str, height: int, width: int, smallest: int) -> None:
 
 
 def _uniform(stream: Stream, shape: torch.Size, bound: float) -> Tensor:
-    return torch.from_numpy(stream.uniform(tuple(shape), -bound, bound).astype(np.float32))
+    return torch.from_numpy(stream.uniform(tuple(shape), -bound, bound, dtype=np.float32))

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from collabdm.client import fingerprint
 from collabdm.config import Config, load_config
 from collabdm.contributing import contribute_all, contribution_name
@@ -44,6 +46,8 @@ ATTACKS: dict[str, Callable[[Contribution], Contribution]] = {
     "honest": lambda sent: sent,
     "sign-flipped": lambda sent: dataclasses.replace(sent, means=-sent.means),
     "thousandfold": lambda sent: dataclasses.replace(sent, means=1000 * sent.means),
+    # For server.weighting=count, where the weight is what a client says to hold.
+    "overstated": lambda sent: dataclasses.replace(sent, means=-sent.means, held=np.full_like(sent.held, 10**9)),
     # The statistics are honest, but the local images of one class are sent as those of the next.
     "mislabelled": lambda sent: dataclasses.replace(sent, labels=(sent.labels + 1) % len(sent.held)),
 }
@@ -57,16 +61,19 @@ CELLS = [
 
 def main() -> None:
     """Run the cells asked for and print the table of all finished ones."""
+    names = {f"{attack}/{rule}": (attack, rule) for attack in ATTACKS for rule in RULES}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
     parser.add_argument("--out", type=Path, default=Path("runs/robust"))
     parser.add_argument("--hostile", type=int, default=1, help="how many clients attack, all alike")
-    parser.add_argument("--only", nargs="*", default=[f"{attack}/{rule}" for attack, rule in CELLS], metavar="CELL")
+    parser.add_argument(
+        "--only", nargs="*", choices=names, default=[f"{a}/{r}" for a, r in CELLS], metavar="ATTACK/RULE"
+    )
     parser.add_argument("--limit", type=int, default=len(CELLS), help="at most so many cells that are not finished")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     given = parser.parse_args()
     tune_allocator()
-    cells = [tuple(cell.split("/")) for cell in given.only]
+    cells = [names[name] for name in given.only]
     left = [cell for cell in cells if not _result(given.out, *cell, given.hostile).exists()][: given.limit]
     if left:
         dataset = load_dataset(given.dataset)
@@ -125,7 +132,7 @@ def _cell(
     }
 
 
-def _table(out: Path, cells: list[tuple[str, ...]], hostile: int) -> str:
+def _table(out: Path, cells: list[tuple[str, str]], hostile: int) -> str:
     honest = _result(out, "honest", "mean", hostile)
     base = json.loads(honest.read_text())["networks"] if honest.exists() else None
     lines = [f"| {hostile} hostile client(s) | rule | accuracy | to the honest mean |", "| --- | --- | --- | --- |"]

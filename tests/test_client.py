@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from collabdm import client as client_module
-from collabdm.client import client_statistics, contribute, fingerprint
+from collabdm.client import client_statistics, contribute, fingerprint, statistics_key
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE
 from collabdm.errors import CollabDMError, DataError, PlanError
@@ -284,3 +284,26 @@ def test_the_fingerprint_belongs_to_the_seed_and_the_network() -> None:
     assert fingerprint(small_plan(ipc=7, clients=("x", "y"), batch=9)) == base
     assert fingerprint(small_plan(seed=12)) != base
     assert fingerprint(small_plan(network={"name": "convnet", "width": 12, "depth": 2})) != base
+
+
+@pytest.mark.parametrize("participation", [0.34, 0.67])
+def test_the_statistics_of_fewer_seeds_are_rows_of_those_of_all(
+    make_samples: MakeSamples, participation: float
+) -> None:
+    samples = make_samples([6, 0, 3], SHAPE)
+    every = small_plan(statistics="moments", augment=OPERATIONS, seeds=8)
+    some = every.model_copy(update={"participation": participation})
+    assert 0 < len(some.assigned("bob")) < 8
+    whole, part = (client_statistics(plan, "bob", samples, engine=EAGER)["values"] for plan in (every, some))
+    assert part.tobytes() == whole[list(some.assigned("bob"))].tobytes()
+    # So they may stand in the store under the key of the smaller plan.
+    keys = {statistics_key(plan, "bob", samples, engine=EAGER) for plan in (every, some)}
+    assert len(keys) == 2
+
+
+def test_what_only_the_server_uses_does_not_compute_anything_again(make_samples: MakeSamples) -> None:
+    samples, plan = make_samples([2, 1, 1], SHAPE), small_plan()
+    others = plan.model_copy(update={"most_held": 7, "encoding": "fp16", "statistics": "moments"})
+    assert statistics_key(plan, "bob", samples, engine=EAGER) == statistics_key(others, "bob", samples, engine=EAGER)
+    finer = plan.model_copy(update={"batch": 5})
+    assert statistics_key(plan, "bob", samples, engine=EAGER) != statistics_key(finer, "bob", samples, engine=EAGER)

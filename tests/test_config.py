@@ -21,9 +21,9 @@ from collabdm.pixels import Normalisation
 KEYS = {
     "": "dataset method ipc seed repeats device engine",
     "partition": "kind clients beta participation column balance",
-    "plan": "seeds batch network pae augment statistics encoding normalisation",
+    "plan": "seeds batch most_held network pae augment statistics encoding normalisation",
     "local": "method iterations lr momentum batch reuse init",
-    "server": "passes lr schedule momentum step batch weighting evaluate_every",
+    "server": "passes lr schedule momentum step batch weighting aggregation trim clip evaluate_every",
     "evaluate": "protocol networks count",
 }
 
@@ -58,6 +58,7 @@ EVERYTHING: dict[str, Any] = {
     "plan": {
         "seeds": 0,
         "batch": 9,
+        "most_held": 700,
         "network": {"name": "convnet", "width": 8, "depth": 2, "norm": "none", "pooling": "max"},
         "pae": 3,
         "augment": ["flip", "colour"],
@@ -74,6 +75,9 @@ EVERYTHING: dict[str, Any] = {
         "step": "per-class",
         "batch": 4,
         "weighting": "uniform",
+        "aggregation": "trimmed",
+        "trim": 0.1,
+        "clip": 1.5,
         "evaluate_every": 10,
     },
     "evaluate": {"protocol": "paper", "networks": [{"name": "convnet", "depth": 1}, {"name": "alexnet"}], "count": 2},
@@ -209,6 +213,11 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
         ("server.passes=-1", "server.passes: got -1"),
         ("server.lr=inf", "server.lr: got inf"),
         ("server.batch=0", "server.batch: got 0"),
+        ("server.aggregation=median", "server.aggregation: got 'median'; expected 'mean' or 'trimmed'"),
+        ("server.trim=0.5", "server.trim: got 0.5"),
+        ("server.trim=0", "server.trim: got 0"),
+        ("server.clip=0.9", "server.clip: got 0.9"),
+        ("plan.most_held=0", "plan.most_held: got 0"),
         ("server.weighting=size", "server.weighting: got 'size'; expected 'count' or 'uniform'"),
         ("evaluate.count=0", "evaluate.count: got 0"),
         ("evaluate.networks=[]", "evaluate.networks: got []"),
@@ -249,7 +258,8 @@ def test_the_paper_preset_is_the_paper(weighting: str) -> None:
     local = {"method": "dm", "iterations": 1000, "lr": 1.0, "momentum": 0.5, "batch": 256, "reuse": False}
     assert config.local.model_dump() == local | {"init": "real"}
     server = {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class", "batch": None}
-    assert config.server.model_dump() == server | {"weighting": weighting, "evaluate_every": 0}
+    unguarded = {"aggregation": "mean", "trim": 0.2, "clip": None}
+    assert config.server.model_dump() == server | unguarded | {"weighting": weighting, "evaluate_every": 0}
     assert config.evaluate.protocol == "paper"
     assert config.plan.network is None  # ConvNet of width 128 and the depth that suits the data: 3 at 32 pixels
     assert (config.partition.clients, config.partition.beta, config.partition.participation) == (5, 0.1, 1.0)

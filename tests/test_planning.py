@@ -77,6 +77,7 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
         partition__participation=0.4,
         plan__seeds=7,
         plan__batch=8,
+        plan__most_held=900,
         plan__pae=1,
         plan__statistics="moments",
         plan__encoding="none",
@@ -84,6 +85,7 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
     )
     assert plan.clients == ("a", "b", "c")
     assert (plan.seed, plan.ipc, plan.seeds, plan.batch, plan.pae) == (5, 6, 7, 8, 1)
+    assert plan.most_held == 900
     assert (plan.participation, plan.statistics, plan.encoding, plan.local.lr) == (0.4, "moments", "none", 0.25)
     assert decode_plan(encode_plan(plan)) == plan
 

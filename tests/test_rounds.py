@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 
 from collabdm import rounds
-from collabdm.client import contribute
+from collabdm.aggregation import Rule
+from collabdm.client import contribute, fingerprint
 from collabdm.config import Config
 from collabdm.data import Samples
 from collabdm.distilled_set import load
@@ -24,7 +26,7 @@ from collabdm.progress import Event
 from collabdm.protocol import Plan, decode_contribution, encode_contribution, encode_plan
 from collabdm.rounds import collect, distill_round
 from collabdm.server import Refinement, aggregate, distill, refine
-from reference import small_plan
+from reference import made_up, small_plan
 from tiny_runs import tiny_config
 
 HELD = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [2, 1, 4], "dee": [0, 2, 2]}
@@ -76,6 +78,7 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     assert metrics["skipped"] == target.skipped
     assert metrics["topped_up"] == {plan.classes[y]: count for y, count in start.topped_up.items()}
     assert (metrics["missing"], metrics["missing_classes"], metrics["refused"]) == ([], [], {})
+    assert metrics["unprotected"] is None
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert not (run / "checkpoint.safetensors").exists()
 
@@ -294,3 +297,48 @@ def test_collected_sizes_and_digests_are_of_the_files(sent: Sent, tmp_path: Path
     for name, content in files.items():
         own = decode_contribution(content, plan, features=48, fingerprint=collected.contributions[name].fingerprint)
         assert np.array_equal(own.means, collected.contributions[name].means)
+
+
+def test_a_class_that_the_rule_cannot_protect_is_named(tmp_path: Path) -> None:
+    clients = ("ada", "bob", "cid", "dee")
+    plan = small_plan(clients=clients)
+    held = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [2, 1, 4], "dee": [1, 0, 0]}
+    own = fingerprint(plan)
+    files = {
+        name: encode_contribution(replace(made_up(plan, name, held[name]), fingerprint=own), plan) for name in clients
+    }
+    place = _folder(tmp_path / "sent", files)
+    told: list[Event] = []
+    for number, settings in enumerate(({"server.aggregation": "trimmed"}, {"server.clip": 2.0})):
+        told.clear()
+        config = tiny_config(settings)
+        metrics = _distill(plan, place, tmp_path / str(number), config, report=told.append)
+        assert metrics["unprotected"] == {"class 1": 3, "class 2": 3}
+        lines = [event.message for event in told if event.stage == "aggregate"]
+        assert lines == [
+            "unprotected, fewer than 3 participants hold it: class 1 at 3 of 3 seeds, class 2 at 3 of 3 seeds"
+        ]
+    everyone = {name: [1, 1, 1] for name in clients}
+    for name in clients:
+        made = replace(made_up(plan, name, everyone[name]), fingerprint=own)
+        (place / f"{name}.safetensors").write_bytes(encode_contribution(made, plan))
+    told.clear()
+    config = tiny_config({"server.aggregation": "trimmed"})
+    assert _distill(plan, place, tmp_path / "all", config, report=told.append)["unprotected"] == {}
+    assert [event for event in told if event.stage == "aggregate"] == []
+
+
+def test_the_rule_decides_what_is_distilled(tmp_path: Path) -> None:
+    plan = small_plan(clients=("ada", "bob", "cid"))
+    own = fingerprint(plan)
+    made = [replace(made_up(plan, name, [2, 2, 2]), fingerprint=own) for name in plan.clients]
+    place = _folder(tmp_path / "sent", {c.client: encode_contribution(c, plan) for c in made})
+    config = tiny_config({"server.aggregation": "trimmed", "server.lr": 1.0})
+    metrics = _distill(plan, place, tmp_path / "run", config)
+    start = initial_set(plan, made)
+    target = aggregate(plan, made, "count", Rule(aggregation="trimmed"))
+    images, losses = distill(plan, target, start.images, start.labels, config.server, engine=REFERENCE)
+    assert metrics["losses"] == losses
+    assert torch.equal(load(tmp_path / "run" / "distilled").images, images.float())
+    # Another rule is another round: what was distilled by the first is not taken for it.
+    assert _distill(plan, place, tmp_path / "run")["losses"] != losses

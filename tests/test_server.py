@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from collabdm.aggregation import PLAIN, Rule
 from collabdm.client import contribute, fingerprint
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE, Engine
@@ -225,6 +226,7 @@ def test_the_centralised_statistic_is_that_of_the_slow_loop(make_samples: MakeSa
 
 
 FIVE = ("ada", "bob", "cid", "dot", "eve")
+TRIMMED = Rule(aggregation="trimmed")
 
 
 def _five(plan: Plan) -> list[Contribution]:
@@ -233,14 +235,18 @@ def _five(plan: Plan) -> list[Contribution]:
 
 
 @pytest.mark.parametrize("statistic", ["mean", "moments"])
-@given(order=st.permutations(range(5)), weighting=st.sampled_from(["count", "uniform"]))
+@given(
+    order=st.permutations(range(5)),
+    weighting=st.sampled_from(["count", "uniform"]),
+    rule=st.sampled_from([PLAIN, TRIMMED, Rule(aggregation="trimmed", clip=1.1)]),
+)
 def test_the_order_of_contributions_does_not_change_a_bit(
-    statistic: str, order: list[int], weighting: Weighting
+    statistic: str, order: list[int], weighting: Weighting, rule: Rule
 ) -> None:
     plan = small_plan(clients=FIVE, ipc=3, statistics=statistic, participation=0.7)
     contributions = _five(plan)
     shuffled = [contributions[k] for k in order]
-    first, second = (aggregate(plan, iter(given), weighting) for given in (contributions, shuffled))
+    first, second = (aggregate(plan, iter(given), weighting, rule) for given in (contributions, shuffled))
     assert first.values.tobytes() == second.values.tobytes()
     assert first.weights.tobytes() == second.weights.tobytes()
     assert first.drawn.tobytes() == second.drawn.tobytes()
@@ -341,3 +347,101 @@ def test_a_late_client_adds_and_a_leaving_one_is_left_out() -> None:
     fourth, fifth = (c.means[:, 0].astype(np.float64) for c in contributions[3:])
     expected = (5003 * some.values[:, 0] + fourth + 13 * fifth) / 5017
     assert relative_error(everyone.values[:, 0], expected) < 1e-12
+
+
+@pytest.mark.parametrize("weighting", ["count", "uniform"])
+@pytest.mark.parametrize("statistic", ["mean", "moments"])
+def test_the_plain_mean_has_the_bits_of_a_running_sum_in_sorted_order(statistic: str, weighting: Weighting) -> None:
+    plan = small_plan(clients=FIVE, statistics=statistic, participation=0.7)
+    contributions = _five(plan)
+    target = aggregate(plan, contributions[::-1], weighting)
+    for t, y in np.ndindex(plan.seeds, 3):
+        holders = [c for c in contributions if t in plan.assigned(c.client) and c.held[y]]
+        assert target.holders[t, y] == len(holders)
+        weights = [float(c.held[y]) if weighting == "count" else 1.0 for c in holders]
+        sent = [_sent_parts(plan, c, t, y) for c in holders]
+        for j in range(sent[0].shape[1] if sent else 0):
+            mean = second = total = 0.0
+            for parts, weight in zip(sent, weights, strict=True):
+                mean += float(parts[0, j]) * weight
+                total += weight
+                if statistic == "moments":
+                    second += (float(parts[1, j]) + float(parts[0, j]) * float(parts[0, j])) * weight
+            assert target.values[t, y, 0, j] == mean / total
+            if statistic == "moments":
+                assert target.values[t, y, 1, j] == max(second / total - (mean / total) * (mean / total), 0.0)
+
+
+def _sent_parts(plan: Plan, contribution: Contribution, t: int, y: int) -> np.ndarray:
+    row = plan.assigned(contribution.client).index(t)
+    return contribution.means[row, contribution.classes_held.tolist().index(y)].astype(np.float64)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "moments"])
+@pytest.mark.parametrize("lie", [-1.0, 1000.0, -1000.0])
+def test_one_liar_among_three_holders_moves_the_target_within_the_honest_range(statistic: str, lie: float) -> None:
+    plan = small_plan(clients=FIVE, statistics=statistic)
+    held = [[3, 1, 0], [5000, 7, 2], [0, 9, 11], [1, 0, 0], [13, 2, 999]]
+    honest = [made_up(plan, name, own) for name, own in zip(FIVE, held, strict=True)]
+    liar = replace(honest[4], means=np.float32(lie) * honest[4].means, held=np.array([10**9] * 3))
+    target = aggregate(plan, [*honest[:4], liar], "count", TRIMMED)
+    plain = aggregate(plan, [*honest[:4], liar], "count")
+    assert target.holders[0].tolist() == [4, 4, 3]
+    assert target.unprotected.tolist() == [0, 0, 0]
+    for t, y in np.ndindex(plan.seeds, 3):
+        others = np.array([_sent_parts(plan, c, t, y) for c in honest[:4] if c.held[y]])
+        mean = target.values[t, y, 0]
+        assert ((mean >= others[:, 0].min(axis=0) - 1e-12) & (mean <= others[:, 0].max(axis=0) + 1e-12)).all()
+        assert (np.abs(plain.values[t, y, 0]) > np.abs(others[:, 0]).max(axis=0)).any() or lie == -1.0
+        if statistic == "moments":
+            second = (others[:, 1] + others[:, 0] ** 2).max(axis=0)
+            variance = target.values[t, y, 1]
+            assert ((variance >= 0) & (variance <= second - mean**2 + 1e-12)).all()
+
+
+def test_moments_are_trimmed_as_mean_and_second_moment() -> None:
+    plan = small_plan(clients=FIVE, statistics="moments", seeds=1)
+    contributions = [made_up(plan, name, [k + 1, 0, 0]) for k, name in enumerate(FIVE)]
+    target = aggregate(plan, contributions, "count", TRIMMED)
+    sent = [_sent_parts(plan, c, 0, 0) for c in contributions]
+    for j in range(sent[0].shape[1]):
+        means = sorted((parts[0, j], k + 1) for k, parts in enumerate(sent))[1:-1]
+        seconds = sorted((parts[1, j] + parts[0, j] ** 2, k + 1) for k, parts in enumerate(sent))[1:-1]
+        mean, second = (sum(v * w for v, w in kept) / sum(w for _, w in kept) for kept in (means, seconds))
+        assert target.values[0, 0, 0, j] == pytest.approx(mean, rel=1e-12)
+        assert target.values[0, 0, 1, j] == pytest.approx(max(second - mean**2, 0), rel=1e-9, abs=1e-12)
+
+
+def test_a_class_with_too_few_participants_is_counted_at_its_seeds() -> None:
+    plan = small_plan(clients=FIVE, participation=0.6, seeds=12)
+    target = aggregate(plan, _five(plan), "count", TRIMMED)
+    plain = aggregate(plan, _five(plan), "count")
+    held = {c.client: c.held for c in _five(plan)}
+    few = np.array([[sum(held[k][y] > 0 for k in plan.participants(t)) for y in range(3)] for t in range(12)])
+    assert target.holders.tolist() == few.tolist()
+    assert target.unprotected.tolist() == ((few > 0) & (few < 3)).sum(axis=0).tolist()
+    assert 0 < target.unprotected[0] < 12
+    # There the mean is all that can be had.
+    assert np.array_equal(target.values[few < 3], plain.values[few < 3])
+    assert not np.isclose(target.values[few >= 3], plain.values[few >= 3]).all()
+
+
+def test_what_a_client_says_to_hold_counts_up_to_the_plan_s_most() -> None:
+    plan = small_plan(clients=("large", "small"), most_held=1000)
+    large, small = made_up(plan, "large", [10**9, 1000, 3]), made_up(plan, "small", [500, 1001, 1])
+    target = aggregate(plan, [large, small], "count")
+    for y, (first, second) in enumerate([(1000, 500), (1000, 1000), (3, 1)]):
+        expected = (first * large.means[:, y].astype(float) + second * small.means[:, y].astype(float)) / (
+            first + second
+        )
+        assert relative_error(target.values[:, y], expected) < 1e-12
+    assert target.weights[0].tolist() == [1500, 2000, 4]
+    assert aggregate(plan, [large, small], "uniform").weights[0].tolist() == [2, 2, 2]
+    # How many samples are drawn, and everything else, stays as it was.
+    assert target.drawn[0].tolist() == [2 * plan.batch, 2 * plan.batch, 4]
+
+
+def test_nothing_is_aggregated_of_clients_that_send_no_statistics() -> None:
+    plan = small_plan(statistics="none")
+    target = aggregate(plan, [made_up(plan, name, [1, 2, 3]) for name in plan.clients], "count", Rule(clip=2.0))
+    assert target.values.shape == (3, 3, 0, 48)

@@ -17,7 +17,7 @@ from collabdm.randomness import Stream
 from collabdm.stages import StageStore, stage_key
 from collabdm.statistics import MOMENTS
 
-__all__ = ["client_statistics", "contribute", "fingerprint"]
+__all__ = ["client_statistics", "contribute", "fingerprint", "statistics_key"]
 
 
 def contribute(
@@ -38,12 +38,7 @@ def contribute(
     """
     _check(plan, client, samples)
     stages = stages or StageStore()
-    basis = {
-        "client": client,
-        "data": _digest(samples),
-        "engine": engine.model_dump(exclude={"threads", "processes"}),
-        "plan": plan.model_dump(mode="json", exclude={"statistics", "encoding", "local", "ipc", "pae"}),
-    }
+    basis = _basis(plan, client, samples, engine)
     held = samples.counts()
     classes = np.flatnonzero(held)
     values = np.zeros((0, len(classes), 2, 0), np.float32)
@@ -106,11 +101,27 @@ def client_statistics(
     return {"values": values}
 
 
+def statistics_key(plan: Plan, client: str, samples: Samples, *, engine: Engine) -> str:
+    """The key under which `contribute` keeps what `client_statistics` computes."""
+    return stage_key("statistics", _basis(plan, client, samples, engine))
+
+
 def fingerprint(plan: Plan) -> str:
     """SHA-256 of the first encoder's parameters, which both sides derive."""
     network = build_network(plan.network, plan.sample.shape, classes=1)
     parameters = initial_parameters(network, Stream(plan.encoder_seed(0), "encoder"), embedding=True)
     return parameters_fingerprint({name: value.numpy() for name, value in parameters.items()})
+
+
+def _basis(plan: Plan, client: str, samples: Samples, engine: Engine) -> dict[str, object]:
+    """All that the statistics depend on."""
+    others = {"statistics", "encoding", "local", "ipc", "pae", "most_held"}
+    return {
+        "client": client,
+        "data": _digest(samples),
+        "engine": engine.model_dump(exclude={"threads", "processes"}),
+        "plan": plan.model_dump(mode="json", exclude=others),
+    }
 
 
 def _check(plan: Plan, client: str, samples: Samples) -> None:

@@ -66,10 +66,14 @@ class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PlanSpec(BaseModel, frozen=True, extra="forbid"):
-    """What clients are asked for; `auto` takes the data set's proposal, `pae` unset the method's (2 or 1)."""
+    """What clients are asked for; `auto` takes the data set's proposal, `pae` unset the method's (2 or 1).
+
+    `most_held` unset: a client's weight is what it says to hold.
+    """
 
     seeds: Annotated[int, Field(ge=0)] = 200
     batch: Annotated[int, Field(ge=1)] = 512
+    most_held: Annotated[int, Field(ge=1)] | None = None
     network: Network | None = None
     pae: Annotated[int, Field(ge=1)] | None = None
     augment: Literal["auto", "none", "all"] | Annotated[tuple[Operation, ...], BeforeValidator(_several)] = "auto"

@@ -54,6 +54,7 @@ def make_plan(
         "seeds": config.plan.seeds,
         "participation": config.partition.participation,
         "batch": config.plan.batch,
+        "most_held": config.plan.most_held,
         "pae": config.factor,
         "augment": augmentation_for(config, preset),
         "statistics": config.plan.statistics if refined else "none",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load, save
 
+from collabdm.aggregation import FEWEST, Rule
 from collabdm.client import fingerprint
 from collabdm.config import Config
 from collabdm.distilled_set import DistilledSet
@@ -24,11 +25,12 @@ from collabdm.matching import SyntheticState
 from collabdm.pictures import loss_picture
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_plan, plan_digest
-from collabdm.server import Refinement, aggregate, initial_state, refine
+from collabdm.server import Refinement, Target, aggregate, initial_state, refine
 
 __all__ = ["Collected", "collect", "distill_round", "distilled_set"]
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,7 +109,8 @@ def distill_round(
     if finished is not None:
         return finished
     started = time.perf_counter()
-    target = aggregate(plan, usable, config.server.weighting)
+    target = aggregate(plan, usable, config.server.weighting, config.server.rule)
+    unprotected = _unprotected(plan, target, config.server.rule, report)
     aggregated = time.perf_counter()
     start = initial_state(initial.images, initial.labels, engine)
     checkpoint = _Checkpoint(folder / "checkpoint.safetensors", start, basis)
@@ -132,6 +135,7 @@ def distill_round(
         },
         "topped_up": {plan.classes[y]: count for y, count in initial.topped_up.items()},
         "skipped": target.skipped,
+        "unprotected": unprotected,
         "missing_classes": [plan.classes[y] for y in initial.missing],
         "missing": sorted(set(plan.clients) - set(collected.contributions)),
         "refused": collected.refused,
@@ -166,6 +170,19 @@ def distilled_set(
         method=config.method,
         facts=made | facts,
     )
+
+
+def _unprotected(plan: Plan, target: Target, rule: Rule, report: Report) -> dict[str, int] | None:
+    """The seeds of each class at which too few hold it for the rule to protect anything; told. None without a rule."""
+    if not rule.protects:
+        return None
+    seeds = {plan.classes[y]: int(count) for y, count in enumerate(target.unprotected) if count}
+    if seeds:
+        named = [f"{name} at {count} of {plan.seeds} seeds" for name, count in seeds.items()]
+        others = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        message = f"unprotected, fewer than {FEWEST} participants hold it: {', '.join(named[:MOST_NAMED])}{others}"
+        report(Event(stage="aggregate", done=1, total=1, message=message))
+    return seeds
 
 
 def _finished(folder: Path, basis: str) -> dict[str, Any] | None:

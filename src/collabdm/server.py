@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
+from collabdm.aggregation import FEWEST, PLAIN, AggregationName, Rule, combined
 from collabdm.embedding import embedder_for
 from collabdm.engine import Engine
 from collabdm.matching import ClassTarget, StepKind, SyntheticState, matching_step
@@ -25,7 +26,8 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     `passes` over the T targets (Algorithm 1 is one pass); `batch`: synthetic images of a class per step (S_t^y), all by
     default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all participants alike (the
-    authors' code); `evaluate_every`: seeds between evaluations on the way, 0 for none.
+    authors' code); `aggregation`, `trim` and `clip`: the rule against hostile participants (docs/trust.md), none by
+    default; `evaluate_every`: seeds between evaluations on the way, 0 for none.
     """
 
     passes: Annotated[int, Field(ge=0, le=10_000)] = 5
@@ -35,7 +37,15 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     step: StepKind = "joint"
     batch: Annotated[int, Field(ge=1)] | None = None
     weighting: Literal["count", "uniform"] = "count"
+    aggregation: AggregationName = "mean"
+    trim: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    clip: Annotated[float, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def rule(self) -> Rule:
+        """How the participants' statistics become one."""
+        return Rule(aggregation=self.aggregation, trim=self.trim, clip=self.clip)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,17 +53,24 @@ class Target:
     """What the synthetic set is matched to.
 
     `values`: float64 [T, classes, parts, d], the global statistic; `weights`: float64 [T, classes], 0 where no
-    participant holds the class; `drawn`: int64 [T, classes], real samples behind each value.
+    participant holds the class; `drawn`: int64 [T, classes], real samples behind each value; `holders`: int64
+    [T, classes], participants behind it. All before anything is trimmed.
     """
 
     values: np.ndarray
     weights: np.ndarray
     drawn: np.ndarray
+    holders: np.ndarray
 
     @property
     def skipped(self) -> int:
         """The number of (t, y) that no participant covers."""
         return int((self.weights == 0).sum())
+
+    @property
+    def unprotected(self) -> np.ndarray:
+        """Per class the number of covered seeds with too few holders for any rule: int64 [classes]."""
+        return ((self.holders > 0) & (self.holders < FEWEST)).sum(axis=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,27 +83,40 @@ class Refinement:
     loss: float
 
 
-def aggregate(plan: Plan, contributions: Iterable[Contribution], weighting: Literal["count", "uniform"]) -> Target:
-    """The weighted mean over participants of every (t, y): sum_k w_k m_k / sum_k w_k, w_k = held_k or 1.
+def aggregate(
+    plan: Plan,
+    contributions: Iterable[Contribution],
+    weighting: Literal["count", "uniform"],
+    rule: Rule = PLAIN,
+) -> Target:
+    """The participants' statistics at every (t, y) made one by `rule`: by default the weighted mean
+    sum_k w_k m_k / sum_k w_k, w_k = held_k (at most `plan.most_held`) or 1.
 
     Sums run in float64 over clients in sorted order, whatever the order given, so that the result does not depend on
-    it; statistics are summed in their additive form.
+    it. Rules see statistics in their additive form: there the mean over clients is that over all samples, so a rule
+    that drops nothing is the plain mean, while a mean of variances would lose the spread between clients. Beyond the
+    contributions and the result, memory holds the participants' values at one (t, y).
     """
     statistic = STATISTICS[plan.statistics]
     features = embedder_for(plan.network, plan.sample.shape, Engine()).features
     shape = (plan.seeds, len(plan.classes))
-    sums = torch.zeros(*shape, len(statistic.parts), features, dtype=torch.float64)
-    weights, drawn = np.zeros(shape), np.zeros(shape, np.int64)
-    for contribution in sorted(contributions, key=lambda c: c.client):
-        cells = np.ix_(np.array(plan.assigned(contribution.client), np.int64), contribution.classes_held)
-        held = contribution.held[contribution.classes_held]
-        weight = held.astype(np.float64) if weighting == "count" else np.ones(len(held))
-        additive = statistic.additive(torch.from_numpy(contribution.means).double())
-        sums[cells] += additive * torch.from_numpy(weight).view(-1, 1, 1)
-        weights[cells] += weight
-        drawn[cells] += np.minimum(held, plan.batch)
-    divisor = torch.from_numpy(np.where(weights > 0, weights, 1.0))[..., None, None]
-    return Target(values=statistic.central(sums / divisor).numpy(), weights=weights, drawn=drawn)
+    values = np.zeros((*shape, len(statistic.parts), features))
+    weights, drawn, holders = np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    senders = [_Sender(plan, contribution, weighting) for contribution in sorted(contributions, key=lambda c: c.client)]
+    for t in range(plan.seeds):
+        present = [sender for sender in senders if t in sender.rows]
+        for y in range(len(plan.classes)):
+            participants = [sender for sender in present if y in sender.columns]
+            if not participants:
+                continue
+            sent = np.stack([sender.statistic(t, y) for sender in participants])
+            weighed = np.array([sender.weight[y] for sender in participants])
+            additive = statistic.additive(torch.from_numpy(sent).double())
+            values[t, y] = statistic.central(combined(additive, torch.from_numpy(weighed), rule)).numpy()
+            weights[t, y] = weighed.sum()
+            drawn[t, y] = sum(sender.drawn[y] for sender in participants)
+            holders[t, y] = len(participants)
+    return Target(values=values, weights=weights, drawn=drawn, holders=holders)
 
 
 def distill(
@@ -141,6 +171,23 @@ def refine(
             chosen=_synthetic_batch(plan, spec, state.labels, step, targets),
         )
         yield Refinement(steps=step + 1, total=total, state=state, loss=sum(losses.values()))
+
+
+class _Sender:
+    """One contribution, found by (t, y)."""
+
+    def __init__(self, plan: Plan, contribution: Contribution, weighting: Literal["count", "uniform"]) -> None:
+        held = contribution.held
+        capped = held if plan.most_held is None else np.minimum(held, plan.most_held)
+        self.rows = {t: row for row, t in enumerate(plan.assigned(contribution.client))}
+        self.columns = {int(y): column for column, y in enumerate(contribution.classes_held)}
+        self.weight = capped.astype(np.float64) if weighting == "count" else np.ones(len(held))
+        self.drawn = np.minimum(held, plan.batch)
+        self._means = contribution.means
+
+    def statistic(self, t: int, y: int) -> np.ndarray:
+        """[parts, d], as sent."""
+        return self._means[self.rows[t], self.columns[y]]
 
 
 def _seed_at(plan: Plan, step: int) -> int:

@@ -62,7 +62,8 @@ class LocalSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What the server asks of every client, Algorithm 1's A_k and all it takes to compute L_k and S_k.
 
-    Seeds and participants follow from `seed`, so a plan stays small however many there are.
+    Seeds and participants follow from `seed`, so a plan stays small however many there are. `most_held`: the server
+    counts at most that many samples of a class for any one client as its weight, whatever it says to hold.
     """
 
     format: Literal["collabdm-plan"] = "collabdm-plan"
@@ -77,6 +78,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     seeds: Annotated[int, Field(ge=0, le=1_000_000)]
     participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     batch: Annotated[int, Field(ge=1)]
+    most_held: Annotated[int, Field(ge=1)] | None = None
     pae: Annotated[int, Field(ge=1)] = 1
     augment: tuple[str, ...] = ()
     statistics: StatisticName = "mean"

@@ -62,7 +62,7 @@ def small_plan(**changes: Any) -> Plan:
         "ipc": 2,
         "seeds": 3,
         "batch": 4,
-        "encoding": "none",
+        "encoding": "fp32",
         "local": {"iterations": 0},
     }
     return Plan.model_validate(fields | changes)

@@ -151,21 +151,21 @@ def test_float_pixels_are_as_good_as_eight_bit_ones(make_samples: MakeSamples) -
     assert relative_error(floats, eight_bit) < 1e-5
 
 
-@pytest.mark.parametrize("encoding", ["none", "fp16"])
+@pytest.mark.parametrize("encoding", ["fp32", "fp16", "int8"])
 def test_what_arrives_is_what_was_sent(make_samples: MakeSamples, encoding: str) -> None:
     samples = make_samples([4, 0, 2], SHAPE)
     plan = small_plan(encoding=encoding, statistics="moments", local={"iterations": 1})
     sent = contribute(plan, "bob", samples, engine=EAGER)
     content = encode_contribution(sent, plan)
     arrived = decode_contribution(content, plan, features=48, fingerprint=fingerprint(plan))
-    tolerance = 0.0 if encoding == "none" else 1e-3
+    tolerance = {"fp32": 0.0, "fp16": 1e-3, "int8": 1e-2}[encoding]
     assert relative_error(arrived.means, sent.means) <= tolerance
     assert relative_error(arrived.images, sent.images) <= tolerance
     assert np.array_equal(arrived.labels, sent.labels)
     assert np.array_equal(arrived.held, sent.held)
     assert arrived.client == "bob"
-    # What was rounded once is not rounded again.
-    assert encode_contribution(arrived, plan) == content
+    if encoding != "int8":  # What was rounded once is not rounded again; there, a scale may move by its last bit.
+        assert encode_contribution(arrived, plan) == content
 
 
 @pytest.mark.parametrize(

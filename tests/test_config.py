@@ -63,7 +63,7 @@ EVERYTHING: dict[str, Any] = {
         "pae": 3,
         "augment": ["flip", "colour"],
         "statistics": "moments",
-        "encoding": "none",
+        "encoding": "fp32",
         "normalisation": {"mean": [0.1, 0.2, 1 / 3], "std": [0.5, 0.6, 0.7]},
     },
     "local": {"iterations": 5, "lr": 0.1, "momentum": 0.0, "batch": 3, "reuse": False, "init": "noise"},

@@ -80,13 +80,13 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
         plan__most_held=900,
         plan__pae=1,
         plan__statistics="moments",
-        plan__encoding="none",
+        plan__encoding="fp32",
         local__lr=0.25,
     )
     assert plan.clients == ("a", "b", "c")
     assert (plan.seed, plan.ipc, plan.seeds, plan.batch, plan.pae) == (5, 6, 7, 8, 1)
     assert plan.most_held == 900
-    assert (plan.participation, plan.statistics, plan.encoding, plan.local.lr) == (0.4, "moments", "none", 0.25)
+    assert (plan.participation, plan.statistics, plan.encoding, plan.local.lr) == (0.4, "moments", "fp32", 0.25)
     assert decode_plan(encode_plan(plan)) == plan
 
 

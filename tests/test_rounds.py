@@ -23,7 +23,7 @@ from collabdm.engine import REFERENCE
 from collabdm.errors import DataError, QuorumError
 from collabdm.initial_set import initial_set
 from collabdm.progress import Event
-from collabdm.protocol import Plan, decode_contribution, encode_contribution, encode_plan
+from collabdm.protocol import Plan, bytes_by_part, decode_contribution, encode_contribution, encode_plan
 from collabdm.rounds import collect, distill_round
 from collabdm.server import Refinement, aggregate, distill, refine
 from reference import made_up, small_plan
@@ -75,6 +75,7 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     assert len(losses) == 6
     assert metrics["bytes"]["down"] == dict.fromkeys(HELD, len(encode_plan(plan)))
     assert metrics["bytes"]["up"] == {name: len(content) for name, content in files.items()}
+    assert metrics["bytes"]["parts"] == {name: bytes_by_part(content) for name, content in files.items()}
     assert metrics["skipped"] == target.skipped
     assert metrics["topped_up"] == {plan.classes[y]: count for y, count in start.topped_up.items()}
     assert (metrics["missing"], metrics["missing_classes"], metrics["refused"]) == ([], [], {})

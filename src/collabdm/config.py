@@ -17,7 +17,7 @@ from collabdm.errors import ConfigError, explain
 from collabdm.methods import method_named
 from collabdm.networks import NetworkSpec
 from collabdm.pixels import Normalisation
-from collabdm.protocol import LocalSpec
+from collabdm.protocol import EncodingName, LocalSpec
 from collabdm.server import ServerSpec
 
 __all__ = [
@@ -78,7 +78,7 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     pae: Annotated[int, Field(ge=1)] | None = None
     augment: Literal["auto", "none", "all"] | Annotated[tuple[Operation, ...], BeforeValidator(_several)] = "auto"
     statistics: Literal["mean", "moments"] = "mean"
-    encoding: Literal["none", "fp16"] = "fp16"
+    encoding: EncodingName = "fp16"
     normalisation: Literal["auto"] | Normalisation = "auto"
 
 

@@ -24,7 +24,7 @@ from collabdm.initial_set import initial_set
 from collabdm.matching import SyntheticState
 from collabdm.pictures import loss_picture
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, decode_contribution, encode_plan, plan_digest
+from collabdm.protocol import Contribution, Plan, bytes_by_part, decode_contribution, encode_plan, plan_digest
 from collabdm.server import Refinement, Target, aggregate, initial_state, refine
 
 __all__ = ["Collected", "collect", "distill_round", "distilled_set"]
@@ -35,10 +35,10 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Collected:
-    """Usable contributions, their exact sizes in bytes and SHA-256 by client; and why others were refused, by file."""
+    """Usable contributions, their exact bytes by part and SHA-256 by client; and why others were refused, by file."""
 
     contributions: dict[str, Contribution]
-    sizes: dict[str, int]
+    sizes: dict[str, dict[str, int]]
     digests: dict[str, str]
     refused: dict[str, str]
 
@@ -66,7 +66,7 @@ def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
             report(Event(stage="collect", done=number + 1, total=len(paths), message=f"refused {error}"))
             continue
         collected.contributions[contribution.client] = contribution
-        collected.sizes[contribution.client] = len(content)
+        collected.sizes[contribution.client] = bytes_by_part(content)
         collected.digests[contribution.client] = hashlib.sha256(content).hexdigest()
     return collected
 
@@ -131,7 +131,8 @@ def distill_round(
         "seconds": {"aggregate": aggregated - started, "distill": seconds},
         "bytes": {
             "down": {client: len(encode_plan(plan)) for client in plan.clients},
-            "up": collected.sizes,
+            "up": {client: sum(parts.values()) for client, parts in collected.sizes.items()},
+            "parts": collected.sizes,
         },
         "topped_up": {plan.classes[y]: count for y, count in initial.topped_up.items()},
         "skipped": target.skipped,

@@ -19,7 +19,9 @@ def exchanged(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) ->
     for client in ("2", "0", "1"):
         target = contributions / f"from {client}.safetensors"
         asked = ("contribute", plan, "--client", client, "--shard", *settings, "--out", target, "--json")
-        assert run(*asked).json["bytes"] == target.stat().st_size
+        facts = run(*asked).json
+        assert facts["bytes"] == sum(facts["parts"].values()) == target.stat().st_size
+        assert facts["clipped"] is None
     outcome = run("distill", plan, contributions, *settings, "--out", folder / "run")
     assert outcome.code == 0, outcome.err
     return folder
@@ -102,6 +104,20 @@ def test_own_data_is_matched_to_the_plan_by_class_names(tmp_path: Path) -> None:
     facts = run("info", target, "--json").json
     assert facts["client"] == "north"
     assert facts["samples_per_class"] == [10, 10, 10, 0]
+
+
+def test_a_contribution_in_eight_bits(simulated: Simulated, tmp_path: Path) -> None:
+    settings = ("--config", simulated[0] / "config.toml", "--set", "plan.encoding=int8")
+    plan, target = tmp_path / "plan.json", tmp_path / "sent" / "0.safetensors"
+    assert run("plan", *settings, "--out", plan).code == 0
+    facts = run("contribute", plan, "--client", "0", "--shard", *settings, "--out", target, "--json").json
+    assert facts["bytes"] == sum(facts["parts"].values()) == target.stat().st_size
+    assert 0 <= facts["clipped"] <= 0.0002
+    told = run("info", target, "--json").json
+    assert (told["clipped"], told["images"], told["dtype"]) == (facts["clipped"], facts["images"], "I8")
+    outcome = run("distill", plan, target.parent, "--min-clients", 1, "--out", tmp_path / "run", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["bytes"]["parts"] == {"0": facts["parts"]}
 
 
 @pytest.mark.parametrize(

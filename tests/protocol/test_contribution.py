@@ -14,10 +14,14 @@ from safetensors.numpy import load, save
 
 from collabdm.errors import ContributionError
 from collabdm.protocol import (
+    ENCODINGS,
     Contribution,
     Plan,
+    bytes_by_part,
+    clipped_share,
     decode_contribution,
     encode_contribution,
+    largest_contribution,
     parameters_fingerprint,
     plan_digest,
 )
@@ -38,7 +42,7 @@ def a_plan(**changes: Any) -> Plan:
         "seeds": 5,
         "batch": 8,
         "participation": 0.7,
-        "encoding": "none",
+        "encoding": "fp32",
     }
     return Plan.model_validate(fields | changes)
 
@@ -110,7 +114,7 @@ def test_round_trip_without_encoding_is_exact(statistics: str, client: str) -> N
     assert received.classes_held.tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("encoding", ["none", "fp16"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_the_layout_in_memory_does_not_matter(encoding: str) -> None:
     plan = a_plan(statistics="moments", encoding=encoding)
     sent = a_contribution(plan)
@@ -138,6 +142,131 @@ def test_round_trip_in_half_precision() -> None:
     assert received.held.tolist() == sent.held.tolist()
     floats = sent.means.size + sent.images.size
     assert len(encode_contribution(sent, a_plan())) - len(content) == pytest.approx(2 * floats, abs=64)
+
+
+def test_round_trip_in_eight_bits() -> None:
+    plan = a_plan(encoding="int8", statistics="moments")
+    sent = a_contribution(plan)
+    received = decode(encode_contribution(sent, plan), plan)
+    half_level = np.abs(sent.means).max(-1, keepdims=True) / 254
+    assert (np.abs(received.means - sent.means) <= half_level * (1 + 1e-4)).all()
+    assert (np.abs(received.images - sent.images) <= np.ptp(sent.images) / 510 * (1 + 1e-4)).all()
+    assert received.means.dtype == received.images.dtype == np.float32
+    assert (received.held.tolist(), received.labels.tolist()) == (sent.held.tolist(), sent.labels.tolist())
+
+
+def read_by_hand(content: bytes) -> dict[str, bytes]:
+    """The raw bytes of every tensor, by the description in docs/wire.md alone."""
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    body = content[8 + size :]
+    return {name: body[slice(*entry["data_offsets"])] for name, entry in header.items() if not name.startswith("__")}
+
+
+def test_int8_as_it_lies_in_the_file() -> None:
+    plan = a_plan(encoding="int8")
+    sent = a_contribution(plan)
+    raw = read_by_hand(encode_contribution(sent, plan))
+    assert struct.unpack("<3q", raw["held"]) == (4000, 0, 1)
+    assert struct.unpack("<3q", raw["labels"]) == (0, 2, 0)
+    vectors = len(plan.assigned("bert")) * 2
+    scales = struct.unpack(f"<{vectors}f", raw["means.scale"])
+    levels = struct.unpack(f"<{vectors * FEATURES}b", raw["means"])
+    for index, value in enumerate(sent.means.ravel().tolist()):
+        assert abs(levels[index] * scales[index // FEATURES] - value) <= scales[index // FEATURES] * 0.5001
+    assert struct.unpack("<2f", raw["images.range"]) == (sent.images.min(), sent.images.max())
+    assert struct.unpack("<f", raw["images.clipped"]) == (0,)
+    assert raw["images"][:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", raw["images"][16:24]) == (4, 3 * 4)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("statistics", ["mean", "moments", "none"])
+def test_bytes_by_part_are_those_of_the_file(encoding: str, statistics: str) -> None:
+    plan = a_plan(encoding=encoding, statistics=statistics)
+    content = encode_contribution(a_contribution(plan), plan)
+    parts, raw = bytes_by_part(content), read_by_hand(content)
+    assert list(parts) == ["held", "means", "images", "labels", "header"]
+    assert sum(parts.values()) == len(content) <= largest_contribution(plan, features=FEATURES)
+    for part in ("held", "means", "images", "labels"):
+        assert parts[part] == sum(len(raw[name]) for name in raw if name.split(".")[0] == part)
+    vectors = len(plan.assigned("bert")) * 2 * len(plan.parts)
+    width = {"fp32": 4 * FEATURES, "fp16": 2 * FEATURES, "int8": FEATURES + 4}[encoding]
+    assert (parts["held"], parts["means"], parts["labels"]) == (3 * 8, vectors * width, 3 * 8)
+
+
+def test_the_clipped_share_is_that_of_all_pixel_values() -> None:
+    plan = a_plan(encoding="int8", sample={"channels": 3, "height": 128, "width": 128}, normalisation=COLOUR)
+    sent = replace(a_contribution(plan), images=Stream(1, "pixels").uniform((3, 3, 128, 128), -1, 1).astype(np.float32))
+    content = encode_contribution(sent, plan)
+    # 4 of 49,152 values at either end of every channel.
+    assert clipped_share(content) == pytest.approx(8 / 49_152)
+    received = decode(content, plan).images
+    outside = sum(
+        ((channel < seen.min()) | (channel > seen.max())).sum()
+        for channel, seen in zip(sent.images.transpose(1, 0, 2, 3), received.transpose(1, 0, 2, 3), strict=True)
+    )
+    assert outside == pytest.approx(3 * 8, abs=6)
+    assert clipped_share(valid()) is None
+
+
+COLOUR = {"mean": [0.5] * 3, "std": [0.25] * 3}
+
+
+@pytest.mark.parametrize(("encoding", "most"), [("fp32", 17.3e6), ("fp16", 8.7e6), ("int8", 4.5e6)])
+def test_megabytes_of_the_papers_round(encoding: str, most: float) -> None:
+    # 200 seeds, 10 of 10 classes, 2,048 features, 50 images a class among 10 clients: pixels that no PNG can compress.
+    plan = a_plan(
+        clients=[f"c{k}" for k in range(10)],
+        classes=list("abcdefghij"),
+        sample={"channels": 3, "height": 32, "width": 32},
+        normalisation=COLOUR,
+        ipc=50,
+        seeds=200,
+        participation=1,
+        encoding=encoding,
+    )
+    stream, count = Stream(1, "paper"), 10 * plan.local_per_class
+    sent = Contribution(
+        client="c3",
+        held=np.full(10, 500),
+        means=stream.uniform((200, 10, 1, 2048), 0, 2).astype(np.float32),
+        images=stream.uniform((count, 3, 32, 32), -2, 2).astype(np.float32),
+        labels=np.repeat(np.arange(10), plan.local_per_class),
+        fingerprint=FINGERPRINT,
+    )
+    content = encode_contribution(sent, plan)
+    floats, pixels = 200 * 10 * 2048, 60 * 3072
+    by_arithmetic = {
+        "fp32": 4 * floats + 4 * pixels,
+        "fp16": 2 * floats + 2 * pixels,
+        "int8": floats + 4 * 200 * 10 + pixels,
+    }[encoding]
+    assert by_arithmetic < most
+    parts = bytes_by_part(content)
+    # Beyond the arithmetic: the filter bytes and chunks of the PNG, held, labels and the header.
+    assert by_arithmetic <= parts["means"] + parts["images"] <= by_arithmetic + 60 * 32 + 1000
+    assert len(content) <= most
+    received = decode_contribution(content, plan, features=2048, fingerprint=FINGERPRINT)
+    assert np.abs(received.means - sent.means).max() < 0.01
+
+
+def test_a_file_larger_than_any_contribution_is_refused() -> None:
+    most = largest_contribution(a_plan(), features=FEATURES)
+    assert "bytes" in refusal(valid() + bytes(most))
+    assert f"at most {most}" in refusal(bytes(most + 1))
+
+
+@pytest.mark.parametrize("other", ENCODINGS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_another_encoding_than_the_plans_is_refused(encoding: str, other: str) -> None:
+    plan = a_plan(encoding=encoding)
+    content = encode_contribution(a_contribution(plan), plan)
+    wrong = content.replace(plan_digest(plan).encode(), plan_digest(a_plan(encoding=other)).encode())
+    if other == encoding:
+        decode(wrong, plan)
+    else:
+        refusal(wrong, a_plan(encoding=other))
 
 
 def test_the_same_contribution_gives_the_same_bytes() -> None:

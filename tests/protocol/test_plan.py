@@ -59,7 +59,7 @@ plans = st.builds(
     ),
     participation=st.floats(1e-6, 1),
     seeds=st.integers(0, 12),
-    encoding=st.sampled_from(["none", "fp16"]),
+    encoding=st.sampled_from(["fp32", "fp16", "int8"]),
     statistics=st.sampled_from(["mean", "moments", "none"]),
     local=st.fixed_dictionaries({"lr": st.floats(1e-3, 100), "reuse": st.booleans()}),
 )
@@ -79,8 +79,14 @@ def test_the_order_and_spacing_of_the_json_do_not_matter_for_the_digest() -> Non
     assert plan_digest(decode_plan(shuffled)) == plan_digest(a_plan())
 
 
+def test_the_old_name_of_fp32_is_read_and_written_anew() -> None:
+    plan = decode_plan(changed(encoding="none"))
+    assert plan.encoding == "fp32"
+    assert encode_plan(plan) == encode_plan(a_plan(encoding="fp32"))
+
+
 def test_any_change_changes_the_digest() -> None:
-    others = [a_plan(seed=8), a_plan(batch=17), a_plan(encoding="none"), a_plan(local={"reuse": False}), a_plan()]
+    others = [a_plan(seed=8), a_plan(batch=17), a_plan(encoding="int8"), a_plan(local={"reuse": False}), a_plan()]
     assert len({plan_digest(plan) for plan in others}) == 5
 
 

@@ -87,6 +87,11 @@ def _tensors(path: Path) -> dict[str, Any]:
             if held.dtype != np.int64:
                 raise ValueError(f"held of {held.dtype}")
             wire = file.get_slice("means").get_dtype()
+            clipped = file.get_tensor("images.clipped") if "images.clipped" in shapes else None
+            if clipped is not None and not (
+                clipped.dtype == np.float32 and clipped.size and np.isfinite(clipped).all()
+            ):
+                raise ValueError("no shares in images.clipped")
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         got = str(error)[:200]
         raise ContributionError(
@@ -94,16 +99,22 @@ def _tensors(path: Path) -> dict[str, Any]:
         ) from None
     return {
         "kind": "contribution",
-        "client": metadata.get("client"),
-        "plan": metadata.get("plan"),
+        "client": _text(metadata.get("client")),
+        "plan": _text(metadata.get("plan")),
         "samples": int(held.sum()),
         "samples_per_class": held.tolist(),
         "means": shapes.get("means"),
-        "images": shapes.get("images"),
+        "images": next(iter(shapes.get("labels", [])), None),
+        "clipped": None if clipped is None else float(clipped.mean()),
         "dtype": wire,
-        "fingerprint": metadata.get("fingerprint"),
+        "fingerprint": _text(metadata.get("fingerprint")),
         "bytes": path.stat().st_size,
     }
+
+
+def _text(value: object) -> str | None:
+    """A stranger's value, where it is what it should be."""
+    return value if isinstance(value, str) else None
 
 
 def _distilled(path: Path) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def contribute(
     from collabdm.data import load_samples
     from collabdm.engine import tune_allocator
     from collabdm.files import write_atomically
-    from collabdm.protocol import encode_contribution
+    from collabdm.protocol import bytes_by_part, clipped_share, encode_contribution
     from collabdm.sharing import shard_of
 
     if dataset is None and not shard:
@@ -91,7 +91,9 @@ def contribute(
         "samples": len(samples),
         "classes": int(np.count_nonzero(made.held)),
         "images": len(made.labels),
+        "clipped": clipped_share(content),
         "bytes": len(content),
+        "parts": bytes_by_part(content),
     }
     if json:
         print_json(facts | {"file": str(out)})

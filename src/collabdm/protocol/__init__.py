@@ -2,10 +2,14 @@
 
 from collabdm.protocol.contribution import (
     Contribution,
+    bytes_by_part,
+    clipped_share,
     decode_contribution,
     encode_contribution,
+    largest_contribution,
     parameters_fingerprint,
 )
+from collabdm.protocol.encoding import ENCODINGS, EncodingName
 from collabdm.protocol.plan import (
     LocalSpec,
     Plan,
@@ -17,15 +21,20 @@ from collabdm.protocol.plan import (
 )
 
 __all__ = [
+    "ENCODINGS",
     "Contribution",
+    "EncodingName",
     "LocalSpec",
     "Plan",
     "SampleSpec",
     "StatisticName",
+    "bytes_by_part",
+    "clipped_share",
     "decode_contribution",
     "decode_plan",
     "encode_contribution",
     "encode_plan",
+    "largest_contribution",
     "parameters_fingerprint",
     "plan_digest",
 ]

@@ -2,21 +2,32 @@
 
 import hashlib
 import json
+import math
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from collabdm.errors import ContributionError, explain
+from collabdm.protocol.checking import Checker
 from collabdm.protocol.encoding import ENCODINGS
 from collabdm.protocol.plan import Plan, plan_digest
 
-__all__ = ["Contribution", "decode_contribution", "encode_contribution", "parameters_fingerprint"]
+__all__ = [
+    "Contribution",
+    "bytes_by_part",
+    "clipped_share",
+    "decode_contribution",
+    "encode_contribution",
+    "largest_contribution",
+    "parameters_fingerprint",
+]
 
 VERSION = 1
 MOST_HELD = 10**9
-LARGEST_VALUE = 1e6
+LONGEST_HEADER = 2**20
 METADATA_KEY = "collabdm"
 
 
@@ -55,12 +66,10 @@ def encode_contribution(contribution: Contribution, plan: Plan) -> bytes:
         "plan": plan_digest(plan),
         "version": VERSION,
     }
-    encode = ENCODINGS[plan.encoding].encode
     tensors = {
         "held": contribution.held.astype(np.int64),
-        "means": encode(contribution.means),
-        "images": encode(contribution.images),
         "labels": contribution.labels.astype(np.int64),
+        **ENCODINGS[plan.encoding].encode(contribution.means, contribution.images),
     }
     # `save` writes memory as it lies: anything but C order would arrive scrambled.
     ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -72,9 +81,12 @@ def decode_contribution(
 ) -> Contribution:
     """Parse and check everything against the plan; raises `ContributionError` naming `name` and what is wrong.
 
-    `features`: d of the plan's network; `fingerprint`: of the server's own first encoder.
+    `features`: d of the plan's network; `fingerprint`: of the server's own first encoder. Nothing is allocated beyond
+    a few times what the plan asks for.
     """
-    check = _Checker(name)
+    check = Checker(name)
+    most = largest_contribution(plan, features=features)
+    check.that(len(content) <= most, f"{len(content)} bytes", f"at most {most}")
     metadata = _metadata(content, check)
     check.that(metadata.get("format") == "collabdm-contribution", metadata.get("format"), "a CollabDM contribution")
     check.that(metadata.get("version") == VERSION, f"version {metadata.get('version')}", f"version {VERSION}")
@@ -90,26 +102,49 @@ def decode_contribution(
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise check.error(f"unreadable tensors ({error})", "safetensors") from None
-    check.that(
-        set(tensors) == {"held", "means", "images", "labels"},
-        sorted(tensors)[:8],
-        "held, means, images, labels",
-    )
+    encoding = ENCODINGS[plan.encoding]
+    names = {"held", "labels", *encoding.tensors}
+    check.that(set(tensors) == names, sorted(tensors)[:8], f"{', '.join(sorted(names))} ({plan.encoding})")
     held = check.integers(tensors["held"], "held", (len(plan.classes),), MOST_HELD + 1)
     check.that(bool(held.any()), "no samples held", "at least one")
-    encoded = ENCODINGS[plan.encoding].dtype
-    shape = (len(plan.assigned(str(client))), int((held > 0).sum()), len(plan.parts), features)
-    means = check.floats(tensors["means"], "means", shape, encoded)
     count = len(tensors["labels"]) if tensors["labels"].ndim == 1 else -1
     labels = check.integers(tensors["labels"], "labels", (count,), len(plan.classes))
-    images = check.floats(tensors["images"], "images", (count, *plan.sample.shape), encoded)
     per_class = np.bincount(labels, minlength=len(plan.classes))
-    most = plan.local_per_class
-    check.that(bool((per_class <= most).all()), f"{per_class.max()} images of a class", f"at most {most}")
+    allowed = plan.local_per_class
+    check.that(bool((per_class <= allowed).all()), f"{per_class.max()} images of a class", f"at most {allowed}")
     check.that(not per_class[held == 0].any(), "images of a class it does not hold", "only held classes")
+    # Only now that both shapes are known to be what the plan allows is anything decompressed.
+    shape = (len(plan.assigned(str(client))), int((held > 0).sum()), len(plan.parts), features)
+    means, images = encoding.decode(tensors, shape, (count, *plan.sample.shape), check)
     return Contribution(
         client=str(client), held=held, means=means, images=images, labels=labels, fingerprint=fingerprint
     )
+
+
+def largest_contribution(plan: Plan, *, features: int) -> int:
+    """The most bytes that a contribution to this plan can have, in any encoding: no more need be read of an answer."""
+    classes, images = len(plan.classes), len(plan.classes) * plan.local_per_class
+    vectors = plan.seeds * classes * len(plan.parts)
+    # One float more a vector, for its scale.
+    floats = vectors * (features + 1) + images * math.prod(plan.sample.shape)
+    return 8 + LONGEST_HEADER + 8 * (classes + images) + 4 * floats
+
+
+def bytes_by_part(content: bytes) -> dict[str, int]:
+    """Bytes of a valid contribution's `held`, `means`, `images`, `labels` and `header`: together, the whole file."""
+    size, header = _header(content)
+    parts = Counter(header=8 + size)
+    for name, entry in header.items():
+        if name != "__metadata__":
+            first, end = entry["data_offsets"]
+            parts[name.partition(".")[0]] += end - first
+    return {part: parts[part] for part in ("held", "means", "images", "labels", "header")}
+
+
+def clipped_share(content: bytes) -> float | None:
+    """The share of S_k's pixel values that a valid contribution's encoding clipped; None where none clips."""
+    clipped = load(content).get("images.clipped")
+    return None if clipped is None else float(clipped.mean())
 
 
 def parameters_fingerprint(parameters: dict[str, np.ndarray]) -> str:
@@ -121,47 +156,19 @@ def parameters_fingerprint(parameters: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _metadata(content: bytes, check: "_Checker") -> dict[str, object]:
+def _header(content: bytes) -> tuple[int, dict[str, Any]]:
+    """Its length in bytes, and the JSON; raises `ValueError`, `KeyError`, `TypeError` or `RecursionError`."""
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > min(len(content) - 8, LONGEST_HEADER):
+        raise ValueError("header size")
+    return size, json.loads(content[8 : 8 + size])
+
+
+def _metadata(content: bytes, check: Checker) -> dict[str, object]:
     try:
-        size = int.from_bytes(content[:8], "little")
-        if len(content) < 8 or size > min(len(content) - 8, 1 << 20):
-            raise ValueError("header size")
-        text = json.loads(content[8 : 8 + size])["__metadata__"][METADATA_KEY]
-        metadata = json.loads(text)
+        metadata = json.loads(_header(content)[1]["__metadata__"][METADATA_KEY])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise check.error("no such header", "a safetensors file written by collabdm contribute") from None
     if not isinstance(metadata, dict):
         raise check.error("other metadata", "a CollabDM contribution")
     return metadata
-
-
-class _Checker:
-    """Refusals of one contribution, all alike."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def error(self, got: object, expected: str) -> ContributionError:
-        return ContributionError(
-            explain(self.name, got=str(got)[:200], expected=expected, fix="ask the client to contribute again")
-        )
-
-    def that(self, holds: bool, got: object, expected: str) -> None:
-        if not holds:
-            raise self.error(got, expected)
-
-    def integers(self, array: np.ndarray, name: str, shape: tuple[int, ...], below: int) -> np.ndarray:
-        self._shape(array, name, shape, np.dtype(np.int64))
-        self.that(bool(((array >= 0) & (array < below)).all()), f"{name} out of range", f"0 <= {name} < {below}")
-        return array
-
-    def floats(self, array: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        self._shape(array, name, shape, dtype)
-        self.that(bool(np.isfinite(array).all()), f"NaN or infinity in {name}", "finite numbers")
-        largest = float(np.abs(array).max(initial=0.0))
-        self.that(largest <= LARGEST_VALUE, f"{largest:.3g} in {name}", f"at most {LARGEST_VALUE:.0e}")
-        return array.astype(np.float32)
-
-    def _shape(self, array: np.ndarray, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        got = f"{name} {array.dtype}{list(array.shape)}"
-        self.that(array.dtype == dtype and array.shape == shape, got, f"{dtype}{list(shape)}")

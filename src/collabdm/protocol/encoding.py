@@ -1,27 +1,95 @@
-"""How the floats of a contribution are written: one entry per encoding."""
+"""How the floats of a contribution are written: one entry per encoding, each documented in docs/wire.md.
 
-from collections.abc import Callable
+An encoding turns the two arrays of floats, `means` and `images`, into named tensors, and back. The name of every tensor
+begins with the array's, then a dot where there are several: so bytes can be told by part.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import BeforeValidator
 
-__all__ = ["ENCODINGS", "Encoding"]
+from collabdm.protocol.checking import LARGEST_VALUE, Checker
+from collabdm.protocol.eight_bit import IMAGE_TENSORS, images_from_strip, strip_of_images
+
+__all__ = ["ENCODINGS", "Encoding", "EncodingName"]
+
+Shape = tuple[int, ...]
+Tensors = Mapping[str, np.ndarray]
+
+# The largest int8 value in use: symmetric, so that a vector and its negative have the same error.
+LEVELS = 127
+# Below it a scale would be subnormal, and coarser than its own unit.
+SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+
+
+def _renamed(value: object) -> object:
+    return "fp32" if value == "none" else value
+
+
+EncodingName = Annotated[Literal["fp32", "fp16", "int8"], BeforeValidator(_renamed)]
+"""A key of `ENCODINGS`; "none", as fp32 was called, is still read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """The dtype on the wire, and the conversion to it; decoding is a cast to float32."""
+    """`tensors`: the names that `encode` gives, of means [seeds, classes, parts, d] and images [n, C, H, W].
 
-    dtype: np.dtype
-    encode: Callable[[np.ndarray], np.ndarray]
+    `decode` takes these tensors from a stranger, and both shapes: it checks dtypes, shapes, ranges and that all is
+    finite before it computes, raises what its checker raises, and returns float32 means and images. Encoding
+    hides nothing: what was not finite is refused when it is decoded.
+    """
+
+    tensors: frozenset[str]
+    encode: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
+    decode: Callable[[Tensors, Shape, Shape, Checker], tuple[np.ndarray, np.ndarray]]
 
 
-def _half(values: np.ndarray) -> np.ndarray:
-    largest = np.finfo(np.float16).max
-    return np.clip(values, -largest, largest).astype(np.float16)
+def _plain(kind: type[np.floating]) -> Encoding:
+    """Every float rounded to the nearest of this kind; what is finite and beyond its range is clipped."""
+    dtype = np.dtype(kind)
+    largest = np.finfo(dtype).max
+
+    def rounded(values: np.ndarray) -> np.ndarray:
+        return np.where(np.isfinite(values), np.clip(values, -largest, largest), values).astype(dtype)
+
+    def encode(means: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
+        return {"means": rounded(means), "images": rounded(images)}
+
+    def decode(tensors: Tensors, means: Shape, images: Shape, check: Checker) -> tuple[np.ndarray, np.ndarray]:
+        return (
+            check.floats(tensors["means"], "means", means, dtype),
+            check.floats(tensors["images"], "images", images, dtype),
+        )
+
+    return Encoding(tensors=frozenset({"means", "images"}), encode=encode, decode=decode)
+
+
+def _encode_int8(means: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
+    largest = np.abs(means).max(axis=-1, initial=0.0).astype(np.float32)
+    scale = largest / np.float32(LEVELS)
+    scale[scale < SMALLEST_SCALE] = 0.0
+    usable = np.isfinite(scale) & (scale > 0)
+    divided = means.astype(np.float32) / np.where(usable, scale, np.float32(1))[..., None]
+    rounded = np.clip(np.rint(np.where(usable[..., None], divided, 0)), -LEVELS, LEVELS)
+    return {"means": rounded.astype(np.int8), "means.scale": scale} | strip_of_images(images)
+
+
+def _decode_int8(tensors: Tensors, means: Shape, images: Shape, check: Checker) -> tuple[np.ndarray, np.ndarray]:
+    values, scale = tensors["means"], tensors["means.scale"]
+    check.form(values, "means", means, np.dtype(np.int8))
+    check.that(not bool((values < -LEVELS).any()), "-128 in means", f"-{LEVELS} to {LEVELS}")
+    most = float(np.float32(LARGEST_VALUE) / np.float32(LEVELS))
+    scale = check.floats(scale, "means.scale", means[:-1], np.dtype(np.float32), least=0.0, most=most)
+    return values.astype(np.float32) * scale[..., None], images_from_strip(tensors, images, check)
 
 
 ENCODINGS: dict[str, Encoding] = {
-    "none": Encoding(dtype=np.dtype(np.float32), encode=lambda values: values.astype(np.float32)),
-    "fp16": Encoding(dtype=np.dtype(np.float16), encode=_half),
+    "fp32": _plain(np.float32),
+    "fp16": _plain(np.float16),
+    "int8": Encoding(
+        tensors=frozenset({"means", "means.scale", *IMAGE_TENSORS}), encode=_encode_int8, decode=_decode_int8
+    ),
 }

@@ -12,6 +12,7 @@ from collabdm.errors import ConfigError, PlanError, explain
 from collabdm.networks import NetworkSpec
 from collabdm.partition_expand import check_factor
 from collabdm.pixels import Normalisation
+from collabdm.protocol.encoding import EncodingName
 from collabdm.randomness import Stream
 from collabdm.statistics import STATISTICS
 
@@ -82,7 +83,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     pae: Annotated[int, Field(ge=1)] = 1
     augment: tuple[str, ...] = ()
     statistics: StatisticName = "mean"
-    encoding: Literal["none", "fp16"] = "fp16"
+    encoding: EncodingName = "fp16"
     local: LocalSpec = LocalSpec()
 
     @model_validator(mode="after")

@@ -124,7 +124,7 @@ def test_a_file_too_large_for_the_plan_is_not_read(sent: Sent, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("statistics", ["mean", "moments", "none"])
-def test_every_honest_contribution_is_below_the_largest(statistics: str, make_samples: Callable[..., Samples]) -> None:
+def test_every_honest_contribution_is_below_the_largest(statistics: str) -> None:
     """The bound counts every class of every seed in float32."""
     plan = small_plan(statistics=statistics, ipc=40, seeds=50)
     made = made_up(plan, "ada", [9, 9, 9], images=[plan.local_per_class] * 3)

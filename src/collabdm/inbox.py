@@ -1,7 +1,7 @@
 """Contributions stored as they arrive: checked before they are kept, written whole, and known by their SHA-256.
 
 The digests stand in a file beside the folder, in the format of `sha256sum`: `contributions.sha256` beside
-`contributions/`. A stored file that was damaged since is noticed, and mended when its client sends the same bytes again.
+`contributions/`. A stored file that was damaged since is noticed, and mended when its client sends the bytes again.
 """
 
 import hashlib

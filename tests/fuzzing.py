@@ -66,7 +66,7 @@ def fuzz(family: Family, examples: int, *, seconds: float = 20.0) -> None:
         derandomize=True,
         database=None,
         deadline=timedelta(seconds=seconds),
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large],
     )
     @given(st.sampled_from(family.files), st.lists(_edits(), min_size=1, max_size=3))
     def run(content: bytes, edits: list[Edit]) -> None:

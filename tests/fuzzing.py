@@ -167,10 +167,14 @@ def _nested(text: str) -> bytes:
 
 
 def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in list(items):
-        yield tree, key
-        yield from _places(value)
+    """(parent, key) of every value; without recursion, since trees may be as deep as their parser allows."""
+    waiting = [tree]
+    while waiting:
+        parent = waiting.pop()
+        items = parent.items() if isinstance(parent, dict) else enumerate(parent) if isinstance(parent, list) else ()
+        for key, value in items:
+            yield parent, key
+            waiting.append(value)
 
 
 def _other_pixels(content: bytes, edit: Edit) -> bytes:

@@ -170,9 +170,10 @@ def config_toml(config: Config) -> bytes:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(explain(f"config {file}", got=str(error), expected="a TOML file", fix="check it")) from None
+        return _parsed(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        got = str(error)[:200]
+        raise ConfigError(explain(f"config {file}", got=got, expected="a TOML file", fix="check it")) from None
 
 
 def _setting(text: str) -> dict[str, Any]:
@@ -180,10 +181,17 @@ def _setting(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(explain("--set", got=text, expected="key=value", fix="for example --set server.passes=3"))
     try:
-        parsed = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+        parsed = _parsed(f"v = {value}")["v"]
+    except (ValueError, RecursionError):
         parsed = value.strip()
     return _nested(key.strip(), parsed)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """TOML that could also be written again; raises `ValueError` or `RecursionError`."""
+    tree = tomllib.loads(text)
+    str(tree)  # raises for what is nested too deeply, and for hexadecimal numbers of thousands of digits
+    return tree
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
@@ -211,12 +219,17 @@ def _explained(error: ValidationError) -> ConfigError:
     if unknown:
         return ConfigError(
             explain(
-                f"setting {where}", got="an unknown key", expected="one of those in the docs", fix="check its spelling"
+                f"setting {where}"[:200],
+                got="an unknown key",
+                expected="one of those in the docs",
+                fix="check its spelling",
             )
         )
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return ConfigError(
-        explain(f"setting {where or 'combination'}", got=repr(first["input"])[:80], expected=message, fix="correct it")
+        explain(
+            f"setting {where or 'combination'}"[:200], got=repr(first["input"])[:80], expected=message, fix="correct it"
+        )
     )
 
 

@@ -44,6 +44,6 @@ def method_named(name: str) -> Method:
     """The method, or a `ConfigError` that lists them."""
     if name not in METHODS:
         raise ConfigError(
-            explain("method", got=name, expected=f"one of {', '.join(METHODS)}", fix="choose one of them")
+            explain("method", got=name[:80], expected=f"one of {', '.join(METHODS)}", fix="choose one of them")
         )
     return METHODS[name]

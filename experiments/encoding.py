@@ -1,0 +1,194 @@
+"""What the bytes of a contribution buy: accuracy under every encoding, and with fewer seeds.
+
+    python experiments/encoding.py --dataset cifar10 --clients 10 --ipc 50 --seeds 200 --networks 5 --out runs/encoding
+
+Statistics are computed once, for the most seeds; a plan of fewer sends the first of them, and its local stage matches
+no others. Encodings differ only after that, so all cells of one number of seeds share the local sets as well, and all
+cells share the networks' seeds: differences are paired. Halving the seeds doubles the server's passes, which cost no
+bytes, so that every cell takes as many steps. Resumable: finished cells are skipped, and an unfinished one goes on.
+"""
+
+import argparse
+import io
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from collabdm.client import contribute
+from collabdm.config import Config, load_config
+from collabdm.contributing import contribution_name
+from collabdm.data import Dataset, load_dataset
+from collabdm.distilled_set import load
+from collabdm.engine import Engine, tune_allocator
+from collabdm.files import write_atomically, write_json
+from collabdm.judging import judge, training_set
+from collabdm.planning import make_plan, resolved
+from collabdm.progress import silent
+from collabdm.protocol import ENCODINGS, Contribution, Plan, bytes_by_part, clipped_share, encode_contribution
+from collabdm.rounds import distill_round
+from collabdm.runs import settled_config
+from collabdm.sharing import parts_of
+from collabdm.stages import StageStore
+
+# Every client holds every class: the most bytes.
+BASE = ["partition.kind=iid"]
+COLOURS = {"fp32": "#7a828e", "fp16": "#1f5fa8", "int8": "#c8511b"}
+
+
+def main() -> None:
+    """Run the grid, longest plan first; print the table, and leave it, cells and plot in the folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--clients", type=int, default=10)
+    parser.add_argument("--ipc", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=200, help="the most seeds; the curve halves them")
+    parser.add_argument("--halvings", type=int, default=3, help="how often the seeds are halved")
+    parser.add_argument("--networks", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("runs/encoding"))
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    given = parser.parse_args()
+    tune_allocator()
+    options = {"dataset": given.dataset, "partition.clients": given.clients, "ipc": given.ipc}
+    options |= {"plan.seeds": given.seeds, "evaluate.count": given.networks}
+    config = load_config(settings=[*BASE, *given.settings], options=options)
+    dataset = load_dataset(config.dataset)
+    engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes))
+    config = settled_config(given.out, config, engine)
+    assert isinstance(config.engine, Engine)
+    cells = []
+    for seeds in sorted({max(given.seeds >> i, 1) for i in range(given.halvings + 1)}, reverse=True):
+        cells += _cells(dataset, config, config.engine, seeds, given.out)
+        table = _table(cells)
+        write_atomically(given.out / "encoding.md", table.encode())
+        write_atomically(given.out / "encoding.png", _plot(cells))
+    print(_table(cells))
+
+
+def _cells(dataset: Dataset, config: Config, engine: Engine, seeds: int, out: Path) -> list[dict[str, Any]]:
+    """One result per encoding: read, where it is finished."""
+    folders = {encoding: out / f"{seeds}-{encoding}" for encoding in ENCODINGS}
+    if not all((folder / "cell.json").exists() for folder in folders.values()):
+        sent = _contributions(dataset, config, engine, seeds, out / "stages")
+        for encoding, folder in folders.items():
+            if not (folder / "cell.json").exists():
+                plan = _plan(dataset, config, seeds).model_copy(update={"encoding": encoding})
+                write_json(folder / "cell.json", _cell(dataset, config, engine, plan, sent, folder))
+    return [json.loads((folder / "cell.json").read_text()) for folder in folders.values()]
+
+
+Sent = Mapping[str, Contribution]
+
+
+def _contributions(dataset: Dataset, config: Config, engine: Engine, seeds: int, stages: Path) -> Sent:
+    longest, parts, sent = _plan(dataset, config, config.plan.seeds), parts_of(config, dataset), {}
+    for client, indices in parts.items():
+        samples = dataset.train.take(indices)
+        # Means and variances: all that a stage of statistics keeps.
+        moments = longest.model_copy(update={"statistics": "moments"})
+        values = contribute(moments, client, samples, engine=engine, stages=StageStore(stages)).means
+        plan = _plan(dataset, config, seeds)
+        store = _FirstSeeds(stages, values[: len(plan.assigned(client))])
+        sent[client] = contribute(plan, client, samples, engine=engine, stages=store)
+        print(f"{seeds} seeds: contribution of client {client}", flush=True)
+    return sent
+
+
+class _FirstSeeds(StageStore):
+    """The statistics of a longer plan serve a shorter one: the seeds of both begin alike."""
+
+    def __init__(self, folder: Path, values: np.ndarray) -> None:
+        super().__init__(folder)
+        self._values = values
+
+    def compute(self, key: str, work: Any) -> dict[str, np.ndarray]:
+        return {"values": self._values} if key.startswith("statistics") else super().compute(key, work)
+
+
+def _cell(dataset: Dataset, config: Config, engine: Engine, plan: Plan, sent: Sent, folder: Path) -> dict[str, Any]:
+    contents = {client: encode_contribution(contribution, plan) for client, contribution in sent.items()}
+    for client, content in contents.items():
+        write_atomically(folder / "contributions" / contribution_name(plan, client), content)
+    passes = config.server.passes * config.plan.seeds // plan.seeds
+    longer = config.model_copy(update={"server": config.server.model_copy(update={"passes": passes})})
+    distill_round(plan, folder / "contributions", folder, longer, engine=engine)
+    training = training_set(load(folder / "distilled"))
+    results, _ = judge(training, dataset, longer, engine=engine, kept=folder / "networks.json", report=silent)
+    parts = [bytes_by_part(content) for content in contents.values()]
+    clipped = [share for content in contents.values() if (share := clipped_share(content)) is not None]
+    cell = {
+        "encoding": plan.encoding,
+        "seeds": plan.seeds,
+        "passes": passes,
+        "accuracies": [result.accuracy for result in results],
+        "bytes": statistics.fmean(map(len, contents.values())),
+        "most_bytes": max(map(len, contents.values())),
+        "parts": {name: statistics.fmean(part[name] for part in parts) for name in parts[0]},
+        "clipped": statistics.fmean(clipped) if clipped else None,
+    }
+    print(json.dumps(cell), flush=True)
+    return cell
+
+
+def _plan(dataset: Dataset, config: Config, seeds: int) -> Plan:
+    train = dataset.train
+    clients = list(parts_of(config, dataset))
+    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=clients)
+    return plan.model_copy(update={"seeds": seeds})
+
+
+def _table(cells: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| T | encoding | MB per client | means | images | rest | accuracy, % | against fp32, points |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    reference = {cell["seeds"]: cell["accuracies"] for cell in cells if cell["encoding"] == "fp32"}
+    for cell in cells:
+        parts, accuracies = cell["parts"], [100 * accuracy for accuracy in cell["accuracies"]]
+        pairs = zip(accuracies, reference[cell["seeds"]], strict=True)
+        differences = [mine - 100 * other for mine, other in pairs]
+        compared = f"{statistics.fmean(differences):+.2f} ± {_error(differences):.2f}"
+        figures = (cell["bytes"], parts["means"], parts["images"], cell["bytes"] - parts["means"] - parts["images"])
+        sizes = " | ".join(f"{figure / 1e6:.3f}" for figure in figures)
+        against = "" if cell["encoding"] == "fp32" else compared
+        mean = f"{statistics.fmean(accuracies):.2f} ± {_error(accuracies):.2f}"
+        lines.append(f"| {cell['seeds']} | {cell['encoding']} | {sizes} | {mean} | {against} |")
+    return "\n".join(lines) + "\n"
+
+
+def _error(values: Sequence[float]) -> float:
+    """The standard error of the mean."""
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
+def _plot(cells: Sequence[Mapping[str, Any]]) -> bytes:
+    figure = Figure(figsize=(7, 4.2), dpi=120, facecolor="white", layout="constrained")
+    axes = figure.add_subplot()
+    for encoding, colour in COLOURS.items():
+        mine = [cell for cell in cells if cell["encoding"] == encoding]
+        accuracies = [[100 * accuracy for accuracy in cell["accuracies"]] for cell in mine]
+        sizes, errors = [cell["bytes"] / 1e6 for cell in mine], [_error(values) for values in accuracies]
+        means = [statistics.fmean(values) for values in accuracies]
+        axes.errorbar(sizes, means, yerr=errors, label=encoding, color=colour, marker="o", capsize=3, linewidth=1.6)
+        for cell, size, mean in zip(mine, sizes, means, strict=True):
+            axes.annotate(
+                f"T {cell['seeds']}", (size, mean), (4, 5), textcoords="offset points", fontsize=7, color=colour
+            )
+    axes.set_xscale("log")
+    axes.set_xlabel("MB up per client")
+    axes.set_ylabel("accuracy, %")
+    axes.set_title("What bytes buy (bars: standard error over networks)", loc="left", fontsize=11)
+    axes.grid(color="#e6e9ed", linewidth=0.7, which="both")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Every decoder of what outsiders may hand over: an error of ours or a valid object; never a crash, a hang, or 1 GB."""
+
+import contextlib
+import io
+import json
+import resource
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from collabdm.cli.info import info
+from collabdm.config import Config, config_toml, load_config, make_config
+from collabdm.distilled_set import DistilledSet, load
+from collabdm.protocol import (
+    ENCODINGS,
+    Contribution,
+    Plan,
+    decode_contribution,
+    decode_plan,
+    encode_contribution,
+    encode_plan,
+)
+from collabdm.randomness import Stream
+from fuzzing import Family, fuzz
+
+FEATURES, FINGERPRINT = 6, "f" * 64
+MOST_MEMORY = 10**9
+# At least 20,000 for every decoder: one of them reads all three encodings.
+MANY = {"plan": 20_000, **dict.fromkeys(ENCODINGS, 7_000), "distilled set": 20_000, "config": 20_000, "info": 7_000}
+
+
+def a_plan(**changes: Any) -> Plan:
+    fields: dict[str, Any] = {
+        "seed": 3,
+        "clients": ["anna", "bert"],
+        "classes": ["x", "y", "z"],
+        "sample": {"channels": 3, "height": 6, "width": 4},
+        "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3},
+        "network": {"name": "convnet", "width": 8, "depth": 1},
+        "ipc": 2,
+        "seeds": 2,
+        "batch": 8,
+        "augment": ["colour", "crop"],
+    }
+    return Plan.model_validate(fields | changes)
+
+
+def a_contribution(plan: Plan) -> bytes:
+    stream = Stream(9, "fuzz")
+    sent = Contribution(
+        client="bert",
+        held=np.array([4000, 0, 1]),
+        means=stream.uniform((plan.seeds, 2, len(plan.parts), FEATURES), -5, 5).astype(np.float32),
+        images=stream.uniform((3, *plan.sample.shape), -2, 2).astype(np.float32),
+        labels=np.array([0, 2, 0]),
+        fingerprint=FINGERPRINT,
+    )
+    return encode_contribution(sent, plan)
+
+
+def a_distilled_set() -> bytes:
+    return DistilledSet(
+        images=torch.from_numpy(Stream(9, "fuzz").uniform((3, 1, 8, 8), -2, 2).astype(np.float32)),
+        labels=torch.tensor([1, 0, 1]),
+        classes=("cat", "dog"),
+        mean=(0.5,),
+        std=(0.25,),
+        factor=2,
+        augment=("colour",),
+        method="collabdm-pae",
+        facts={"clients": 5, "seeds": [1, 2], "note": None},
+    ).to_bytes()
+
+
+def check_plan(plan: Plan) -> None:
+    assert decode_plan(encode_plan(plan)) == plan
+
+
+def check_contribution(received: Contribution) -> None:
+    assert received.client in ("anna", "bert")
+    assert received.means.shape == (2, len(received.classes_held), 1, FEATURES)
+    assert received.images.shape == (len(received.labels), 3, 6, 4)
+    assert received.means.dtype == received.images.dtype == np.float32
+    assert np.isfinite(received.means).all()
+    assert np.isfinite(received.images).all()
+    assert set(received.labels.tolist()) <= set(received.classes_held.tolist())
+
+
+def check_distilled(found: DistilledSet) -> None:
+    assert found.images.isfinite().all()
+    assert len(found.expanded()) == len(found) * found.factor**2
+    assert found.to_bytes()
+
+
+def check_config(config: Config) -> None:
+    assert make_config(config.model_dump()) == config
+    assert config_toml(config)
+
+
+def check_info(said: str) -> None:
+    assert isinstance(json.loads(said), dict)
+
+
+def through_file(name: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
+    place = Path(tempfile.mkdtemp(prefix="collabdm-fuzz-")) / name
+
+    def decode(content: bytes) -> Any:
+        place.write_bytes(content)
+        return read(place)
+
+    return decode
+
+
+def told(path: Path) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        info(path, json=True)
+    return out.getvalue()
+
+
+def contributions(encoding: str) -> Family:
+    plan = a_plan(encoding=encoding)
+    return Family(
+        files=[a_contribution(plan)],
+        syntax="safetensors",
+        decode=lambda content: decode_contribution(content, plan, features=FEATURES, fingerprint=FINGERPRINT),
+        check=check_contribution,
+    )
+
+
+FAMILIES: dict[str, Callable[[], Family]] = {
+    "plan": lambda: Family(
+        files=[encode_plan(a_plan()), encode_plan(a_plan(encoding="int8", statistics="moments"))],
+        syntax="json",
+        decode=decode_plan,
+        check=check_plan,
+    ),
+    **{encoding: lambda encoding=encoding: contributions(encoding) for encoding in ENCODINGS},
+    "distilled set": lambda: Family(
+        files=[a_distilled_set()],
+        syntax="safetensors",
+        decode=through_file("distilled.safetensors", load),
+        check=check_distilled,
+    ),
+    "config": lambda: Family(
+        files=[config_toml(Config()), config_toml(load_config(preset="paper", settings=["plan.encoding=int8"]))],
+        syntax="toml",
+        decode=through_file("config.toml", lambda path: load_config(file=path)),
+        check=check_config,
+    ),
+    "info": lambda: Family(
+        files=[a_contribution(a_plan(encoding=encoding)) for encoding in ("int8", "fp16")] + [a_distilled_set()],
+        syntax="safetensors",
+        decode=through_file("sent.safetensors", told),
+        check=check_info,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_mutated_file_is_refused_or_valid(name: str) -> None:
+    fuzz(FAMILIES[name](), 200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MANY)
+def test_many_mutated_files_in_little_memory(name: str) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        peak = pool.submit(fuzz_in_bounds, name, MANY[name]).result(timeout=1800)
+    assert peak < MOST_MEMORY
+
+
+def fuzz_in_bounds(name: str, examples: int) -> int:
+    """Fuzz where no single allocation can exceed 1 GB; returns the peak of resident memory, in bytes."""
+    family = FAMILIES[name]()
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MOST_MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    fuzz(family, examples)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

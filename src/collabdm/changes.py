@@ -47,7 +47,7 @@ class Change(BaseModel, frozen=True, extra="forbid"):
     """One change, with all that carrying it out needs to know.
 
     `digest`: SHA-256 of the contribution added or left out; `passes` over the T seeds; `when`: begun, in UTC; `facts`
-    for the card and `history` (earlier entries) as they were; `purged`: forgetting has removed what was derived.
+    of the round and `history` (earlier entries); `purged`: forgetting has removed what was derived.
     """
 
     kind: Kind
@@ -223,7 +223,8 @@ def _begin(folder: Path, change: Change) -> None:
     record = _round(folder)
     if change.kind != "forget":
         write_atomically(folder / _BEFORE, (folder / "distilled" / "distilled.safetensors").read_bytes())
-    known = {"facts": record.get("facts", {}), "history": record.get("history", [])}
+    facts = {name: value for name, value in record.get("facts", {}).items() if name not in ("changes", "server")}
+    known = {"facts": facts, "history": record.get("history", [])}
     when = datetime.now(UTC).isoformat(timespec="seconds")
     _write(folder, Change.model_validate(change.model_dump() | known | {"when": when}))
 

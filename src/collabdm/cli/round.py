@@ -15,8 +15,6 @@ from collabdm.errors import ConfigError, PlanError, explain
 if TYPE_CHECKING:
     from collabdm.config import Config
     from collabdm.data import Preset, Samples
-    from collabdm.engine import Engine
-    from collabdm.progress import Report
     from collabdm.protocol import Plan
 
 __all__ = ["contribute", "distill", "plan", "read_plan"]
@@ -72,6 +70,7 @@ def contribute(
     from collabdm.data import load_samples
     from collabdm.engine import tune_allocator
     from collabdm.files import write_atomically
+    from collabdm.planning import engine_for
     from collabdm.protocol import encode_contribution
     from collabdm.sharing import shard_of
 
@@ -83,7 +82,7 @@ def contribute(
     samples = samples.with_classes(asked.classes)
     tune_allocator()
     with progress(quiet=quiet) as report:
-        made = contribute(asked, client, samples, engine=_engine(config, asked, report), report=report)
+        made = contribute(asked, client, samples, engine=engine_for(config, asked, report=report), report=report)
     content = encode_contribution(made, asked)
     write_atomically(out, content)
     facts: dict[str, Any] = {
@@ -120,16 +119,17 @@ def distill(
     """
     from collabdm.engine import Engine, tune_allocator
     from collabdm.files import write_json
+    from collabdm.planning import engine_for, settings_for
     from collabdm.rounds import distill_round
     from collabdm.runs import environment, settled_config
 
     asked = read_plan(plan_file)
-    settings = config.model_copy(update={"method": _method(config, asked), "ipc": asked.ipc})
+    settings = settings_for(config, asked)
     # Only a data set that was named may stand on the card.
     named = {"dataset": config.dataset} if dataset is not None or config_file is not None else {}
     tune_allocator()
     with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
-        engine = _engine(config, asked, report)
+        engine = engine_for(config, asked, report=report)
         settings = settled_config(out, settings, engine)
         used = settings.engine if isinstance(settings.engine, Engine) else engine
         metrics = distill_round(
@@ -213,33 +213,3 @@ def _clients(config: "Config") -> list[str]:
         return clients_of(config)
     alone = method.central or (isinstance(spec.clients, int) and spec.kind == "single")
     return client_names(1 if alone else spec.clients)
-
-
-def _method(config: "Config", plan: "Plan") -> str:
-    """The configured method if it is the plan's, else what the plan amounts to."""
-    from collabdm.methods import method_named
-
-    refined = plan.statistics != "none"
-    method = method_named(config.method)
-    if method.source == "round" and method.refined == refined and config.factor == plan.pae:
-        return method.name
-    return ("collabdm" if refined else "local-dm") + ("-pae" if plan.pae > 1 else "")
-
-
-def _engine(config: "Config", plan: "Plan", report: "Report") -> "Engine":
-    """The configured engine, or the one that suits this site's share of the plan's work."""
-    from collabdm.data import generic_preset
-    from collabdm.planning import resolved
-
-    work = {"seeds": plan.seeds, "batch": plan.batch, "network": plan.network, "pae": plan.pae}
-    share = config.model_copy(
-        update={
-            "method": _method(config, plan),
-            "ipc": plan.ipc,
-            "local": plan.local,
-            "partition": config.partition.model_copy(update={"clients": 1}),
-            "plan": config.plan.model_copy(update=work),
-        }
-    )
-    shape = plan.sample.shape
-    return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes), report=report)

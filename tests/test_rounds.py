@@ -19,10 +19,11 @@ from collabdm.data import Samples
 from collabdm.distilled_set import load
 from collabdm.engine import REFERENCE
 from collabdm.errors import DataError, QuorumError
+from collabdm.inbox import collect
 from collabdm.initial_set import initial_set
 from collabdm.progress import Event
 from collabdm.protocol import Plan, decode_contribution, encode_contribution, encode_plan
-from collabdm.rounds import collect, distill_round
+from collabdm.rounds import distill_round
 from collabdm.server import Refinement, aggregate, distill, refine
 from reference import small_plan
 from tiny_runs import tiny_config
@@ -151,11 +152,13 @@ def test_the_round_goes_on_without_a_bad_contribution(sent: Sent, tmp_path: Path
 
 def test_a_second_contribution_is_refused(sent: Sent, tmp_path: Path) -> None:
     plan, files = sent
-    place = _folder(tmp_path / "sent", {**files, "zz copy": files["ada"]})
+    other = _changed(files["ada"], held=load_tensors(files["ada"])["held"] * 2)
+    place = _folder(tmp_path / "sent", {**files, "zz copy": files["ada"], "zz other": other})
     collected = collect(plan, place)
     assert sorted(collected.contributions) == sorted(HELD)
-    assert list(collected.refused) == ["zz copy.safetensors"]
-    assert "a second contribution of client ada" in collected.refused["zz copy.safetensors"]
+    # The same bytes are the same answer; whatever differs is another.
+    assert list(collected.refused) == ["zz other.safetensors"]
+    assert "a second contribution of client ada" in collected.refused["zz other.safetensors"]
 
 
 def test_only_files_of_the_right_kind_are_looked_at(sent: Sent, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from collabdm.randomness import Stream
 from collabdm.stages import StageStore, stage_key
 from collabdm.statistics import MOMENTS
 
-__all__ = ["client_statistics", "contribute", "fingerprint"]
+__all__ = ["client_statistics", "contribute", "data_digest", "fingerprint"]
 
 
 def contribute(
@@ -40,7 +40,7 @@ def contribute(
     stages = stages or StageStore()
     basis = {
         "client": client,
-        "data": _digest(samples),
+        "data": data_digest(samples),
         "engine": engine.model_dump(exclude={"threads", "processes"}),
         "plan": plan.model_dump(mode="json", exclude={"statistics", "encoding", "local", "ipc", "pae"}),
     }
@@ -113,6 +113,14 @@ def fingerprint(plan: Plan) -> str:
     return parameters_fingerprint({name: value.numpy() for name, value in parameters.items()})
 
 
+def data_digest(samples: Samples) -> str:
+    """SHA-256 over pixels and labels, in hex."""
+    digest = hashlib.sha256(f"{samples.images.dtype}{samples.images.shape}".encode())
+    digest.update(np.ascontiguousarray(samples.images).data)
+    digest.update(np.ascontiguousarray(samples.labels).data)
+    return digest.hexdigest()
+
+
 def _check(plan: Plan, client: str, samples: Samples) -> None:
     if client not in plan.clients:
         named = ", ".join(plan.clients[:10])
@@ -125,10 +133,3 @@ def _check(plan: Plan, client: str, samples: Samples) -> None:
     if samples.classes != plan.classes:
         fix = "name the classes as the plan does, in its order (Samples.with_classes)"
         raise DataError(explain("classes", got=samples.classes[:12], expected=str(plan.classes[:12]), fix=fix))
-
-
-def _digest(samples: Samples) -> str:
-    digest = hashlib.sha256(f"{samples.images.dtype}{samples.images.shape}".encode())
-    digest.update(np.ascontiguousarray(samples.images).data)
-    digest.update(np.ascontiguousarray(samples.labels).data)
-    return digest.hexdigest()

@@ -1,5 +1,6 @@
-"""All clients of a simulation: each computes its contribution and writes it as the file that a real site would send."""
+"""A client's contribution as bytes, kept for a repeated request; and those of all clients of a simulation, as files."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,16 +8,37 @@ from typing import Any
 
 import numpy as np
 
-from collabdm.client import contribute
+from collabdm.client import contribute, data_digest
 from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.files import write_atomically
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Plan, encode_contribution
-from collabdm.stages import StageStore
+from collabdm.protocol import Plan, encode_contribution, plan_digest
+from collabdm.stages import StageStore, stage_key
 from collabdm.workers import in_processes
 
-__all__ = ["contribute_all", "contribution_name"]
+__all__ = ["cached_contribution", "contribute_all", "contribution_name"]
+
+
+def cached_contribution(
+    plan: Plan, client: str, samples: Samples, cache: Path | None, *, engine: Engine, report: Report = silent
+) -> bytes:
+    """The encoded contribution of one client, as `contribute` makes it.
+
+    With a folder `cache` it is kept there by the plan's digest, the client and the data's digest: a repeated request is
+    answered with the same bytes, whatever the engine, and an interrupted computation goes on after its finished stages,
+    which are removed at the end. Raises what `contribute` raises.
+    """
+    if cache is None:
+        return encode_contribution(contribute(plan, client, samples, engine=engine, report=report), plan)
+    basis = {"plan": plan_digest(plan), "client": client, "data": data_digest(samples)}
+    path = cache / f"{stage_key('contribution', basis)}.safetensors"
+    stages = path.with_suffix(".stages")
+    if not path.exists():
+        made = contribute(plan, client, samples, engine=engine, stages=StageStore(stages), report=report)
+        write_atomically(path, encode_contribution(made, plan))
+    shutil.rmtree(stages, ignore_errors=True)
+    return path.read_bytes()
 
 
 def contribute_all(

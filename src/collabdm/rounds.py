@@ -1,10 +1,8 @@
 """The server's side of a finished round: a plan and a folder of contributions to a distilled set."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,61 +10,22 @@ import numpy as np
 import torch
 from safetensors.numpy import load, save
 
-from collabdm.client import fingerprint
 from collabdm.config import Config
 from collabdm.distilled_set import DistilledSet
-from collabdm.embedding import embedder_for
-from collabdm.engine import EAGER, Engine
-from collabdm.errors import ContributionError, DataError, QuorumError, explain
+from collabdm.engine import Engine
+from collabdm.errors import DataError, QuorumError, explain
 from collabdm.files import write_atomically, write_json
+from collabdm.inbox import collect
 from collabdm.initial_set import initial_set
 from collabdm.matching import SyntheticState
 from collabdm.pictures import loss_picture
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, decode_contribution, encode_plan, plan_digest
+from collabdm.protocol import Plan, encode_plan, plan_digest
 from collabdm.server import Refinement, aggregate, initial_state, refine
 
-__all__ = ["Collected", "collect", "distill_round", "distilled_set"]
+__all__ = ["distill_round", "distilled_set"]
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Collected:
-    """Usable contributions, their exact sizes in bytes and SHA-256 by client; and why others were refused, by file."""
-
-    contributions: dict[str, Contribution]
-    sizes: dict[str, int]
-    digests: dict[str, str]
-    refused: dict[str, str]
-
-
-def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
-    """Read and check every `.safetensors` file of the folder; a bad one costs only itself.
-
-    Raises `DataError` where there is no such folder.
-    """
-    if not folder.is_dir():
-        raise DataError(explain("contributions", got=folder, expected="a folder of files", fix="check the path"))
-    features = embedder_for(plan.network, plan.sample.shape, EAGER).features
-    own = fingerprint(plan)
-    collected = Collected(contributions={}, sizes={}, digests={}, refused={})
-    paths = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" and path.is_file())
-    for number, path in enumerate(paths):
-        try:
-            content = path.read_bytes()
-            contribution = decode_contribution(content, plan, features=features, fingerprint=own, name=path.name)
-            if contribution.client in collected.contributions:
-                what = f"a second contribution of client {contribution.client}"
-                raise ContributionError(explain(path.name, got=what, expected="one a client", fix="remove one of them"))
-        except (ContributionError, OSError) as error:
-            collected.refused[path.name] = str(error)
-            report(Event(stage="collect", done=number + 1, total=len(paths), message=f"refused {error}"))
-            continue
-        collected.contributions[contribution.client] = contribution
-        collected.sizes[contribution.client] = len(content)
-        collected.digests[contribution.client] = hashlib.sha256(content).hexdigest()
-    return collected
 
 
 def distill_round(

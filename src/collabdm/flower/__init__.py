@@ -1,4 +1,4 @@
-"""The round over Flower: TLS, authenticated nodes, clients that come back. Needs the extra: `pip install collabdm[flower]`.
+"""The round over Flower: TLS, authenticated nodes, clients that come back. It needs the extra `collabdm[flower]`.
 
 `server_app` and `client_app` are what `flwr run` starts; nothing else in CollabDM imports this package.
 """

@@ -1,4 +1,4 @@
-"""Asking the nodes: one query each, again if a node was lost, until all clients have answered or the deadline passes."""
+"""Asking the nodes: one query each, another if a node was lost, until all have answered or the deadline passes."""
 
 import time
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The server's part of the round over Flower: ask every node once, store what comes, distil.
 
-`flwr run . prod --run-config 'plan="/srv/plan.json" out="/srv/runs/round"'`. A new `flwr run` on the same run folder goes
-on where the last one was lost, to the same distilled set.
+`flwr run . prod --run-config 'plan="/srv/plan.json" out="/srv/runs/round"'`. A new `flwr run` on the same run folder
+goes on where the last one was lost, to the same distilled set.
 """
 
 from collections.abc import Iterator

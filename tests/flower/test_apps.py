@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from flwr.app import Context, RecordDict
 
-from collabdm.data import load_dataset
 from collabdm.distilled_set import load
 from collabdm.errors import ConfigError, PlanError, QuorumError, RunFolderError
 from collabdm.files import write_atomically
 from collabdm.flower import gathering, server_app
-from collabdm.sharing import shard_of
 from flower.conftest import Behaviour, FakeGrid, Simulated, distilled_bytes, failing, site
+from flower.sites import write_shard
 
 
 def _serve(grid: FakeGrid, run_config: Mapping[str, Any]) -> None:
@@ -56,22 +55,9 @@ def test_flowers_simulation_equals_ours(simulated: Simulated, tmp_path: Path, ca
 @pytest.fixture(scope="module")
 def own_data(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Every client's part as the file that its site would have."""
-    import numpy as np
-
     folder = tmp_path_factory.mktemp("sites")
-    test = load_dataset("digits", splits=("test",)).test
-    for client in simulated.plan.clients:
-        part = shard_of(simulated.config, client)
-        np.savez(
-            folder / f"{client}.npz",
-            allow_pickle=False,
-            x_train=part.images[:, 0],
-            y_train=part.labels,
-            x_test=test.images[:1, 0],
-            y_test=test.labels[:1],
-            classes=np.array(part.classes),
-        )
-    return {client: folder / f"{client}.npz" for client in simulated.plan.clients}
+    names = simulated.plan.clients
+    return {name: write_shard(simulated.config, name, folder / f"{name}.npz") for name in names}
 
 
 def test_real_sites_with_data_of_their_own(simulated: Simulated, own_data: dict[str, Path], tmp_path: Path) -> None:

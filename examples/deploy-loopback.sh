@@ -180,7 +180,7 @@ supervised() { # what systemd would do: start it again, however often
 }
 for i in 0 1 2; do
     port=NODE_PORT_$i
-    supervised "${SITES[i]}" "${!port}" &
+    supervised "${SITES[i]}" "${!port}" 2>/dev/null &
     STARTED+=($!)
 done
 code=0

@@ -149,7 +149,7 @@ def distilled_bytes(folder: Path) -> bytes:
     return (folder / "distilled" / "distilled.safetensors").read_bytes()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """Three clients on digits, in this process without Flower."""
     folder = tmp_path_factory.mktemp("simulated") / "run"
@@ -168,7 +168,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     return Simulated(config=config, plan=plan, folder=folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def other(simulated: Simulated) -> bytes:
     """Another valid contribution of ada than the one she sent: she holds twice as much of everything."""
     content = simulated.contribution("ada")

@@ -12,7 +12,8 @@ from collabdm.distilled_set import load
 from collabdm.errors import ConfigError, PlanError, QuorumError, RunFolderError
 from collabdm.files import write_atomically
 from collabdm.flower import gathering, server_app
-from flower.conftest import Behaviour, FakeGrid, Simulated, distilled_bytes, failing, site
+from collabdm.flower.messages import contribution_reply
+from flower.conftest import Behaviour, FakeGrid, Simulated, distilled_bytes, failing, saying, site
 from flower.sites import write_shard
 
 
@@ -35,6 +36,12 @@ def _run_config(simulated: Simulated, folder: Path, **others: Any) -> dict[str, 
 def _partitions(run_config: Mapping[str, Any], count: int = 3) -> dict[int, tuple[str, Behaviour]]:
     """The nodes of Flower's simulation, which have numbers and no names."""
     return {100 + i: ("", site(run_config, partition_id=i, num_partitions=count)) for i in range(count)}
+
+
+def _answered(simulated: Simulated) -> dict[int, tuple[str, Behaviour]]:
+    """The same nodes with their work done."""
+    sent = [simulated.contribution(client) for client in simulated.plan.clients]
+    return {100 + i: ("", saying(contribution_reply(content))) for i, content in enumerate(sent)}
 
 
 def test_flowers_simulation_equals_ours(simulated: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -74,7 +81,7 @@ def test_real_sites_with_data_of_their_own(simulated: Simulated, own_data: dict[
 
 def test_lost_and_run_again_on_the_same_folder(simulated: Simulated, tmp_path: Path) -> None:
     run_config = _run_config(simulated, tmp_path / "run", min_clients=3)
-    nodes = _partitions(run_config)
+    nodes = _answered(simulated)
     with pytest.raises(QuorumError, match=r"got 2; expected at least 3 of 3 clients"):
         _serve(FakeGrid({**nodes, 101: ("", failing(2))}), run_config)
     stored = {path.name for path in (tmp_path / "run" / "contributions").iterdir()}
@@ -89,7 +96,7 @@ def test_lost_and_run_again_on_the_same_folder(simulated: Simulated, tmp_path: P
 
 def test_the_metrics_say_who_was_refused_and_who_is_missing(simulated: Simulated, tmp_path: Path) -> None:
     run_config = _run_config(simulated, tmp_path / "run")
-    _serve(FakeGrid({**_partitions(run_config), 101: ("", failing(2))}), run_config)
+    _serve(FakeGrid({**_answered(simulated), 101: ("", failing(2))}), run_config)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["missing"] == ["bob"]
     assert list(metrics["refused"]) == ["node 101"]
@@ -113,7 +120,7 @@ def test_a_site_that_cannot_contribute_says_why(
         folder = tmp_path / str(number)
         values = run_config | {"out": str(folder)}
         with pytest.raises(QuorumError):
-            _serve(FakeGrid({**_partitions(values), 101: ("", behaviour)}), values)
+            _serve(FakeGrid({**_answered(simulated), 101: ("", behaviour)}), values)
         lines = (folder / "events.jsonl").read_text()
         assert "refused node 101: " in lines
         assert mentions in lines

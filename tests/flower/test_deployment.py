@@ -44,6 +44,12 @@ def _post(deployment: Deployment, port: int, path: str, body: bytes, method: str
         connection.close()
 
 
+def _nodes(deployment: Deployment) -> dict[str, str]:
+    """The status of every registered node, by its number."""
+    listed = json.loads(deployment.flwr("supernode", "list", "link", "--format", "json").stdout)
+    return {node["node-id"]: node["status"] for node in listed["nodes"]}
+
+
 def test_the_control_plane_answers_the_operator_on_loopback(deployment: Deployment) -> None:
     """Otherwise the refusals below would prove nothing."""
     status, body = _post(deployment, deployment.port, "/v1/control/list-runs", ListRunsRequest().SerializeToString())
@@ -65,13 +71,12 @@ def test_the_control_plane_answers_the_operator_on_loopback(deployment: Deployme
     ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_a_stranger_with_flowers_command_line(arguments: tuple[str, ...], deployment: Deployment) -> None:
-    key = deployment.folder / "eve"
+    key, before = deployment.folder / "eve", _nodes(deployment)
     if not key.exists():
         write_key(key)
     refused = deployment.flwr(*(f"{key}.pub" if argument == "KEY" else argument for argument in arguments))
     assert refused.returncode != 0, refused.stdout
-    nodes = json.loads(deployment.flwr("supernode", "list", "link", "--format", "json").stdout)["nodes"]
-    assert [node["name"] for node in nodes if node["name"] == "eve"] == []
+    assert _nodes(deployment) == before
     assert json.loads(deployment.flwr("list", "link", "--format", "json").stdout)["runs"] == []
 
 
@@ -123,21 +128,16 @@ def test_a_stranger_with_flowers_older_protocol(deployment: Deployment) -> None:
 
 
 def test_a_node_with_a_key_that_is_not_registered(deployment: Deployment) -> None:
+    before = _nodes(deployment)
     deployment.start_node("mallory", 'client="mallory"', key=write_key(deployment.folder / "mallory.key"))
     wait_until(lambda: deployment.exit_code("mallory") is not None, "the refusal")
     assert deployment.exit_code("mallory") != 0
     assert "Failed to initialize the connection to the SuperLink" in deployment.log("mallory")
-    nodes = json.loads(deployment.flwr("supernode", "list", "link", "--format", "json").stdout)["nodes"]
-    assert all(node["name"] != "mallory" for node in nodes)
+    assert _nodes(deployment) == before
 
 
 def test_a_node_with_a_registered_key_is_let_in(deployment: Deployment) -> None:
     key = write_key(deployment.folder / "north.key")
     assert deployment.flwr("supernode", "register", f"{key}.pub", "link", "--name", "north").returncode == 0
     deployment.start_node("north", 'client="north"', key=key)
-
-    def online() -> bool:
-        nodes = json.loads(deployment.flwr("supernode", "list", "link", "--format", "json").stdout)["nodes"]
-        return any(node["name"] == "north" and node["status"] == "online" for node in nodes)
-
-    wait_until(online, "north's connection")
+    wait_until(lambda: "online" in _nodes(deployment).values(), "north's connection")

@@ -17,7 +17,7 @@ __all__ = ["gather"]
 
 # Flower's codes for an answer that was lost on the way rather than refused: the node may be asked again.
 LOST = {
-    3: "the query was not fetched in time",
+    3: "the query or the reply was lost",
     4: "the reply was lost",
     5: "the node is not reachable",
     8: "the app's process died",

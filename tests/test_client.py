@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from collabdm import client as client_module
+from collabdm import contributing
+from collabdm import stages as stages_module
 from collabdm.client import client_statistics, contribute, fingerprint
+from collabdm.contributing import cached_contribution
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE
 from collabdm.errors import CollabDMError, DataError, PlanError
@@ -212,6 +215,49 @@ def test_stored_stages_give_the_same_bytes_and_are_not_computed_again(
     monkeypatch.setattr(client_module, "distill_locally", refuse)
     second = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan)
     assert fresh == first == second
+
+
+def test_an_interrupted_stage_of_statistics_goes_on_after_its_last_block(
+    make_samples: MakeSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages_module, "SECONDS_BETWEEN_BLOCKS", 0.0)
+    samples, plan = make_samples([6, 1, 3], SHAPE), small_plan(seeds=7, local={"iterations": 2})
+    fresh = encode_contribution(contribute(plan, "ada", samples, engine=EAGER), plan)
+    seen: list[int] = []
+    for stop in (2, 5, None):
+
+        def report(event: Event, stop: int | None = stop) -> None:
+            if event.stage == "statistics":
+                seen.append(event.done)
+                if event.done == stop:
+                    raise KeyboardInterrupt
+
+        def asked(report: Callable[[Event], None] = report) -> bytes:
+            return cached_contribution(plan, "ada", samples, tmp_path, engine=EAGER, report=report)
+
+        if stop is None:
+            assert asked() == fresh
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                asked()
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+    # Finished: one file, from which a repeated request is answered, whatever the engine.
+    (kept,) = tmp_path.iterdir()
+    assert kept.read_bytes() == fresh
+    monkeypatch.setattr(contributing, "contribute", None)
+    assert cached_contribution(plan, "ada", samples, tmp_path, engine=REFERENCE) == fresh
+
+
+@pytest.mark.parametrize("change", ["plan", "client", "data"])
+def test_another_request_is_not_answered_from_the_cache(change: str, make_samples: MakeSamples, tmp_path: Path) -> None:
+    plans = {"plan": small_plan(seed=12)}
+    samples = {"data": make_samples([6, 1, 3], SHAPE, 1)}
+    plan, own = small_plan(), make_samples([6, 1, 3], SHAPE)
+    cached_contribution(plan, "ada", own, tmp_path, engine=EAGER)
+    asked, client, data = plans.get(change, plan), "bob" if change == "client" else "ada", samples.get(change, own)
+    got = cached_contribution(asked, client, data, tmp_path, engine=EAGER)
+    assert got == encode_contribution(contribute(asked, client, data, engine=EAGER), asked)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from collabdm import stages
 from collabdm.stages import StageStore, stage_key
 
 ARRAYS = {"values": np.arange(12, dtype=np.float32).reshape(3, 4), "labels": np.array([2, 0, 1])}
@@ -111,3 +112,30 @@ def test_keys_follow_content_not_order() -> None:
     assert stage_key("local", basis).startswith("local-")
     others = [stage_key("statistics", basis), stage_key("local", basis | {"seed": 2}), stage_key("local", {})]
     assert len({*others, stage_key("local", basis)}) == 4
+
+
+def test_rows_are_kept_in_blocks_until_the_stage_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 8))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
+    store, rows = StageStore(tmp_path), np.arange(20, dtype=np.float32).reshape(10, 2)
+    blocks = store.blocks("key")
+    for row in rows[:8]:
+        blocks.add(row)
+    # A block every three rows of eight seconds each; the last two rows were not kept.
+    assert sorted(os.listdir(tmp_path)) == ["key.from-0", "key.from-3"]
+    found = store.blocks("key")
+    np.testing.assert_array_equal(np.stack(found.rows), rows[:6])
+    assert found.seconds == 48
+    assert store.blocks("other").rows == []
+    store.compute("key", lambda: {"values": np.stack([*store.blocks("key").rows, *rows[6:]])})
+    assert os.listdir(tmp_path) == ["key.safetensors"]
+    assert store.seconds["key"] > 48
+
+
+def test_a_broken_block_ends_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "SECONDS_BETWEEN_BLOCKS", 0.0)
+    blocks = StageStore(tmp_path).blocks("key")
+    for value in range(3):
+        blocks.add(np.array([value]))
+    (tmp_path / "key.from-1").write_bytes(b"broken")
+    assert [row.tolist() for row in StageStore(tmp_path).blocks("key").rows] == [[0]]

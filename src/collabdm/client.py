@@ -14,7 +14,7 @@ from collabdm.networks import build_network, initial_parameters
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, parameters_fingerprint
 from collabdm.randomness import Stream
-from collabdm.stages import StageStore, stage_key
+from collabdm.stages import Blocks, StageStore, stage_key
 from collabdm.statistics import MOMENTS
 
 __all__ = ["client_statistics", "contribute", "data_digest", "fingerprint"]
@@ -48,9 +48,10 @@ def contribute(
     classes = np.flatnonzero(held)
     values = np.zeros((0, len(classes), 2, 0), np.float32)
     if plan.parts or plan.local.reuse:
+        key = stage_key("statistics", basis)
         values = stages.compute(
-            stage_key("statistics", basis),
-            lambda: client_statistics(plan, client, samples, engine=engine, report=report),
+            key,
+            lambda: client_statistics(plan, client, samples, engine=engine, blocks=stages.blocks(key), report=report),
         )["values"]
     statistics = ClientStatistics(
         seeds=plan.assigned(client)[: len(values)],
@@ -82,19 +83,29 @@ def contribute(
 
 
 def client_statistics(
-    plan: Plan, client: str, samples: Samples, *, engine: Engine, report: Report = silent
+    plan: Plan,
+    client: str,
+    samples: Samples,
+    *,
+    engine: Engine,
+    blocks: Blocks | None = None,
+    report: Report = silent,
 ) -> dict[str, np.ndarray]:
     """Mean and variance of the embeddings of the drawn batch, per assigned seed and class held (line 22).
 
     `values`: float32 [seeds, held classes, 2, d]. Every class's batch is `plan.batch` samples without replacement, or
-    all of them if fewer; the second part is kept for the local stage even where the plan does not send it.
+    all of them if fewer; the second part is kept for the local stage even where the plan does not send it. Seeds whose
+    rows `blocks` has are not computed again.
     """
+    blocks = blocks or Blocks()
     embedder = embedder_for(plan.network, plan.sample.shape, engine)
     classes = np.flatnonzero(samples.counts())
     members = {int(y): samples.of_class(int(y)) for y in classes}
     assigned = plan.assigned(client)
     values = np.empty((len(assigned), len(classes), 2, embedder.features), np.float32)
-    for row, t in enumerate(assigned):
+    for row, found in enumerate(blocks.rows):
+        values[row] = found
+    for row, t in list(enumerate(assigned))[len(blocks.rows) :]:
         encoder = embedder.encoder(plan.encoder_seed(t))
         drawn = {
             y: rows[Stream(plan.seed, "batch", client, t, y).choose(len(rows), plan.batch)]
@@ -102,6 +113,7 @@ def client_statistics(
         }
         augmentations = {y: plan.augmentation(t, y) for y in members}
         values[row] = class_moments(embedder, encoder, samples.images, drawn, augmentations, plan.normalisation)
+        blocks.add(values[row])
         report(Event(stage="statistics", client=client, done=row + 1, total=len(assigned)))
     return {"values": values}
 

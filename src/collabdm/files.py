@@ -3,9 +3,10 @@
 import json
 import os
 import secrets
+import shutil
 from pathlib import Path
 
-__all__ = ["write_atomically", "write_json"]
+__all__ = ["sweep", "write_atomically", "write_json"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -28,3 +29,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: object) -> None:
     """Indented JSON, atomically; NaN is refused, so that any reader can parse it."""
     write_atomically(path, json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left half-built anywhere in `folder`: nobody else may be writing there."""
+    for pattern in (".*.part", ".*.old"):
+        for path in list(folder.rglob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ The digests stand in a file beside the folder, in the format of `sha256sum`: `co
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,18 @@ from collabdm.files import write_atomically
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, decode_contribution
 
-__all__ = ["Acceptance", "Collected", "accept", "acceptance", "collect", "discard", "read_bounded", "recorded", "seal"]
+__all__ = [
+    "Acceptance",
+    "Collected",
+    "accept",
+    "acceptance",
+    "collect",
+    "discard",
+    "intact",
+    "read_bounded",
+    "recorded",
+    "seal",
+]
 
 # What a header may take, and whatever an encoding adds.
 MOST_AROUND_THE_ARRAYS = 4 << 20
@@ -113,6 +125,12 @@ def recorded(folder: Path) -> dict[str, str]:
     path = _record_of(folder)
     lines = path.read_text().splitlines() if path.exists() else []
     return {Path(name).name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def intact(plan: Plan, client: str, folder: Path, known: Mapping[str, str]) -> bool:
+    """Whether the client's contribution lies in `folder` as it was stored; `known`: the `recorded` digests."""
+    path = folder / contribution_name(plan, client)
+    return path.name in known and path.is_file() and _digest_of(path) == known[path.name]
 
 
 def seal(folder: Path) -> None:

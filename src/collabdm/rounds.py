@@ -1,8 +1,9 @@
 """The server's side of a finished round: a plan and a folder of contributions to a distilled set."""
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from collabdm.engine import Engine
 from collabdm.errors import DataError, QuorumError, explain
 from collabdm.files import write_atomically, write_json
 from collabdm.inbox import collect
-from collabdm.initial_set import initial_set
+from collabdm.initial_set import InitialSet, initial_set
 from collabdm.matching import SyntheticState
 from collabdm.pictures import loss_picture
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Plan, encode_plan, plan_digest
+from collabdm.protocol import Contribution, Plan, encode_plan, plan_digest
 from collabdm.server import Refinement, aggregate, initial_state, refine
 
-__all__ = ["distill_round", "distilled_set"]
+__all__ = ["checked_start", "distill_round", "distilled_set"]
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
@@ -40,35 +41,31 @@ def distill_round(
     report: Report = silent,
     visit: Callable[[Refinement], None] = lambda refinement: None,
     facts: dict[str, Any] | None = None,
+    present: DistilledSet | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Aggregate, initialise and refine, leaving `distilled/` and `loss.png` in `folder`; returns metrics.
+    """Aggregate, initialise and refine, leaving `distilled/`, `loss.png` and `round.json` in `folder`; returns metrics.
 
     Goes on from a checkpoint that an interrupted call left there. `min_clients` usable contributions are needed, half
-    of the plan's clients by default. `visit` sees every state on the way.
+    of the plan's clients by default. `visit` sees every state on the way. `present`: a set to go on from, instead of
+    the union of the local sets (which still gives the classes that it lacks); `facts` go to the set's card, `facts` and
+    `history` to `round.json`.
     Raises `QuorumError` where fewer came; `DataError` where nobody holds a class, unless `allow_missing`.
     """
     collected = collect(plan, contributions, report=report)
     usable = list(collected.contributions.values())
-    needed = (len(plan.clients) + 1) // 2 if min_clients is None else min_clients
-    if len(usable) < max(needed, 1):
-        expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
-        fix = "wait for more contributions, or lower --min-clients"
-        raise QuorumError(explain("usable contributions", got=len(usable), expected=expected, fix=fix))
-    initial = initial_set(plan, usable)
-    if initial.missing and not allow_missing:
-        names = ", ".join(plan.classes[y] for y in initial.missing)
-        fix = "add a client that holds them, or pass --allow-missing-classes"
-        raise DataError(explain("classes that nobody holds", got=names, expected="none", fix=fix))
-    basis = json.dumps(
-        [plan_digest(plan), collected.digests, config.server.model_dump(), engine.model_dump()], sort_keys=True
-    )
+    initial = checked_start(plan, usable, min_clients=min_clients, allow_missing=allow_missing)
+    parts = [plan_digest(plan), collected.digests, config.server.model_dump(), engine.model_dump()]
+    if present is not None:
+        parts.append(hashlib.sha256(present.to_bytes()).hexdigest())
+    basis = json.dumps(parts, sort_keys=True)
     finished = _finished(folder, basis)
     if finished is not None:
         return finished
     started = time.perf_counter()
     target = aggregate(plan, usable, config.server.weighting)
     aggregated = time.perf_counter()
-    start = initial_state(initial.images, initial.labels, engine)
+    start = initial_state(_begun(initial, present), initial.labels, engine)
     checkpoint = _Checkpoint(folder / "checkpoint.safetensors", start, basis)
     state, losses = checkpoint.state, checkpoint.losses
     for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
@@ -95,9 +92,27 @@ def distill_round(
         "missing": sorted(set(plan.clients) - set(collected.contributions)),
         "refused": collected.refused,
     }
-    write_json(folder / "round.json", {"basis": basis, "metrics": metrics})
+    record = {"basis": basis, "metrics": metrics, "facts": facts or {}, "history": list(history)}
+    write_json(folder / "round.json", record)
     checkpoint.remove()
     return metrics
+
+
+def checked_start(
+    plan: Plan, contributions: Sequence[Contribution], *, min_clients: int | None, allow_missing: bool
+) -> InitialSet:
+    """The initial set, if there are contributions enough and for every class; raises what `distill_round` raises."""
+    needed = (len(plan.clients) + 1) // 2 if min_clients is None else min_clients
+    if len(contributions) < max(needed, 1):
+        expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
+        fix = "wait for more contributions, or lower --min-clients"
+        raise QuorumError(explain("usable contributions", got=len(contributions), expected=expected, fix=fix))
+    initial = initial_set(plan, contributions)
+    if initial.missing and not allow_missing:
+        names = ", ".join(plan.classes[y] for y in initial.missing)
+        fix = "add a client that holds them, or pass --allow-missing-classes"
+        raise DataError(explain("classes that nobody holds", got=names, expected="none", fix=fix))
+    return initial
 
 
 def distilled_set(
@@ -125,6 +140,15 @@ def distilled_set(
         method=config.method,
         facts=made | facts,
     )
+
+
+def _begun(initial: InitialSet, present: DistilledSet | None) -> torch.Tensor:
+    """Initial images, those of the classes that are `present` already taken from there."""
+    images = initial.images.clone()
+    if present is not None:
+        for y in set(present.labels.tolist()) & set(initial.labels.tolist()):
+            images[initial.labels == y] = present.images[present.labels == y]
+    return images
 
 
 def _finished(folder: Path, basis: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ import torch
 from collabdm.config import Config, config_toml, load_config
 from collabdm.engine import Engine
 from collabdm.errors import RunFolderError, explain
-from collabdm.files import write_atomically
+from collabdm.files import sweep, write_atomically
 from collabdm.progress import Event, Report
 
 __all__ = ["environment", "finished_metrics", "logged", "prepare_run_folder", "settled_config"]
@@ -42,6 +42,7 @@ def prepare_run_folder(folder: Path, *, force: bool, resume: bool) -> None:
             raise RunFolderError(
                 explain("--resume", got=f"{folder}, no run folder", expected="an earlier run's", fix=fix)
             )
+        sweep(folder)
         return
     if not force:
         fix = "choose another --out, --force to replace it, or --resume to go on"

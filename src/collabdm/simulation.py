@@ -23,6 +23,7 @@ from collabdm.engine import Engine
 from collabdm.errors import DataError, explain
 from collabdm.evaluation import NetworkResult, spread, summary
 from collabdm.files import write_atomically, write_json
+from collabdm.inbox import seal
 from collabdm.judging import judge, training_set
 from collabdm.local import images_from_real
 from collabdm.methods import method_named
@@ -155,6 +156,7 @@ def _round(run: _Run) -> dict[str, Any]:
         stages=run.stages or run.folder / "stages",
         report=run.report,
     )
+    seal(run.folder / "contributions")
     kept = run.folder / "curve.json"
     curve: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
 

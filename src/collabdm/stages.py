@@ -15,9 +15,10 @@ from safetensors.numpy import load, save
 
 from collabdm.files import write_atomically
 
-__all__ = ["StageStore", "stage_key"]
+__all__ = ["Blocks", "StageStore", "stage_key"]
 
 SECONDS = "seconds"
+SECONDS_BETWEEN_BLOCKS = 20.0
 
 
 class StageStore:
@@ -27,6 +28,7 @@ class StageStore:
         """`folder` is made at the first result. `seconds`: what each stage took when it was computed, by name."""
         self._folder = folder
         self.seconds: dict[str, float] = {}
+        self._before: dict[str, float] = {}
 
     def compute(self, key: str, work: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """The stored arrays of `key` (from `stage_key`), or those of `work()`, stored for the next time."""
@@ -35,11 +37,52 @@ class StageStore:
         if arrays is None:
             started = time.perf_counter()
             arrays = {name: np.ascontiguousarray(value) for name, value in work().items()}
-            arrays[SECONDS] = np.array([time.perf_counter() - started])
+            arrays[SECONDS] = np.array([time.perf_counter() - started + self._before.pop(key, 0.0)])
             if path:
                 write_atomically(path, save(arrays))
+                for block in path.parent.glob(f"{key}.from-*"):
+                    block.unlink()
         self.seconds[key.partition("-")[0]] = float(arrays[SECONDS][0])
         return {name: value for name, value in arrays.items() if name != SECONDS}
+
+    def blocks(self, key: str) -> "Blocks":
+        """The rows of a stage that is not finished yet; `compute` removes them once it is."""
+        blocks = Blocks(self._folder, key)
+        self._before[key] = blocks.seconds
+        return blocks
+
+
+class Blocks:
+    """Rows of a long computation as far as it went, in a new file every 20 seconds; with no folder, nothing is kept.
+
+    `rows`: what an interrupted computation left, in order; `seconds`: what it took.
+    """
+
+    def __init__(self, folder: Path | None = None, key: str = "") -> None:
+        self._folder, self._key = folder, key
+        self.rows: list[np.ndarray] = []
+        self.seconds = 0.0
+        while (block := self._read()) is not None:
+            self.rows.extend(block["rows"])
+            self.seconds += float(block[SECONDS][0])
+        self._count, self._fresh, self._last = len(self.rows), list[np.ndarray](), time.perf_counter()
+
+    def add(self, row: np.ndarray) -> None:
+        """The next row."""
+        self._fresh.append(row)
+        now = time.perf_counter()
+        if self._folder and now - self._last >= SECONDS_BETWEEN_BLOCKS:
+            arrays = {"rows": np.stack(self._fresh), SECONDS: np.array([now - self._last])}
+            write_atomically(self._path(self._count), save(arrays))
+            self._count += len(self._fresh)
+            self._fresh, self._last = [], now
+
+    def _read(self) -> dict[str, np.ndarray] | None:
+        return _read(self._path(len(self.rows))) if self._folder else None
+
+    def _path(self, first: int) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{self._key}.from-{first}"
 
 
 def stage_key(stage: str, basis: Mapping[str, object]) -> str:

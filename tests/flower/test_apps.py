@@ -94,6 +94,26 @@ def test_lost_and_run_again_on_the_same_folder(simulated: Simulated, tmp_path: P
     assert (none.asked, (tmp_path / "run" / "metrics.json").read_bytes()) == ([], finished)
 
 
+def test_what_came_before_the_deadline_is_what_a_killed_server_goes_on_with(
+    simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = {node: does for node, does in _answered(simulated).items() if node != 101}
+    _serve(FakeGrid(two), _run_config(simulated, tmp_path / "whole"))
+
+    def killed(*arguments: object, **others: object) -> None:
+        raise KeyboardInterrupt
+
+    run_config = _run_config(simulated, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(server_app, "distill_round", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _serve(FakeGrid(two), run_config)
+    everyone = FakeGrid(_answered(simulated))
+    _serve(everyone, run_config)
+    assert everyone.asked == []
+    assert distilled_bytes(tmp_path / "run") == distilled_bytes(tmp_path / "whole")
+
+
 def test_the_metrics_say_who_was_refused_and_who_is_missing(simulated: Simulated, tmp_path: Path) -> None:
     run_config = _run_config(simulated, tmp_path / "run")
     _serve(FakeGrid({**_answered(simulated), 101: ("", failing(2))}), run_config)

@@ -7,9 +7,11 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
+from collabdm.cli.changes import forget
+from collabdm.cli.distill import distill
 from collabdm.cli.info import info
 from collabdm.cli.product import evaluate, export
-from collabdm.cli.round import contribute, distill, plan
+from collabdm.cli.round import contribute, plan
 from collabdm.cli.simulate import compare, simulate
 from collabdm.errors import CollabDMError, explain
 
@@ -21,7 +23,7 @@ INTERRUPTED = 130
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
-for command in (simulate, compare, plan, contribute, distill, evaluate, export, info):
+for command in (simulate, compare, plan, contribute, distill, forget, evaluate, export, info):
     app.command()(command)
 
 

@@ -11,9 +11,10 @@ __all__ = ["check_new", "run_folder"]
 
 
 @contextmanager
-def run_folder(folder: Path, *, force: bool, resume: bool) -> Iterator[None]:
+def run_folder(folder: Path, *, force: bool, resume: bool, keep: bool = False) -> Iterator[None]:
     """The run folder of a new or resumed run. Input that is refused in the block leaves everything as it was.
 
+    With `keep`, a folder that has contributions stays for `--resume`: they may be hard to get again.
     Raises `RunFolderError` where it exists, without `force` and `resume`.
     """
     from collabdm.runs import MARKS, prepare_run_folder
@@ -29,6 +30,8 @@ def run_folder(folder: Path, *, force: bool, resume: bool) -> Iterator[None]:
     try:
         yield
     except (ConfigError, DataError, PlanError, QuorumError):
+        if keep and any(folder.glob("contributions/*.safetensors")):
+            raise
         if new:
             shutil.rmtree(folder, ignore_errors=True)
         if replacing:

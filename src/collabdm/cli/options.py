@@ -1,6 +1,7 @@
 """Options that several commands share, and how they become one `Config`."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -11,7 +12,18 @@ from typer import Argument, Option
 if TYPE_CHECKING:
     from collabdm.config import Config
 
-__all__ = ["AllowMissing", "Force", "Json", "MinClients", "PlanFile", "Quiet", "Resume", "configured", "listed"]
+__all__ = [
+    "AllowMissing",
+    "Force",
+    "Json",
+    "MinClients",
+    "PlanFile",
+    "Quiet",
+    "Resume",
+    "configured",
+    "listed",
+    "seconds_of",
+]
 
 PlanFile = Annotated[Path, Argument(metavar="PLAN", help="The plan file.", show_default=False)]
 Force = Annotated[bool, Option("--force", help="Replace what an earlier run left at --out.")]
@@ -89,6 +101,16 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
         return called
 
     return decorate
+
+
+def seconds_of(text: str, option: str) -> float:
+    """Seconds that a text like 90, 30s, 10m or 2h means; raises `ConfigError` naming the option."""
+    from collabdm.errors import ConfigError, explain
+
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smh]?)", text.strip())
+    if match is None:
+        raise ConfigError(explain(option, got=text, expected="a time such as 30s, 10m or 2h", fix="give it so"))
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def listed(text: str) -> list[str]:

@@ -1,13 +1,13 @@
-"""`collabdm plan`, `contribute` and `distill`: one round between real sites, by files."""
+"""`collabdm plan` and `contribute`: one round between real sites, by files."""
 
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Option
 
-from collabdm.cli.folders import check_new, run_folder
-from collabdm.cli.options import AllowMissing, Force, Json, MinClients, PlanFile, Quiet, Resume, configured, listed
+from collabdm.cli.folders import check_new
+from collabdm.cli.options import Force, Json, PlanFile, Quiet, configured, listed
 from collabdm.cli.output import bytes_text, print_facts, print_json
 from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, PlanError, explain
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collabdm.data import Preset, Samples
     from collabdm.protocol import Plan
 
-__all__ = ["contribute", "distill", "plan", "read_plan"]
+__all__ = ["contribute", "plan", "read_plan"]
 
 
 @configured()
@@ -55,6 +55,9 @@ def contribute(
     out: Annotated[Path, Option(help="The contribution file to write (.safetensors).")],
     dataset: str | None = None,
     shard: Annotated[bool, Option("--shard", help="Use this client's part in `simulate`.")] = False,
+    cache: Annotated[
+        Path | None, Option(help="Keep work and result here: an interrupted or repeated request goes on from it.")
+    ] = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -62,16 +65,17 @@ def contribute(
     """Client: answer a plan with one small file.
 
     What is sent of this site's data: per seed and class the mean embedding of a batch, how many images of each class
-    are held, and a few locally distilled images of each.
+    are held, and a few locally distilled images of each. The folder --cache holds more than what is sent: keep it here.
     """
     import numpy as np
 
-    from collabdm.client import contribute
+    from collabdm.contributing import cached_contribution
     from collabdm.data import load_samples
     from collabdm.engine import tune_allocator
     from collabdm.files import write_atomically
+    from collabdm.inbox import acceptance
     from collabdm.planning import engine_for
-    from collabdm.protocol import encode_contribution
+    from collabdm.protocol import decode_contribution
     from collabdm.sharing import shard_of
 
     if dataset is None and not shard:
@@ -82,8 +86,11 @@ def contribute(
     samples = samples.with_classes(asked.classes)
     tune_allocator()
     with progress(quiet=quiet) as report:
-        made = contribute(asked, client, samples, engine=engine_for(config, asked, report=report), report=report)
-    content = encode_contribution(made, asked)
+        engine = engine_for(config, asked, report=report)
+        content = cached_contribution(asked, client, samples, cache, engine=engine, report=report)
+    # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
+    expected = acceptance(asked)
+    made = decode_contribution(content, asked, features=expected.features, fingerprint=expected.fingerprint)
     write_atomically(out, content)
     facts: dict[str, Any] = {
         "client": client,
@@ -96,63 +103,6 @@ def contribute(
         print_json(facts | {"file": str(out)})
     else:
         print_facts(f"contribution: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
-
-
-@configured()
-def distill(
-    config: "Config",
-    plan_file: PlanFile,
-    contributions: Annotated[Path, Argument(help="The folder of the clients' files.", show_default=False)],
-    out: Annotated[Path, Option(help="The run folder to write.")],
-    dataset: str | None = None,
-    config_file: Path | None = None,
-    force: Force = False,
-    resume: Resume = False,
-    quiet: Quiet = False,
-    json: Json = False,
-    allow_missing_classes: AllowMissing = False,
-    min_clients: MinClients = None,
-) -> None:
-    """Server: distil a folder of contributions.
-
-    A contribution that cannot be used is refused by name, and the round goes on with the others.
-    """
-    from collabdm.engine import Engine, tune_allocator
-    from collabdm.files import write_json
-    from collabdm.planning import engine_for, settings_for
-    from collabdm.rounds import distill_round
-    from collabdm.runs import environment, settled_config
-
-    asked = read_plan(plan_file)
-    settings = settings_for(config, asked)
-    # Only a data set that was named may stand on the card.
-    named = {"dataset": config.dataset} if dataset is not None or config_file is not None else {}
-    tune_allocator()
-    with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
-        engine = engine_for(config, asked, report=report)
-        settings = settled_config(out, settings, engine)
-        used = settings.engine if isinstance(settings.engine, Engine) else engine
-        metrics = distill_round(
-            asked,
-            contributions,
-            out,
-            settings,
-            engine=used,
-            min_clients=min_clients,
-            allow_missing=allow_missing_classes,
-            report=report,
-            facts=named,
-        )
-        write_json(out / "metrics.json", metrics | environment(used))
-    facts = {
-        "clients": f"{len(metrics['bytes']['up'])} of {len(asked.clients)}",
-        "seconds": f"{metrics['seconds']['distill']:.1f}",
-        "topped up": metrics["topped_up"],
-        "clients missing": metrics["missing"],
-        "classes missing": metrics["missing_classes"],
-        "refused": list(metrics["refused"]),
-    }
-    print_json(metrics) if json else print_facts(f"distilled set: {out / 'distilled'}", facts)
 
 
 def read_plan(path: Path) -> "Plan":

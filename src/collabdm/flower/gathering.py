@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 
 from collabdm.errors import ContributionError, explain
 from collabdm.flower.messages import MESSAGE_TYPE, query, read_reply
-from collabdm.inbox import accept, acceptance, collect
+from collabdm.inbox import accept, acceptance, intact, recorded
 from collabdm.progress import Event, Report
 from collabdm.protocol import Plan, decode_contribution, encode_plan
 
@@ -63,7 +63,8 @@ class _Round:
     ) -> None:
         self._grid, self._plan, self._folder, self._report, self._clock = grid, plan, folder, report, clock
         self._expected = acceptance(plan)
-        self._stored = set(collect(plan, folder, report=report).contributions)
+        known = recorded(folder)
+        self._stored = {client for client in plan.clients if intact(plan, client, folder, known)}
         self._names: dict[int, str] = {}
         self._pending: dict[str, int] = {}  # query -> node
         self._asked: dict[int, int] = {}  # node -> how often

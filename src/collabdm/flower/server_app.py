@@ -13,13 +13,14 @@ from flwr.serverapp import Grid, ServerApp
 
 from collabdm.cli.progress import PlainLines
 from collabdm.engine import Engine, tune_allocator
-from collabdm.errors import CollabDMError, PlanError, RunFolderError, explain
+from collabdm.errors import CollabDMError, DataError, PlanError, QuorumError, RunFolderError, explain
 from collabdm.files import write_atomically, write_json
 from collabdm.flower.gathering import gather
 from collabdm.flower.settings import RunSettings, run_settings
 from collabdm.planning import engine_for, settings_for
 from collabdm.progress import Report
 from collabdm.protocol import Plan, decode_plan, encode_plan
+from collabdm.receiving import INBOX, close, closed, reopen
 from collabdm.rounds import distill_round
 from collabdm.runs import environment, finished_metrics, logged, prepare_run_folder, settled_config
 
@@ -51,8 +52,9 @@ def main(grid: Grid, context: Context) -> None:
 def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str, Any]:
     """Gather, distil and write the run folder, as `collabdm distill` does; returns what `metrics.json` holds.
 
-    A finished folder is left as it is. Raises `QuorumError`, and what else `distill_round` raises; `RunFolderError`
-    where the folder belongs to another plan or other settings.
+    A finished folder is left as it is; one whose reception has closed is distilled from what had come.
+    Raises `QuorumError`, and what else `distill_round` raises; `RunFolderError` where the folder belongs to another
+    plan or other settings.
     """
     plan, folder = _plan(settings), settings.out
     config = settings_for(settings.configuration, plan)
@@ -67,21 +69,27 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
         return finished
     write_atomically(folder / "plan.json", encode_plan(plan))
     report = logged(folder, report)
-    contributions = folder / "contributions"
     # Only a data set that was named may stand on the card.
     named = {} if settings.config is None else {"dataset": config.dataset}
-    refused = gather(grid, plan, contributions, deadline=settings.deadline, report=report)
-    metrics = distill_round(
-        plan,
-        contributions,
-        folder,
-        config,
-        engine=config.engine,
-        min_clients=settings.min_clients or None,
-        allow_missing=settings.allow_missing_classes,
-        report=report,
-        facts=named,
-    )
+    refused = closed(folder)
+    if refused is None:
+        refused = gather(grid, plan, folder / INBOX, deadline=settings.deadline, report=report)
+        close(folder, refused)
+    try:
+        metrics = distill_round(
+            plan,
+            folder / INBOX,
+            folder,
+            config,
+            engine=config.engine,
+            min_clients=settings.min_clients or None,
+            allow_missing=settings.allow_missing_classes,
+            report=report,
+            facts=named,
+        )
+    except (QuorumError, DataError):
+        reopen(folder)
+        raise
     metrics = metrics | {"refused": refused | metrics["refused"]} | environment(config.engine)
     write_json(folder / "metrics.json", metrics)
     return metrics

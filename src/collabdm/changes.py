@@ -1,0 +1,294 @@
+"""Clients come and go after a round: a contribution is added, left out, or forgotten.
+
+Adding and leaving out recompute the target from all stored contributions and go on from the present set. Forgetting
+starts again from the others' contributions, so that its set is the one that a round without the site had made.
+
+`change.json` says what is under way, from before anything is touched until all is done: a change that was killed at any
+moment goes on when it is asked for again.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from collabdm.config import Config, load_config
+from collabdm.contributing import contribution_name
+from collabdm.distilled_set import load
+from collabdm.engine import Engine
+from collabdm.errors import ContributionError, DataError, RunFolderError, explain
+from collabdm.files import sweep, write_atomically, write_json
+from collabdm.inbox import accept, acceptance, collect, discard
+from collabdm.progress import Report, silent
+from collabdm.protocol import Contribution, Plan, decode_contribution, decode_plan
+from collabdm.receiving import INBOX
+from collabdm.rounds import checked_start, distill_round
+from collabdm.runs import environment
+
+__all__ = ["Change", "add", "carry_out", "forget", "remove", "under_way", "unknown_files"]
+
+Kind = Literal["add", "remove", "forget"]
+
+_PENDING, _BEFORE, _INCOMING = "change.json", "before.safetensors", "incoming.safetensors"
+# All that a round, a change or an evaluation derives from contributions, and that forgetting removes.
+_DERIVED = (
+    *("distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
+    *("checkpoint.safetensors", _BEFORE, _INCOMING),
+)
+_KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING)
+
+
+class Change(BaseModel, frozen=True, extra="forbid"):
+    """One change, with all that carrying it out needs to know.
+
+    `digest`: SHA-256 of the contribution added or left out; `passes` over the T seeds; `when`: begun, in UTC; `facts`
+    for the card and `history` (earlier entries) as they were; `purged`: forgetting has removed what was derived.
+    """
+
+    kind: Kind
+    client: str
+    digest: str = ""
+    passes: int = 1
+    when: str = ""
+    min_clients: int | None = None
+    allow_missing: bool = False
+    facts: dict[str, Any] = {}
+    history: tuple[dict[str, Any], ...] = ()
+    purged: bool = False
+
+    @property
+    def asked(self) -> tuple[str, str, str, int]:
+        """What makes two requests the same."""
+        return self.kind, self.client, self.digest if self.kind == "add" else "", self.passes
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Its line in the history; forgetting keeps no digest."""
+        known = {"kind": self.kind, "client": self.client, "when": self.when}
+        return known if self.kind == "forget" else known | {"digest": self.digest, "passes": self.passes}
+
+
+def add(
+    folder: Path,
+    content: bytes,
+    *,
+    name: str,
+    passes: int = 1,
+    min_clients: int | None = None,
+    allow_missing: bool = False,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Take a late contribution into the finished round in `folder`; returns its new metrics.
+
+    `name` is what messages call the file. Raises `RunFolderError` where there is no finished round or another change is
+    under way, `ContributionError` where the file cannot be used or the client's is in already.
+    """
+    plan = _plan(folder)
+    expected = acceptance(plan)
+    contribution = decode_contribution(
+        content, plan, features=expected.features, fingerprint=expected.fingerprint, name=name
+    )
+    digest, client = hashlib.sha256(content).hexdigest(), contribution.client
+    asked = Change(kind="add", client=client, digest=digest, passes=passes)
+    if not _again(folder, asked):
+        stored = collect(plan, folder / INBOX)
+        if (folder / INBOX / contribution_name(plan, client)).exists():
+            same = "the same file" if stored.digests.get(client) == digest else "a second contribution"
+            what = "one client once; to replace it, remove the old one first"
+            raise ContributionError(
+                explain(name, got=f"{same} of client {client}", expected=what, fix="nothing to add")
+            )
+        others = [*_sound(stored.contributions, stored.refused), contribution]
+        checked_start(plan, others, min_clients=min_clients, allow_missing=allow_missing)
+        write_atomically(folder / _INCOMING, content)
+        limits = {"min_clients": min_clients, "allow_missing": allow_missing}
+        _begin(folder, asked.model_copy(update=limits))
+    return carry_out(folder, report=report)
+
+
+def remove(
+    folder: Path,
+    client: str,
+    *,
+    passes: int = 1,
+    min_clients: int | None = None,
+    allow_missing: bool = False,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Go on without a client, whose stored contribution is deleted. This is NOT forgetting: the set was shaped by it.
+
+    Raises `RunFolderError` as `add` does; `DataError` where the client is not in, or nobody else holds a class (unless
+    `allow_missing`); `QuorumError` where too few are left.
+    """
+    asked = Change(kind="remove", client=client, passes=passes)
+    if not _again(folder, asked):
+        digest = _left(folder, client, known=_clients_in(folder), min_clients=min_clients, allow_missing=allow_missing)
+        limits = {"digest": digest, "min_clients": min_clients, "allow_missing": allow_missing}
+        _begin(folder, asked.model_copy(update=limits))
+    return carry_out(folder, report=report)
+
+
+def forget(
+    folder: Path,
+    client: str,
+    *,
+    min_clients: int | None = None,
+    allow_missing: bool = False,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Remove all that came of a client, and distil anew from the others, as if it had never been there.
+
+    `distilled/` then equals, to the bit, that of a round without the client. The site may have been left out before:
+    the set was shaped by it all the same. Raises what `remove` raises.
+    """
+    asked = Change(kind="forget", client=client)
+    if not _again(folder, asked):
+        shaped = _clients_in(folder) | {entry["client"] for entry in _round(folder).get("history", ())}
+        _left(folder, client, known=shaped, min_clients=min_clients, allow_missing=allow_missing)
+        limits = {"min_clients": min_clients, "allow_missing": allow_missing}
+        _begin(folder, asked.model_copy(update=limits))
+    return carry_out(folder, report=report)
+
+
+def under_way(folder: Path) -> Change | None:
+    """The change that was begun in `folder` and not finished."""
+    path = folder / _PENDING
+    return Change.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def unknown_files(folder: Path) -> list[str]:
+    """What lies in a run folder and is not known to come from a round: forgetting leaves it alone."""
+    return sorted(path.name for path in folder.iterdir() if path.name not in (*_KEPT, *_DERIVED))
+
+
+def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
+    """Do what `change.json` says, from wherever it was interrupted; returns the metrics."""
+    change, plan, config = under_way(folder), _plan(folder), _config(folder)
+    assert change is not None, folder
+    assert isinstance(config.engine, Engine)
+    sweep(folder)
+    if change.kind == "add":
+        content = (folder / _INCOMING).read_bytes()
+        accept(plan, content, folder / INBOX, name=change.client, expected=acceptance(plan))
+    else:
+        discard(plan, change.client, folder / INBOX)
+    if change.kind == "forget":
+        # First of all, and once: nothing of the site is left however this ends, and what is made anew stays.
+        if not change.purged:
+            _purge(folder)
+            _write(folder, change.model_copy(update={"purged": True}))
+        used, facts, present = config, change.facts, None
+        history = tuple(entry for entry in change.history if entry["kind"] == "forget")
+    else:
+        server = config.server.model_copy(update={"passes": change.passes})
+        used, present, history = config.model_copy(update={"server": server}), load(folder / _BEFORE), change.history
+        made = [entry for entry in (*history, change.entry) if entry["kind"] != "forget"]
+        facts = change.facts | {"server": config.server.model_dump(exclude_none=True), "changes": made}
+    metrics = distill_round(
+        plan,
+        folder / INBOX,
+        folder,
+        used,
+        engine=config.engine,
+        min_clients=change.min_clients,
+        allow_missing=change.allow_missing,
+        report=report,
+        facts=facts,
+        present=present,
+        history=[*history, change.entry],
+    )
+    write_json(folder / "metrics.json", metrics | environment(config.engine))
+    (folder / _PENDING).unlink()
+    for name in (_BEFORE, _INCOMING):
+        (folder / name).unlink(missing_ok=True)
+    return metrics
+
+
+def _again(folder: Path, asked: Change) -> bool:
+    """Whether `asked` is the change under way; raises `RunFolderError` where another one is."""
+    pending = under_way(folder)
+    if pending is None or pending.asked == asked.asked:
+        return pending is not None
+    got = f"{pending.kind} of {pending.client} that was interrupted"
+    fix = f"finish it first: collabdm distill --resume --out {folder}"
+    raise RunFolderError(explain(f"{folder}", got=got, expected="a finished run", fix=fix))
+
+
+def _begin(folder: Path, change: Change) -> None:
+    record = _round(folder)
+    if change.kind != "forget":
+        write_atomically(folder / _BEFORE, (folder / "distilled" / "distilled.safetensors").read_bytes())
+    known = {"facts": record.get("facts", {}), "history": record.get("history", [])}
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    _write(folder, Change.model_validate(change.model_dump() | known | {"when": when}))
+
+
+def _write(folder: Path, change: Change) -> None:
+    write_json(folder / _PENDING, change.model_dump(mode="json"))
+
+
+def _left(folder: Path, client: str, *, known: Collection[str], min_clients: int | None, allow_missing: bool) -> str:
+    """Check that the round can do without the client; its stored contribution's digest, if there is any."""
+    plan = _plan(folder)
+    if client not in known:
+        names = ", ".join(sorted(known)[:10])
+        raise DataError(explain("client", got=client, expected=f"one that is in this round: {names}", fix="check it"))
+    stored = collect(plan, folder / INBOX)
+    refused = {name: why for name, why in stored.refused.items() if name != contribution_name(plan, client)}
+    others = {name: sent for name, sent in stored.contributions.items() if name != client}
+    checked_start(plan, _sound(others, refused), min_clients=min_clients, allow_missing=allow_missing)
+    return stored.digests.get(client, "")
+
+
+def _sound(contributions: Mapping[str, Contribution], refused: Mapping[str, str]) -> list[Contribution]:
+    """All stored contributions; one that was damaged is not left out silently."""
+    if refused:
+        raise ContributionError(next(iter(refused.values())))
+    return list(contributions.values())
+
+
+def _clients_in(folder: Path) -> set[str]:
+    plan = _plan(folder)
+    return {client for client in plan.clients if (folder / INBOX / contribution_name(plan, client)).exists()}
+
+
+def _purge(folder: Path) -> None:
+    # An interrupted --force may have left the run before this one.
+    for path in (*(folder / name for name in _DERIVED), folder.with_name(f".{folder.name}.previous")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _plan(folder: Path) -> Plan:
+    path = folder / "plan.json"
+    if not path.exists():
+        raise _no_round(folder, "no plan.json")
+    return decode_plan(path.read_bytes(), name=f"plan {path}")
+
+
+def _config(folder: Path) -> Config:
+    path = folder / "config.toml"
+    if not path.exists():
+        raise _no_round(folder, "no config.toml")
+    return load_config(file=path)
+
+
+def _round(folder: Path) -> dict[str, Any]:
+    """`round.json` of a finished round of files."""
+    parts = ("round.json", "metrics.json", "distilled")
+    absent = [name for name in parts if not (folder / name).exists()]
+    if absent:
+        raise _no_round(folder, f"no {absent[0]} yet")
+    if "partition" in json.loads((folder / "metrics.json").read_text()):
+        fix = "hold the round by files: collabdm distill RUN/plan.json RUN/contributions --out NEW"
+        raise RunFolderError(explain(f"{folder}", got="a simulation", expected="a round that was held", fix=fix))
+    return json.loads((folder / "round.json").read_text())
+
+
+def _no_round(folder: Path, got: str) -> RunFolderError:
+    fix = "check --out, or finish the run with --resume"
+    return RunFolderError(explain(f"{folder}", got=got, expected="the folder of a finished round", fix=fix))

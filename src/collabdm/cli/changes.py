@@ -1,0 +1,107 @@
+"""`collabdm forget`, and what `distill --add` and `--remove` do: clients come and go after a round."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from collabdm.cli.options import AllowMissing, Json, MinClients, Quiet
+from collabdm.cli.output import print_facts, print_json
+from collabdm.cli.progress import progress
+from collabdm.errors import ContributionError, explain
+
+__all__ = ["changed", "forget"]
+
+NOT_FORGOTTEN = (
+    "this is NOT forgetting: the set was shaped by that site's data, and what it shaped remains; "
+    "to make the set anew as if the site had never been there: collabdm forget {client} --out {out}"
+)
+
+
+def changed(
+    out: Path,
+    added: Path | None,
+    removed: str | None,
+    passes: int | None,
+    *,
+    min_clients: int | None,
+    allow_missing: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Add a file, remove a client, or finish whatever change was interrupted; returns the metrics, with a `note`."""
+    from collabdm.changes import add, carry_out, remove, under_way
+
+    with progress(quiet=quiet) as report:
+        if added is None and removed is None:
+            pending = under_way(out)
+            metrics = carry_out(out, report=report)
+            removed = pending.client if pending is not None and pending.kind == "remove" else None
+        elif added is not None:
+            metrics = add(
+                out,
+                _read(added),
+                name=added.name,
+                passes=1 if passes is None else passes,
+                min_clients=min_clients,
+                allow_missing=allow_missing,
+                report=report,
+            )
+        else:
+            assert removed is not None
+            metrics = remove(
+                out,
+                removed,
+                passes=1 if passes is None else passes,
+                min_clients=min_clients,
+                allow_missing=allow_missing,
+                report=report,
+            )
+    return metrics | ({"note": NOT_FORGOTTEN.format(client=removed, out=out)} if removed is not None else {})
+
+
+def forget(
+    client: Annotated[str, Argument(metavar="CLIENT", help="The site's name in the plan.", show_default=False)],
+    out: Annotated[Path, Option(help="The folder of the finished round.")],
+    quiet: Quiet = False,
+    json: Json = False,
+    allow_missing_classes: AllowMissing = False,
+    min_clients: MinClients = None,
+) -> None:
+    """Server: forget a site. Remove all that came of it, and distil anew from the others.
+
+    The new set equals, to the bit, the one of a round that never had the site.
+    """
+    from collabdm.changes import forget, unknown_files
+    from collabdm.engine import tune_allocator
+    from collabdm.receiving import source_of
+
+    tune_allocator()
+    with progress(quiet=quiet) as report:
+        metrics = forget(out, client, min_clients=min_clients, allow_missing=allow_missing_classes, report=report)
+    source = source_of(out)
+    facts = {
+        "clients": f"{len(metrics['bytes']['up'])} of {len(metrics['bytes']['down'])}",
+        "seconds": f"{metrics['seconds']['distill']:.1f}",
+        "classes missing": metrics["missing_classes"],
+        "also in the folder, left alone": unknown_files(out),
+        "not recalled": [
+            *([f"the site's file in {source}, if it is still there"] if source else []),
+            "copies of the earlier set and networks trained on it",
+            "backups and snapshots of the disk",
+            "what the site itself kept",
+        ],
+    }
+    if json:
+        print_json(metrics | {key.replace(" ", "_").replace(",", ""): facts[key] for key in list(facts)[-2:]})
+    else:
+        print_facts(f"{client} is forgotten; distilled set: {out / 'distilled'}", facts)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        got = error.strerror or "an error"
+        raise ContributionError(
+            explain(f"--add {path}", got=got, expected="a readable contribution", fix="check the path")
+        ) from None

@@ -1,6 +1,8 @@
 """ServerApp and ClientApp together, in this process."""
 
+import importlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 from flwr.app import Context, RecordDict
 
+import collabdm.flower
 from collabdm.distilled_set import load
 from collabdm.errors import ConfigError, PlanError, QuorumError, RunFolderError
 from collabdm.files import write_atomically
@@ -171,3 +174,16 @@ def test_a_folder_of_another_plan_is_refused(simulated: Simulated, tmp_path: Pat
     write_atomically(tmp_path / "run" / "plan.json", other.model_dump_json().encode())
     with pytest.raises(RunFolderError, match="of another plan"):
         _serve(FakeGrid({}), run_config)
+
+
+def test_flower_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Path(collabdm.__file__).parent
+    importing = {
+        path.parent.name
+        for path in source.rglob("*.py")
+        if re.search(r"^\s*(from|import) flwr", path.read_text(), re.M)
+    }
+    assert importing == {"flower"}
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"got no package flwr; .*pip install 'collabdm\[flower\]'"):
+        importlib.reload(collabdm.flower)

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from collabdm.augment import OPERATIONS
 from collabdm.config import Config
-from collabdm.data.presets import Preset
+from collabdm.data.presets import Preset, generic_preset
 from collabdm.engine import Engine, resolve_engine
 from collabdm.errors import ConfigError, explain
 from collabdm.kernels import fits
@@ -21,12 +21,14 @@ from collabdm.training import PROTOCOLS, Protocol
 
 __all__ = [
     "augmentation_for",
+    "engine_for",
     "make_plan",
     "network_for",
     "networks_tested",
     "normalisation_for",
     "protocol_for",
     "resolved",
+    "settings_for",
 ]
 
 MOST_SAMPLES_OF_ALL_DATA = 100_000
@@ -119,6 +121,30 @@ def resolved(
         own=all(fits(build_network(spec, shape, classes)) for spec in networks),
         tell=lambda line: report(Event(stage="engine", done=1, total=1, message=line)),
     )
+
+
+def settings_for(config: Config, plan: Plan) -> Config:
+    """A configuration for answering `plan`: its method if it is the plan's, else what the plan amounts to; its ipc."""
+    refined = plan.statistics != "none"
+    method = method_named(config.method)
+    name = ("collabdm" if refined else "local-dm") + ("-pae" if plan.pae > 1 else "")
+    if method.source == "round" and method.refined == refined and config.factor == plan.pae:
+        name = method.name
+    return config.model_copy(update={"method": name, "ipc": plan.ipc})
+
+
+def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine:
+    """The configured engine, or the one that suits one site's share of the plan's work. Raises `ConfigError`."""
+    work = {"seeds": plan.seeds, "batch": plan.batch, "network": plan.network, "pae": plan.pae}
+    share = settings_for(config, plan).model_copy(
+        update={
+            "local": plan.local,
+            "partition": config.partition.model_copy(update={"clients": 1}),
+            "plan": config.plan.model_copy(update=work),
+        }
+    )
+    shape = plan.sample.shape
+    return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes), report=report)
 
 
 def _fitted(network: NetworkSpec, preset: Preset) -> NetworkSpec:

@@ -6,7 +6,7 @@ is killed at any moment and started again distils from the same contributions.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from collabdm.inbox import Acceptance, accept, acceptance, intact, read_bounded,
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, decode_contribution
 
-__all__ = ["INBOX", "late_files", "receive", "reopen", "source_of"]
+__all__ = ["INBOX", "close", "closed", "late_files", "receive", "reopen", "source_of"]
 
 INBOX = "contributions"
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -58,6 +58,17 @@ def receive(
         sleep(min(SECONDS_BETWEEN_LOOKS, left))
     write_json(folder / _STATE, state | {"closed": True, "refused": door.refused})
     return door.refused
+
+
+def closed(folder: Path) -> dict[str, str] | None:
+    """Why contributions were refused, where the reception has closed; else None."""
+    state = _state(folder)
+    return state["refused"] if state.get("closed") else None
+
+
+def close(folder: Path, refused: Mapping[str, str]) -> None:
+    """Take nothing more into the run folder: a reception by other means than files is over."""
+    write_json(folder / _STATE, _state(folder) | {"closed": True, "refused": dict(refused)})
 
 
 def reopen(folder: Path) -> None:

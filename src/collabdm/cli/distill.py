@@ -10,7 +10,7 @@ from collabdm.cli.folders import run_folder
 from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, Resume, configured, seconds_of
 from collabdm.cli.output import print_facts, print_json
 from collabdm.cli.progress import progress
-from collabdm.cli.round import engine_for, method_for, read_plan
+from collabdm.cli.round import read_plan
 from collabdm.errors import ConfigError, DataError, QuorumError, RunFolderError, explain
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def distill(
     """
     from collabdm.changes import under_way
     from collabdm.engine import tune_allocator
+    from collabdm.planning import settings_for
 
     tune_allocator()
     change = add is not None or remove is not None
@@ -66,7 +67,7 @@ def distill(
             fix = "distill PLAN CONTRIBUTIONS --out RUN; or --add FILE or --remove CLIENT with --out RUN"
             raise ConfigError(explain("distill", got=got, expected="a plan and a folder", fix=fix))
         asked, limit = read_plan(plan_file), None if deadline is None else seconds_of(deadline, "--deadline")
-        settings = config.model_copy(update={"method": method_for(config, asked), "ipc": asked.ipc})
+        settings = settings_for(config, asked)
         # Only a data set that was named may stand on the card.
         named = {"dataset": config.dataset} if dataset is not None or config_file is not None else {}
         keep = limit is not None
@@ -101,6 +102,7 @@ def _served(
     """Receive, distil, and write the metrics last."""
     from collabdm.engine import Engine
     from collabdm.files import write_atomically, write_json
+    from collabdm.planning import engine_for
     from collabdm.protocol import encode_plan
     from collabdm.receiving import INBOX, late_files, receive, reopen
     from collabdm.rounds import distill_round
@@ -109,7 +111,7 @@ def _served(
     content, own = encode_plan(plan), out / "plan.json"
     if own.exists() and own.read_bytes() != content:
         raise RunFolderError(explain(f"{out}", got="another plan", expected="its own plan.json", fix="pass that one"))
-    settings = settled_config(out, config, engine_for(config, plan, report))
+    settings = settled_config(out, config, engine_for(config, plan, report=report))
     assert isinstance(settings.engine, Engine)
     write_atomically(own, content)
     finished = finished_metrics(out)

@@ -15,11 +15,9 @@ from collabdm.errors import ConfigError, PlanError, explain
 if TYPE_CHECKING:
     from collabdm.config import Config
     from collabdm.data import Preset, Samples
-    from collabdm.engine import Engine
-    from collabdm.progress import Report
     from collabdm.protocol import Plan
 
-__all__ = ["contribute", "engine_for", "method_for", "plan", "read_plan"]
+__all__ = ["contribute", "plan", "read_plan"]
 
 
 @configured()
@@ -76,6 +74,7 @@ def contribute(
     from collabdm.engine import tune_allocator
     from collabdm.files import write_atomically
     from collabdm.inbox import acceptance
+    from collabdm.planning import engine_for
     from collabdm.protocol import bytes_by_part, clipped_share, decode_contribution
     from collabdm.sharing import shard_of
 
@@ -87,7 +86,7 @@ def contribute(
     samples = samples.with_classes(asked.classes)
     tune_allocator()
     with progress(quiet=quiet) as report:
-        engine = engine_for(config, asked, report)
+        engine = engine_for(config, asked, report=report)
         content = cached_contribution(asked, client, samples, cache, engine=engine, report=report)
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
     expected = acceptance(asked)
@@ -166,33 +165,3 @@ def _clients(config: "Config") -> list[str]:
         return clients_of(config)
     alone = method.central or (isinstance(spec.clients, int) and spec.kind == "single")
     return client_names(1 if alone else spec.clients)
-
-
-def method_for(config: "Config", plan: "Plan") -> str:
-    """The configured method if it is the plan's, else what the plan amounts to."""
-    from collabdm.methods import method_named
-
-    refined = plan.statistics != "none"
-    method = method_named(config.method)
-    if method.source == "round" and method.refined == refined and config.factor == plan.pae:
-        return method.name
-    return ("collabdm" if refined else "local-dm") + ("-pae" if plan.pae > 1 else "")
-
-
-def engine_for(config: "Config", plan: "Plan", report: "Report") -> "Engine":
-    """The configured engine, or the one that suits this site's share of the plan's work."""
-    from collabdm.data import generic_preset
-    from collabdm.planning import resolved
-
-    work = {"seeds": plan.seeds, "batch": plan.batch, "network": plan.network, "pae": plan.pae}
-    share = config.model_copy(
-        update={
-            "method": method_for(config, plan),
-            "ipc": plan.ipc,
-            "local": plan.local,
-            "partition": config.partition.model_copy(update={"clients": 1}),
-            "plan": config.plan.model_copy(update=work),
-        }
-    )
-    shape = plan.sample.shape
-    return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes), report=report)

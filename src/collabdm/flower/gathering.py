@@ -1,0 +1,161 @@
+"""Asking the nodes: one query each, another if a node was lost, until all have answered or the deadline passes."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from collabdm.errors import ContributionError, explain
+from collabdm.flower.messages import MESSAGE_TYPE, query, read_reply
+from collabdm.inbox import accept, acceptance, intact, recorded
+from collabdm.progress import Event, Report
+from collabdm.protocol import Plan, decode_contribution, encode_plan
+
+__all__ = ["gather"]
+
+# Flower's codes for an answer that was lost on the way rather than refused: the node may be asked again.
+LOST = {
+    3: "the query or the reply was lost",
+    4: "the reply was lost",
+    5: "the node is not reachable",
+    8: "the app's process died",
+}
+MOST_ASKED = 3
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+def gather(
+    grid: Grid,
+    plan: Plan,
+    folder: Path,
+    *,
+    deadline: float,
+    report: Report,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, str]:
+    """Fill `folder` with the clients' contributions, each checked and stored as it arrives; returns refusals by node.
+
+    `deadline`: seconds from now. A node that was registered under a client's name speaks for that client only, and is
+    not asked where this client's contribution is stored already; nodes without a name (Flower's simulation) are
+    believed. Ends early when every client's contribution is stored or every client's node has refused.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    round_ = _Round(grid, plan, folder, clock() + deadline, report, clock)
+    while not round_.complete():
+        round_.ask()
+        round_.hear()
+        if clock() >= round_.end:
+            break
+        if not round_.complete():
+            sleep(SECONDS_BETWEEN_LOOKS)
+    round_.tell_who_is_missing()
+    return round_.refused
+
+
+class _Round:
+    """Who was asked, who has answered. Not one of these facts is needed to resume: the folder is the memory."""
+
+    def __init__(
+        self, grid: Grid, plan: Plan, folder: Path, end: float, report: Report, clock: Callable[[], float]
+    ) -> None:
+        self._grid, self._plan, self._folder, self._report, self._clock = grid, plan, folder, report, clock
+        self._expected = acceptance(plan)
+        known = recorded(folder)
+        self._stored = {client for client in plan.clients if intact(plan, client, folder, known)}
+        self._names: dict[int, str] = {}
+        self._pending: dict[str, int] = {}  # query -> node
+        self._asked: dict[int, int] = {}  # node -> how often
+        self._answered: set[int] = set()
+        self.refused: dict[str, str] = {}
+        self.end = end
+
+    def complete(self) -> bool:
+        """Whether waiting longer can bring nothing."""
+        clients = len(self._plan.clients)
+        nothing_due = not self._pending and len(self._stored) + len(self.refused) >= clients
+        return len(self._stored) == clients or nothing_due
+
+    def ask(self) -> None:
+        """A query to every node that is reachable and has not answered."""
+        for node in self._grid.get_nodes():
+            self._names[node.node_id] = node.name
+            if not self._wanted(node.node_id):
+                continue
+            # The last node's answer must not expire before the deadline is seen to pass.
+            ttl = max(self.end - self._clock(), 0.0) + 60.0
+            message = Message(query(encode_plan(self._plan)), node.node_id, MESSAGE_TYPE, ttl=ttl)
+            for query_id in self._grid.push_messages([message]):
+                self._pending[query_id] = node.node_id
+                self._asked[node.node_id] = self._asked.get(node.node_id, 0) + 1
+                again = " again" if self._asked[node.node_id] > 1 else ""
+                self._say(f"asked {self._called(node.node_id)}{again}")
+
+    def hear(self) -> None:
+        """Take what has arrived, one reply at a time: a contribution may be large."""
+        for query_id in list(self._pending):
+            for reply in self._grid.pull_messages([query_id]):
+                # Errors are made by the SuperLink: only this says which query they belong to.
+                node = self._pending.pop(reply.metadata.reply_to_message_id, None)
+                if node is not None:
+                    self._take(node, reply)
+
+    def tell_who_is_missing(self) -> None:
+        """Name the clients without a contribution, and the nodes that did not answer in time."""
+        for node in sorted(set(self._pending.values())):
+            self._say(f"{self._called(node)} has not answered before the deadline")
+        missing = sorted(set(self._plan.clients) - self._stored)
+        if missing:
+            self._say(f"no contribution of {', '.join(missing)}")
+
+    def _wanted(self, node: int) -> bool:
+        name = self._names[node]
+        if node in self._answered or node in self._pending.values() or self._asked.get(node, 0) >= MOST_ASKED:
+            return False
+        return not name or (name in self._plan.clients and name not in self._stored)
+
+    def _take(self, node: int, reply: Message) -> None:
+        called = self._called(node)
+        if reply.has_error() and reply.error.code in LOST and self._asked[node] < MOST_ASKED:
+            self._say(f"{called}: {LOST[reply.error.code]}; it is asked again when it is back")
+            return
+        self._answered.add(node)
+        try:
+            if reply.has_error():
+                code = reply.error.code
+                got = LOST.get(code, "an exception in its app" if code == 2 else "an error")
+                raise ContributionError(
+                    explain(called, got=f"{got} (code {code})", expected="a contribution", fix="see the node's log")
+                )
+            client, size = self._store(self._names[node], read_reply(reply.content, name=called), called)
+        except ContributionError as error:
+            self.refused[called] = str(error)
+            self._say(f"refused {error}")
+            return
+        self._stored.add(client)
+        self._say(f"{called}: {size:,} bytes", client=client)
+
+    def _store(self, name: str, content: bytes, called: str) -> tuple[str, int]:
+        """Check whose contribution this is before anything is kept."""
+        if len(content) > self._expected.largest:
+            got, most = f"{len(content):,} bytes", f"at most {self._expected.largest:,} under this plan"
+            raise ContributionError(explain(called, got=got, expected=most, fix="ask the client to contribute again"))
+        if name:
+            features, fingerprint = self._expected.features, self._expected.fingerprint
+            claimed = decode_contribution(
+                content, self._plan, features=features, fingerprint=fingerprint, name=called
+            ).client
+            if claimed != name:
+                got, fix = f"a contribution of {claimed}", "set the node's client to the name it is registered under"
+                raise ContributionError(explain(called, got=got, expected=f"one of {name}", fix=fix))
+        contribution = accept(self._plan, content, self._folder, name=called, expected=self._expected)
+        return contribution.client, len(content)
+
+    def _called(self, node: int) -> str:
+        return f"node {self._names[node] or node}"
+
+    def _say(self, message: str, client: str | None = None) -> None:
+        done, total = len(self._stored), len(self._plan.clients)
+        self._report(Event(stage="gather", client=client, done=done, total=total, message=message))

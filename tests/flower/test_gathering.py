@@ -1,0 +1,210 @@
+"""The loop that asks and hears, against nodes that lie, die, hang, repeat themselves and come back."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+from flwr.app import ConfigRecord, Message, RecordDict
+
+from collabdm.flower.gathering import MOST_ASKED, gather
+from collabdm.flower.messages import contribution_reply, refusal_reply
+from collabdm.inbox import collect
+from collabdm.progress import Event
+from collabdm.protocol import encode_plan
+from flower.conftest import Behaviour, FakeGrid, Simulated, failing, saying
+
+DEADLINE = 100.0
+
+
+class Gathered:
+    """What one `gather` left."""
+
+    def __init__(self, simulated: Simulated, folder: Path, grid: FakeGrid) -> None:
+        events: list[Event] = []
+        started = grid.now
+        self.refused = gather(
+            grid,
+            simulated.plan,
+            folder,
+            deadline=DEADLINE,
+            report=events.append,
+            clock=lambda: grid.now,
+            sleep=grid.sleep,
+        )
+        self.lines = [str(event.message) for event in events]
+        self.took = grid.now - started
+        self.stored = sorted(collect(simulated.plan, folder).contributions)
+
+
+def _honest(simulated: Simulated, *names: str) -> dict[int, tuple[str, Behaviour]]:
+    return {10 + i: (name, saying(contribution_reply(simulated.contribution(name)))) for i, name in enumerate(names)}
+
+
+def test_every_node_is_asked_once_with_the_plan_and_its_bytes_are_stored(simulated: Simulated, tmp_path: Path) -> None:
+    queries: list[Message] = []
+
+    def watched(behaviour: Behaviour) -> Behaviour:
+        return lambda message: queries.append(message) or behaviour(message)
+
+    nodes = {node: (name, watched(do)) for node, (name, do) in _honest(simulated, "ada", "bob", "cid").items()}
+    grid = FakeGrid(nodes)
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert (got.stored, got.refused, got.took) == (["ada", "bob", "cid"], {}, 0.0)
+    assert sorted(grid.asked) == [10, 11, 12]
+    for message in queries:
+        assert message.content["collabdm"] == {"plan": encode_plan(simulated.plan)}
+        assert DEADLINE < message.metadata.ttl < DEADLINE + 120
+    for name in got.stored:
+        stored = tmp_path / "contributions" / f"{simulated.plan.clients.index(name)}-{name}.safetensors"
+        assert stored.read_bytes() == simulated.contribution(name)
+
+
+@pytest.mark.parametrize("code", [3, 4, 5, 8])
+def test_a_lost_node_is_asked_again_when_it_is_back(code: int, simulated: Simulated, tmp_path: Path) -> None:
+    nodes = _honest(simulated, "ada", "bob", "cid")
+    good, tries = nodes[11][1], []
+
+    def dies_once(message: Message) -> Message | None:
+        tries.append(message)
+        return failing(code)(message) if len(tries) == 1 else good(message)
+
+    nodes[11] = ("bob", dies_once)
+    grid = FakeGrid(nodes)
+    grid.online = lambda node: node != 11 or not tries or grid.now > 30
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert got.stored == ["ada", "bob", "cid"]
+    assert got.refused == {}
+    assert 30 < got.took < 33
+    assert [line.partition(":")[0] for line in got.lines if "asked again when it is back" in line] == ["node bob"]
+    assert "asked node bob again" in got.lines
+
+
+def test_a_node_that_keeps_dying_is_given_up(simulated: Simulated, tmp_path: Path) -> None:
+    grid = FakeGrid({**_honest(simulated, "ada", "bob"), 13: ("cid", failing(8))})
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert got.stored == ["ada", "bob"]
+    assert list(got.refused) == ["node cid"]
+    assert "the app's process died (code 8)" in got.refused["node cid"]
+    assert grid.asked.count(13) == MOST_ASKED
+    assert got.took < 5
+    assert "no contribution of cid" in got.lines
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 7])
+def test_an_error_in_a_client_is_told_by_name_and_not_asked_again(
+    code: int, simulated: Simulated, tmp_path: Path
+) -> None:
+    grid = FakeGrid({**_honest(simulated, "ada", "bob"), 13: ("cid", failing(code))})
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert got.stored == ["ada", "bob"]
+    assert f"(code {code})" in got.refused["node cid"]
+    assert (grid.asked.count(13), got.took) == (1, 0.0)
+
+
+def test_a_node_that_hangs_costs_the_deadline_and_nothing_else(simulated: Simulated, tmp_path: Path) -> None:
+    grid = FakeGrid({**_honest(simulated, "ada", "bob"), 13: ("cid", lambda message: None)})
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert (got.stored, got.refused) == (["ada", "bob"], {})
+    assert DEADLINE <= got.took <= DEADLINE + 2
+    assert got.lines[-2:] == ["node cid has not answered before the deadline", "no contribution of cid"]
+
+
+def test_a_node_that_joins_late_is_asked_when_it_comes(simulated: Simulated, tmp_path: Path) -> None:
+    grid = FakeGrid(_honest(simulated, "ada", "bob", "cid"))
+    grid.online = lambda node: node != 12 or grid.now >= 50
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert got.stored == ["ada", "bob", "cid"]
+    assert 50 <= got.took < 53
+
+
+def test_a_bad_contribution_costs_only_its_own(simulated: Simulated, tmp_path: Path) -> None:
+    good = simulated.contribution("cid")
+    bad: Mapping[str, Behaviour] = {
+        "unreadable tensors": saying(contribution_reply(good[:-9])),
+        "no such header": saying(contribution_reply(b"")),
+        "bytes; expected at most": saying(contribution_reply(good + bytes(30_000_000))),
+        "a reply of another kind": saying(RecordDict({"something": ConfigRecord({"else": 1})})),
+        "the disk is full": saying(refusal_reply("the disk\nis full")),
+    }
+    for number, (mentions, behaviour) in enumerate(bad.items()):
+        grid = FakeGrid({**_honest(simulated, "ada", "bob"), 13: ("cid", behaviour)})
+        got = Gathered(simulated, tmp_path / str(number), grid)
+        assert got.stored == ["ada", "bob"]
+        assert list(got.refused) == ["node cid"]
+        assert got.refused["node cid"].startswith("node cid: ")
+        assert mentions in got.refused["node cid"]
+        assert got.refused["node cid"].isprintable()
+        assert f"refused {got.refused['node cid']}" in got.lines
+
+
+def test_of_two_nodes_that_claim_one_client_the_first_stands(
+    simulated: Simulated, tmp_path: Path, other: bytes
+) -> None:
+    reply = {name: saying(contribution_reply(simulated.contribution(name))) for name in simulated.plan.clients}
+    for number, (first, second) in enumerate(
+        ((simulated.contribution("ada"), other), (other, simulated.contribution("ada")))
+    ):
+        grid = FakeGrid(
+            {
+                1: ("", saying(contribution_reply(first))),
+                2: ("", saying(contribution_reply(second))),
+                3: ("", reply["bob"]),
+            }
+        )
+        folder = tmp_path / str(number)
+        got = Gathered(simulated, folder, grid)
+        assert got.stored == ["ada", "bob"]
+        assert list(got.refused) == ["node 2"]
+        assert "a second contribution of client ada" in got.refused["node 2"]
+        assert (folder / "0-ada.safetensors").read_bytes() == first
+
+
+def test_a_named_node_speaks_for_its_own_client_only(simulated: Simulated, tmp_path: Path) -> None:
+    nodes = _honest(simulated, "ada", "bob")
+    nodes[13] = ("cid", saying(contribution_reply(simulated.contribution("ada"))))
+    nodes[14] = ("eve", saying(contribution_reply(simulated.contribution("cid"))))
+    # The thief is heard first.
+    grid = FakeGrid({13: nodes.pop(13), **nodes})
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert got.stored == ["ada", "bob"]
+    assert "got a contribution of ada; expected one of cid; fix: " in got.refused["node cid"]
+    assert 14 not in grid.asked
+
+
+def test_a_second_reply_to_one_query_is_not_taken(simulated: Simulated, tmp_path: Path, other: bytes) -> None:
+    twice = [simulated.contribution("ada"), other]
+
+    class Repeating(FakeGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+            replies = list(super().pull_messages(message_ids))
+            if [reply.metadata.src_node_id for reply in replies] != [10]:
+                return replies
+            query = self._open[replies[0].metadata.reply_to_message_id]
+            return [Message(contribution_reply(content), reply_to=query) for content in twice]
+
+    folder = tmp_path / "contributions"
+    got = Gathered(simulated, folder, Repeating(_honest(simulated, "ada", "bob", "cid")))
+    assert (got.stored, got.refused) == (["ada", "bob", "cid"], {})
+    assert (folder / "0-ada.safetensors").read_bytes() == simulated.contribution("ada")
+
+
+def test_resumed_it_asks_only_for_what_is_not_stored(simulated: Simulated, tmp_path: Path) -> None:
+    folder = tmp_path / "contributions"
+    first = FakeGrid(_honest(simulated, "ada", "cid"))
+    assert Gathered(simulated, folder, first).stored == ["ada", "cid"]
+    again = FakeGrid(_honest(simulated, "ada", "bob", "cid"))
+    got = Gathered(simulated, folder, again)
+    assert (got.stored, again.asked, got.took) == (["ada", "bob", "cid"], [11], 0.0)
+    last = FakeGrid({})
+    assert (Gathered(simulated, folder, last).stored, last.asked) == (["ada", "bob", "cid"], [])
+
+
+def test_a_stored_contribution_that_was_damaged_is_asked_for_again(simulated: Simulated, tmp_path: Path) -> None:
+    folder = tmp_path / "contributions"
+    Gathered(simulated, folder, FakeGrid(_honest(simulated, "ada", "bob", "cid")))
+    stored = folder / "1-bob.safetensors"
+    stored.write_bytes(stored.read_bytes()[:-1])
+    grid = FakeGrid(_honest(simulated, "ada", "bob", "cid"))
+    assert Gathered(simulated, folder, grid).stored == ["ada", "bob", "cid"]
+    assert grid.asked == [11]
+    assert stored.read_bytes() == simulated.contribution("bob")

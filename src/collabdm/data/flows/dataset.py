@@ -8,7 +8,7 @@ counts, and what was repaired.
 import io
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from collabdm.data.flows.images import ImageSettings, flows_seen, window_image
 from collabdm.data.flows.reader import read_flows
-from collabdm.data.flows.split import tested
+from collabdm.data.flows.split import for_testing
 from collabdm.data.flows.tally import Tally
 from collabdm.data.flows.windows import Window, windows
 from collabdm.data.quiet import quietly
@@ -74,7 +74,7 @@ def images_of(path: Path, settings: ImageSettings, *, test_share: float) -> Flow
     schema, tally = settings.flow_schema, Tally()
     side, layout = settings.side, settings.layout
     flows_seen(settings.flows_per_image, len(settings.features), side=side, layout=layout)
-    tested(0, test_share)
+    for_testing(0, test_share)
     found = windows(
         read_flows(path, schema, keep_leaking=settings.keep_leaking, tally=tally),
         schema,
@@ -87,7 +87,7 @@ def images_of(path: Path, settings: ImageSettings, *, test_share: float) -> Flow
     kept: list[Window] = []
     for window in found:
         images.append(window_image(window.values, side=side, layout=layout))
-        kept.append(_without_values(window))
+        kept.append(replace(window, values=window.values[:0]))
     if not kept:
         got = f"{tally.rows} flows, fewer than {settings.flows_per_image} of any stream"
         fix = "use a longer file, or a smaller --flows-per-image"
@@ -153,17 +153,13 @@ def flow_facts(folder: Path) -> dict[str, JsonValue]:
     return {"flows": saved.settings.model_dump(mode="json"), **synthetic}
 
 
-def _without_values(window: Window) -> Window:
-    return Window(**vars(window) | {"values": np.empty((0, 0), np.float32)})
-
-
 def _test_side(found: Iterable[Window], share: float) -> np.ndarray:
     streams: dict[tuple[int, int | None, str | None], list[int]] = {}
     for number, window in enumerate(found):
         streams.setdefault((window.station, window.type, window.host), []).append(number)
     test = np.zeros(sum(map(len, streams.values())), bool)
     for members in streams.values():
-        test[members] = tested(len(members), share)
+        test[members] = for_testing(len(members), share)
     return test
 
 

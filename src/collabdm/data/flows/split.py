@@ -10,12 +10,12 @@ import numpy as np
 
 from collabdm.errors import ConfigError, explain
 
-__all__ = ["BLOCKS", "tested"]
+__all__ = ["BLOCKS", "for_testing"]
 
 BLOCKS = 10
 
 
-def tested(windows: int, share: float) -> np.ndarray:
+def for_testing(windows: int, share: float) -> np.ndarray:
     """For each of a stream's windows in order, whether it is for testing, bool [windows].
 
     A stream of fewer than ten windows has as many blocks as windows; one too short to round to a block has no test

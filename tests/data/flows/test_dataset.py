@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from collabdm.data import load_dataset
+from collabdm.data.flows import split
+from collabdm.data.flows.chunk import joined
 from collabdm.data.flows.dataset import flow_facts, images_of, save_images
 from collabdm.data.flows.images import ImageSettings, window_image
 from collabdm.data.flows.reader import read_flows
-from collabdm.data.flows.windows import windows
+from collabdm.data.flows.windows import WindowKind, windows
 from collabdm.errors import DataError
 from data.flows.tiny_flows import tiny_schema, write_csv
 
@@ -36,13 +38,16 @@ def test_the_data_set_that_is_loaded_is_the_windows_of_the_file(tmp_path: Path, 
     facts = save_images(made, tmp_path / "images", source={"file": "flows.csv", "synthetic": True})
     data = load_dataset(str(tmp_path / "images"))
     assert data.train.classes == schema.class_names == data.test.classes
-    expected = list(windows(read_flows(flows, schema), schema))
-    images = np.stack([window_image(window.values, side=5, layout="flat") for window in expected])
-    assert np.array_equal(data.train.images, images[~made.test])
-    assert np.array_equal(data.test.images, images[made.test])
-    labels = np.array([window.label for window in expected])
-    assert np.array_equal(data.train.labels, labels[~made.test])
-    trained = [window for window, test in zip(expected, made.test, strict=True) if not test]
+    everything = joined(list(read_flows(flows, schema)))
+    assert everything.types is not None
+    test = split.test_side(everything.stations, everything.types, size=4, share=0.2)
+    kept = {"train": everything.take(~test), "test": everything.take(test)}
+    expected = {part: list(windows([side], schema)) for part, side in kept.items()}
+    for part, samples in (("train", data.train), ("test", data.test)):
+        images = [window_image(window.values, side=5, layout="flat") for window in expected[part]]
+        assert np.array_equal(samples.images, np.stack(images))
+        assert samples.labels.tolist() == [window.label for window in expected[part]]
+    trained = expected["train"]
     assert data.columns["station"].tolist() == [STATIONS["names"][window.station] for window in trained]
     assert data.columns["type"].tolist() == [KINDS[window.type or 0] for window in trained]
     assert data.columns["first_line"].tolist() == [window.first_line for window in trained]
@@ -55,16 +60,25 @@ def test_the_data_set_that_is_loaded_is_the_windows_of_the_file(tmp_path: Path, 
     assert ImageSettings.model_validate(data.facts["flows"]) == settings
 
 
-def test_no_flow_is_on_both_sides_and_the_split_loses_no_window(flows: Path) -> None:
-    settings = ImageSettings(flow_schema=tiny_schema(station=STATIONS), side=5, flows_per_image=4)
+@pytest.mark.parametrize("kind", ["pure", "time"])
+def test_no_flow_is_on_both_sides_whatever_the_window(flows: Path, kind: WindowKind) -> None:
+    schema = tiny_schema(station=STATIONS)
+    settings = ImageSettings(flow_schema=schema, side=9, flows_per_image=4, window=kind, keep_leaking=True)
     made = images_of(flows, settings, test_share=0.2)
-    assert len(made.images) == len(images_of(flows, settings, test_share=0).images)
-    for station in ("north", "south"):
-        for level in KINDS:
-            stream = (made.stations == station) & (made.types == level)
-            lines = made.lines[stream]
-            assert (lines[1:, 0] > lines[:-1, 1]).all()
-            assert made.test[stream].sum() == round(min(10, len(lines)) * 0.2)
+    # The first pixel of a flow is its number in the file: 255 of 1000, so four flows look alike.
+    numbers = made.images[:, 0].reshape(len(made.images), -1)[:, :24].reshape(-1, 4, 6)[:, :, 0]
+    whole = joined(list(read_flows(flows, schema, keep_leaking=True)))
+    assert whole.types is not None
+    test = split.test_side(whole.stations, whole.types, size=4, share=0.2)
+    pixels = np.rint(whole.values[:, 0] * 255)
+    assert set(numbers[made.test].reshape(-1).tolist()) <= set(pixels[test].tolist())
+    assert set(numbers[~made.test].reshape(-1).tolist()) <= set(pixels[~test].tolist())
+    assert made.test.any()
+    unsplit = images_of(flows, settings, test_share=0)
+    # Pure windows lose nothing to the split; mixed ones one a station at most.
+    assert len(unsplit.images) - len(made.images) in ([0] if kind == "pure" else [0, 1, 2])
+    if kind == "pure":
+        assert sorted(map(bytes, unsplit.images)) == sorted(map(bytes, made.images))
 
 
 def test_flows_too_few_for_a_window_are_refused_and_nothing_is_written(tmp_path: Path, flows: Path) -> None:

@@ -137,6 +137,9 @@ def test_protocols() -> None:
     assert paper.most_samples is None
     assert protocol_for(load_config(options={"evaluate.protocol": "paper", "method": "full-data"})) == paper
     assert protocol_for(load_config(options={"evaluate.count": 7})).count == 7
+    assert protocol_for(load_config(options={"evaluate.epochs": 7})) == PROTOCOLS["fast"].model_copy(
+        update={"epochs": 7}
+    )
     fast, whole = protocol_for(load_config()), protocol_for(load_config(options={"method": "full-data"}))
     assert fast == PROTOCOLS["fast"]
     assert whole.epochs_for(50_000) < fast.epochs_for(100)

@@ -83,11 +83,12 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
 
 
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):
-    """How a set is judged; `count` networks of each kind, by default as many as the protocol says."""
+    """How a set is judged; `count` networks of each kind, for `epochs`, by default as many as the protocol says."""
 
     protocol: Literal["paper", "fast"] = "fast"
     networks: Annotated[tuple[Network, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
     count: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -89,7 +89,8 @@ def protocol_for(config: Config) -> Protocol:
     protocol = PROTOCOLS[config.evaluate.protocol]
     if protocol.most_samples is not None and method_named(config.method).source == "full":
         protocol = protocol.model_copy(update={"most_samples": MOST_SAMPLES_OF_ALL_DATA})
-    return protocol.model_copy(update={"count": config.evaluate.count or protocol.count})
+    chosen = {"count": config.evaluate.count, "epochs": config.evaluate.epochs}
+    return protocol.model_copy(update={name: value for name, value in chosen.items() if value is not None})
 
 
 def augmentation_for(config: Config, preset: Preset) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from collabdm.kernels import fused_body
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
 from collabdm.pixels import Normalisation, normalised
 from collabdm.randomness import Stream
+from collabdm.scores import Scores, scores
 from collabdm.workers import in_order
 
 __all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "test_accuracy", "train"]
@@ -118,8 +119,8 @@ def train(
 
 def test_accuracy(
     parameters: Mapping[str, Tensor], test: Samples, spec: NetworkSpec, normalisation: Normalisation, engine: Engine
-) -> tuple[float, tuple[float | None, ...]]:
-    """Accuracy over all test samples, and per class (None for a class without any), in [0, 1]."""
+) -> Scores:
+    """How right the network is on all test samples."""
     model = _model(spec, test.shape, len(test.classes), engine)
     placed = model.placed(parameters)
 
@@ -131,10 +132,7 @@ def test_accuracy(
             return model.logits(placed, filled)[: len(images)].argmax(dim=1).cpu()
 
     classes = torch.cat(list(in_order(predicted, range(0, len(test), engine.chunk), model.threads)))
-    right = classes.numpy() == test.labels
-    hits = np.bincount(test.labels, weights=right, minlength=len(test.classes))
-    per_class = tuple(float(hit / count) if count else None for hit, count in zip(hits, test.counts(), strict=True))
-    return float(right.mean()), per_class
+    return scores(classes.numpy(), test.labels, len(test.classes))
 
 
 class _Model:

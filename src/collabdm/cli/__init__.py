@@ -9,6 +9,7 @@ import typer
 
 from collabdm.cli.changes import forget
 from collabdm.cli.distill import distill
+from collabdm.cli.flows import flows
 from collabdm.cli.info import info
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.round import contribute, plan
@@ -25,6 +26,7 @@ _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 for command in (simulate, compare, plan, contribute, distill, forget, evaluate, export, info):
     app.command()(command)
+app.add_typer(flows, name="flows")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

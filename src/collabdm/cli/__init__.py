@@ -11,6 +11,7 @@ from collabdm.cli.info import info
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.round import contribute, distill, plan
 from collabdm.cli.simulate import compare, simulate
+from collabdm.cli.train import train
 from collabdm.errors import CollabDMError, explain
 
 __all__ = ["app", "main"]
@@ -21,7 +22,7 @@ INTERRUPTED = 130
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
-for command in (simulate, compare, plan, contribute, distill, evaluate, export, info):
+for command in (simulate, compare, plan, contribute, distill, evaluate, train, export, info):
     app.command()(command)
 
 

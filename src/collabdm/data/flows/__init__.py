@@ -1,0 +1,1 @@
+"""Network flows: a declared schema, a streaming reader, windows, images, and a generator of synthetic flows."""

@@ -1,14 +1,160 @@
-"""A CSV of flows as chunks of pixels."""
+"""A CSV of flows as chunks of pixels: streamed, checked, and with nothing repaired silently."""
 
-from collections.abc import Iterator
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from collabdm.data.flows.cells import Cells, read_cells
 from collabdm.data.flows.chunk import FlowChunk
-from collabdm.data.flows.schema import FlowSchema
+from collabdm.data.flows.csv_blocks import Block, column_names, csv_blocks
+from collabdm.data.flows.schema import Column, FlowSchema
+from collabdm.data.flows.stations import Stations
+from collabdm.data.flows.tally import Tally
+from collabdm.data.flows.transforms import level_positions, number_pixels, port_numbers, text_pixels
+from collabdm.errors import DataError, explain
 
 __all__ = ["read_flows"]
 
 
-def read_flows(path: Path, schema: FlowSchema, *, keep_leaking: bool = False) -> Iterator[FlowChunk]:
-    """Stream the flows of a `.csv` or `.csv.gz`, a few ten thousand at a time."""
-    raise NotImplementedError
+def read_flows(
+    path: Path,
+    schema: FlowSchema,
+    *,
+    keep_leaking: bool = False,
+    labelled: bool = True,
+    tally: Tally | None = None,
+) -> Iterator[FlowChunk]:
+    """Stream the flows of a `.csv` or `.csv.gz`, about ten thousand at a time, in bounded memory.
+
+    The file has a header line; further columns are ignored, and the order of the columns does not matter. Without
+    `labelled`, the label column and the station rule are not needed: types are None, and all flows of the first
+    station. `tally` gets the counts of all repairs.
+
+    Raises:
+        DataError: not such a file, a column missing or twice, a row of another length, a cell that is not what the
+            schema declares, or no rows at all; line and column are named.
+    """
+    counts = tally or Tally()
+    blocks = csv_blocks(path)
+    header = column_names(path, next(blocks))
+    needed = _needed(schema, keep_leaking, labelled)
+    _check_header(path, header, needed)
+    counts.ignored_columns = tuple(name for name in header if name not in {c.name for c in schema.columns})
+    reading = _Reading(path, schema, schema.features(keep_leaking=keep_leaking), labelled, counts)
+    # Positions, not names: columns that nobody needs may be called alike.
+    names = [name if name in needed else f"#{position}" for position, name in enumerate(header)]
+    for block in blocks:
+        yield from reading.chunks(block, names, needed)
+    if not counts.rows:
+        raise DataError(explain(f"{path}, line 2", got="no rows", expected="a flow a line", fix="check the file"))
+
+
+class _Reading:
+    def __init__(
+        self, path: Path, schema: FlowSchema, features: Sequence[Column], labelled: bool, tally: Tally
+    ) -> None:
+        self._path, self._schema, self._features, self._tally = path, schema, features, tally
+        self._labelled = labelled
+        self._stations = Stations(path, schema.station)
+        self._seen: set[int] | None = set() if schema.deduplicate and labelled else None
+
+    def chunks(self, block: Block, header: Sequence[str], needed: dict[str, str]) -> Iterator[FlowChunk]:
+        numbers = [name for name, kind in needed.items() if kind == "number"]
+        texts = [name for name, kind in needed.items() if kind == "text"]
+        cells = read_cells(self._path, block, header, numbers=numbers, texts=texts, tally=self._tally)
+        if len(cells.lines):
+            self._tally.rows += len(cells.lines)
+            yield self._chunk(cells)
+
+    def _chunk(self, cells: Cells) -> FlowChunk:
+        path, schema, tally, lines = self._path, self._schema, self._tally, cells.lines
+        values = np.empty((len(lines), len(self._features)), np.float32)
+        for position, column in enumerate(self._features):
+            if column.kind == "categorical":
+                values[:, position] = text_pixels(path, lines, column, cells.texts[column.name], tally)
+                continue
+            numbers = (
+                port_numbers(path, lines, column, cells.texts[column.name], tally)
+                if column.format == "port"
+                else cells.numbers[column.name]
+            )
+            values[:, position] = number_pixels(path, lines, column, numbers, tally)
+        types = None
+        if self._labelled:
+            label, texts = schema.label, cells.texts[schema.label.name]
+            types = level_positions(path, lines, label, texts, tally)
+            if (texts.codes < 0).any():
+                line = int(lines[int(np.argmax(texts.codes < 0))])
+                what, expected = f"{path}, line {line}, column {label.name}", "a level"
+                raise DataError(explain(what, got="an empty cell", expected=expected, fix="label the flow, or drop it"))
+        host = cells.texts[schema.host] if schema.host else None
+        chunk = FlowChunk(
+            values=values,
+            types=types,
+            stations=self._stations.of(cells) if self._labelled else np.zeros(len(lines), np.int64),
+            lines=lines,
+            times=cells.numbers[schema.time] if schema.time else None,
+            hosts=None if host is None else np.array([*host.levels, ""])[host.codes],
+        )
+        return chunk if self._seen is None else self._distinct(chunk, cells)
+
+    def _distinct(self, chunk: FlowChunk, cells: Cells) -> FlowChunk:
+        assert self._seen is not None
+        fresh = []
+        for row, key in enumerate(_row_hashes(cells, self._schema).tolist()):
+            if key not in self._seen:
+                self._seen.add(key)
+                fresh.append(row)
+        self._tally.duplicates += len(chunk) - len(fresh)
+        return chunk.take(np.array(fresh, np.int64))
+
+
+def _needed(schema: FlowSchema, keep_leaking: bool, labelled: bool) -> dict[str, str]:
+    """The columns to read: `number` or `text`."""
+    columns = schema.features(keep_leaking=keep_leaking or (labelled and schema.deduplicate))
+    plain = {c.name for c in columns if c.kind == "numeric" and c.format == "number"}
+    needed = {c.name: "number" if c.name in plain else "text" for c in columns}
+    if labelled:
+        needed[schema.label.name] = "text"
+        if schema.station.column:
+            needed[schema.station.column] = "number" if schema.station.kind == "restart" else "text"
+    if schema.time:
+        needed[schema.time] = "number"
+    if schema.host:
+        needed[schema.host] = "text"
+    return needed
+
+
+def _check_header(path: Path, header: Sequence[str], needed: dict[str, str]) -> None:
+    missing = [name for name in needed if name not in header]
+    if missing:
+        got = f"no column {', '.join(missing)}"
+        fix = "use another --schema, or add the columns" if len(header) > 1 else "separate the columns by commas"
+        raise DataError(explain(f"{path}, line 1", got=got, expected="the columns of the schema", fix=fix))
+    twice = [name for name, count in Counter(header).items() if count > 1 and name in needed]
+    if twice:
+        got, fix = f"{', '.join(twice)} twice", "rename or drop one of them"
+        raise DataError(explain(f"{path}, line 1", got=got, expected="every column once", fix=fix))
+
+
+def _row_hashes(cells: Cells, schema: FlowSchema) -> np.ndarray:
+    """64 bits for each row, uint64 [n], of all its cells but the dropped columns'."""
+    hashes = np.zeros(len(cells.lines), np.uint64)
+    for column in schema.columns:
+        if column.name in cells.numbers and column.kind != "drop":
+            bits = (cells.numbers[column.name] + 0.0).view(np.uint64)
+        elif column.name in cells.texts and column.kind != "drop":
+            texts = cells.texts[column.name]
+            digests = [hashlib.blake2b(level.encode(), digest_size=8).digest() for level in (*texts.levels, "")]
+            bits = np.frombuffer(b"".join(digests), np.uint64)[texts.codes]
+        else:
+            continue
+        # The mixing of SplitMix64: every bit of a cell reaches every bit of the hash.
+        hashes = (hashes ^ bits) * np.uint64(0xBF58476D1CE4E5B9)
+        hashes ^= hashes >> np.uint64(31)
+        hashes *= np.uint64(0x94D049BB133111EB)
+        hashes ^= hashes >> np.uint64(29)
+    return hashes

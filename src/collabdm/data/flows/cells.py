@@ -1,0 +1,192 @@
+"""A block of CSV lines as typed columns, and the line and column of a cell that is not what it should be.
+
+Blocks are read by pyarrow with types declared. Only where that fails, or where blanks stand round cells, is a block
+read a second time as text, to repair and count, or to name the cell.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from collabdm.data.flows.csv_blocks import Block
+from collabdm.data.flows.tally import Tally
+from collabdm.errors import DataError, explain
+
+__all__ = ["Cells", "Texts", "cell_error", "read_cells"]
+
+_NOTHING = ["", "nan", "NaN"]
+_BLANKS = (b" ,", b", ", b"\n ", b" \n", b" \r", b"\t")
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Texts:
+    """A column of text: `levels` without blanks round them, and for each row its position there, int32 [n], -1 for an
+    empty cell.
+    """
+
+    levels: tuple[str, ...]
+    codes: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cells:
+    """The wanted columns of a block, n rows: numbers float64 [n] (NaN for an empty cell), texts, lines int64 [n]."""
+
+    lines: np.ndarray
+    numbers: Mapping[str, np.ndarray]
+    texts: Mapping[str, Texts]
+
+
+@dataclass(eq=False)
+class _Rows:
+    """Handles rows of another length: blank lines are skipped, others end the reading."""
+
+    blank: list[int] = field(default_factory=list)
+    ragged: pyarrow.csv.InvalidRow | None = None
+
+    def __call__(self, row: pyarrow.csv.InvalidRow) -> str:
+        if not row.text.strip():
+            self.blank.append(int(row.number or 0) - 1)
+            return "skip"
+        self.ragged = row
+        return "error"
+
+
+def read_cells(
+    path: Path,
+    block: Block,
+    header: Sequence[str],
+    *,
+    numbers: Sequence[str],
+    texts: Sequence[str],
+    tally: Tally,
+) -> Cells:
+    """The named columns of a block. Blank lines are left out, blanks round cells taken away; both are counted.
+
+    Raises:
+        DataError: a row of another length, a cell that is no number, or bytes that are not UTF-8; where is said.
+    """
+    kinds: dict[str, pa.DataType] = dict.fromkeys(numbers, pa.float64()) | dict.fromkeys(texts, _TEXT)
+    rows = _Rows()
+    table = None
+    if not any(blank in block.content for blank in _BLANKS):
+        table = _parsed(block, header, kinds, rows)
+    if table is None:
+        rows = _Rows()
+        table = _repaired(path, block, header, kinds, rows, tally)
+    tally.blank_lines += len(rows.blank)
+    lines = block.line + np.delete(np.arange(table.num_rows + len(rows.blank)), rows.blank)
+    return Cells(
+        lines=lines,
+        numbers={name: table.column(name).to_numpy() for name in numbers},
+        texts={name: _texts(table.column(name), name, tally) for name in texts},
+    )
+
+
+def cell_error(path: Path, line: int, column: str, *, got: str, expected: str, fix: str) -> DataError:
+    """The error of one cell."""
+    return DataError(explain(f"{path}, line {line}, column {column}", got=got, expected=expected, fix=fix))
+
+
+def _parsed(block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType], rows: _Rows) -> pa.Table | None:
+    """None where a cell or a row is not as declared."""
+    try:
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(block.content),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=list(header), use_threads=False, block_size=len(block.content) + 1
+            ),
+            parse_options=pyarrow.csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=rows),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict(kinds), null_values=_NOTHING, strings_can_be_null=True, include_columns=list(kinds)
+            ),
+        ).combine_chunks()
+    except pa.ArrowInvalid:
+        return None
+
+
+def _repaired(
+    path: Path, block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType], rows: _Rows, tally: Tally
+) -> pa.Table:
+    """The same block read as text; the first bad cell in it is an error."""
+    plain = {name: pa.string() if kind == pa.float64() else kind for name, kind in kinds.items()}
+    table = _parsed(block, header, plain, rows)
+    if rows.ragged is not None:
+        line = block.line + int(rows.ragged.number or 1) - 1
+        got, expected = f"{rows.ragged.actual_columns} cells", f"{rows.ragged.expected_columns}, as the header has"
+        raise DataError(explain(f"{path}, line {line}", got=got, expected=expected, fix="correct or drop the line"))
+    if table is None:
+        raise _not_text(path, block, header)
+    columns, bad = {}, []
+    for name, kind in kinds.items():
+        column = table.column(name).combine_chunks()
+        if kind == pa.float64():
+            trimmed = pc.utf8_trim_whitespace(column)
+            tally.add("trimmed", name, pc.sum(pc.not_equal(column, trimmed)).as_py() or 0)
+            filled = pc.if_else(pc.is_in(trimmed, value_set=pa.array(_NOTHING)), pa.scalar(None, pa.string()), trimmed)
+            row = _first_bad(filled)
+            if row is not None:
+                bad.append((row, name, filled[row].as_py()))
+                continue
+            column = filled.cast(pa.float64())
+        columns[name] = column
+    if bad:
+        row, name, text = min(bad)
+        line = int(np.delete(np.arange(table.num_rows + len(rows.blank)), rows.blank)[row]) + block.line
+        raise cell_error(path, line, name, got=repr(text), expected="a number", fix="correct the cell, or empty it")
+    return pa.table(columns)
+
+
+def _first_bad(column: pa.StringArray) -> int | None:
+    """The first row that is no number, by halving."""
+    if _castable(column):
+        return None
+    first, last = 0, len(column)
+    while last - first > 1:
+        middle = (first + last) // 2
+        first, last = (first, middle) if not _castable(column.slice(first, middle - first)) else (middle, last)
+    return first
+
+
+def _castable(column: pa.StringArray) -> bool:
+    try:
+        column.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _texts(column: pa.ChunkedArray, name: str, tally: Tally) -> Texts:
+    """Levels that differ only in blanks round them become one."""
+    array = column.combine_chunks()
+    found = array.dictionary.to_pylist()
+    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    stripped = [level.strip() for level in found]
+    if stripped == found:
+        return Texts(levels=tuple(found), codes=codes)
+    counts = np.bincount(codes[codes >= 0], minlength=len(found))
+    changed = [level != raw for level, raw in zip(stripped, found, strict=True)]
+    tally.add("trimmed", name, int(counts[changed].sum()))
+    levels = tuple(dict.fromkeys(level for level in stripped if level not in _NOTHING))
+    position = {level: index for index, level in enumerate(levels)}
+    lookup = np.array([position.get(level, -1) for level in stripped] + [-1], np.int32)
+    return Texts(levels=levels, codes=lookup[codes])
+
+
+def _not_text(path: Path, block: Block, header: Sequence[str]) -> DataError:
+    for offset, text in enumerate(block.content.split(b"\n")):
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            column = header[min(text[: error.start].count(b","), len(header) - 1)]
+            got = f"byte 0x{text[error.start]:02x}, which is not UTF-8"
+            fix = "convert the file: iconv -f LATIN1 -t UTF-8"
+            return cell_error(path, block.line + offset, column, got=got, expected="UTF-8", fix=fix)
+    got = "lines that cannot be told apart"
+    return DataError(explain(f"{path}, line {block.line} or after", got=got, expected="a CSV", fix="check the quotes"))

@@ -1,5 +1,6 @@
 """What a trained classifier says of new flows: a verdict for every window of them, and whether that is an alarm."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -54,7 +55,6 @@ class Verdict:
     last_line: int
     first_time: float | None
     last_time: float | None
-    station: str
     host: str | None
     flows: int
     padded: int
@@ -123,9 +123,8 @@ def verdicts(
                 source=source,
                 first_line=window.first_line,
                 last_line=window.last_line,
-                first_time=window.first_time,
-                last_time=window.last_time,
-                station=schema.station.names[window.station],
+                first_time=_known(window.first_time),
+                last_time=_known(window.last_time),
                 host=window.host,
                 flows=window.flows,
                 padded=window.padded,
@@ -143,7 +142,6 @@ def verdict_line(verdict: Verdict, *, flagged: bool, model: str) -> dict[str, An
         "last_line": verdict.last_line,
         "first_time": verdict.first_time,
         "last_time": verdict.last_time,
-        "station": verdict.station,
         "host": verdict.host,
         "flows": verdict.flows,
         "padded": verdict.padded,
@@ -176,6 +174,10 @@ def summary(found: Sequence[Verdict], policy: Policy, classes: Sequence[str]) ->
         "flows": sum(one.flows for one in found),
         "per_class": per_class,
     }
+
+
+def _known(time: float | None) -> float | None:
+    return None if time is None or not math.isfinite(time) else time
 
 
 def _image(window: Window, settings: ImageSettings) -> np.ndarray:

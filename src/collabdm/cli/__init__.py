@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
+from collabdm.cli.detect import detect
 from collabdm.cli.info import info
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.round import contribute, distill, plan
@@ -22,12 +23,14 @@ INTERRUPTED = 130
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
-for command in (simulate, compare, plan, contribute, distill, evaluate, train, export, info):
+for command in (simulate, compare, plan, contribute, distill, evaluate, train, detect, export, info):
     app.command()(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and leave with its exit code: 0; 2 for bad input; 3 for too few contributions; 130 for Ctrl-C.
+    """Run one command and leave with its exit code.
+
+    0; 2 for bad input; 3 for too few contributions or an alarm of `detect`; 130 for Ctrl-C.
 
     Bad input is told in one line on standard error. Anything unforeseen keeps its traceback: it is a bug.
     """

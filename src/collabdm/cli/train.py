@@ -11,6 +11,7 @@ from collabdm.cli.options import Force, Json, Quiet, configured
 from collabdm.cli.output import bytes_text, print_facts, print_json, print_table
 from collabdm.cli.product import SetPath, fitting, load_set
 from collabdm.cli.progress import progress
+from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.classifier import Classifier
@@ -28,6 +29,10 @@ def train(
     out: Annotated[Path, Option(help="The classifier file to write (.safetensors).")],
     network: Annotated[str | None, Option(help="convnet (the default), alexnet, vgg11 or resnet18.")] = None,
     test: Annotated[str | None, Option(metavar="SOURCE", help="Data whose test part to try it on.")] = None,
+    flows: Annotated[
+        Path | None,
+        Option(help="A data set of `flows to-images`, or its flows.json: how the set's images were made of flows."),
+    ] = None,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -35,7 +40,8 @@ def train(
     """Train one classifier on a distilled set and keep it.
 
     Any architecture that fits the set's images will do, whatever the set was distilled with. It is the first of those
-    that `evaluate` trains with the same seed, recipe and engine.
+    that `evaluate` trains with the same seed, recipe and engine. A set of a round by files does not know how its
+    images were made of flows: for `detect`, say it with --flows.
     """
     from collabdm.classifier_training import train_classifier
     from collabdm.config import make_config
@@ -48,9 +54,10 @@ def train(
         config = make_config(config.model_dump(), {"evaluate": {"networks": [network]}})
     distilled = load_set(path)
     tested = fitting(load_dataset(test, splits=("test",)).test, distilled) if test is not None else None
+    settings = _flow_settings(flows) if flows is not None else None
     tune_allocator()
     with progress(quiet=quiet) as report:
-        classifier, engine = train_classifier(distilled, config, report=report)
+        classifier, engine = train_classifier(distilled, config, flows=settings, report=report)
     content = classifier.to_bytes()
     write_atomically(out, content)
     found = _scores(classifier, tested, engine) if tested is not None else None
@@ -71,6 +78,16 @@ def train(
             (y, *(_percent(one[name]) for name in names), str(one["support"])) for y, one in found["per_class"].items()
         ]
         print_table(("class", *names, "samples"), rows)
+
+
+def _flow_settings(path: Path) -> dict[str, Any]:
+    from collabdm.data.flows.dataset import flow_facts
+
+    facts = flow_facts(path if path.is_dir() else path.parent)
+    if not isinstance(settings := facts.get("flows"), dict):
+        expected = "a data set of flows, or its flows.json"
+        raise ConfigError(explain("--flows", got=path, expected=expected, fix="make one: collabdm flows to-images"))
+    return settings
 
 
 def _scores(classifier: "Classifier", test: "Samples", engine: "Engine") -> dict[str, Any]:

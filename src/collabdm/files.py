@@ -3,13 +3,23 @@
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["write_atomically", "write_json"]
+__all__ = ["write_atomically", "write_json", "written_atomically"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` under a temporary name beside it, flush to disk, then rename.
+    """Write `content` to `path` as `written_atomically` does."""
+    with written_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name beside `path`, flushed to disk and renamed at the end of the block.
 
     Readers see the old file or the new one, never a part. Parent folders are made.
     """
@@ -17,7 +27,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

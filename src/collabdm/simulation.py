@@ -178,7 +178,7 @@ def _round(run: _Run) -> dict[str, Any]:
         allow_missing=run.allow_missing,
         report=run.report,
         visit=visit,
-        facts={"dataset": dataset.name},
+        facts={"dataset": dataset.name, **dataset.facts},
     )
     if method_named(config.method).central:
         metrics["bytes"] = {"down": {}, "up": {}}
@@ -218,7 +218,7 @@ def _real(run: _Run) -> dict[str, Any]:
         factor=factor,
         augment=augmentation_for(config, run.dataset.preset),
         method=config.method,
-        facts={"dataset": run.dataset.name, "ipc": config.ipc, "init": "real"},
+        facts={"dataset": run.dataset.name, "ipc": config.ipc, "init": "real", **run.dataset.facts},
     )
     chosen.save(run.folder / "distilled", overwrite=True)
     return _judged(run, training_set(load(run.folder / "distilled")))

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from collabdm.cli.detect import detect
+from collabdm.cli.flows import flows
 from collabdm.cli.info import info
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.round import contribute, distill, plan
@@ -25,6 +26,7 @@ _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 for command in (simulate, compare, plan, contribute, distill, evaluate, train, detect, export, info):
     app.command()(command)
+app.add_typer(flows, name="flows")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from collabdm.data.flows.dataset import flow_facts
 from collabdm.data.hub import read_with_datasets
 from collabdm.data.npz import read_npz
 from collabdm.data.presets import PRESETS, Preset, generic_preset, preset_named
@@ -57,6 +58,7 @@ def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test")) -> D
         test=known.take([]) if test is None else test,
         preset=_preset(raw.name, candidate, known),
         columns=raw.parts["train"].columns if "train" in raw.parts else {},
+        facts=raw.facts,
     )
 
 
@@ -74,7 +76,9 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
     path = Path(source).expanduser()
     if path.is_dir():
         name = path.resolve().name
-        return read_with_datasets(str(path), splits, name=name, hint=preset_named(name))
+        return replace(
+            read_with_datasets(str(path), splits, name=name, hint=preset_named(name)), facts=flow_facts(path)
+        )
     if path.is_file() and path.suffix == ".npz":
         return read_npz(path, splits)
     if not path.exists() and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) and path.suffix != ".npz":

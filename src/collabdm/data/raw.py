@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,12 @@ class RawPart:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RawData:
-    """The splits by name. Labels are positions in `classes`, or values where that is None."""
+    """The splits by name. Labels are positions in `classes`, or values where that is None.
+
+    `facts`: what the source says about how its images were made, as plain JSON.
+    """
 
     name: str
     classes: tuple[str, ...] | None
     parts: Mapping[str, RawPart]
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +116,8 @@ class Dataset:
     """A loaded data set.
 
     `columns` are the further columns of the train part by name, each [len(train)] (a station, a speaker), for
-    natural partitions. A part that was not asked for is empty.
+    natural partitions. A part that was not asked for is empty. `facts`, plain JSON, say how the images were made where
+    that must be known to make more of them (`flows`); they go into everything that is made from the data.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Dataset:
     test: Samples
     preset: Preset
     columns: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def checked_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, source: str) -> Samples:

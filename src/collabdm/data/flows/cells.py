@@ -7,10 +7,11 @@ read a second time as text, to repair and count, or to name the cell.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.csv
 
 from collabdm.data.flows.csv_blocks import Block
@@ -18,6 +19,9 @@ from collabdm.data.flows.tally import Tally
 from collabdm.errors import DataError, explain
 
 __all__ = ["Cells", "Texts", "cell_error", "read_cells"]
+
+# Its functions are made at run time, which type checkers cannot see.
+pc: Any = pyarrow.compute
 
 _NOTHING = ["", "nan", "NaN"]
 _BLANKS = (b" ,", b", ", b"\n ", b" \n", b" \r", b"\t")

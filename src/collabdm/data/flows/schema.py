@@ -16,6 +16,8 @@ from collabdm.errors import ConfigError, explain
 
 __all__ = ["Column", "FlowSchema", "StationRule", "load_schema", "schema_names"]
 
+_SCHEMAS = resources.files("collabdm.data.flows").joinpath("schemas")
+
 Name = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -143,14 +145,17 @@ class FlowSchema(BaseModel, frozen=True, extra="forbid"):
 
 def schema_names() -> list[str]:
     """The schemas that come with CollabDM."""
-    found = resources.files(__package__).joinpath("schemas").iterdir()
-    return sorted(path.name.removesuffix(".json") for path in found if path.name.endswith(".json"))
+    return sorted(path.name.removesuffix(".json") for path in _SCHEMAS.iterdir() if path.name.endswith(".json"))
 
 
 def load_schema(name_or_path: str) -> FlowSchema:
     """A schema by its name, or from a JSON file. Raises `ConfigError` where there is none, or it is no schema."""
     if name_or_path in schema_names():
-        text = resources.files(__package__).joinpath("schemas", f"{name_or_path}.json").read_text(encoding="utf-8")
+        text = (
+            resources.files("collabdm.data.flows")
+            .joinpath("schemas", f"{name_or_path}.json")
+            .read_text(encoding="utf-8")
+        )
     else:
         text = _read(Path(name_or_path))
     try:

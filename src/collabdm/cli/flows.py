@@ -1,0 +1,167 @@
+"""`collabdm flows to-images` and `collabdm flows generate`: from network flows to a data set of images."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer import Argument, Option
+
+from collabdm.cli.folders import check_new
+from collabdm.cli.options import Force, Json
+from collabdm.cli.output import print_facts, print_json, print_table
+from collabdm.errors import RunFolderError, explain
+
+if TYPE_CHECKING:
+    from collabdm.data.flows.images import ImageSettings
+
+__all__ = ["flows"]
+
+flows = typer.Typer(
+    help="Network flows: CSV files to images, and made-up flows for trying it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Schema = Annotated[str, Option(help="5g-nidd, unsw-nb15, argus, or a JSON file.")]
+
+
+@flows.command("to-images")
+def to_images(
+    source: Annotated[Path, Argument(metavar="IN", help="A labelled .csv or .csv.gz of flows.", show_default=False)],
+    schema: Schema,
+    out: Annotated[Path, Option(help="The folder to write.")],
+    side: Annotated[int | None, Option(help="Pixels a side; the schema's by default.")] = None,
+    flows_per_image: Annotated[int | None, Option(help="Flows a window; the schema's by default.")] = None,
+    layout: Annotated[
+        Literal["flat", "rows"], Option(help="Flow after flow (the paper's), or one flow per image row.")
+    ] = "flat",
+    window: Annotated[
+        Literal["pure", "time"],
+        Option(help="Flows of one type (the paper's), or consecutive ones of any."),
+    ] = "pure",
+    by: Annotated[Literal["station", "host"], Option(help="Whose consecutive flows make a window.")] = "station",
+    attack_share: Annotated[float, Option(help="From which share of attacks a time window is one.")] = 0.1,
+    keep_leaking: Annotated[bool, Option("--keep-leaking", help="Keep columns that leak the label.")] = False,
+    test: Annotated[float, Option(help="The share of each stream's windows kept for testing.")] = 0.2,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Make a data set of images from a CSV of flows.
+
+    Then, for example: collabdm simulate --dataset OUT --partition by-column --set partition.column=station
+    """
+    from collabdm.data.flows.dataset import images_of, save_images
+    from collabdm.data.flows.synthetic import is_synthetic
+
+    _check_folder(out, force=force)
+    settings = _settings(
+        schema,
+        side=side,
+        flows_per_image=flows_per_image,
+        layout=layout,
+        window=window,
+        by=by,
+        attack_share=attack_share,
+        keep_leaking=keep_leaking,
+    )
+    started = time.perf_counter()
+    made = images_of(source, settings, test_share=test)
+    if force:
+        shutil.rmtree(out, ignore_errors=True)
+    facts = save_images(made, out, source={"file": source.name, "synthetic": is_synthetic(source)})
+    seconds = time.perf_counter() - started
+    if json:
+        print_json({"path": str(out), "seconds": seconds, **facts})
+        return
+    print_facts(f"images of flows: {out}", _shown(facts, settings, seconds))
+    print_table(*_table(facts["windows"]))
+
+
+@flows.command()
+def generate(
+    out: Annotated[Path, Option(help="The CSV to write.")],
+    schema: Annotated[Literal["5g-nidd"], Option(help="Whose columns, levels, classes and gaps to copy.")] = "5g-nidd",
+    rows: Annotated[
+        int | None, Option(help="Flows in all, in the same proportions; by default the real file's 1,215,890.")
+    ] = None,
+    seed: Annotated[int, Option(help="The seed that all draws follow from.")] = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write SYNTHETIC flows in the form of 5G-NIDD's Combined.csv, for tests and demonstrations.
+
+    They are not 5G-NIDD: no result on them says anything about it.
+    """
+    from collabdm.data.flows.synthetic import full_blocks, scaled, write_flows
+
+    check_new(out, force=force)
+    blocks = full_blocks() if rows is None else scaled(full_blocks(), rows)
+    facts = write_flows(out, blocks=blocks, seed=seed)
+    if json:
+        print_json({"path": str(out), **facts})
+        return
+    print_facts(f"SYNTHETIC flows, not {schema}: {out}", {"note": facts["note"]})
+    stations = facts["flows"]
+    levels = sorted({level for counts in stations.values() for level in counts})
+    rows_shown = [(level, *(str(counts.get(level, 0)) for counts in stations.values())) for level in levels]
+    print_table(("type", *(f"station {name}" for name in stations)), rows_shown)
+
+
+def _settings(schema: str, *, side: int | None, flows_per_image: int | None, **chosen: Any) -> "ImageSettings":
+    from pydantic import ValidationError
+
+    from collabdm.data.flows.images import ImageSettings
+    from collabdm.data.flows.schema import load_schema
+    from collabdm.errors import ConfigError
+
+    loaded = load_schema(schema)
+    given = {
+        "flow_schema": loaded,
+        "side": loaded.side if side is None else side,
+        "flows_per_image": loaded.flows_per_image if flows_per_image is None else flows_per_image,
+    }
+    try:
+        return ImageSettings.model_validate(given | chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise ConfigError(explain(option, got=first["input"], expected=first["msg"], fix="correct it")) from None
+
+
+def _check_folder(out: Path, *, force: bool) -> None:
+    """Raise `RunFolderError` where `out` exists; with `force`, only where it is none that this command wrote."""
+    if not out.exists() or (force and (out / "flows.json").is_file()):
+        return
+    fix = "choose another --out" + ("" if force else ", or --force to replace an earlier data set of flows")
+    raise RunFolderError(explain("--out", got=f"{out}, which exists", expected="a new folder", fix=fix))
+
+
+def _shown(facts: Mapping[str, Any], settings: "ImageSettings", seconds: float) -> dict[str, object]:
+    read, size = facts["read"], settings.flows_per_image
+    leaking = len(settings.flow_schema.features(keep_leaking=True)) - len(settings.flow_schema.features())
+    return {
+        "SYNTHETIC": "made by `flows generate`, not measured traffic" if facts["source"]["synthetic"] else "",
+        "flows": f"{read['rows']} ({read['rows'] / seconds:,.0f} a second)",
+        "images": f"{settings.side}x{settings.side}, {settings.layout}, {settings.window} windows of {size} flows",
+        "features": f"{facts['features']}, {leaking} leaking ones {'kept' if settings.keep_leaking else 'left out'}",
+        "not shown": f"{size - facts['flows_seen']:g} of {size} flows" if facts["flows_seen"] < size else "",
+        "duplicates": read["duplicates"] or "",
+        "repaired": {k: read[k] for k in ("clipped", "missing", "other", "ports", "trimmed") if k in read},
+        "blank lines": read["blank_lines"] or "",
+        "ignored": read["ignored_columns"],
+    }
+
+
+def _table(counts: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Windows by part and station, a column for each class."""
+    classes = list(counts["total"])
+    sites = list(counts["train"][classes[0]])
+    rows = [
+        (f"{part}, {site}", *(str(counts[part][name][site]) for name in classes))
+        for part in ("train", "test")
+        for site in sites
+    ]
+    return ("windows", *classes), [*rows, ("all", *(str(counts["total"][name]) for name in classes))]

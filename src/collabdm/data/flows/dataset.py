@@ -1,0 +1,200 @@
+"""From a CSV of flows to a data set of images on disk that every other command reads.
+
+A folder: `train.parquet` and `test.parquet` with the columns `image`, `label`, `station`, `type` (of pure windows),
+`first_line`, `last_line` (of the CSV) and `attack_share`; and `flows.json`, the settings that made the images, the
+counts, and what was repaired.
+"""
+
+import io
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from collabdm.data.flows.images import ImageSettings, flows_seen, window_image
+from collabdm.data.flows.reader import read_flows
+from collabdm.data.flows.split import tested
+from collabdm.data.flows.tally import Tally
+from collabdm.data.flows.windows import Window, windows
+from collabdm.data.quiet import quietly
+from collabdm.errors import DataError, explain
+from collabdm.files import write_json
+
+__all__ = ["FlowImages", "flow_facts", "images_of", "save_images"]
+
+_FILE = "flows.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FlowImages:
+    """n windows as images, in the order of their last lines.
+
+    `images` uint8 [n, 1, side, side], `labels` int64 [n] (classes), `stations` and `types` text [n], `lines` int64 [n,
+    2] (first and last), `attack_shares` float64 [n], `test` bool [n]; `tally` is what reading repaired.
+    """
+
+    settings: ImageSettings
+    images: np.ndarray
+    labels: np.ndarray
+    stations: np.ndarray
+    types: np.ndarray
+    lines: np.ndarray
+    attack_shares: np.ndarray
+    test: np.ndarray
+    tally: Tally
+
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Windows by part (`train`, `test`), class and station."""
+        names, sites = self.settings.flow_schema.class_names, self.settings.flow_schema.station.names
+        return {
+            part: {
+                name: {site: int(np.sum(side & (self.labels == y) & (self.stations == site))) for site in sites}
+                for y, name in enumerate(names)
+            }
+            for part, side in (("train", ~self.test), ("test", self.test))
+        }
+
+
+class _Saved(BaseModel, extra="ignore"):
+    settings: ImageSettings
+    source: dict[str, JsonValue]
+
+
+def images_of(path: Path, settings: ImageSettings, *, test_share: float) -> FlowImages:
+    """Read a labelled CSV, cut windows, split them and make images.
+
+    Raises `DataError` for a file that the schema does not describe or that makes no window, `ConfigError` for settings
+    that do not fit together.
+    """
+    schema, tally = settings.flow_schema, Tally()
+    side, layout = settings.side, settings.layout
+    flows_seen(settings.flows_per_image, len(settings.features), side=side, layout=layout)
+    tested(0, test_share)
+    found = windows(
+        read_flows(path, schema, keep_leaking=settings.keep_leaking, tally=tally),
+        schema,
+        kind=settings.window,
+        by=settings.by,
+        size=settings.flows_per_image,
+        attack_share=settings.attack_share,
+    )
+    images: list[np.ndarray] = []
+    kept: list[Window] = []
+    for window in found:
+        images.append(window_image(window.values, side=side, layout=layout))
+        kept.append(_without_values(window))
+    if not kept:
+        got = f"{tally.rows} flows, fewer than {settings.flows_per_image} of any stream"
+        fix = "use a longer file, or a smaller --flows-per-image"
+        raise DataError(explain(f"windows of {path}", got=got, expected="at least one", fix=fix))
+    levels = schema.label.levels
+    return FlowImages(
+        settings=settings,
+        images=np.stack(images),
+        labels=np.array([window.label for window in kept], np.int64),
+        stations=np.array([schema.station.names[window.station] for window in kept]),
+        types=np.array(["" if window.type is None else levels[window.type] for window in kept]),
+        lines=np.array([(window.first_line, window.last_line) for window in kept], np.int64),
+        attack_shares=np.array([window.attack_share for window in kept], np.float64),
+        test=_test_side(kept, test_share),
+        tally=tally,
+    )
+
+
+def save_images(made: FlowImages, folder: Path, *, source: dict[str, Any]) -> dict[str, Any]:
+    """Write the folder as a whole or not at all; `source` is what is known of the CSV. Returns what `flows.json` holds.
+
+    Raises `DataError` where the training part is empty.
+    """
+    settings = made.settings
+    totals = {name: int(np.sum(made.labels == y)) for y, name in enumerate(settings.flow_schema.class_names)}
+    seen = flows_seen(settings.flows_per_image, len(settings.features), side=settings.side, layout=settings.layout)
+    facts = {
+        "source": source,
+        "windows": {"total": totals, **made.counts()},
+        "features": len(settings.features),
+        "flows_seen": round(seen, 2),
+        "read": made.tally.facts(),
+        "settings": settings.model_dump(mode="json"),
+    }
+    building = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        building.mkdir(parents=True)
+        for part, rows in (("train", np.flatnonzero(~made.test)), ("test", np.flatnonzero(made.test))):
+            if len(rows):
+                _write_part(made, rows, building / f"{part}.parquet")
+        write_json(building / _FILE, facts)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return facts
+
+
+def flow_facts(folder: Path) -> dict[str, JsonValue]:
+    """How the images of a data set were made, for what is made from them: empty where they are not of flows.
+
+    Raises `DataError` for a `flows.json` that is none of ours.
+    """
+    path = folder / _FILE
+    if not path.is_file():
+        return {}
+    try:
+        saved = _Saved.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        expected, fix = "what `collabdm flows to-images` writes", "make the data set again, or remove the file"
+        raise DataError(explain(str(path), got=str(error)[:120], expected=expected, fix=fix)) from None
+    synthetic: dict[str, JsonValue] = {"synthetic_flows": True} if saved.source.get("synthetic") else {}
+    return {"flows": saved.settings.model_dump(mode="json"), **synthetic}
+
+
+def _without_values(window: Window) -> Window:
+    return Window(**vars(window) | {"values": np.empty((0, 0), np.float32)})
+
+
+def _test_side(found: Iterable[Window], share: float) -> np.ndarray:
+    streams: dict[tuple[int, int | None, str | None], list[int]] = {}
+    for number, window in enumerate(found):
+        streams.setdefault((window.station, window.type, window.host), []).append(number)
+    test = np.zeros(sum(map(len, streams.values())), bool)
+    for members in streams.values():
+        test[members] = tested(len(members), share)
+    return test
+
+
+def _write_part(made: FlowImages, rows: np.ndarray, path: Path) -> None:
+    import datasets
+
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label": datasets.ClassLabel(names=list(made.settings.flow_schema.class_names)),
+            "station": datasets.Value("string"),
+            "type": datasets.Value("string"),
+            "first_line": datasets.Value("int64"),
+            "last_line": datasets.Value("int64"),
+            "attack_share": datasets.Value("float64"),
+        }
+    )
+    columns = {
+        "image": [{"bytes": _png(image), "path": None} for image in made.images[rows, 0]],
+        "label": made.labels[rows].tolist(),
+        "station": made.stations[rows].tolist(),
+        "type": made.types[rows].tolist(),
+        "first_line": made.lines[rows, 0].tolist(),
+        "last_line": made.lines[rows, 1].tolist(),
+        "attack_share": made.attack_shares[rows].tolist(),
+    }
+    with quietly():
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(str(path))
+
+
+def _png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 SERVER, HTTP_PORT, NAME_PORT, LINE_PORT = "127.77.0.1", 18080, 15353, 11883
+DOWN = (18081, 15354)  # Services that clients know and nobody runs.
 SCANNER = "127.77.9.9"
 CLIENTS = tuple(f"127.77.1.{number}" for number in range(1, 7))
 MOST_EXCHANGES, MOST_SECONDS = 2000, 60.0
@@ -31,9 +32,11 @@ def loopback(address: str) -> str:
 
 
 def benign(rng: random.Random) -> None:
-    """One ordinary exchange of a client with a service: a page, a name, or a few short messages."""
+    """One ordinary exchange of a client with a service: a page, a name, a few short messages; some fail."""
     client, kind = rng.choice(CLIENTS), rng.random()
-    if kind < 0.45:
+    if kind < 0.03:
+        _look(client, rng.choice(DOWN), rng)
+    elif kind < 0.45:
         web = http.client.HTTPConnection(loopback(SERVER), HTTP_PORT, timeout=2, source_address=(loopback(client), 0))
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
             web.request("GET", f"/{int(min(rng.lognormvariate(7.5, 1.2), 60_000))}")
@@ -55,12 +58,7 @@ def benign(rng: random.Random) -> None:
 
 def scan(rng: random.Random) -> None:
     """One port of our server looked at: connected to and left, or sent a datagram."""
-    port = rng.choice((HTTP_PORT, LINE_PORT)) if rng.random() < 0.02 else rng.randint(1, 10_000)
-    with _socket(socket.SOCK_STREAM if rng.random() < 0.7 else socket.SOCK_DGRAM, SCANNER) as probe:
-        if probe.type == socket.SOCK_STREAM:
-            probe.connect_ex((loopback(SERVER), port))
-        else:
-            probe.sendto(b"", (loopback(SERVER), port))
+    _look(SCANNER, rng.choice((HTTP_PORT, LINE_PORT)) if rng.random() < 0.02 else rng.randint(1, 10_000), rng)
 
 
 def mixed(rng: random.Random) -> None:
@@ -124,6 +122,14 @@ class _Echo(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         for line in self.rfile:
             self.wfile.write(b"ok %d\n" % len(line))
+
+
+def _look(source: str, port: int, rng: random.Random) -> None:
+    with _socket(socket.SOCK_STREAM if rng.random() < 0.7 else socket.SOCK_DGRAM, source) as probe:
+        if probe.type == socket.SOCK_STREAM:
+            probe.connect_ex((loopback(SERVER), port))
+        else:
+            probe.sendto(b"", (loopback(SERVER), port))
 
 
 def _socket(kind: socket.SocketKind, source: str) -> socket.socket:

@@ -26,16 +26,18 @@ MOST_FLOWS = 2**20
 class Policy:
     """When windows are an alarm: `min_windows` of them, each with an attack probability of at least `threshold`.
 
-    A window that was padded counts only with at least `min_flows` flows of its own.
+    A window that was padded counts only with at least `min_flows` flows of its own: one failed connection, repeated to
+    a whole window, looks like a scan.
     """
 
-    threshold: float = 0.5
-    min_windows: int = 1
-    min_flows: int = 1
+    threshold: float
+    min_windows: int
+    min_flows: int
 
     def flags(self, verdict: "Verdict") -> bool:
         """Whether this window counts towards an alarm."""
-        return verdict.attack_probability >= self.threshold and verdict.flows >= self.min_flows
+        enough = not verdict.padded or verdict.flows >= self.min_flows
+        return enough and verdict.attack_probability >= self.threshold
 
     def alarm(self, flagged: int) -> bool:
         """Whether so many flagged windows are an alarm."""
@@ -108,7 +110,8 @@ def verdicts(
 ) -> Iterator[Verdict]:
     """Windows of consecutive flows as they come, each judged; what is left at the end is padded by repetition.
 
-    Repeated flows look like traffic; a half-empty image would be like nothing in training.
+    An image that is empty in part is like nothing in training: of real benign windows of 4 flows of 16, padded with
+    zeros, a third were taken for attacks; repeated, none.
     Raises `ClassifierError` as `image_settings` does, `DataError` for windows by host of flows without hosts.
     """
     settings = image_settings(classifier)

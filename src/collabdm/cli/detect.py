@@ -14,7 +14,7 @@ import typer
 from typer import Argument, Option
 
 from collabdm.cli.options import Json
-from collabdm.cli.output import print_facts, print_json, print_table
+from collabdm.cli.output import print_json, print_table
 from collabdm.errors import ClassifierError, ConfigError, explain
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def detect(
         float, Option(min=0, max=1, help="The attack probability from which a window is flagged.")
     ] = 0.5,
     min_windows: Annotated[int, Option(min=1, help="How many flagged windows are an alarm.")] = 1,
-    min_flows: Annotated[int, Option(min=1, help="The fewest flows with which a padded window may be flagged.")] = 1,
+    min_flows: Annotated[
+        int | None, Option(min=1, help="The fewest flows with which a padded window is flagged; half a window.")
+    ] = None,
     schema: Annotated[
         str | None, Option(help="The schema the flows have; refused where the classifier was made for another.")
     ] = None,
@@ -53,7 +55,8 @@ def detect(
 ) -> None:
     """Classify network flows; exit code 0 where they are clean, 3 where there is an alarm.
 
-    The flows become windows and images as those that the classifier was trained on.
+    The flows become windows and images as those did that the classifier was trained on. What is left at the end of a
+    file is padded by repetition, and marked.
     """
     from collabdm.classifier import load_classifier
     from collabdm.data.flows.reader import read_flows
@@ -66,6 +69,8 @@ def detect(
     settings = image_settings(classifier)
     if schema is not None:
         _check_schema(schema, settings)
+    if min_flows is None:
+        min_flows = -(-settings.flows_per_image // 2)
     policy = Policy(threshold=threshold, min_windows=min_windows, min_flows=min_flows)
     digest, found = classifier.digest(), list["Verdict"]()
     repairs: dict[str, dict[str, Any]] = {}
@@ -147,20 +152,24 @@ def _print(told: Mapping[str, Any], found: Sequence["Verdict"], policy: "Policy"
     ]
     print_table(("verdict", "windows", "flagged", "flows", "mean probability"), rows)
     flagged = sorted(filter(policy.flags, found), key=lambda one: -one.attack_probability)
-    for one in flagged[:SHOWN]:
-        print_facts(f"{one.verdict} {100 * one.attack_probability:.1f} %", _where(one))
+    if flagged:
+        print()
+        print_table(("flagged", "attack", "flows", "lines", "from", "host", "file"), list(map(_row, flagged[:SHOWN])))
     if len(flagged) > SHOWN:
         print(f"and {len(flagged) - SHOWN} more: --jsonl prints all")
 
 
-def _where(verdict: "Verdict") -> dict[str, object]:
-    moments = (verdict.first_time, verdict.last_time)
-    return {
-        "file": f"{verdict.source}, lines {verdict.first_line} to {verdict.last_line}",
-        "time": " to ".join(_moment(moment) for moment in moments if moment is not None),
-        "host": verdict.host,
-        "flows": f"{verdict.flows}" + (f", and {verdict.padded} repeated" if verdict.padded else ""),
-    }
+def _row(one: "Verdict") -> tuple[str, ...]:
+    return (
+        one.verdict,
+        f"{100 * one.attack_probability:.1f} %",
+        str(one.flows),
+        f"{one.first_line}-{one.last_line}",
+        "" if one.first_time is None else _moment(one.first_time),
+        # From a stranger's file: nothing in it reaches a terminal as a control character.
+        "".join(character if character.isprintable() else "?" for character in one.host or ""),
+        one.source,
+    )
 
 
 def _moment(seconds: float) -> str:

@@ -152,28 +152,25 @@ def _print(told: Mapping[str, Any], found: Sequence["Verdict"], policy: "Policy"
     ]
     print_table(("verdict", "windows", "flagged", "flows", "mean probability"), rows)
     flagged = sorted(filter(policy.flags, found), key=lambda one: -one.attack_probability)
-    if flagged:
-        print()
-        print_table(("flagged", "attack", "flows", "lines", "from", "host", "file"), list(map(_row, flagged[:SHOWN])))
+    for one in flagged[:SHOWN]:
+        print(_line(one))
     if len(flagged) > SHOWN:
         print(f"and {len(flagged) - SHOWN} more: --jsonl prints all")
 
 
-def _row(one: "Verdict") -> tuple[str, ...]:
-    return (
-        one.verdict,
-        f"{100 * one.attack_probability:.1f} %",
-        str(one.flows),
-        f"{one.first_line}-{one.last_line}",
+def _line(one: "Verdict") -> str:
+    parts = [
+        f"{one.verdict} {100 * one.attack_probability:.1f} %",
         "" if one.first_time is None else _moment(one.first_time),
-        # From a stranger's file: nothing in it reaches a terminal as a control character.
-        "".join(character if character.isprintable() else "?" for character in one.host or ""),
-        one.source,
-    )
+        f"host {one.host}" if one.host else "",
+        f"{one.flows} flows, lines {one.first_line} to {one.last_line} of {one.source}",
+    ]
+    # From a stranger's file: nothing in it reaches a terminal as a control character.
+    return "".join(c if c.isprintable() else "?" for c in "  ".join(part for part in parts if part))
 
 
 def _moment(seconds: float) -> str:
     try:
-        return datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="milliseconds")
+        return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (ValueError, OverflowError, OSError):
         return f"{seconds:g} s"

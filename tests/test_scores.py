@@ -6,7 +6,7 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collabdm.scores import scores
+from collabdm.scores import confusion, score_table, scores
 
 # Its types are narrower than what it takes.
 sk: Any = sklearn.metrics
@@ -29,3 +29,13 @@ def test_a_class_that_is_never_found_weighs_as_much_as_any_other() -> None:
     found = scores(np.zeros(100, np.int64), labels, 3)
     assert found.accuracy == 0.98
     assert found.macro_f1 == pytest.approx((2 * 98 / 198 + 0) / 2)
+
+
+def test_the_table_is_scikit_learns() -> None:
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 0, 0])
+    np.testing.assert_array_equal(confusion(labels, predicted, 3), sk.confusion_matrix(labels, predicted))
+    table = score_table(predicted, labels, ("a", "b", "c"))["per_class"]
+    columns = sk.precision_recall_fscore_support(labels, predicted, zero_division=0)
+    for column, name in zip(columns, ("precision", "recall", "f1", "support"), strict=True):
+        assert [table[y][name] or 0 for y in "abc"] == pytest.approx(list(column))
+    assert table["c"]["precision"] is None

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from collabdm.distilled_format import Metadata, canonical
+from collabdm.distilled_format import Metadata
+from collabdm.tensor_file import canonical
 
 __all__ = ["write_card"]
 

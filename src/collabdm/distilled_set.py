@@ -15,12 +15,13 @@ from pydantic import JsonValue, ValidationError
 from torch import Tensor
 
 from collabdm.card import write_card
-from collabdm.distilled_format import Metadata, canonical, encode, read
+from collabdm.distilled_format import Metadata, encode, read
 from collabdm.errors import ConfigError, DistilledSetError, explain
 from collabdm.files import write_atomically
 from collabdm.image_folder import class_folders, image_of, write_images
 from collabdm.partition_expand import check_factor, expand
 from collabdm.preview import preview_picture
+from collabdm.tensor_file import canonical
 
 if TYPE_CHECKING:
     import datasets

@@ -5,6 +5,7 @@ exits with the error's `exit_code`; nothing is half-written.
 """
 
 __all__ = [
+    "ClassifierError",
     "CollabDMError",
     "ConfigError",
     "ContributionError",
@@ -41,6 +42,10 @@ class ContributionError(CollabDMError):
 
 class DistilledSetError(CollabDMError):
     """A distilled set cannot be read or written."""
+
+
+class ClassifierError(CollabDMError):
+    """A trained classifier cannot be read, or was made for other images."""
 
 
 class RunFolderError(CollabDMError):

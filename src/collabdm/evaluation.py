@@ -17,7 +17,7 @@ from collabdm.randomness import Stream
 from collabdm.training import Protocol, TrainingSet, test_accuracy, train
 from collabdm.workers import in_processes
 
-__all__ = ["NetworkResult", "evaluate", "spread", "summary"]
+__all__ = ["NetworkResult", "evaluate", "network_seed", "spread", "summary"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def evaluate(
             spec=spec,
             index=i,
             protocol=protocol,
-            seed=int(Stream(seed, "evaluate", spec.model_dump_json(), i).raw(1)[0] >> 11),
+            seed=network_seed(seed, spec, i),
             engine=engine,
             # What a process reports would not reach this one: there, finished networks are counted.
             report=silent if several else report,
@@ -75,6 +75,11 @@ def evaluate(
         if several:
             report(Event(stage="evaluate", done=job.done + 1, total=job.total))
         yield result
+
+
+def network_seed(seed: int, spec: NetworkSpec, index: int) -> int:
+    """The seed of network `index` of a kind: 53 bits, whatever it is trained on."""
+    return int(Stream(seed, "evaluate", spec.model_dump_json(), index).raw(1)[0] >> 11)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

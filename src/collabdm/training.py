@@ -25,7 +25,7 @@ from collabdm.randomness import Stream
 from collabdm.scores import Scores, scores
 from collabdm.workers import in_order
 
-__all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "test_accuracy", "train"]
+__all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "logits", "test_accuracy", "train"]
 
 
 class Protocol(BaseModel, frozen=True, extra="forbid"):
@@ -121,18 +121,34 @@ def test_accuracy(
     parameters: Mapping[str, Tensor], test: Samples, spec: NetworkSpec, normalisation: Normalisation, engine: Engine
 ) -> Scores:
     """How right the network is on all test samples."""
-    model = _model(spec, test.shape, len(test.classes), engine)
+    classes = len(test.classes)
+    found = logits(parameters, test.images, spec, classes=classes, normalisation=normalisation, engine=engine)
+    return scores(found.argmax(dim=1).numpy(), test.labels, classes)
+
+
+def logits(
+    parameters: Mapping[str, Tensor],
+    images: np.ndarray,
+    spec: NetworkSpec,
+    *,
+    classes: int,
+    normalisation: Normalisation,
+    engine: Engine,
+) -> Tensor:
+    """What the network says of images, uint8 or float32 in [0, 1] [n, C, H, W]: [n, classes], on the CPU."""
+    channels, height, width = images.shape[1:]
+    model = _model(spec, (channels, height, width), classes, engine)
     placed = model.placed(parameters)
 
-    def predicted(start: int) -> Tensor:
-        pixels = test.images[start : start + engine.chunk]
-        images = normalised(pixels, normalisation, device=engine.device, dtype=engine.image_dtype)
+    def said(start: int) -> Tensor:
+        pixels = images[start : start + engine.chunk]
+        given = normalised(pixels, normalisation, device=engine.device, dtype=engine.image_dtype)
         with torch.no_grad():
-            filled = images if model.fused else padded(images, engine)
-            return model.logits(placed, filled)[: len(images)].argmax(dim=1).cpu()
+            filled = given if model.fused else padded(given, engine)
+            return model.logits(placed, filled)[: len(given)].cpu()
 
-    classes = torch.cat(list(in_order(predicted, range(0, len(test), engine.chunk), model.threads)))
-    return scores(classes.numpy(), test.labels, len(test.classes))
+    chunks = list(in_order(said, range(0, len(images), engine.chunk), model.threads))
+    return torch.cat(chunks) if chunks else torch.empty(0, classes, dtype=engine.image_dtype)
 
 
 class _Model:

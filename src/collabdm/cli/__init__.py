@@ -8,12 +8,14 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from collabdm.cli.changes import forget
+from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
 from collabdm.cli.flows import flows
 from collabdm.cli.info import info
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.round import contribute, plan
 from collabdm.cli.simulate import compare, simulate
+from collabdm.cli.train import train
 from collabdm.errors import CollabDMError, explain
 
 __all__ = ["app", "main"]
@@ -24,13 +26,15 @@ INTERRUPTED = 130
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
-for command in (simulate, compare, plan, contribute, distill, forget, evaluate, export, info):
+for command in (simulate, compare, plan, contribute, distill, forget, evaluate, train, detect, export, info):
     app.command()(command)
 app.add_typer(flows, name="flows")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and leave with its exit code: 0; 2 for bad input; 3 for too few contributions; 130 for Ctrl-C.
+    """Run one command and leave with its exit code.
+
+    0; 2 for bad input; 3 for too few contributions or an alarm of `detect`; 130 for Ctrl-C.
 
     Bad input is told in one line on standard error. Anything unforeseen keeps its traceback: it is a bug.
     """

@@ -14,7 +14,7 @@ __all__ = ["info"]
 
 
 def info(
-    path: Annotated[Path, Argument(help="A plan, contribution, distilled set or run folder.", show_default=False)],
+    path: Annotated[Path, Argument(help="A plan, contribution, distilled set, classifier or run.", show_default=False)],
     json: Json = False,
 ) -> None:
     """Say what a file or folder is, with key facts."""
@@ -44,7 +44,7 @@ def _described(path: Path) -> dict[str, Any]:
         explain(
             f"path {path}",
             got="something else" if path.exists() else "nothing there",
-            expected="a plan (.json), a contribution or distilled set (.safetensors), or a run folder",
+            expected="a plan (.json), a contribution, distilled set or classifier (.safetensors), or a run folder",
             fix="check the path",
         )
     )
@@ -81,6 +81,8 @@ def _tensors(path: Path) -> dict[str, Any]:
         with safe_open(path, "np") as file:
             metadata = jsonlib.loads((file.metadata() or {}).get("collabdm", "null"))
             shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            if isinstance(metadata, dict) and metadata.get("format") == "collabdm-classifier":
+                return _classifier(path)
             if not isinstance(metadata, dict) or metadata.get("format") != "collabdm-contribution":
                 return _distilled(path)
             held = np.asarray(file.get_tensor("held"))
@@ -134,6 +136,35 @@ def _distilled(path: Path) -> dict[str, Any]:
         "augment": list(distilled.augment),
         "facts": dict(distilled.facts),
         "bytes": file.stat().st_size,
+    }
+
+
+def _classifier(path: Path) -> dict[str, Any]:
+    from collabdm.classifier import load_classifier
+    from collabdm.detection import image_settings
+
+    classifier = load_classifier(path)
+    spec, flows = classifier.spec, None
+    if spec.flows is not None:
+        settings = image_settings(classifier)
+        flows = {
+            "schema": settings.flow_schema.name,
+            "flows_per_image": settings.flows_per_image,
+            "layout": settings.layout,
+            "window": settings.window,
+            "leaking_columns": settings.keep_leaking,
+            "digest": settings.digest(),
+        }
+    return {
+        "kind": "classifier",
+        "digest": classifier.digest(),
+        "network": spec.network.name,
+        "classes": list(spec.classes),
+        "shape": list(spec.shape),
+        "parameters": sum(value.numel() for value in classifier.parameters.values()),
+        "flows": flows,
+        "facts": spec.facts,
+        "bytes": path.stat().st_size,
     }
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collabdm.data import Samples
     from collabdm.distilled_set import DistilledSet
 
-__all__ = ["evaluate", "export", "load_set"]
+__all__ = ["SetPath", "evaluate", "export", "fitting", "load_set"]
 
 SetPath = Annotated[
     Path, Argument(metavar="PATH", help="A distilled set, or a run folder with one.", show_default=False)
@@ -51,7 +51,7 @@ def evaluate(
     config = make_config(config.model_dump(), {"evaluate": wanted})
     distilled = load_set(path)
     data = load_dataset(config.dataset, splits=("test",))
-    test = _fitting(data.test, distilled)
+    test = fitting(data.test, distilled)
     # As many images as the set trains on: what the engine is chosen by.
     samples = len(distilled) * distilled.factor**2
     work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // len(distilled.classes))})
@@ -126,7 +126,7 @@ def load_set(path: Path) -> "DistilledSet":
     return load(path)
 
 
-def _fitting(test: "Samples", distilled: "DistilledSet") -> "Samples":
+def fitting(test: "Samples", distilled: "DistilledSet") -> "Samples":
     """The test samples with the set's classes. Raises `DataError` where they are of another size."""
     channels, height, width = distilled.images.shape[1:]
     if test.shape != (channels, height, width):

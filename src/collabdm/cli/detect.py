@@ -1,0 +1,176 @@
+"""`collabdm detect`: what a trained classifier says of new network flows."""
+
+import json as jsonlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer import Argument, Option
+
+from collabdm.cli.options import Json
+from collabdm.cli.output import print_json, print_table
+from collabdm.errors import ClassifierError, ConfigError, explain
+
+if TYPE_CHECKING:
+    from collabdm.data.flows.images import ImageSettings
+    from collabdm.detection import Policy, Verdict
+    from collabdm.engine import Engine
+
+__all__ = ["ALARM", "detect"]
+
+ALARM = 3
+SHOWN = 10
+
+_STREAMS: dict[str, Literal["station", "host"]] = {"time": "station", "source-host": "host"}
+
+
+def detect(
+    model: Annotated[
+        Path, Argument(metavar="MODEL", help="A classifier that `collabdm train` wrote.", show_default=False)
+    ],
+    flows: Annotated[
+        list[str], Argument(metavar="FLOWS...", help="CSV files of flows; - for standard input.", show_default=False)
+    ],
+    by: Annotated[
+        Literal["time", "source-host"], Option(help="Windows of all flows as they come, or of each source host's.")
+    ] = "time",
+    threshold: Annotated[
+        float, Option(min=0, max=1, help="The attack probability from which a window is flagged.")
+    ] = 0.5,
+    min_windows: Annotated[int, Option(min=1, help="How many flagged windows are an alarm.")] = 1,
+    min_flows: Annotated[
+        int | None, Option(min=1, help="The fewest flows with which a padded window is flagged; half a window.")
+    ] = None,
+    schema: Annotated[
+        str | None, Option(help="The schema the flows have; refused where the classifier was made for another.")
+    ] = None,
+    jsonl: Annotated[bool, Option("--jsonl", help="Print one JSON object for every window instead.")] = False,
+    json: Json = False,
+) -> None:
+    """Classify network flows; exit code 0 where they are clean, 3 where there is an alarm.
+
+    The flows become windows and images as those did that the classifier was trained on. What is left at the end of a
+    file is padded by repetition, and marked.
+    """
+    from collabdm.classifier import load_classifier
+    from collabdm.data.flows.reader import read_flows
+    from collabdm.data.flows.tally import Tally
+    from collabdm.detection import Policy, image_settings, summary, verdict_line, verdicts
+
+    if json and jsonl:
+        raise ConfigError(explain("output", got="--json and --jsonl", expected="one of them", fix="drop one"))
+    classifier = load_classifier(model)
+    settings = image_settings(classifier)
+    if schema is not None:
+        _check_schema(schema, settings)
+    if min_flows is None:
+        min_flows = -(-settings.flows_per_image // 2)
+    policy = Policy(threshold=threshold, min_windows=min_windows, min_flows=min_flows)
+    digest, found = classifier.digest(), list["Verdict"]()
+    repairs: dict[str, dict[str, Any]] = {}
+    for name in flows:
+        tally = Tally()
+        with _path(name) as path:
+            chunks = read_flows(
+                path, settings.flow_schema, keep_leaking=settings.keep_leaking, labelled=False, tally=tally
+            )
+            for verdict in verdicts(classifier, chunks, source=name, by=_STREAMS[by], engine=_engine()):
+                found.append(verdict)
+                if jsonl:
+                    line = verdict_line(verdict, flagged=policy.flags(verdict), model=digest)
+                    print(jsonlib.dumps(line, allow_nan=False), flush=True)
+        repairs[name] = tally.facts()
+        _tell_repairs(name, repairs[name])
+    told = summary(found, policy, classifier.spec.classes)
+    if json:
+        asked = {"by": by, "threshold": threshold, "min_windows": min_windows, "min_flows": min_flows}
+        print_json(told | asked | {"model": digest, "schema": settings.flow_schema.name, "files": repairs})
+    elif not jsonl:
+        _print(told, found, policy)
+    if told["alarm"]:
+        raise typer.Exit(ALARM)
+
+
+def _engine() -> "Engine":
+    import torch
+
+    from collabdm.engine import Engine
+
+    return Engine(threads=torch.get_num_threads())
+
+
+def _check_schema(name: str, settings: "ImageSettings") -> None:
+    from collabdm.data.flows.schema import load_schema
+
+    given, known = load_schema(name), settings.flow_schema
+    if given.digest() != known.digest():
+        got, expected = (f"{one.name} ({one.digest()[:12]})" for one in (given, known))
+        fix = "pass flows of the classifier's schema, or train a classifier on flows of this one"
+        raise ClassifierError(explain("--schema", got=got, expected=f"{expected}, the classifier's", fix=fix))
+
+
+@contextmanager
+def _path(name: str) -> Iterator[Path]:
+    """The file itself, or standard input as a file: a CSV is looked at more than once."""
+    if name != "-":
+        yield Path(name)
+        return
+    with tempfile.NamedTemporaryFile(suffix=".csv") as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.flush()
+        yield Path(spool.name)
+
+
+def _tell_repairs(name: str, facts: Mapping[str, Any]) -> None:
+    """One line on standard error of what was clipped, unknown or repaired; empty cells are what a schema expects."""
+    counts = [f"{facts[kind]} {kind.replace('_', ' ')}" for kind in ("blank_lines",) if facts[kind]]
+    for kind in ("clipped", "other", "trimmed"):
+        counts += [f"{count} {kind} in {column}" for column, count in facts.get(kind, {}).items()]
+    if counts:
+        print(f"flows {name}: {', '.join(counts)}"[:1000], file=sys.stderr)
+
+
+def _print(told: Mapping[str, Any], found: Sequence["Verdict"], policy: "Policy") -> None:
+    limit = f"attack probability of at least {policy.threshold:g}"
+    state = "ALARM" if told["alarm"] else "clean"
+    print(f"{state}: {told['flagged']} of {told['windows']} windows flagged ({limit}; {told['padded']} padded)")
+    rows = [
+        (
+            name,
+            str(one["windows"]),
+            str(one["flagged"]),
+            str(one["flows"]),
+            "" if one["mean_probability"] is None else f"{100 * one['mean_probability']:.1f} %",
+        )
+        for name, one in told["per_class"].items()
+    ]
+    print_table(("verdict", "windows", "flagged", "flows", "mean probability"), rows)
+    flagged = sorted(filter(policy.flags, found), key=lambda one: -one.attack_probability)
+    for one in flagged[:SHOWN]:
+        print(_line(one))
+    if len(flagged) > SHOWN:
+        print(f"and {len(flagged) - SHOWN} more: --jsonl prints all")
+
+
+def _line(one: "Verdict") -> str:
+    parts = [
+        f"{one.verdict} {100 * one.attack_probability:.1f} %",
+        "" if one.first_time is None else _moment(one.first_time),
+        f"host {one.host}" if one.host else "",
+        f"{one.flows} flows, lines {one.first_line} to {one.last_line} of {one.source}",
+    ]
+    # From a stranger's file: nothing in it reaches a terminal as a control character.
+    return "".join(c if c.isprintable() else "?" for c in "  ".join(part for part in parts if part))
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g} s"

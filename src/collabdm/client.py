@@ -47,7 +47,7 @@ def contribute(
     held = samples.counts()
     classes = np.flatnonzero(held)
     values = np.zeros((0, len(classes), 2, 0), np.float32)
-    if plan.parts or plan.local.reuse:
+    if plan.parts or plan.local.reuses:
         values = stages.compute(
             stage_key("statistics", basis),
             lambda: client_statistics(plan, client, samples, engine=engine, report=report),
@@ -58,15 +58,20 @@ def contribute(
         values=torch.from_numpy(values),
         drawn={int(y): min(plan.batch, int(held[y])) for y in classes},
     )
-    local_basis = basis | {"local": plan.local.model_dump(mode="json"), "ipc": plan.ipc, "pae": plan.pae}
+    local_basis = basis | {
+        "local": plan.local.model_dump(mode="json", exclude_none=True),
+        "ipc": plan.ipc,
+        "pae": plan.pae,
+    }
     local = stages.compute(
         stage_key("local", local_basis),
         lambda: distill_locally(plan, client, samples, statistics, engine=engine, report=report),
     )
     if not np.isfinite(local["images"]).all():
-        got = f"images that diverged at local.lr = {plan.local.lr}"
+        rate = "local.lr" if plan.local.method == "dm" else f"local.{plan.local.method}.lr"
+        got = f"images that diverged at {rate} = {(plan.local.kip or plan.local.gradient or plan.local).lr}"
         raise PlanError(
-            explain("local distillation", got=got, expected="finite pixels", fix="ask for a smaller local.lr")
+            explain("local distillation", got=got, expected="finite pixels", fix=f"ask for a smaller {rate}")
         )
     features = build_network(plan.network, plan.sample.shape, classes=1).features
     chosen = [MOMENTS.parts.index(part) for part in plan.parts]

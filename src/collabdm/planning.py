@@ -136,9 +136,10 @@ def _gigaflop(config: Config, preset: Preset, shape: tuple[int, int, int], class
     images = 3.0 * protocol.count * kinds * min(protocol.epochs * stored, protocol.most_samples or 10**12)
     if method.source == "round":
         images += config.plan.seeds * config.plan.batch * classes * (1 if method.central else clients / 2)
-        images += 2 * (config.local.iterations + config.server.passes * config.plan.seeds * method.refined) * stored
-        if not config.local.reuse:
-            images += config.local.iterations * config.local.batch * classes * clients / 2
+        matched = config.local.iterations if config.local.method == "dm" else 0
+        images += 2 * (matched + config.server.passes * config.plan.seeds * method.refined) * stored
+        if matched and not config.local.reuse:
+            images += matched * config.local.batch * classes * clients / 2
     network = build_network(network_for(config, preset), shape, classes)
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network(torch.empty(1, *shape))

@@ -6,8 +6,8 @@ from collabdm.protocol.contribution import (
     encode_contribution,
     parameters_fingerprint,
 )
+from collabdm.protocol.local_spec import GradientSpec, KipSpec, LocalSpec
 from collabdm.protocol.plan import (
-    LocalSpec,
     Plan,
     SampleSpec,
     StatisticName,
@@ -18,6 +18,8 @@ from collabdm.protocol.plan import (
 
 __all__ = [
     "Contribution",
+    "GradientSpec",
+    "KipSpec",
     "LocalSpec",
     "Plan",
     "SampleSpec",

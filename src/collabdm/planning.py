@@ -1,6 +1,7 @@
 """From settings and a data set's declared facts to a plan, and to a resolved engine."""
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from collabdm.engine import Engine, resolve_engine
 from collabdm.errors import ConfigError, explain
 from collabdm.kernels import fits
 from collabdm.methods import method_named
-from collabdm.networks import NetworkSpec, build_network
+from collabdm.networks import Architecture, NetworkSpec, build_network
 from collabdm.pixels import Normalisation
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan
@@ -21,6 +22,7 @@ from collabdm.training import PROTOCOLS, Protocol
 
 __all__ = [
     "augmentation_for",
+    "fitted",
     "make_plan",
     "network_for",
     "networks_tested",
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 MOST_SAMPLES_OF_ALL_DATA = 100_000
+
+Spec = TypeVar("Spec", bound=Architecture[Any])
 
 
 def make_plan(
@@ -71,12 +75,12 @@ def make_plan(
 
 def network_for(config: Config, preset: Preset) -> NetworkSpec:
     """The encoder: as set, with the depth that suits the data set's image size where none is given."""
-    return _fitted(config.plan.network or NetworkSpec(), preset)
+    return fitted(config.plan.network or NetworkSpec(), preset)
 
 
 def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
     """The classifiers that judge a set: the encoder's architecture unless others are set."""
-    return tuple(_fitted(network, preset) for network in config.evaluate.networks or ()) or (
+    return tuple(fitted(network, preset) for network in config.evaluate.networks or ()) or (
         network_for(config, preset),
     )
 
@@ -120,7 +124,8 @@ def resolved(
     )
 
 
-def _fitted(network: NetworkSpec, preset: Preset) -> NetworkSpec:
+def fitted(network: Spec, preset: Preset) -> Spec:
+    """A ConvNet without a depth gets the one that suits the data set's image size."""
     if network.name == "convnet" and network.depth is None and preset.depth != 3:
         return network.model_copy(update={"depth": preset.depth})
     return network

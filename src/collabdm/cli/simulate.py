@@ -70,7 +70,7 @@ def compare(
     if json:
         print_json(rows)
         return
-    header = ("method", "accuracy", "down per client", "up per client", "seconds")
+    header = ("method", "accuracy", "down per client", "up per client", "rounds", "client s", "server s", "seconds")
     print_table(header, [_row(row) for row in rows])
 
 
@@ -81,6 +81,9 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
         accuracy,
         bytes_text(row["bytes_down"]),
         bytes_text(row["bytes_up"]),
+        str(row["rounds"]),
+        f"{row['client_seconds']:.1f}",
+        f"{row['server_seconds']:.1f}",
         f"{row['seconds']:.1f}",
     )
 

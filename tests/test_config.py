@@ -22,7 +22,7 @@ KEYS = {
     "": "dataset method ipc seed repeats device engine",
     "partition": "kind clients beta participation column balance",
     "plan": "seeds batch network pae augment statistics encoding normalisation",
-    "local": "method iterations lr momentum batch reuse init kip gradient",
+    "local": "method iterations lr momentum batch reuse init kip gradient bptt feddm",
     "server": "passes lr schedule momentum step batch weighting evaluate_every",
     "evaluate": "protocol networks count",
 }

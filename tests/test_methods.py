@@ -19,6 +19,14 @@ TABLE = {
     "full-data": ("full", False, False, False),
     "fedavg": ("rival", False, False, False),
     "ensemble": ("rival", False, False, False),
+    "fedd3": ("rival", False, False, False),
+    "fedd3-gmm": ("rival", False, False, False),
+    "fedd3-dbscan": ("rival", False, False, False),
+    "dosfl": ("rival", False, False, False),
+    "dosfl-soft": ("rival", False, False, False),
+    "feddm": ("rival", False, False, False),
+    "strawman-gradient": ("rival", False, False, False),
+    "strawman-meta": ("rival", False, False, False),
 }
 
 

@@ -68,10 +68,10 @@ def contribute(
         lambda: distill_locally(plan, client, samples, statistics, engine=engine, report=report),
     )
     if not np.isfinite(local["images"]).all():
-        rate = "local.lr" if plan.local.method == "dm" else f"local.{plan.local.method}.lr"
-        got = f"images that diverged at {rate} = {(plan.local.kip or plan.local.gradient or plan.local).lr}"
+        setting, rate = plan.local.rate
+        got = f"images that diverged at {setting} = {rate}"
         raise PlanError(
-            explain("local distillation", got=got, expected="finite pixels", fix=f"ask for a smaller {rate}")
+            explain("local distillation", got=got, expected="finite pixels", fix=f"ask for a smaller {setting}")
         )
     features = build_network(plan.network, plan.sample.shape, classes=1).features
     chosen = [MOMENTS.parts.index(part) for part in plan.parts]

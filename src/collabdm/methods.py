@@ -39,6 +39,14 @@ METHODS: dict[str, Method] = {
         Method(name="full-data", source="full"),
         Method(name="fedavg", source="rival"),
         Method(name="ensemble", source="rival"),
+        Method(name="fedd3", source="rival"),
+        Method(name="fedd3-gmm", source="rival"),
+        Method(name="fedd3-dbscan", source="rival"),
+        Method(name="dosfl", source="rival"),
+        Method(name="dosfl-soft", source="rival"),
+        Method(name="feddm", source="rival"),
+        Method(name="strawman-gradient", source="rival"),
+        Method(name="strawman-meta", source="rival"),
     )
 }
 

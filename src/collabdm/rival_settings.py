@@ -3,13 +3,14 @@
 They stand apart from the rivals themselves because a `Config` holds them, and the rivals need a `Config`.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
 from collabdm.networks import ClassifierSpec
+from collabdm.protocol import BpttSpec, FedDMSpec, KipSpec
 
-__all__ = ["ClientTraining", "RivalsSpec"]
+__all__ = ["ClientTraining", "DosflSoftSpec", "RivalsSpec", "StrawmanSpec"]
 
 
 def _network(value: object) -> object:
@@ -31,7 +32,55 @@ class ClientTraining(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
 
 
+class DosflSoftSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """DOSFL in its own form (Zhou et al. 2020): images, soft labels and step sizes are learned.
+
+    A client's budget of images is shared among `steps` steps of gradient descent, run `epochs` times over. Each
+    iteration starts at the server's initial weights plus `reset` of an independent draw, leaves out each step with
+    chance `mask`, and moves all that is learned by Adam at rate `lr` (`label_lr` for labels and step sizes).
+    """
+
+    iterations: Annotated[int, Field(ge=0)] = 200
+    lr: Annotated[float, Field(gt=0)] = 0.02
+    label_lr: Annotated[float, Field(gt=0)] = 0.02
+    steps: Annotated[int, Field(ge=1)] = 5
+    epochs: Annotated[int, Field(ge=1)] = 3
+    step_size: Annotated[float, Field(gt=0)] = 0.02
+    batch: Annotated[int, Field(ge=1)] = 512
+    reset: Annotated[float, Field(ge=0)] = 0.2
+    mask: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    width: Annotated[int, Field(ge=4, multiple_of=4)] | None = 32
+
+
+class StrawmanSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Collaborative distillation over many rounds (section 4.1): each broadcasts a network and gathers gradients.
+
+    `init`: the union of the clients' local sets (as `local` says, its bytes counted), or noise.
+    `batch`: real samples per client (and class, for gradient matching) in a round. `points`: sets judged on the way.
+    Gradient matching takes `inner` steps on the set between rounds and a new network every `restart` rounds;
+    meta-learning unrolls up to `unroll` Adam steps and looks back `window` of them.
+    """
+
+    rounds: Annotated[int, Field(ge=0)] = 40
+    points: Annotated[int, Field(ge=0)] = 4
+    batch: Annotated[int, Field(ge=1)] = 64
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    restart: Annotated[int, Field(ge=1)] = 10
+    inner: Annotated[int, Field(ge=1)] = 5
+    inner_lr: Annotated[float, Field(gt=0)] = 0.01
+    unroll: Annotated[int, Field(ge=1)] = 10
+    window: Annotated[int, Field(ge=1)] = 4
+    init: Literal["local", "noise"] = "local"
+
+
 class RivalsSpec(BaseModel, frozen=True, extra="forbid"):
     """`training`: the client models that several rivals share; then one field per rival that has settings."""
 
     training: ClientTraining = ClientTraining()
+    fedd3: KipSpec = KipSpec()
+    dosfl: BpttSpec = BpttSpec()
+    dosfl_soft: DosflSoftSpec = DosflSoftSpec()
+    feddm: FedDMSpec = FedDMSpec()
+    strawman_gradient: StrawmanSpec = StrawmanSpec()
+    strawman_meta: StrawmanSpec = StrawmanSpec(lr=0.01, inner_lr=3e-3, batch=512)

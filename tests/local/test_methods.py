@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from collabdm.local import LOCAL_METHODS
 from collabdm.protocol import (
     GradientSpec,
     KipSpec,
+    LocalMethod,
     LocalSpec,
     decode_contribution,
     decode_plan,
@@ -28,6 +29,10 @@ MakeSamples = Callable[..., Samples]
 SETTINGS: dict[str, dict[str, Any]] = {
     "dm": {"iterations": 3},
     "kip": {"kip": {"iterations": 3, "lr": 0.01, "stop": 1.0}},
+    "gmm": {},
+    "dbscan": {},
+    "bptt": {"bptt": {"iterations": 3, "unroll": 3, "window": 2, "batch": 8, "width": 4}},
+    "feddm": {"feddm": {"iterations": 3, "batch": 4}},
     "gradient": {"gradient": {"iterations": 3, "restart": 2, "inner": 1, "batch": 4}},
     "real": {},
 }
@@ -37,6 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("method", sorted(LOCAL_METHODS))
 def test_a_method_gives_a_local_set_that_the_server_takes(make_samples: MakeSamples, method: str, pae: int) -> None:
     samples = make_samples([9, 0, 12], (3, 8, 12))
+    assert set(SETTINGS) == set(LOCAL_METHODS) == set(get_args(LocalMethod))
     plan = small_plan(pae=pae, local={"method": method, **SETTINGS[method]}, ipc=6)
     sent = contribute(plan, "bob", samples, engine=EAGER)
     content = encode_contribution(sent, plan)
@@ -60,10 +66,11 @@ def test_the_plan_carries_the_method_and_its_settings(method: str) -> None:
 @pytest.mark.parametrize(
     ("local", "said"),
     [
-        ({"method": "magic"}, "dm.*kip.*gradient.*real"),
+        ({"method": "magic"}, "dm.*kip.*gmm.*dbscan.*gradient.*bptt.*feddm.*real"),
         ({"method": "dm", "kip": {}}, "local.kip goes with local.method = kip"),
         ({"method": "real", "init": "noise"}, "local.init = real"),
         ({"method": "kip", "kip": {"depth": 3}}, "Extra inputs"),
+        ({"method": "bptt", "bptt": {"unroll": 3, "window": 4}}, "window must not be above unroll"),
     ],
 )
 def test_an_unknown_method_or_a_foreign_setting_is_refused(local: dict[str, Any], said: str) -> None:
@@ -81,7 +88,7 @@ def test_settings_reach_the_method() -> None:
 
 def test_only_matching_of_means_needs_statistics() -> None:
     assert LocalSpec().reuses
-    assert not any(LocalSpec(method=m).reuses for m in ("kip", "gradient", "real"))
+    assert not any(LocalSpec.model_validate({"method": m}).reuses for m in LOCAL_METHODS if m != "dm")
     assert not LocalSpec(reuse=False).reuses
 
 

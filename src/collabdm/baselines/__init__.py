@@ -1,9 +1,12 @@
 """The rivals: other one-shot methods under the same protocol. A new one is one file, its settings, and a line here."""
 
-from collabdm.baselines.base import Rival, RivalJob, RivalResult
+from collabdm.baselines.base import CurvePoint, Rival, RivalJob, RivalResult
+from collabdm.baselines.dosfl_soft import DOSFL_SOFT
 from collabdm.baselines.ensemble import ENSEMBLE
 from collabdm.baselines.fedavg import FEDAVG
+from collabdm.baselines.strawman import STRAWMEN
+from collabdm.baselines.virtual import VIRTUAL
 
-__all__ = ["RIVALS", "Rival", "RivalJob", "RivalResult"]
+__all__ = ["RIVALS", "CurvePoint", "Rival", "RivalJob", "RivalResult"]
 
-RIVALS: dict[str, Rival] = {rival.name: rival for rival in (FEDAVG, ENSEMBLE)}
+RIVALS: dict[str, Rival] = {rival.name: rival for rival in (FEDAVG, ENSEMBLE, *VIRTUAL, DOSFL_SOFT, *STRAWMEN)}

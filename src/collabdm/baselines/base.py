@@ -15,7 +15,7 @@ from collabdm.distilled_set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.progress import Report, silent
 
-__all__ = ["Rival", "RivalJob", "RivalResult"]
+__all__ = ["CurvePoint", "Rival", "RivalJob", "RivalResult"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,12 +33,22 @@ class RivalJob:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class CurvePoint:
+    """A set on the way: after so many `rounds`, and as many bytes down and up (means over clients)."""
+
+    rounds: int
+    bytes_down: float
+    bytes_up: float
+    product: DistilledSet
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RivalResult:
     """A set, or models: one for each repetition of the server's stage, which are tested one by one.
 
     `bytes_down`, `bytes_up`: by client, exact sizes of what a transport would carry, over all `rounds`.
     `client_seconds` by client; what several rivals share counts for each. `pool`: images that were made on the way
-    and are worth keeping. `facts`: plain JSON for the metrics.
+    and are worth keeping. `curve`: sets on the way, to be judged too. `facts`: plain JSON for the metrics.
     """
 
     product: DistilledSet | tuple[Model, ...]
@@ -48,6 +58,7 @@ class RivalResult:
     client_seconds: Mapping[str, float]
     server_seconds: float
     pool: DistilledSet | None = None
+    curve: tuple[CurvePoint, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,9 +1,8 @@
 """A rival run into a folder and judged: a set by training on it, models by testing each of them."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from collabdm.baselines import RIVALS, RivalJob, RivalResult
 from collabdm.baselines.models import Model, test_model
@@ -18,7 +17,11 @@ from collabdm.training import TrainingSet
 
 __all__ = ["rival_metrics"]
 
-Judge = Callable[[TrainingSet], tuple[list[NetworkResult], float]]
+
+class Judge(Protocol):
+    """Trains networks on a set and tests them; `kept`: the file of what is finished."""
+
+    def __call__(self, training: TrainingSet, *, kept: str | None = ...) -> tuple[list[NetworkResult], float]: ...
 
 
 def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: Judge) -> dict[str, Any]:
@@ -38,8 +41,21 @@ def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: Judge) -> d
         networks = sorted({model.spec.label for model in result.product})
     if result.pool is not None:
         result.pool.save(folder / "pool", overwrite=True)
+    curve = []
+    for point in result.curve:
+        on_the_way, extra = judge(training_set(point.product), kept=f"networks-{point.rounds}.json")
+        spent += extra
+        curve.append(
+            {
+                "rounds": point.rounds,
+                "bytes_down": point.bytes_down,
+                "bytes_up": point.bytes_up,
+                **summary(on_the_way, job.train.classes),
+            }
+        )
     return {
         "accuracy": summary(results, job.train.classes),
+        **({"curve": curve} if curve else {}),
         "product": rival.product,
         "networks": networks,
         "rounds": result.rounds,

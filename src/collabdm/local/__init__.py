@@ -10,7 +10,10 @@ from torch import Tensor
 
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
+from collabdm.local.bptt import bptt_images
+from collabdm.local.coresets import cluster_means, mixture_means
 from collabdm.local.dm import matched_images
+from collabdm.local.feddm import one_network_images
 from collabdm.local.gradient import gradient_images
 from collabdm.local.kip import kip_images
 from collabdm.local.start import ClientStatistics, LocalJob, images_from_real, initial_images
@@ -23,7 +26,11 @@ __all__ = ["LOCAL_METHODS", "ClientStatistics", "LocalJob", "distill_locally", "
 LOCAL_METHODS: dict[str, Callable[[LocalJob, Tensor, Tensor, Report], Tensor]] = {
     "dm": matched_images,
     "kip": kip_images,
+    "gmm": mixture_means,
+    "dbscan": cluster_means,
     "gradient": gradient_images,
+    "bptt": bptt_images,
+    "feddm": one_network_images,
     "real": lambda job, images, labels, report: images,
 }
 

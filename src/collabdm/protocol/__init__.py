@@ -6,7 +6,7 @@ from collabdm.protocol.contribution import (
     encode_contribution,
     parameters_fingerprint,
 )
-from collabdm.protocol.local_spec import GradientSpec, KipSpec, LocalSpec
+from collabdm.protocol.local_spec import BpttSpec, FedDMSpec, GradientSpec, KipSpec, LocalMethod, LocalSpec
 from collabdm.protocol.plan import (
     Plan,
     SampleSpec,
@@ -17,9 +17,12 @@ from collabdm.protocol.plan import (
 )
 
 __all__ = [
+    "BpttSpec",
     "Contribution",
+    "FedDMSpec",
     "GradientSpec",
     "KipSpec",
+    "LocalMethod",
     "LocalSpec",
     "Plan",
     "SampleSpec",

@@ -8,6 +8,7 @@ from collabdm.data import Samples
 from collabdm.engine import EAGER
 from collabdm.local import LOCAL_METHODS, ClientStatistics, LocalJob
 from collabdm.local.start import initial_images
+from collabdm.pixels import denormalised
 from collabdm.progress import silent
 from collabdm.randomness import Stream
 from reference import small_plan
@@ -34,7 +35,7 @@ def test_each_clump_has_its_centre(method: str) -> None:
     images, labels = initial_images(job)
     assert labels.tolist() == [0, 0, 2, 2]
     chosen = LOCAL_METHODS[method](job, images, labels, silent)
-    pixels = chosen * np.array([0.2, 0.3, 0.25]).reshape(3, 1, 1) + np.array([0.5, 0.4, 0.3]).reshape(3, 1, 1)
+    pixels = denormalised(chosen, job.plan.normalisation)
     levels = sorted((255 * pixels[labels == 0]).mean(dim=(1, 2, 3)).tolist())
     assert levels == pytest.approx([22.5, 202.5], abs=1)
     clump = samples.images[:20].mean(axis=0)

@@ -47,11 +47,10 @@ def _coreset(job: LocalJob, images: Tensor, labels: Tensor, report: Report, cent
         mine = (labels == y).nonzero().flatten()
         kept = rows[stream.choose(len(rows), MOST_SAMPLES)]
         samples = job.real(kept).flatten(1).double().cpu().numpy()
-        found = centres(samples, min(len(mine) * tiles, len(samples)), stream)
-        whole = len(found) // tiles
-        if whole:
-            shaped = torch.from_numpy(found[: whole * tiles]).to(images).view(-1, *images.shape[1:])
-            chosen[mine[:whole]] = pack(shaped, job.plan.pae)
+        wanted = len(mine) * tiles
+        found = centres(samples, min(wanted, len(samples)), stream) if len(samples) > 1 else samples
+        filled = np.concatenate([found, np.resize(samples, (wanted - len(found), samples.shape[1]))])
+        chosen[mine] = pack(torch.from_numpy(filled).to(images).view(-1, *images.shape[1:]), job.plan.pae)
         report(Event(stage="local", client=job.client, done=number + 1, total=len(job.members)))
     return chosen
 
@@ -72,8 +71,6 @@ def _clusters(samples: np.ndarray, count: int, stream: Stream) -> np.ndarray:
     from sklearn.cluster import DBSCAN
     from sklearn.neighbors import NearestNeighbors
 
-    if len(samples) < 2:
-        return samples[:0]
     nearest = NearestNeighbors(n_neighbors=2).fit(samples).kneighbors(samples)[0][:, 1]
     found = DBSCAN(eps=max(float(np.median(nearest)), 1e-9), min_samples=2).fit(samples).labels_
     sizes = np.bincount(found[found >= 0])

@@ -24,10 +24,16 @@ from tiny_runs import tiny_config
 TRAINED = {"rivals.training.network.width": 8, "rivals.training.network.depth": 2, "rivals.training.epochs": 1}
 TRAINED |= {"rivals.training.least_steps": 60, "evaluate.count": 2}
 
+SYNTHESIS = {"epochs": 4, "batch": 64, "latent": 16, "generator_width": 8, "generator_steps": 10, "student_steps": 20}
+DENSE = TRAINED | {f"rivals.dense.{key}": value for key, value in SYNTHESIS.items()}
+CO_BOOSTING = TRAINED | {f"rivals.co_boosting.{key}": value for key, value in SYNTHESIS.items()}
+
 # The settings that make a rival quick, by dotted key.
 SETTINGS: dict[str, dict[str, Any]] = {
     "fedavg": TRAINED,
     "ensemble": TRAINED,
+    "dense": DENSE,
+    "co-boosting": CO_BOOSTING,
 }
 
 

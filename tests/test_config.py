@@ -25,7 +25,7 @@ KEYS = {
     "local": "method iterations lr momentum batch reuse init kip gradient bptt feddm",
     "server": "passes lr schedule momentum step batch weighting evaluate_every",
     "evaluate": "protocol networks count",
-    "rivals": "training fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
+    "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
 }
 
 

@@ -19,6 +19,8 @@ TABLE = {
     "full-data": ("full", False, False, False),
     "fedavg": ("rival", False, False, False),
     "ensemble": ("rival", False, False, False),
+    "dense": ("rival", False, False, False),
+    "co-boosting": ("rival", False, False, False),
     "fedd3": ("rival", False, False, False),
     "fedd3-gmm": ("rival", False, False, False),
     "fedd3-dbscan": ("rival", False, False, False),

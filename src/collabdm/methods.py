@@ -39,6 +39,8 @@ METHODS: dict[str, Method] = {
         Method(name="full-data", source="full"),
         Method(name="fedavg", source="rival"),
         Method(name="ensemble", source="rival"),
+        Method(name="dense", source="rival"),
+        Method(name="co-boosting", source="rival"),
         Method(name="fedd3", source="rival"),
         Method(name="fedd3-gmm", source="rival"),
         Method(name="fedd3-dbscan", source="rival"),

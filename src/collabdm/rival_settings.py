@@ -10,7 +10,15 @@ from pydantic import BaseModel, BeforeValidator, Field
 from collabdm.networks import ClassifierSpec
 from collabdm.protocol import BpttSpec, FedDMSpec, KipSpec
 
-__all__ = ["ClientTraining", "DosflSoftSpec", "RivalsSpec", "StrawmanSpec"]
+__all__ = [
+    "ClientTraining",
+    "CoBoostingSpec",
+    "DenseSpec",
+    "DosflSoftSpec",
+    "RivalsSpec",
+    "StrawmanSpec",
+    "SynthesisSpec",
+]
 
 
 def _network(value: object) -> object:
@@ -30,6 +38,46 @@ class ClientTraining(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     lr: Annotated[float, Field(gt=0)] = 0.02
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+
+
+class SynthesisSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """What DENSE and Co-Boosting have in common: in each of `epochs` a generator, started anew, makes one batch of
+    images in `generator_steps`, which joins the pool; then the student takes `student_steps` on batches of the pool."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch: Annotated[int, Field(ge=2)] = 128
+    latent: Annotated[int, Field(ge=1)] = 256
+    generator_width: Annotated[int, Field(ge=4, multiple_of=4)] = 32
+    generator_steps: Annotated[int, Field(ge=1)] = 15
+    generator_lr: Annotated[float, Field(gt=0)] = 1e-3
+    student_steps: Annotated[int, Field(ge=1)] = 20
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+
+
+class DenseSpec(SynthesisSpec, frozen=True, extra="forbid", allow_inf_nan=False):
+    """DENSE; `cross_entropy`, `batch_norm` and `boundary` are the weights of the generator's three losses."""
+
+    temperature: Annotated[float, Field(gt=0)] = 20.0
+    cross_entropy: Annotated[float, Field(ge=0)] = 1.0
+    batch_norm: Annotated[float, Field(ge=0)] = 1.0
+    boundary: Annotated[float, Field(ge=0)] = 1.0
+
+
+class CoBoostingSpec(SynthesisSpec, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Co-Boosting.
+
+    `hardness`: the power of 1 - p in the weighted cross-entropy; `adversarial`: the weight of the student's divergence;
+    `perturbation`: how far a pixel (normalised) moves for diversity; `weight_step`: how far an ensemble weight moves
+    per batch, falling by the factor `weight_decay` per epoch.
+    """
+
+    hardness: Annotated[float, Field(ge=0)] = 1.0
+    adversarial: Annotated[float, Field(ge=0)] = 1.0
+    perturbation: Annotated[float, Field(ge=0)] = 8 / 255
+    weight_step: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(gt=0, le=1)] = 0.99
 
 
 class DosflSoftSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -78,6 +126,8 @@ class RivalsSpec(BaseModel, frozen=True, extra="forbid"):
     """`training`: the client models that several rivals share; then one field per rival that has settings."""
 
     training: ClientTraining = ClientTraining()
+    dense: DenseSpec = DenseSpec()
+    co_boosting: CoBoostingSpec = CoBoostingSpec()
     fedd3: KipSpec = KipSpec()
     dosfl: BpttSpec = BpttSpec()
     dosfl_soft: DosflSoftSpec = DosflSoftSpec()

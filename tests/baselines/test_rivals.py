@@ -24,6 +24,9 @@ from tiny_runs import tiny_config
 TRAINED = {"rivals.training.network.width": 8, "rivals.training.network.depth": 2, "rivals.training.epochs": 1}
 TRAINED |= {"rivals.training.least_steps": 60, "evaluate.count": 2}
 
+SYNTHESIS = {"epochs": 4, "batch": 64, "latent": 16, "generator_width": 8, "generator_steps": 10, "student_steps": 20}
+DENSE = TRAINED | {f"rivals.dense.{key}": value for key, value in SYNTHESIS.items()}
+CO_BOOSTING = TRAINED | {f"rivals.co_boosting.{key}": value for key, value in SYNTHESIS.items()}
 UNROLLED = {"iterations": 3, "unroll": 3, "window": 2, "batch": 32, "width": 8}
 STRAWMAN = {"rounds": 3, "points": 1, "batch": 16, "restart": 2, "inner": 1, "unroll": 3, "window": 2}
 
@@ -31,6 +34,8 @@ STRAWMAN = {"rounds": 3, "points": 1, "batch": 16, "restart": 2, "inner": 1, "un
 SETTINGS: dict[str, dict[str, Any]] = {
     "fedavg": TRAINED,
     "ensemble": TRAINED,
+    "dense": DENSE,
+    "co-boosting": CO_BOOSTING,
     "fedd3": {"rivals.fedd3.iterations": 20},
     "fedd3-gmm": {},
     "fedd3-dbscan": {},

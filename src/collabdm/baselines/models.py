@@ -1,26 +1,27 @@
 """Trained models as values: parameters by name, functions of them, and the bytes that a transport would carry."""
 
+import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.numpy import load, save
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from collabdm.data import Samples
 from collabdm.engine import Engine
-from collabdm.networks import Architecture, applied, build_network
+from collabdm.networks import Architecture, BatchNorm, build_network
 from collabdm.pixels import Normalisation, normalised
 from collabdm.protocol.encoding import ENCODINGS
 from collabdm.workers import in_order
 
-__all__ = ["Model", "classifier", "decode_parameters", "encode_parameters", "is_running", "test_model"]
-
-Logits = Callable[[Mapping[str, Tensor], Tensor], Tensor]
+__all__ = ["Functional", "Model", "classifier", "decode_parameters", "encode_parameters", "is_running", "test_model"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,30 +55,55 @@ def is_running(name: str) -> bool:
     return name.endswith((".running_mean", ".running_var"))
 
 
+class Functional:
+    """A network as a function (parameters, input) for any number of threads.
+
+    Convolutions and linear layers compute in `dtype`, all else in the parameters' own; results are of the input's
+    dtype. Batch norms of a network in training write new running statistics into those they were given: pass copies.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        """`network` may be on the meta device; it is copied for each thread."""
+        self._network, self._dtype, self._own = network, dtype, threading.local()
+        self._converted = {
+            f"{name}.{part}"
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear)
+            for part in ("weight", "bias")
+        }
+
+    def __call__(self, parameters: Mapping[str, Tensor], given: Tensor) -> Tensor:
+        """The network's output."""
+        return self.watched(parameters, given)[0]
+
+    def watched(self, parameters: Mapping[str, Tensor], given: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The output, and by the name of each `BatchNorm` what enters it, [n, C, H, W]."""
+        if not hasattr(self._own, "network"):
+            self._own.network, self._own.inputs = copy.deepcopy(self._network), {}
+            for name, module in self._own.network.named_modules():
+                if isinstance(module, BatchNorm):
+                    module.register_forward_pre_hook(partial(_seen, self._own.inputs, name))
+        placed = {n: v.to(self._dtype) if n in self._converted else v for n, v in parameters.items()}
+        moved = given.to(self._dtype)
+        if moved.dim() == 4:
+            moved = moved.contiguous(memory_format=torch.channels_last)
+        try:
+            output = functional_call(self._own.network, placed, (moved,)).to(given.dtype)
+            return output, dict(self._own.inputs)
+        finally:
+            self._own.inputs.clear()
+
+
+def _seen(inputs: dict[str, Tensor], name: str, module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    inputs[name] = arguments[0]
+
+
 @lru_cache(maxsize=16)
 def classifier(
     spec: Architecture[Any], shape: tuple[int, int, int], classes: int, dtype: torch.dtype, *, training: bool = False
-) -> Logits:
-    """The network as a function (parameters, images [n, C, H, W]) to logits [n, classes], for any number of threads.
-
-    Convolutions and linear layers compute in `dtype`, logits are of the images' dtype. With `training` batch norms
-    normalise by the batch, and write new running statistics into those they were given: pass copies.
-    """
-    network = build_network(spec, shape, classes).train(training)
-    apply = applied(network, threads=True)
-    converted = {
-        f"{name}.{part}"
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-        for part in ("weight", "bias")
-    }
-
-    def logits(parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        placed = {name: value.to(dtype) if name in converted else value for name, value in parameters.items()}
-        given = images.to(dtype).contiguous(memory_format=torch.channels_last)
-        return apply(placed, given).to(images.dtype)
-
-    return logits
+) -> Functional:
+    """(parameters, images [n, C, H, W]) to logits [n, classes]; in `training` batch norms normalise by the batch."""
+    return Functional(build_network(spec, shape, classes).train(training), dtype)
 
 
 def test_model(model: Model, test: Samples, engine: Engine) -> tuple[float, tuple[float | None, ...]]:

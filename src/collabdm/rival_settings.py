@@ -20,9 +20,17 @@ __all__ = [
     "SynthesisSpec",
 ]
 
+# Half of the ConvNet that judges sets: a quarter of its work.
+WIDTH = 64
+
 
 def _network(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        value = {"name": value}
+    if isinstance(value, dict) and value.get("name", "convnet") == "convnet":
+        # So that setting the depth, say, does not change the width.
+        return {"width": WIDTH} | value
+    return value
 
 
 class ClientTraining(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -31,7 +39,7 @@ class ClientTraining(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     `least_steps`: a client of few samples runs more epochs, until it has done that many steps.
     """
 
-    network: Annotated[ClassifierSpec, BeforeValidator(_network)] = ClassifierSpec(width=64, norm="batch")
+    network: Annotated[ClassifierSpec, BeforeValidator(_network)] = ClassifierSpec(width=WIDTH)
     epochs: Annotated[int, Field(ge=1)] = 5
     least_steps: Annotated[int, Field(ge=1)] = 200
     batch: Annotated[int, Field(ge=2)] = 64

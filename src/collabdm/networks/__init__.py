@@ -61,7 +61,9 @@ class NetworkSpec(Architecture[PerSample], frozen=True, extra="forbid"):
 
 
 class ClassifierSpec(Architecture[PerSample | Literal["batch"]], frozen=True, extra="forbid"):
-    """A network that is only a classifier, so that batch norm is possible too."""
+    """A network that is only a classifier: so batch norm is possible too, and the default."""
+
+    norm: PerSample | Literal["batch"] | None = "batch"
 
 
 def build_network(spec: Architecture[Any], shape: tuple[int, int, int], classes: int) -> Network:

@@ -3,7 +3,7 @@
 Gradients of gradients need torch's own operations; first gradients, of real data, run on the engine's fast path.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -53,7 +53,7 @@ class Classifier:
 
         `targets`: labels int64 [n], or probabilities [n, classes].
         """
-        apply = applied(self.network, threads=True)
+        apply = _applied(self.spec, self.shape, self.classes)
         return functional.cross_entropy(apply(parameters, augment(images, augmentation)), targets)
 
     def gradient(
@@ -95,3 +95,8 @@ class Classifier:
 @lru_cache(maxsize=16)
 def _network(spec: NetworkSpec, shape: tuple[int, int, int], classes: int) -> Network:
     return build_network(spec, shape, classes)
+
+
+@lru_cache(maxsize=16)
+def _applied(spec: NetworkSpec, shape: tuple[int, int, int], classes: int) -> Callable[..., Tensor]:
+    return applied(_network(spec, shape, classes), threads=True)

@@ -96,13 +96,13 @@ class DosflSoftSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     chance `mask`, and moves all that is learned by Adam at rate `lr` (`label_lr` for labels and step sizes).
     """
 
-    iterations: Annotated[int, Field(ge=0)] = 200
+    iterations: Annotated[int, Field(ge=0)] = 150
     lr: Annotated[float, Field(gt=0)] = 0.02
     label_lr: Annotated[float, Field(gt=0)] = 0.02
     steps: Annotated[int, Field(ge=1)] = 5
-    epochs: Annotated[int, Field(ge=1)] = 3
+    epochs: Annotated[int, Field(ge=1)] = 2
     step_size: Annotated[float, Field(gt=0)] = 0.02
-    batch: Annotated[int, Field(ge=1)] = 512
+    batch: Annotated[int, Field(ge=1)] = 256
     reset: Annotated[float, Field(ge=0)] = 0.2
     mask: Annotated[float, Field(ge=0, lt=1)] = 0.3
     width: Annotated[int, Field(ge=4, multiple_of=4)] | None = 32
@@ -141,4 +141,4 @@ class RivalsSpec(BaseModel, frozen=True, extra="forbid"):
     dosfl_soft: DosflSoftSpec = DosflSoftSpec()
     feddm: FedDMSpec = FedDMSpec()
     strawman_gradient: StrawmanSpec = StrawmanSpec()
-    strawman_meta: StrawmanSpec = StrawmanSpec(lr=0.01, inner_lr=3e-3, batch=512)
+    strawman_meta: StrawmanSpec = StrawmanSpec(lr=0.01, inner_lr=3e-3, batch=256)

@@ -11,7 +11,7 @@ from safetensors.numpy import load
 
 from collabdm.baselines import RIVALS, RivalJob, RivalResult, strawman
 from collabdm.baselines.messages import packed, unpacked
-from collabdm.baselines.strawman_rounds import Federation, State, matched_round, meta_round
+from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_round, meta_round
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.differentiable import Classifier
 from collabdm.engine import EAGER, REFERENCE
@@ -59,7 +59,7 @@ def _split(samples: Samples) -> dict[str, Samples]:
 
 @pytest.mark.parametrize("one_round", [matched_round, meta_round])
 def test_many_clients_are_one_server_with_all_the_data(
-    make_samples: MakeSamples, one_round: Callable[..., State]
+    make_samples: MakeSamples, one_round: Callable[..., tuple[State, Cost]]
 ) -> None:
     samples = make_samples([6, 7, 8], (3, 8, 12))
     plan = small_plan(encoding="none")
@@ -68,7 +68,7 @@ def test_many_clients_are_one_server_with_all_the_data(
     states = [_state(), _state()]
     for number in range(3):
         before = states[0]["images"]
-        states = [one_round(f, state, LABELS, number) for f, state in zip((together, apart), states, strict=True)]
+        states = [one_round(f, state, LABELS, number)[0] for f, state in zip((together, apart), states, strict=True)]
         moves = [state["images"] - before for state in states]
         # Messages are float32.
         assert relative_error(moves[1], moves[0]) < 1e-3
@@ -80,15 +80,18 @@ def test_bytes_are_those_of_the_messages(make_samples: MakeSamples) -> None:
     plan = small_plan(encoding="fp16")
     for one_round, matched in ((matched_round, True), (meta_round, False)):
         federation = _federation(plan, _split(samples))
-        one_round(federation, _state(), LABELS, 0)
+        _, cost = one_round(federation, _state(), LABELS, 0)
         parameters = federation.net.fresh(Stream(0, "net"))
         whole = len(packed(parameters, "fp16"))
-        assert set(federation.down.values()) == {whole}
+        assert cost.down.tolist() == [whole] * 3
         weights = {name: value for name, value in parameters.items() if value.dim() > 1}
-        for client, held in federation.held.items():
-            sent = {f"{y}.{name}": v for y in np.flatnonzero(held) for name, v in weights.items()}
-            assert federation.up[client] == (len(packed(sent, "fp16")) if matched else whole)
-        assert all(spent > 0 for spent in federation.seconds.values())
+        for client, up in zip(sorted(federation.held), cost.up, strict=True):
+            held = np.flatnonzero(federation.held[client])
+            sent = {f"{y}.{name}": value for y in held for name, value in weights.items()}
+            assert up == (len(packed(sent, "fp16")) if matched else whole)
+        assert all(cost.seconds > 0)
+        twice = cost.plus(cost)
+        assert np.array_equal(twice.up, 2 * cost.up)
 
 
 def test_a_message_keeps_tiny_gradients() -> None:

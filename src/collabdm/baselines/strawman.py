@@ -14,11 +14,11 @@ from torch import Tensor
 
 from collabdm.baselines.base import CurvePoint, Rival, RivalJob, RivalResult
 from collabdm.baselines.client_models import samples_digest
-from collabdm.baselines.strawman_rounds import Federation, State, matched_round, meta_round
-from collabdm.baselines.virtual import Union, plan_of, union_of
+from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_round, meta_round
+from collabdm.baselines.virtual import plan_of, union_of
 from collabdm.differentiable import Classifier
 from collabdm.progress import Event
-from collabdm.protocol import LocalSpec
+from collabdm.protocol import LocalSpec, Plan
 from collabdm.rival_settings import RivalsSpec, StrawmanSpec
 from collabdm.rounds import distilled_set
 from collabdm.stages import StageStore, stage_key
@@ -27,14 +27,18 @@ from collabdm.workers import torch_threads
 
 __all__ = ["STRAWMEN"]
 
-Round = Callable[[Federation, State, Tensor, int], State]
+Round = Callable[[Federation, State, Tensor, int], tuple[State, Cost]]
 NOISE = LocalSpec(method="dm", iterations=0, reuse=False, init="noise")
 
 
 def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
     plan = plan_of(job, job.config.local if spec.init == "local" else NOISE)
     union = union_of(job, plan)
-    federation = _federation(job, spec, union)
+    federation = _federation(job, spec, plan)
+    # Noise the server can draw itself.
+    up = union.bytes_up if spec.init == "local" else dict.fromkeys(plan.clients, 0)
+    down, up, seconds = (np.array([of[c] for c in plan.clients]) for of in (union.bytes_down, up, union.seconds))
+    cost = Cost(down=down.astype(float), up=up.astype(float), seconds=seconds)
     labels = union.initial.labels.to(job.engine.device)
     images = union.initial.images.to(job.engine.device, job.engine.image_dtype)
     nothing = torch.zeros_like(images)
@@ -47,25 +51,25 @@ def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
         "spec": spec.model_dump(mode="json", exclude={"rounds", "points"}),
     }
     marks = sorted({round(mark) for mark in np.linspace(0, spec.rounds, spec.points + 2).tolist()})
-    curve, server = [_point(job, federation, state, labels, 0)], 0.0
+    curve, server = [_point(job, federation, state, labels, cost, 0)], union.server_seconds
     with torch_threads(job.engine.threads):
         for first, last in pairwise(marks):
-            state, spent = _segment(job, federation, state, labels, one_round, range(first, last), basis)
-            server += spent
-            curve.append(_point(job, federation, state, labels, last))
+            numbers = range(first, last)
+            state, more, spent = _segment(job, federation, state, labels, one_round, numbers, basis)
+            cost, server = cost.plus(more), server + spent
+            curve.append(_point(job, federation, state, labels, cost, last))
     return RivalResult(
         product=curve[-1].product,
-        bytes_down=federation.down,
-        bytes_up=federation.up,
+        bytes_down=dict(zip(plan.clients, map(round, cost.down.tolist()), strict=True)),
+        bytes_up=dict(zip(plan.clients, map(round, cost.up.tolist()), strict=True)),
         rounds=spec.rounds + (spec.init == "local"),
-        client_seconds=federation.seconds,
+        client_seconds=dict(zip(plan.clients, cost.seconds.tolist(), strict=True)),
         server_seconds=server,
         curve=tuple(curve[:-1]),
     )
 
 
-def _federation(job: RivalJob, spec: StrawmanSpec, union: Union) -> Federation:
-    plan = union.plan
+def _federation(job: RivalJob, spec: StrawmanSpec, plan: Plan) -> Federation:
     data = {client: job.train.take(job.parts[client]) for client in plan.clients}
     return Federation(
         plan=plan,
@@ -81,10 +85,6 @@ def _federation(job: RivalJob, spec: StrawmanSpec, union: Union) -> Federation:
             for client, samples in data.items()
         },
         held={client: samples.counts() for client, samples in data.items()},
-        down=dict(union.bytes_down),
-        # Noise the server can draw itself.
-        up=dict(union.bytes_up) if spec.init == "local" else dict.fromkeys(plan.clients, 0),
-        seconds=dict(union.seconds),
     )
 
 
@@ -96,37 +96,33 @@ def _segment(
     one_round: Round,
     numbers: range,
     basis: Mapping[str, Any],
-) -> tuple[State, float]:
-    """Some rounds, or what an interrupted run kept of them; and the server's seconds. The costs go to `federation`."""
-    stages, clients = StageStore(job.stages), sorted(federation.data)
-    ledgers: tuple[dict[str, Any], ...] = (federation.down, federation.up, federation.seconds)
+) -> tuple[State, Cost, float]:
+    """Some rounds, or what an interrupted run kept of them; what they cost; and the server's seconds."""
+    stages = StageStore(job.stages)
 
     def work() -> dict[str, np.ndarray]:
-        current, before = state, [[ledger[c] for c in clients] for ledger in ledgers]
+        current, costs = state, []
         for number in numbers:
-            current = one_round(federation, current, labels, number)
+            current, cost = one_round(federation, current, labels, number)
+            costs.append([cost.down, cost.up, cost.seconds])
             job.report(Event(stage="rounds", done=number + 1, total=federation.spec.rounds))
-        cost = np.array([[ledger[c] for c in clients] for ledger in ledgers]) - np.array(before)
-        for ledger, values in zip(ledgers, before, strict=True):
-            ledger.update(zip(clients, values, strict=True))
-        return {f"state.{name}": value.cpu().numpy() for name, value in current.items()} | {"cost": cost}
+        arrays = {f"state.{name}": value.cpu().numpy() for name, value in current.items()}
+        return arrays | {"cost": np.array(costs).sum(axis=0)}
 
     kept = stages.compute(stage_key("rounds", dict(basis) | {"rounds": [numbers.start, numbers.stop]}), work)
-    for ledger, values in zip(ledgers, kept["cost"].tolist(), strict=True):
-        for client, value in zip(clients, values, strict=True):
-            ledger[client] += value if ledger is federation.seconds else round(value)
     after = {
         name.removeprefix("state."): torch.from_numpy(value).to(job.engine.device, job.engine.image_dtype)
         for name, value in sorted(kept.items())
         if name.startswith("state.")
     }
-    return after, max(stages.seconds["rounds"] - float(kept["cost"][2].sum()), 0.0)
+    down, up, seconds = kept["cost"]
+    return after, Cost(down=down, up=up, seconds=seconds), max(stages.seconds["rounds"] - float(seconds.sum()), 0.0)
 
 
-def _point(job: RivalJob, federation: Federation, state: State, labels: Tensor, rounds: int) -> CurvePoint:
-    down, up = (sum(ledger.values()) / len(ledger) for ledger in (federation.down, federation.up))
+def _point(job: RivalJob, federation: Federation, state: State, labels: Tensor, cost: Cost, rounds: int) -> CurvePoint:
     facts = {"rounds": rounds, "rival": federation.spec.model_dump(mode="json")}
     product = distilled_set(federation.plan, state["images"].cpu(), labels.cpu(), job.config, facts)
+    down, up = float(cost.down.mean()), float(cost.up.mean())
     return CurvePoint(rounds=rounds, bytes_down=down, bytes_up=up, product=product)
 
 

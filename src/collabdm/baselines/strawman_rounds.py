@@ -5,7 +5,7 @@ Both forms compute what a server with all the data would, up to the batches draw
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,41 +21,36 @@ from collabdm.randomness import Stream
 from collabdm.rival_settings import StrawmanSpec
 from collabdm.training import TrainingSet
 
-__all__ = ["Federation", "State", "matched_round", "meta_round"]
+__all__ = ["Cost", "Federation", "State", "matched_round", "meta_round"]
 
 State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Federation:
-    """Plan, settings, network and the clients' data; `down`, `up` and `seconds` add up what the rounds cost."""
+    """Plan, settings, network, and what each client has: its samples, and how many of each class."""
 
     plan: Plan
     spec: StrawmanSpec
     net: Classifier
     data: Mapping[str, TrainingSet]
     held: Mapping[str, np.ndarray]
-    down: dict[str, int] = field(default_factory=dict)
-    up: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def gathered(
-        self, parameters: Parameters, answer: Callable[[str, Parameters], Mapping[str, Tensor]]
-    ) -> tuple[Parameters, dict[str, dict[str, Tensor]]]:
-        """One exchange: the parameters as every client reads them, and every client's answer as the server does."""
-        message = packed(parameters, self.plan.encoding)
-        received, answers = unpacked(message, self.net.engine), {}
-        for client in sorted(self.data):
-            started = time.perf_counter()
-            reply = packed(answer(client, received), self.plan.encoding)
-            for count, amount in ((self.down, len(message)), (self.up, len(reply))):
-                count[client] = count.get(client, 0) + amount
-            answers[client] = unpacked(reply, self.net.engine)
-            self.seconds[client] = self.seconds.get(client, 0.0) + time.perf_counter() - started
-        return received, answers
 
 
-def matched_round(federation: Federation, state: State, labels: Tensor, number: int) -> State:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cost:
+    """Bytes down and up and the clients' seconds, each float64 [clients], clients in sorted order."""
+
+    down: np.ndarray
+    up: np.ndarray
+    seconds: np.ndarray
+
+    def plus(self, other: "Cost") -> "Cost":
+        """Both together."""
+        return Cost(down=self.down + other.down, up=self.up + other.up, seconds=self.seconds + other.seconds)
+
+
+def matched_round(federation: Federation, state: State, labels: Tensor, number: int) -> tuple[State, Cost]:
     """Collaborative gradient matching: the clients' class gradients are averaged by the samples that they hold.
 
     `state`: `images`, `momentum`, and the network as `net.<name>`.
@@ -74,7 +69,7 @@ def matched_round(federation: Federation, state: State, labels: Tensor, number: 
             replies |= {f"{y}.{name}": value for name, value in gradient.items()}
         return replies
 
-    parameters, answers = federation.gathered(parameters, answer)
+    parameters, answers, cost = _exchange(federation, parameters, answer)
     wanted = {}
     for y in range(len(plan.classes)):
         holders = {c: float(held[y]) for c, held in federation.held.items() if held[y]}
@@ -89,10 +84,11 @@ def matched_round(federation: Federation, state: State, labels: Tensor, number: 
     images = state["images"] - spec.lr * momentum
     shown = (images, labels, plan.pae, plan.normalisation, plan.augment)
     trained = trained_on(net, parameters, *shown, spec.inner, spec.inner_lr, stream)
-    return {"images": images, "momentum": momentum} | {f"net.{name}": value for name, value in trained.items()}
+    network = {f"net.{name}": value for name, value in trained.items()}
+    return {"images": images, "momentum": momentum} | network, cost
 
 
-def meta_round(federation: Federation, state: State, labels: Tensor, number: int) -> State:
+def meta_round(federation: Federation, state: State, labels: Tensor, number: int) -> tuple[State, Cost]:
     """Collaborative meta-learning: a fresh network is trained on the set, the clients send the gradient of their loss
     at its end, and the server takes that back through the training.
 
@@ -111,7 +107,7 @@ def meta_round(federation: Federation, state: State, labels: Tensor, number: int
         drawn = draw_augmentation(Stream(plan.seed, "strawman", number, client), plan.augment, len(rows))
         return net.gradient(received, federation.data[client], rows, drawn)[0]
 
-    _, answers = federation.gathered({name: value.detach() for name, value in end.items()}, answer)
+    _, answers, cost = _exchange(federation, {name: value.detach() for name, value in end.items()}, answer)
     wanted = _mean(answers, {client: float(held.sum()) for client, held in federation.held.items()})
     norm = float(state["norm"])
     gradient, norm = clipped(pulled_back(end, wanted, moving), norm or None, 2.0)
@@ -122,12 +118,25 @@ def meta_round(federation: Federation, state: State, labels: Tensor, number: int
         steps=number,
     )
     after = adam_step(adam, {"images": gradient}, spec.lr)
-    return {
-        "images": after.parameters["images"],
-        "first": after.first["images"],
-        "second": after.second["images"],
-        "norm": torch.tensor(norm, dtype=torch.float64),
-    }
+    moved = {name: part["images"] for name, part in (("first", after.first), ("second", after.second))}
+    return {"images": after.parameters["images"], "norm": torch.tensor(norm, dtype=torch.float64)} | moved, cost
+
+
+def _exchange(
+    federation: Federation, parameters: Parameters, answer: Callable[[str, Parameters], Mapping[str, Tensor]]
+) -> tuple[Parameters, dict[str, dict[str, Tensor]], Cost]:
+    """The parameters as every client reads them, every client's answer as the server reads it, and what it cost."""
+    encoding, engine = federation.plan.encoding, federation.net.engine
+    message = packed(parameters, encoding)
+    received, answers, up, seconds = unpacked(message, engine), {}, [], []
+    for client in sorted(federation.data):
+        started = time.perf_counter()
+        reply = packed(answer(client, received), encoding)
+        seconds.append(time.perf_counter() - started)
+        up.append(len(reply))
+        answers[client] = unpacked(reply, engine)
+    down = np.full(len(answers), float(len(message)))
+    return received, answers, Cost(down=down, up=np.array(up, np.float64), seconds=np.array(seconds))
 
 
 def _batch(federation: Federation, client: str, number: int, y: int | None) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Several methods side by side: the rows, what they share, and going on after an interruption."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,17 @@ from collabdm.runs import prepare_run_folder
 from collabdm.simulation import simulate, simulate_on
 from tiny_runs import tiny_config, two_epochs, write_sites
 
-ACCURACY = ["accuracy_mean", "accuracy_std", "accuracy_stderr", "macro_f1_mean", "macro_f1_std"]
-KEYS = ["method", *ACCURACY, "bytes_down", "bytes_up", "seconds"]
+KEYS = ["method", "product", "networks", "partition", "accuracy_mean", "accuracy_std", "accuracy_stderr"]
+KEYS += [
+    "macro_f1_mean",
+    "macro_f1_std",
+    "bytes_down",
+    "bytes_up",
+    "rounds",
+    "client_seconds",
+    "server_seconds",
+    "seconds",
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,6 +77,9 @@ def test_rows(compared: Compared) -> None:
         assert row["bytes_up"] == (sum(up) / 3 if up else 0)
         assert row["bytes_down"] == ((folder / row["method"] / "plan.json").stat().st_size if up else 0)
         assert row["seconds"] > 0
+        assert row["rounds"] == (1 if up else 0)
+        assert (row["product"], row["networks"]) == ("set", ["convnet width=8 depth=2"])
+        assert row["partition"] == ("iid" if "partition.png" in os.listdir(folder / row["method"]) else "pooled")
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 

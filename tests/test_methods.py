@@ -2,6 +2,7 @@
 
 import pytest
 
+from collabdm.baselines import RIVALS
 from collabdm.errors import ConfigError
 from collabdm.methods import METHODS, method_named
 
@@ -16,12 +17,29 @@ TABLE = {
     "central-dm": ("round", True, True, False),
     "central-dm-pae": ("round", True, True, True),
     "full-data": ("full", False, False, False),
+    "fedavg": ("rival", False, False, False),
+    "ensemble": ("rival", False, False, False),
+    "dense": ("rival", False, False, False),
+    "co-boosting": ("rival", False, False, False),
+    "fedd3": ("rival", False, False, False),
+    "fedd3-gmm": ("rival", False, False, False),
+    "fedd3-dbscan": ("rival", False, False, False),
+    "dosfl": ("rival", False, False, False),
+    "dosfl-soft": ("rival", False, False, False),
+    "feddm": ("rival", False, False, False),
+    "strawman-gradient": ("rival", False, False, False),
+    "strawman-meta": ("rival", False, False, False),
 }
 
 
 def test_the_table() -> None:
     assert {name: (m.source, m.refined, m.central, m.pae) for name, m in METHODS.items()} == TABLE
     assert all(method_named(name) is method and method.name == name for name, method in METHODS.items())
+
+
+def test_every_rival_is_a_method() -> None:
+    assert {name for name, method in METHODS.items() if method.source == "rival"} == set(RIVALS)
+    assert all(rival.name == name for name, rival in RIVALS.items())
 
 
 @pytest.mark.parametrize("name", ["", "CollabDM", "collabdm_pae", "full-data-pae"])

@@ -42,7 +42,7 @@ def contribute(
     held = samples.counts()
     classes = np.flatnonzero(held)
     values = np.zeros((0, len(classes), 2, 0), np.float32)
-    if plan.parts or plan.local.reuse:
+    if plan.parts or plan.local.reuses:
         key = stage_key("statistics", basis)
         values = stages.compute(
             key,
@@ -54,15 +54,20 @@ def contribute(
         values=torch.from_numpy(values),
         drawn={int(y): min(plan.batch, int(held[y])) for y in classes},
     )
-    local_basis = basis | {"local": plan.local.model_dump(mode="json"), "ipc": plan.ipc, "pae": plan.pae}
+    local_basis = basis | {
+        "local": plan.local.model_dump(mode="json", exclude_none=True),
+        "ipc": plan.ipc,
+        "pae": plan.pae,
+    }
     local = stages.compute(
         stage_key("local", local_basis),
         lambda: distill_locally(plan, client, samples, statistics, engine=engine, report=report),
     )
     if not np.isfinite(local["images"]).all():
-        got = f"images that diverged at local.lr = {plan.local.lr}"
+        setting, rate = plan.local.rate
+        got = f"images that diverged at {setting} = {rate}"
         raise PlanError(
-            explain("local distillation", got=got, expected="finite pixels", fix="ask for a smaller local.lr")
+            explain("local distillation", got=got, expected="finite pixels", fix=f"ask for a smaller {setting}")
         )
     features = build_network(plan.network, plan.sample.shape, classes=1).features
     chosen = [MOMENTS.parts.index(part) for part in plan.parts]

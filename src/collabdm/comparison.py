@@ -35,9 +35,11 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Run each method into `folder/<method>`; write `comparison.json` and `comparison.png`; return the rows.
 
-    A row: `method`, `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `macro_f1_mean`
-    and `macro_f1_std` (where known), `bytes_down` and `bytes_up` (mean over clients), `seconds`. Client statistics and
-    local sets are computed once for all methods that agree on them; `seconds` counts them for each all the same.
+    A row: `method`; `product`, `networks` and `partition`: what was tested, as which network, and how data were shared;
+    `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `macro_f1_mean` and `macro_f1_std`
+    (where known); `bytes_down`, `bytes_up` and `client_seconds` (means over clients); `rounds`, `server_seconds`,
+    `seconds`. What methods agree on (client statistics, local sets, client models) is computed once for all of them;
+    `seconds` counts it for each all the same.
     Everything is checked before anything is written.
     """
     configs = [_config_of(config, name) for name in methods]
@@ -78,17 +80,23 @@ def _config_of(config: Config, name: str) -> Config:
 def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:
     accuracy, count = metrics["accuracy"], len(metrics["accuracy"]["networks"])
     down, up = (list(metrics["bytes"][way].values()) for way in ("down", "up"))
-    shared = metrics["seconds"].get("statistics", 0.0) + metrics["seconds"].get("local", 0.0)
-    others = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill", "evaluate"))
+    seconds, shared = metrics["seconds"], metrics["partition"]
+    client = list(seconds["client"].values())
     return {
         "method": method,
+        "product": metrics["product"],
+        "networks": metrics["networks"],
+        "partition": shared["kind"] + (f" {shared['beta']:g}" if shared["kind"].startswith("dirichlet") else ""),
         "accuracy_mean": accuracy["mean"],
         "accuracy_std": accuracy["std"],
         "accuracy_stderr": accuracy["std"] / count**0.5,
         **{f"macro_f1_{name}": value for name, value in accuracy.get("macro_f1", {}).items()},
         "bytes_down": statistics.fmean(down) if down else 0,
         "bytes_up": statistics.fmean(up) if up else 0,
-        "seconds": shared + others if others else metrics["seconds"]["total"],
+        "rounds": metrics["rounds"],
+        "client_seconds": statistics.fmean(client) if client else 0.0,
+        "server_seconds": seconds["server"],
+        "seconds": sum(client) + seconds["server"] + seconds["evaluate"],
     }
 
 

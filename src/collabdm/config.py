@@ -18,6 +18,7 @@ from collabdm.methods import method_named
 from collabdm.networks import NetworkSpec
 from collabdm.pixels import Normalisation
 from collabdm.protocol import EncodingName, LocalSpec
+from collabdm.rival_settings import RivalsSpec
 from collabdm.server import ServerSpec
 
 __all__ = [
@@ -106,6 +107,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     local: LocalSpec = LocalSpec()
     server: ServerSpec = ServerSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
+    rivals: RivalsSpec = RivalsSpec()
 
     @model_validator(mode="after")
     def _method_fits(self) -> "Config":

@@ -46,7 +46,10 @@ class Embedder:
 
     def encoder(self, seed: int) -> dict[str, Tensor]:
         """The random encoder of a seed, ready for this engine (dtype, device, memory format)."""
-        parameters = initial_parameters(self.network, Stream(seed, "encoder"), embedding=True)
+        return self.placed(initial_parameters(self.network, Stream(seed, "encoder"), embedding=True))
+
+    def placed(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Any parameters of the body as `embed` and `linearised` take them."""
         if self._fused:
             return self._fused.placed(parameters)
         return {name: self._place(value) for name, value in parameters.items()}

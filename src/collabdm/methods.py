@@ -13,12 +13,13 @@ class Method(BaseModel, frozen=True, extra="forbid"):
     """One row of a comparison.
 
     `source`: `round` (one round of the protocol), or a set of `real` images drawn from the pooled data, or all of it
-    (`full`). `refined`: the server matches the clients' statistics; without it, the union of the local sets is the
-    result and no statistics travel. `central`: all data in one place, so nothing travels. `pae`: partition and expand.
+    (`full`), or a `rival` (`collabdm.baselines`). `refined`: the server matches the clients' statistics; without it,
+    the union of the local sets is the result and no statistics travel. `central`: all data in one place, so nothing
+    travels. `pae`: partition and expand.
     """
 
     name: str
-    source: Literal["round", "real", "full"] = "round"
+    source: Literal["round", "real", "full", "rival"] = "round"
     refined: bool = False
     central: bool = False
     pae: bool = False
@@ -36,6 +37,18 @@ METHODS: dict[str, Method] = {
         Method(name="central-dm", refined=True, central=True),
         Method(name="central-dm-pae", refined=True, central=True, pae=True),
         Method(name="full-data", source="full"),
+        Method(name="fedavg", source="rival"),
+        Method(name="ensemble", source="rival"),
+        Method(name="dense", source="rival"),
+        Method(name="co-boosting", source="rival"),
+        Method(name="fedd3", source="rival"),
+        Method(name="fedd3-gmm", source="rival"),
+        Method(name="fedd3-dbscan", source="rival"),
+        Method(name="dosfl", source="rival"),
+        Method(name="dosfl-soft", source="rival"),
+        Method(name="feddm", source="rival"),
+        Method(name="strawman-gradient", source="rival"),
+        Method(name="strawman-meta", source="rival"),
     )
 }
 

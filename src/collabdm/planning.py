@@ -1,6 +1,7 @@
 """From settings and a data set's declared facts to a plan, and to a resolved engine."""
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from collabdm.engine import Engine, resolve_engine
 from collabdm.errors import ConfigError, explain
 from collabdm.kernels import fits
 from collabdm.methods import method_named
-from collabdm.networks import NetworkSpec, build_network
+from collabdm.networks import Architecture, NetworkSpec, build_network
 from collabdm.pixels import Normalisation
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan
@@ -22,6 +23,7 @@ from collabdm.training import PROTOCOLS, Protocol
 __all__ = [
     "augmentation_for",
     "engine_for",
+    "fitted",
     "make_plan",
     "network_for",
     "networks_tested",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 MOST_SAMPLES_OF_ALL_DATA = 100_000
+
+Spec = TypeVar("Spec", bound=Architecture[Any])
 
 
 def make_plan(
@@ -74,12 +78,12 @@ def make_plan(
 
 def network_for(config: Config, preset: Preset) -> NetworkSpec:
     """The encoder: as set, with the depth that suits the data set's image size where none is given."""
-    return _fitted(config.plan.network or NetworkSpec(), preset)
+    return fitted(config.plan.network or NetworkSpec(), preset)
 
 
 def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
     """The classifiers that judge a set: the encoder's architecture unless others are set."""
-    return tuple(_fitted(network, preset) for network in config.evaluate.networks or ()) or (
+    return tuple(fitted(network, preset) for network in config.evaluate.networks or ()) or (
         network_for(config, preset),
     )
 
@@ -148,7 +152,8 @@ def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine
     return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes), report=report)
 
 
-def _fitted(network: NetworkSpec, preset: Preset) -> NetworkSpec:
+def fitted(network: Spec, preset: Preset) -> Spec:
+    """A ConvNet without a depth gets the one that suits the data set's image size."""
     if network.name == "convnet" and network.depth is None and preset.depth != 3:
         return network.model_copy(update={"depth": preset.depth})
     return network
@@ -164,9 +169,10 @@ def _gigaflop(config: Config, preset: Preset, shape: tuple[int, int, int], class
     images = 3.0 * protocol.count * kinds * min(protocol.epochs * stored, protocol.most_samples or 10**12)
     if method.source == "round":
         images += config.plan.seeds * config.plan.batch * classes * (1 if method.central else clients / 2)
-        images += 2 * (config.local.iterations + config.server.passes * config.plan.seeds * method.refined) * stored
-        if not config.local.reuse:
-            images += config.local.iterations * config.local.batch * classes * clients / 2
+        matched = config.local.iterations if config.local.method == "dm" else 0
+        images += 2 * (matched + config.server.passes * config.plan.seeds * method.refined) * stored
+        if matched and not config.local.reuse:
+            images += matched * config.local.batch * classes * clients / 2
     network = build_network(network_for(config, preset), shape, classes)
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network(torch.empty(1, *shape))

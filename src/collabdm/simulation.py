@@ -9,12 +9,15 @@ import json
 import shutil
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from collabdm.baselines import RivalJob
+from collabdm.baselines.judged import rival_metrics
 from collabdm.config import Config
 from collabdm.contributing import contribute_all
 from collabdm.data import Dataset, load_dataset, partition_table
@@ -32,6 +35,7 @@ from collabdm.partition_expand import check_factor
 from collabdm.pictures import partition_picture
 from collabdm.planning import (
     augmentation_for,
+    fitted,
     make_plan,
     networks_tested,
     normalisation_for,
@@ -91,7 +95,8 @@ def simulate_on(
     if config.repeats > 1:
         metrics = _repeated(run)
     else:
-        metrics = {"full": _full, "real": _real, "round": _round}[method_named(config.method).source](run)
+        by_source = {"full": _full, "real": _real, "round": _round, "rival": _rival}
+        metrics = by_source[method_named(config.method).source](run)
     described = {"method": config.method, "dataset": config.dataset, "ipc": config.ipc, "seed": config.seed}
     metrics = described | metrics | environment(run.engine)
     write_json(folder / "metrics.json", metrics)
@@ -114,8 +119,11 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     for spec in networks_tested(config, preset):
         build_network(spec, train.shape, len(train.classes))
     check_factor(config.factor, train.shape[1], train.shape[2])
-    if method_named(config.method).source == "round":
-        parts = parts_of(config, dataset)
+    source = method_named(config.method).source
+    parts = parts_of(config, dataset) if source in ("round", "rival") else {}
+    if source == "rival":
+        build_network(fitted(config.rivals.training.network, preset), train.shape, len(train.classes))
+    if source == "round":
         make_plan(config, classes=train.classes, shape=train.shape, preset=preset, clients=list(parts))
 
 
@@ -145,8 +153,6 @@ def _round(run: _Run) -> dict[str, Any]:
     train = dataset.train
     plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
     write_atomically(run.folder / "plan.json", encode_plan(plan))
-    table = partition_table(train, parts)
-    write_atomically(run.folder / "partition.png", partition_picture(table, list(parts), list(train.classes)))
     seconds = contribute_all(
         plan,
         run.dataset.train,
@@ -185,15 +191,45 @@ def _round(run: _Run) -> dict[str, Any]:
     if method_named(config.method).central:
         metrics["bytes"] = {"down": {}, "up": {}}
     results, trained = run.judge(training_set(load(run.folder / "distilled")))
-    metrics["seconds"] = seconds | metrics["seconds"] | {"evaluate": trained, "total": time.perf_counter() - started}
-    shared = {"kind": config.partition.kind, "clients": list(parts), "samples": table.tolist()}
+    server = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill"))
+    ends = {"server": server, "evaluate": trained, "total": time.perf_counter() - started}
+    metrics["seconds"] = seconds | metrics["seconds"] | ends
     return {
         "accuracy": summary(results, train.classes),
         **({"curve": curve} if curve else {}),
         **metrics,
-        "partition": config.partition.model_dump(mode="json", exclude_none=True) | shared,
+        "product": "set",
+        "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
+        "rounds": 0 if method_named(config.method).central else 1,
+        "partition": _shared(run, parts),
         "protocol": protocol_for(config).model_dump(),
     }
+
+
+def _shared(run: _Run, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The partition's settings, and how many samples of each class every client holds; also as a picture."""
+    train, settings = run.dataset.train, run.config.partition
+    table = partition_table(train, dict(parts))
+    write_atomically(run.folder / "partition.png", partition_picture(table, list(parts), list(train.classes)))
+    held = {"kind": settings.kind, "clients": list(parts), "samples": table.tolist()}
+    return settings.model_dump(mode="json", exclude_none=True) | held
+
+
+def _rival(run: _Run) -> dict[str, Any]:
+    config, dataset = run.config, run.dataset
+    parts = parts_of(config, dataset)
+    job = RivalJob(
+        train=dataset.train,
+        parts=parts,
+        config=config,
+        preset=dataset.preset,
+        engine=run.engine,
+        stages=run.stages or run.folder / "stages",
+        report=run.report,
+    )
+    metrics = rival_metrics(job, dataset.test, run.folder, run.judge)
+    protocol = {"protocol": protocol_for(config).model_dump()} if metrics["product"] == "set" else {}
+    return metrics | {"partition": _shared(run, parts)} | protocol
 
 
 def _real(run: _Run) -> dict[str, Any]:
@@ -242,7 +278,10 @@ def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:
     results, trained = run.judge(training)
     return {
         "accuracy": summary(results, run.dataset.train.classes),
-        "seconds": {"evaluate": trained, "total": trained},
+        "product": "set",
+        "networks": [spec.label for spec in networks_tested(run.config, run.dataset.preset)],
+        "rounds": 0,
+        "seconds": {"client": {}, "server": 0.0, "evaluate": trained, "total": trained},
         "bytes": {"down": {}, "up": {}},
         "partition": {"kind": "pooled"},
         "protocol": protocol_for(run.config).model_dump(),
@@ -268,6 +307,7 @@ def _repeated(run: _Run) -> dict[str, Any]:
             )
         )
     first = repeats[0]
+    clients = sorted({name for one in repeats for name in one["seconds"]["client"]})
     networks = [network | {"repeat": i} for i, one in enumerate(repeats) for network in one["accuracy"]["networks"]]
     classes = {name: [one["accuracy"]["per_class"][name] for one in repeats] for name in first["accuracy"]["per_class"]}
     per_class = {name: None if None in values else statistics.fmean(values) for name, values in classes.items()}
@@ -276,5 +316,6 @@ def _repeated(run: _Run) -> dict[str, Any]:
         "repeats": [one["accuracy"]["mean"] for one in repeats],
         "seconds": {
             stage: sum(one["seconds"][stage] for one in repeats) for stage in first["seconds"] if stage != "client"
-        },
+        }
+        | {"client": {name: sum(one["seconds"]["client"].get(name, 0.0) for one in repeats) for name in clients}},
     }

@@ -25,7 +25,7 @@ from collabdm.randomness import Stream
 from collabdm.scores import Scores, scores
 from collabdm.workers import in_order
 
-__all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "logits", "test_accuracy", "train"]
+__all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "logits", "loss_gradient", "test_accuracy", "train"]
 
 
 class Protocol(BaseModel, frozen=True, extra="forbid"):
@@ -115,6 +115,23 @@ def train(
             optimiser.step()
         tell(epoch + 1, epochs, total / size)
     return {name: value.detach() for name, value in parameters.items()}
+
+
+def loss_gradient(
+    parameters: Mapping[str, Tensor],
+    training: TrainingSet,
+    rows: np.ndarray,
+    spec: NetworkSpec,
+    *,
+    classes: int,
+    augmentation: Augmentation | None,
+    engine: Engine,
+) -> tuple[dict[str, Tensor], float]:
+    """Gradient of the mean cross-entropy over the samples at `rows` with respect to the parameters, and that mean."""
+    model = _model(spec, _shape(training), classes, engine)
+    leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+    loss = model.set_gradient(leaves, training, rows, augmentation)
+    return {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}, loss
 
 
 def test_accuracy(

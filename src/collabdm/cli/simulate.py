@@ -70,7 +70,8 @@ def compare(
     if json:
         print_json(rows)
         return
-    header = ("method", "accuracy", "macro-F1", "down/client", "up/client", "seconds")
+    columns = ("accuracy", "macro-F1", "down/client", "up/client", "rounds", "client s", "server s", "seconds")
+    header = ("method", *columns)
     print_table(header, [_row(row) for row in rows])
 
 
@@ -82,6 +83,9 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{100 * row['macro_f1_mean']:.1f} %" if "macro_f1_mean" in row else "",
         bytes_text(row["bytes_down"]),
         bytes_text(row["bytes_up"]),
+        str(row["rounds"]),
+        f"{row['client_seconds']:.1f}",
+        f"{row['server_seconds']:.1f}",
         f"{row['seconds']:.1f}",
     )
 

@@ -2,19 +2,30 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, Field
 
 from collabdm.errors import ConfigError, explain
 from collabdm.networks.alexnet import alexnet
-from collabdm.networks.base import Network, applied, initial_parameters
+from collabdm.networks.base import BatchNorm, Network, applied, initial_parameters, initial_running
 from collabdm.networks.convnet import convnet
 from collabdm.networks.resnet18 import resnet18
 from collabdm.networks.vgg11 import vgg11
 
-__all__ = ["NETWORKS", "Network", "NetworkSpec", "applied", "build_network", "initial_parameters"]
+__all__ = [
+    "NETWORKS",
+    "Architecture",
+    "BatchNorm",
+    "ClassifierSpec",
+    "Network",
+    "NetworkSpec",
+    "applied",
+    "build_network",
+    "initial_parameters",
+    "initial_running",
+]
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     "convnet": convnet,
@@ -24,18 +35,38 @@ NETWORKS: dict[str, Callable[..., Network]] = {
 }
 
 
-class NetworkSpec(BaseModel, frozen=True, extra="forbid"):
+PerSample = Literal["instance", "layer", "group", "none"]
+N = TypeVar("N", bound=str)
+
+
+class Architecture(BaseModel, Generic[N], frozen=True, extra="forbid"):
     """Which network, and its parameters; what is None takes the network's own default."""
 
     name: Literal["convnet", "alexnet", "vgg11", "resnet18"] = "convnet"
     width: Annotated[int, Field(ge=4, le=4096, multiple_of=4)] | None = None
     depth: Annotated[int, Field(ge=1, le=8)] | None = None
-    norm: Literal["instance", "layer", "group", "none"] | None = None
+    norm: N | None = None
     activation: Literal["relu", "leaky-relu", "sigmoid"] | None = None
     pooling: Literal["avg", "max", "none"] | None = None
 
+    @property
+    def label(self) -> str:
+        """For people: the name and what is set, as in `convnet depth=2 norm=batch`."""
+        given = self.model_dump(exclude={"name"}, exclude_none=True)
+        return " ".join([self.name, *(f"{name}={value}" for name, value in given.items())])
 
-def build_network(spec: NetworkSpec, shape: tuple[int, int, int], classes: int) -> Network:
+
+class NetworkSpec(Architecture[PerSample], frozen=True, extra="forbid"):
+    """A network that may be an encoder: its norm treats every sample by itself."""
+
+
+class ClassifierSpec(Architecture[PerSample | Literal["batch"]], frozen=True, extra="forbid"):
+    """A network that is only a classifier: so batch norm is possible too, and the default."""
+
+    norm: PerSample | Literal["batch"] | None = "batch"
+
+
+def build_network(spec: Architecture[Any], shape: tuple[int, int, int], classes: int) -> Network:
     """The network for images of `shape` (C, H, W), without parameter values (on torch's meta device).
 
     Its parameters come from `initial_parameters`, and are passed by `torch.func.functional_call`.

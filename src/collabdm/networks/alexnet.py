@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from collabdm.networks.base import ACTIVATIONS, Network, Norm, require_side
+from collabdm.networks.base import ACTIVATIONS, Network, norm_layer, require_side
 
 __all__ = ["alexnet"]
 
@@ -20,7 +20,7 @@ def alexnet(
     ):
         layers.append(nn.Conv2d(channels, out, kernel, padding=padding if index == 0 else kernel // 2))
         if norm != "none":
-            layers.append(Norm(norm, out))
+            layers.append(norm_layer(norm, out))
         layers.append(ACTIVATIONS[activation]())
         if pool:
             layers.append(nn.MaxPool2d(2))

@@ -14,21 +14,32 @@ from torch.nn import functional
 from collabdm.errors import ConfigError, explain
 from collabdm.randomness import Stream
 
-__all__ = ["ACTIVATIONS", "NORMS", "Network", "Norm", "applied", "initial_parameters", "require_side"]
+__all__ = [
+    "ACTIVATIONS",
+    "NORMS",
+    "BatchNorm",
+    "Network",
+    "Norm",
+    "applied",
+    "initial_parameters",
+    "initial_running",
+    "norm_layer",
+    "require_side",
+]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky-relu": lambda: nn.LeakyReLU(0.01),
     "sigmoid": nn.Sigmoid,
 }
-NORMS = ("instance", "layer", "group", "none")
+NORMS = ("instance", "layer", "group", "none", "batch")
 
 
 class Network(nn.Module):
     """A body whose flattened output is the embedding, and one linear layer on top for classification.
 
-    No layer may mix the samples of a batch (so there is no batch norm): only then are sums over samples additive
-    over clients, and chunks of a batch exact.
+    No layer of an encoder may mix the samples of a batch: only then are sums over samples additive over clients, and
+    chunks of a batch exact. So batch norm is for the classifiers of a `ClassifierSpec` alone.
     """
 
     def __init__(self, body: nn.Module, features: int, classes: int) -> None:
@@ -48,7 +59,7 @@ class Norm(nn.Module):
     """Instance, layer or group (four groups) normalisation with affine parameters, per sample."""
 
     def __init__(self, kind: str, channels: int) -> None:
-        """`kind` from `NORMS` but not `none`."""
+        """`kind`: `instance`, `layer` or `group`."""
         super().__init__()
         self.groups = {"instance": channels, "layer": 1, "group": 4}[kind]
         self.weight = nn.Parameter(torch.ones(channels))
@@ -57,6 +68,36 @@ class Norm(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """[n, C, H, W] to the same shape."""
         return functional.group_norm(images, self.groups, self.weight, self.bias, eps=1e-5)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation: of the batch where the module is in training, else of the running statistics.
+
+    In training `running_mean` and `running_var` move a tenth of the way to the batch's, in place: a caller that wants
+    them functional passes copies (`torch.func.functional_call`) and takes these as the new ones.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        """Affine parameters at 1 and 0, running statistics of a standard normal."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[n, C, H, W] to the same shape."""
+        return functional.batch_norm(
+            images, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, 1e-5
+        )
+
+
+def norm_layer(kind: str, channels: int) -> nn.Module:
+    """The layer of a `kind` from `NORMS`, but not `none`."""
+    return BatchNorm(channels) if kind == "batch" else Norm(kind, channels)
 
 
 def applied(network: Network, *, threads: bool) -> Callable[..., Tensor]:
@@ -92,10 +133,20 @@ def initial_parameters(network: Network, stream: Stream, *, embedding: bool = Fa
             parameters[f"{name}.weight"] = _uniform(stream, module.weight.shape, bound)
             if module.bias is not None:
                 parameters[f"{name}.bias"] = _uniform(stream, module.bias.shape, bound)
-        elif isinstance(module, Norm):
+        elif isinstance(module, Norm | BatchNorm):
             parameters[f"{name}.weight"] = torch.ones(module.weight.shape)
             parameters[f"{name}.bias"] = torch.zeros(module.bias.shape)
     return parameters
+
+
+def initial_running(network: Network) -> dict[str, Tensor]:
+    """Running statistics of the batch norms, by name, before any batch: means 0 and variances 1; else empty."""
+    running: dict[str, Tensor] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, BatchNorm):
+            running[f"{name}.running_mean"] = torch.zeros(module.running_mean.shape)
+            running[f"{name}.running_var"] = torch.ones(module.running_var.shape)
+    return running
 
 
 def require_side(network: str, height: int, width: int, smallest: int) -> None:

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from collabdm.networks.base import ACTIVATIONS, Network, Norm, require_side
+from collabdm.networks.base import ACTIVATIONS, Network, norm_layer, require_side
 
 __all__ = ["convnet"]
 
@@ -32,7 +32,7 @@ def convnet(
     for block in range(depth):
         layers.append(nn.Conv2d(channels if block == 0 else width, width, 3, padding=padding if block == 0 else 1))
         if norm != "none":
-            layers.append(Norm(norm, width))
+            layers.append(norm_layer(norm, width))
         layers.append(ACTIVATIONS[activation]())
         if pooling != "none":
             layers.append(POOLING[pooling](2))

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from collabdm.networks.base import ACTIVATIONS, Network, Norm, require_side
+from collabdm.networks.base import ACTIVATIONS, Network, norm_layer, require_side
 
 __all__ = ["resnet18"]
 
@@ -40,4 +40,4 @@ class _Block(nn.Module):
 def _conv_norm(channels: int, out: int, kernel: int, stride: int, norm: str) -> list[nn.Module]:
     bias = norm == "none"
     convolution = nn.Conv2d(channels, out, kernel, stride=stride, padding=kernel // 2, bias=bias)
-    return [convolution] if norm == "none" else [convolution, Norm(norm, out)]
+    return [convolution] if norm == "none" else [convolution, norm_layer(norm, out)]

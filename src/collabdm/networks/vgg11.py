@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from collabdm.networks.base import ACTIVATIONS, Network, Norm, require_side
+from collabdm.networks.base import ACTIVATIONS, Network, norm_layer, require_side
 
 __all__ = ["vgg11"]
 
@@ -23,7 +23,7 @@ def vgg11(
             continue
         layers.append(nn.Conv2d(channels, step, 3, padding=padding))
         if norm != "none":
-            layers.append(Norm(norm, step))
+            layers.append(norm_layer(norm, step))
         layers.append(ACTIVATIONS[activation]())
         channels, padding = step, 1
     return Network(nn.Sequential(*layers), 512 * (height // 32) * (width // 32), classes)

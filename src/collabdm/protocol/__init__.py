@@ -10,8 +10,8 @@ from collabdm.protocol.contribution import (
     parameters_fingerprint,
 )
 from collabdm.protocol.encoding import ENCODINGS, EncodingName
+from collabdm.protocol.local_spec import BpttSpec, FedDMSpec, GradientSpec, KipSpec, LocalMethod, LocalSpec
 from collabdm.protocol.plan import (
-    LocalSpec,
     Plan,
     SampleSpec,
     StatisticName,
@@ -22,8 +22,13 @@ from collabdm.protocol.plan import (
 
 __all__ = [
     "ENCODINGS",
+    "BpttSpec",
     "Contribution",
     "EncodingName",
+    "FedDMSpec",
+    "GradientSpec",
+    "KipSpec",
+    "LocalMethod",
     "LocalSpec",
     "Plan",
     "SampleSpec",

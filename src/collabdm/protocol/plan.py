@@ -13,10 +13,11 @@ from collabdm.networks import NetworkSpec
 from collabdm.partition_expand import check_factor
 from collabdm.pixels import Normalisation
 from collabdm.protocol.encoding import EncodingName
+from collabdm.protocol.local_spec import LocalSpec
 from collabdm.randomness import Stream
 from collabdm.statistics import STATISTICS
 
-__all__ = ["LocalSpec", "Plan", "SampleSpec", "StatisticName", "decode_plan", "encode_plan", "plan_digest"]
+__all__ = ["Plan", "SampleSpec", "StatisticName", "decode_plan", "encode_plan", "plan_digest"]
 
 VERSION = 1
 StatisticName = Literal["mean", "moments", "none"]
@@ -42,22 +43,6 @@ class SampleSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         return self.channels, self.height, self.width
-
-
-class LocalSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """The client's own distillation (LocalDM): S_k.
-
-    `reuse`: match the means that are computed for the server anyway (second moments kept, not sent), instead of
-    embedding fresh batches of `batch` real samples per class under fresh encoders.
-    """
-
-    method: Literal["dm"] = "dm"
-    iterations: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
-    lr: Annotated[float, Field(gt=0)] = 1.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    batch: Annotated[int, Field(ge=1)] = 256
-    reuse: bool = True
-    init: Literal["real", "noise"] = "real"
 
 
 class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):

@@ -1,0 +1,151 @@
+"""Client models: each client trains one on its own data, once for all rivals that ask for it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from collabdm.baselines.base import RivalJob
+from collabdm.baselines.models import classifier, decode_parameters, encode_parameters, is_running
+from collabdm.data import Samples
+from collabdm.engine import Engine
+from collabdm.errors import ConfigError, explain
+from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
+from collabdm.pixels import Normalisation, normalised
+from collabdm.planning import fitted, normalisation_for
+from collabdm.progress import Event
+from collabdm.randomness import Stream
+from collabdm.rival_settings import ClientTraining
+from collabdm.stages import StageStore, stage_key
+from collabdm.workers import in_order
+
+__all__ = ["ClientModels", "client_models", "client_network", "samples_digest", "train_client"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClientModels:
+    """What the server has after the round, everything by client in sorted order.
+
+    `parameters`: float32 on the CPU, as decoded from the `bytes_up` that were sent; `held` [classes]; `digest` of all.
+    """
+
+    spec: ClassifierSpec
+    normalisation: Normalisation
+    parameters: Mapping[str, Mapping[str, Tensor]]
+    held: Mapping[str, np.ndarray]
+    bytes_down: Mapping[str, int]
+    bytes_up: Mapping[str, int]
+    seconds: Mapping[str, float]
+    digest: str
+
+
+def client_network(job: RivalJob) -> ClassifierSpec:
+    """The clients' architecture, with the depth that suits the data set where none is given."""
+    return fitted(job.config.rivals.training.network, job.preset)
+
+
+def client_models(job: RivalJob) -> ClientModels:
+    """Every client's model, trained or found among the stages; all start from the same parameters.
+
+    Clients train side by side, a thread each, so that a model does not depend on the number of threads. A client
+    without samples sends nothing.
+    Raises `ConfigError` where a model diverges, or the images are too small for the network.
+    """
+    config, spec = job.config, client_network(job)
+    settings = config.rivals.training.model_copy(update={"network": spec})
+    normalisation = normalisation_for(config, job.preset)
+    task = {
+        "classes": job.train.classes,
+        "normalisation": normalisation.model_dump(),
+        "sample": job.train.shape,
+        "seed": config.seed,
+        "training": settings.model_dump(mode="json"),
+    }
+    clients = [client for client in sorted(job.parts) if len(job.parts[client])]
+
+    def trained(client: str) -> tuple[dict[str, np.ndarray], float]:
+        samples, store = job.train.take(job.parts[client]), StageStore(job.stages)
+        engine = job.engine.model_dump(exclude={"threads", "processes", "chunk"})
+        basis = {"client": client, "data": samples_digest(samples), "engine": engine, "task": task}
+        arrays = store.compute(
+            stage_key("model", basis),
+            lambda: {
+                name: value.numpy()
+                for name, value in train_client(
+                    samples, settings, normalisation, seed=config.seed, client=client, engine=job.engine
+                ).items()
+            },
+        )
+        return arrays, store.seconds["model"]
+
+    parameters, held, up, seconds, sent = {}, {}, {}, {}, hashlib.sha256()
+    results = in_order(trained, clients, job.engine.spread(own=True))
+    for number, (client, (arrays, spent)) in enumerate(zip(clients, results, strict=True)):
+        finite = {name: torch.from_numpy(value) for name, value in arrays.items() if np.isfinite(value).all()}
+        if len(finite) < len(arrays):
+            got, fix = f"a model of client {client} that diverged", "lower rivals.training.lr"
+            raise ConfigError(explain("client training", got=got, expected="finite parameters", fix=fix))
+        content = encode_parameters(finite, job.train.take(job.parts[client]).counts(), config.plan.encoding)
+        parameters[client], held[client] = decode_parameters(content)
+        up[client], seconds[client] = len(content), spent
+        sent.update(content)
+        message = f"{len(content):,} bytes up"
+        job.report(Event(stage="client models", client=client, done=number + 1, total=len(clients), message=message))
+    return ClientModels(
+        spec=spec,
+        normalisation=normalisation,
+        parameters=parameters,
+        held=held,
+        bytes_down=dict.fromkeys(clients, len(json.dumps(task).encode())),
+        bytes_up=up,
+        seconds=seconds,
+        digest=sent.hexdigest(),
+    )
+
+
+def train_client(
+    samples: Samples, settings: ClientTraining, normalisation: Normalisation, *, seed: int, client: str, engine: Engine
+) -> dict[str, Tensor]:
+    """Parameters and running statistics after local training by stochastic gradient descent at a constant rate.
+
+    Whole batches go through at once (a batch norm needs them whole); without augmentation, as DENSE trains on
+    Fashion-MNIST. Initial parameters follow from `seed` alone, the order of the samples from `seed` and `client`.
+    """
+    shape, classes = samples.shape, len(samples.classes)
+    network = build_network(settings.network, shape, classes)
+    initial = initial_parameters(network, Stream(seed, "client model")) | initial_running(network)
+    placed = {name: value.to(engine.device) for name, value in initial.items()}
+    leaves = {name: value.requires_grad_() for name, value in placed.items() if not is_running(name)}
+    running = {name: value for name, value in placed.items() if is_running(name)}
+    logits = classifier(settings.network, shape, classes, engine.torch_dtype, training=True)
+    optimiser = torch.optim.SGD(
+        leaves.values(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
+    labels = torch.from_numpy(samples.labels)
+    batches = -(-len(samples) // settings.batch)
+    epochs = max(settings.epochs, -(-settings.least_steps // batches))
+    order = Stream(seed, "client order", client)
+    for _ in range(epochs):
+        rows = order.permutation(len(samples))
+        for start in range(0, len(rows), settings.batch):
+            chosen = rows[start : start + settings.batch]
+            images = normalised(samples.images[chosen], normalisation, device=engine.device, dtype=torch.float32)
+            running = {name: value.clone() for name, value in running.items()}
+            loss = functional.cross_entropy(logits(leaves | running, images), labels[chosen].to(engine.device))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    return {name: value.detach().cpu() for name, value in sorted((leaves | running).items())}
+
+
+def samples_digest(samples: Samples) -> str:
+    """SHA-256 of images and labels, for the keys of stages."""
+    digest = hashlib.sha256(f"{samples.images.dtype}{samples.images.shape}".encode())
+    digest.update(np.ascontiguousarray(samples.images).data)
+    digest.update(np.ascontiguousarray(samples.labels).data)
+    return digest.hexdigest()

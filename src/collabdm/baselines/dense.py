@@ -1,0 +1,71 @@
+"""DENSE (Zhang et al., "DENSE: Data-Free One-Shot Federated Learning", NeurIPS 2022): a generator against the ensemble.
+
+In every epoch a generator makes a batch of images that the ensemble of the clients' models classifies as wished
+(cross-entropy), that look like training data to their batch norms, and that lie between the decision boundaries of
+student and ensemble. The batch joins the pool; the student learns the ensemble's logits on the pool. The student
+starts fresh, as in the authors' code (the paper does not say that FedAvg's mean is used). Images are not augmented,
+as there for Fashion-MNIST and MNIST.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from collabdm.baselines.base import Rival, RivalJob, RivalResult
+from collabdm.baselines.losses import boundary_loss, ensemble_logits
+from collabdm.baselines.students import Student, Task, batches_of, distilled_models
+from collabdm.baselines.synthesis import generator_for, synthesise
+from collabdm.rival_settings import DenseSpec
+
+__all__ = ["DENSE"]
+
+
+def _run(job: RivalJob) -> RivalResult:
+    settings = job.config.rivals.dense
+    return distilled_models(job, settings, lambda task: _distilled(task, settings))
+
+
+def _distilled(task: Task, settings: DenseSpec) -> Mapping[str, np.ndarray]:
+    student, generator = Student(task, settings), generator_for(task.shape, settings, task.dtype)
+    equal = [1.0] * len(task.teachers)
+    draws, order = task.draws("dense generator"), task.draws("dense order")
+
+    def objective(images: Tensor, labels: Tensor) -> Tensor:
+        logits, distance = task.teachers.watched(images)
+        teacher = ensemble_logits(logits, equal)
+        return (
+            settings.cross_entropy * functional.cross_entropy(teacher, labels)
+            + settings.batch_norm * distance
+            + settings.boundary * boundary_loss(student.logits(images), teacher)
+        )
+
+    images, labels, taught, losses = [], [], [], []
+    for _ in range(settings.epochs):
+        batch, wished = synthesise(
+            generator,
+            objective,
+            settings,
+            task.normalisation,
+            classes=task.classes,
+            draws=draws,
+            device=task.device,
+        )
+        images.append(batch)
+        labels.append(wished)
+        with torch.no_grad():
+            taught.append(ensemble_logits(task.teachers.logits(batch), equal))
+        pool, teacher = torch.cat(images), torch.cat(taught)
+        for rows in batches_of(len(pool), settings.batch, settings.student_steps, order):
+            losses.append(student.learn(pool[rows], teacher[rows], settings.temperature, lr=settings.lr))
+    return {
+        **{name: value.cpu().numpy() for name, value in student.parameters.items()},
+        "pool.images": torch.cat(images).cpu().numpy(),
+        "pool.labels": torch.cat(labels).cpu().numpy(),
+        "facts.last_loss": np.array(losses[-1]),
+    }
+
+
+DENSE = Rival(name="dense", product="model", run=_run)

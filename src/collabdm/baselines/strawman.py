@@ -1,0 +1,136 @@
+"""The strawman of section 4.1: collaborative distillation over many rounds, every byte of which is counted.
+
+CollabDM's argument is this cost: only distribution matching needs no trained network, and so no broadcast. Both forms
+start where CollabDM's server starts, from the union of the clients' local sets (or from noise).
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collabdm.baselines.base import CurvePoint, Rival, RivalJob, RivalResult
+from collabdm.baselines.client_models import samples_digest
+from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_round, meta_round
+from collabdm.baselines.virtual import plan_of, union_of
+from collabdm.differentiable import Classifier
+from collabdm.progress import Event
+from collabdm.protocol import LocalSpec, Plan
+from collabdm.rival_settings import RivalsSpec, StrawmanSpec
+from collabdm.rounds import distilled_set
+from collabdm.stages import StageStore, stage_key
+from collabdm.training import TrainingSet
+from collabdm.workers import torch_threads
+
+__all__ = ["STRAWMEN"]
+
+Round = Callable[[Federation, State, Tensor, int], tuple[State, Cost]]
+NOISE = LocalSpec(method="dm", iterations=0, reuse=False, init="noise")
+
+
+def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
+    plan = plan_of(job, job.config.local if spec.init == "local" else NOISE)
+    union = union_of(job, plan)
+    federation = _federation(job, spec, plan)
+    # Noise the server can draw itself.
+    up = union.bytes_up if spec.init == "local" else dict.fromkeys(plan.clients, 0)
+    down, up, seconds = (np.array([of[c] for c in plan.clients]) for of in (union.bytes_down, up, union.seconds))
+    cost = Cost(down=down.astype(float), up=up.astype(float), seconds=seconds)
+    labels = union.initial.labels.to(job.engine.device)
+    images = union.initial.images.to(job.engine.device, job.engine.image_dtype)
+    nothing = torch.zeros_like(images)
+    state: State = {"images": images, "momentum": nothing, "first": nothing, "second": nothing, "norm": torch.zeros(1)}
+    basis = {
+        "data": {client: samples_digest(job.train.take(rows)) for client, rows in sorted(job.parts.items())},
+        "engine": job.engine.model_dump(exclude={"threads", "processes"}),
+        "plan": plan.model_dump(mode="json"),
+        "rival": one_round.__name__,
+        "spec": spec.model_dump(mode="json", exclude={"rounds", "points"}),
+    }
+    marks = sorted({round(mark) for mark in np.linspace(0, spec.rounds, spec.points + 2).tolist()})
+    curve, server = [_point(job, federation, state, labels, cost, 0)], union.server_seconds
+    with torch_threads(job.engine.threads):
+        for first, last in pairwise(marks):
+            numbers = range(first, last)
+            state, more, spent = _segment(job, federation, state, labels, one_round, numbers, basis)
+            cost, server = cost.plus(more), server + spent
+            curve.append(_point(job, federation, state, labels, cost, last))
+    return RivalResult(
+        product=curve[-1].product,
+        bytes_down=dict(zip(plan.clients, map(round, cost.down.tolist()), strict=True)),
+        bytes_up=dict(zip(plan.clients, map(round, cost.up.tolist()), strict=True)),
+        rounds=spec.rounds + (spec.init == "local"),
+        client_seconds=dict(zip(plan.clients, cost.seconds.tolist(), strict=True)),
+        server_seconds=server,
+        curve=tuple(curve[:-1]),
+    )
+
+
+def _federation(job: RivalJob, spec: StrawmanSpec, plan: Plan) -> Federation:
+    data = {client: job.train.take(job.parts[client]) for client in plan.clients}
+    return Federation(
+        plan=plan,
+        spec=spec,
+        net=Classifier(spec=plan.network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine),
+        data={
+            client: TrainingSet(
+                images=samples,
+                labels=torch.from_numpy(samples.labels),
+                normalisation=plan.normalisation,
+                augment=plan.augment,
+            )
+            for client, samples in data.items()
+        },
+        held={client: samples.counts() for client, samples in data.items()},
+    )
+
+
+def _segment(
+    job: RivalJob,
+    federation: Federation,
+    state: State,
+    labels: Tensor,
+    one_round: Round,
+    numbers: range,
+    basis: Mapping[str, Any],
+) -> tuple[State, Cost, float]:
+    """Some rounds, or what an interrupted run kept of them; what they cost; and the server's seconds."""
+    stages = StageStore(job.stages)
+
+    def work() -> dict[str, np.ndarray]:
+        current, costs = state, []
+        for number in numbers:
+            current, cost = one_round(federation, current, labels, number)
+            costs.append([cost.down, cost.up, cost.seconds])
+            job.report(Event(stage="rounds", done=number + 1, total=federation.spec.rounds))
+        arrays = {f"state.{name}": value.cpu().numpy() for name, value in current.items()}
+        return arrays | {"cost": np.array(costs).sum(axis=0)}
+
+    kept = stages.compute(stage_key("rounds", dict(basis) | {"rounds": [numbers.start, numbers.stop]}), work)
+    after = {
+        name.removeprefix("state."): torch.from_numpy(value).to(job.engine.device, job.engine.image_dtype)
+        for name, value in sorted(kept.items())
+        if name.startswith("state.")
+    }
+    down, up, seconds = kept["cost"]
+    return after, Cost(down=down, up=up, seconds=seconds), max(stages.seconds["rounds"] - float(seconds.sum()), 0.0)
+
+
+def _point(job: RivalJob, federation: Federation, state: State, labels: Tensor, cost: Cost, rounds: int) -> CurvePoint:
+    facts = {"rounds": rounds, "rival": federation.spec.model_dump(mode="json")}
+    product = distilled_set(federation.plan, state["images"].cpu(), labels.cpu(), job.config, facts)
+    down, up = float(cost.down.mean()), float(cost.up.mean())
+    return CurvePoint(rounds=rounds, bytes_down=down, bytes_up=up, product=product)
+
+
+def _rival(name: str, settings: Callable[[RivalsSpec], StrawmanSpec], one_round: Round) -> Rival:
+    return Rival(name=name, product="set", run=lambda job: _run(job, settings(job.config.rivals), one_round))
+
+
+STRAWMEN = (
+    _rival("strawman-gradient", lambda spec: spec.strawman_gradient, matched_round),
+    _rival("strawman-meta", lambda spec: spec.strawman_meta, meta_round),
+)

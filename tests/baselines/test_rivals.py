@@ -1,0 +1,160 @@
+"""What every rival must do, on tiny digits: one table, one line of settings for each."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from collabdm.baselines import RIVALS, RivalJob, RivalResult
+from collabdm.baselines.judged import rival_metrics
+from collabdm.config import Config
+from collabdm.data import Dataset, load_dataset
+from collabdm.distilled_set import DistilledSet
+from collabdm.engine import Engine
+from collabdm.evaluation import NetworkResult
+from collabdm.judging import judge
+from collabdm.sharing import parts_of
+from collabdm.training import TrainingSet
+from tiny_runs import tiny_config
+
+TRAINED = {"rivals.training.network.width": 8, "rivals.training.network.depth": 2, "rivals.training.epochs": 1}
+TRAINED |= {"rivals.training.least_steps": 60, "evaluate.count": 2}
+
+SYNTHESIS = {"epochs": 4, "batch": 64, "latent": 16, "generator_width": 8, "generator_steps": 10, "student_steps": 20}
+DENSE = TRAINED | {f"rivals.dense.{key}": value for key, value in SYNTHESIS.items()}
+CO_BOOSTING = TRAINED | {f"rivals.co_boosting.{key}": value for key, value in SYNTHESIS.items()}
+UNROLLED = {"iterations": 3, "unroll": 3, "window": 2, "batch": 32, "width": 8}
+STRAWMAN = {"rounds": 3, "points": 1, "batch": 16, "restart": 2, "inner": 1, "unroll": 3, "window": 2}
+
+# The settings that make a rival quick, by dotted key.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "fedavg": TRAINED,
+    "ensemble": TRAINED,
+    "dense": DENSE,
+    "co-boosting": CO_BOOSTING,
+    "fedd3": {"rivals.fedd3.iterations": 20},
+    "fedd3-gmm": {},
+    "fedd3-dbscan": {},
+    "dosfl": {f"rivals.dosfl.{name}": v for name, v in UNROLLED.items()},
+    "dosfl-soft": {"rivals.dosfl_soft.iterations": 60, "rivals.dosfl_soft.width": 8, "rivals.dosfl_soft.lr": 0.05},
+    "feddm": {"rivals.feddm.iterations": 3, "rivals.feddm.batch": 16},
+    "strawman-gradient": {f"rivals.strawman_gradient.{name}": v for name, v in STRAWMAN.items()},
+    "strawman-meta": {f"rivals.strawman_meta.{name}": v for name, v in STRAWMAN.items()},
+}
+
+
+def config_of(name: str) -> Config:
+    return tiny_config({"method": name} | SETTINGS[name])
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    whole = load_dataset("digits")
+    return dataclasses.replace(whole, train=whole.train.take(np.arange(600)), test=whole.test.take(np.arange(200)))
+
+
+def job_of(name: str, data: Dataset, stages: Path, *, turned: bool = False) -> RivalJob:
+    """`turned`: the clients in another order."""
+    config = config_of(name)
+    parts = parts_of(config, data)
+    order = sorted(parts, reverse=turned)
+    return RivalJob(
+        train=data.train,
+        parts={client: parts[client] for client in order},
+        config=config,
+        preset=data.preset,
+        engine=Engine(),
+        stages=stages,
+    )
+
+
+Run = Callable[[str], RivalResult]
+
+
+@pytest.fixture(scope="module")
+def run(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The result of each rival, once; rivals share their stages, as in a comparison."""
+    folder, results = tmp_path_factory.mktemp("rivals"), dict[str, RivalResult]()
+
+    def found(name: str) -> RivalResult:
+        if name not in results:
+            results[name] = RIVALS[name].run(job_of(name, digits, folder / "stages"))
+        return results[name]
+
+    return found
+
+
+def content(result: RivalResult) -> list[bytes]:
+    pool = [] if result.pool is None else [result.pool.to_bytes()]
+    product = result.product
+    return [product.to_bytes(), *pool] if isinstance(product, DistilledSet) else [m.to_bytes() for m in product] + pool
+
+
+def test_every_rival_is_in_the_table() -> None:
+    assert set(SETTINGS) == set(RIVALS)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_same_seed_same_result_whatever_the_order_of_clients(
+    name: str, run: Run, digits: Dataset, tmp_path: Path
+) -> None:
+    again = RIVALS[name].run(job_of(name, digits, tmp_path / "stages", turned=True))
+    assert content(again) == content(run(name))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_bytes_and_seconds_of_every_client(name: str, run: Run, digits: Dataset) -> None:
+    result, clients = run(name), set(job_of(name, digits, Path()).parts)
+    assert set(result.bytes_up) == set(result.bytes_down) == set(result.client_seconds) == clients
+    assert all(size > 0 for size in (*result.bytes_up.values(), *result.bytes_down.values()))
+    assert all(spent > 0 for spent in result.client_seconds.values())
+    assert result.server_seconds >= 0
+    assert result.rounds >= 1
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_the_product(name: str, run: Run, digits: Dataset) -> None:
+    product = run(name).product
+    if RIVALS[name].product == "set":
+        assert isinstance(product, DistilledSet)
+        assert product.counts().tolist() <= [config_of(name).ipc] * 10
+        return
+    assert isinstance(product, tuple)
+    for model in product:
+        logits = model.predict(torch.zeros(3, *digits.train.shape))
+        assert logits.shape == (3, 10)
+        assert bool(torch.isfinite(logits).all())
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_metrics(name: str, run: Run, digits: Dataset, tmp_path: Path) -> None:
+    job = job_of(name, digits, tmp_path / "stages")
+    result = run(name)
+
+    def judged(training: TrainingSet, *, kept: str | None = None) -> tuple[list[NetworkResult], float]:
+        return judge(training, digits, job.config, engine=job.engine, kept=None, report=job.report)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RIVALS, name, dataclasses.replace(RIVALS[name], run=lambda job: result))
+        metrics = rival_metrics(job, digits.test, tmp_path, judged)
+    assert [key for key in metrics if key != "curve"] == [
+        "accuracy",
+        "product",
+        "networks",
+        "rounds",
+        "bytes",
+        "seconds",
+        "facts",
+    ]
+    assert metrics["accuracy"]["mean"] > 0.3, "ten classes: chance is 0.1"
+    assert metrics["bytes"] == {"down": result.bytes_down, "up": result.bytes_up}
+    assert list(metrics["seconds"]) == ["client", "server", "evaluate", "total"]
+    assert metrics["networks"]
+    kept = {path.name for path in tmp_path.iterdir()}
+    models = {f"model-{i}.safetensors" for i in range(99)}
+    assert "distilled" in kept if metrics["product"] == "set" else kept & models
+    assert ("pool" in kept) == (result.pool is not None)

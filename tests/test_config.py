@@ -24,7 +24,7 @@ KEYS = {
     "plan": "seeds batch network pae augment statistics encoding normalisation",
     "local": "method iterations lr momentum batch reuse init",
     "server": "passes lr schedule momentum step batch weighting evaluate_every",
-    "evaluate": "protocol networks count",
+    "evaluate": "protocol networks count epochs",
 }
 
 

@@ -24,7 +24,7 @@ KEYS = {
     "plan": "seeds batch most_held network pae augment statistics encoding normalisation",
     "local": "method iterations lr momentum batch reuse init kip gradient bptt feddm",
     "server": "passes lr schedule momentum step batch weighting aggregation trim clip evaluate_every",
-    "evaluate": "protocol networks count",
+    "evaluate": "protocol networks count epochs",
     "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
 }
 

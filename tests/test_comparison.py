@@ -18,7 +18,8 @@ from collabdm.runs import prepare_run_folder
 from collabdm.simulation import simulate, simulate_on
 from tiny_runs import tiny_config, two_epochs, write_sites
 
-KEYS = ["method", "accuracy_mean", "accuracy_std", "accuracy_stderr", "bytes_down", "bytes_up", "seconds"]
+ACCURACY = ["accuracy_mean", "accuracy_std", "accuracy_stderr", "macro_f1_mean", "macro_f1_std"]
+KEYS = ["method", *ACCURACY, "bytes_down", "bytes_up", "seconds"]
 
 
 @pytest.fixture(scope="module", autouse=True)

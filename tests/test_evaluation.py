@@ -1,6 +1,7 @@
 """Judging a set: which networks are trained, from what, and how their accuracies are summed up."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_the_last_epoch_counts_and_is_tested_once(held_out: Samples, monkeypatch
         last = train(a_set(1), TINY_NETWORK, classes=3, protocol=RECIPE, seed=seed, engine=EAGER)
         assert all(torch.equal(parameters[name], last[name]) for name in last)
         found = accuracy_on(last, held_out, TINY_NETWORK, NORMALISATION, EAGER)
-        assert (result.accuracy, result.per_class) == found
+        assert (result.accuracy, result.per_class, result.macro_f1) == found
 
 
 def test_two_sets_are_judged_by_the_same_networks(held_out: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,3 +160,8 @@ def test_summary_by_class() -> None:
         ],
         "per_class": {"x": 0.75, "y": None, "z": 0.5},
     }
+    assert "macro_f1" not in summary([replace(results[0], macro_f1=0.5), results[1]], ("x", "y", "z"))
+    scored = [replace(result, macro_f1=value) for result, value in zip(results, (0.25, 0.75), strict=True)]
+    found = summary(scored, ("x", "y", "z"))
+    assert found["macro_f1"] == {"mean": 0.5, "std": pytest.approx(np.std([0.25, 0.75], ddof=1))}
+    assert [network["macro_f1"] for network in found["networks"]] == [0.25, 0.75]

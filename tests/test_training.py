@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from collabdm.augment import OPERATIONS, augment, draw_augmentation
@@ -137,14 +138,15 @@ def test_accuracy_is_a_plain_count(make_samples: Callable[..., Samples], chunk: 
     network = build_network(TINY_NETWORK, SHAPE, 4)
     parameters = initial_parameters(network, Stream(2, "any"))
     engine = REFERENCE.model_copy(update={"chunk": chunk})
-    overall, per_class = accuracy_on(parameters, samples, TINY_NETWORK, NORMALISATION, engine)
-    hits, plain = [0] * 4, plain_like(parameters)
-    for image, label in zip(samples.images, samples.labels, strict=True):
-        pixels = (torch.from_numpy(image).double() / 255 - 0.4) / 0.3
-        hits[label] += int(plain(pixels[None]).argmax()) == label
+    overall, per_class, macro_f1 = accuracy_on(parameters, samples, TINY_NETWORK, NORMALISATION, engine)
+    plain = plain_like(parameters)
+    pixels = (torch.from_numpy(samples.images).double() / 255 - 0.4) / 0.3
+    said = [int(plain(image[None]).argmax()) for image in pixels]
+    hits = [sum(guess == label == y for guess, label in zip(said, samples.labels, strict=True)) for y in range(4)]
     assert 0 < sum(hits) < len(samples)
     assert overall == sum(hits) / 21
     assert per_class == (hits[0] / 10, None, hits[2] / 7, hits[3] / 4)
+    assert macro_f1 == pytest.approx(f1_score(samples.labels, said, average="macro"))
 
 
 def plain_like(parameters: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:

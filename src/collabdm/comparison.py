@@ -35,9 +35,10 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Run each method into `folder/<method>`; write `comparison.json` and `comparison.png`; return the rows.
 
-    A row: `method`, `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `bytes_down` and
-    `bytes_up` (mean over clients), `seconds`. Client statistics and local sets are computed once for all methods that
-    agree on them; `seconds` counts them for each all the same. Everything is checked before anything is written.
+    A row: `method`, `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `macro_f1_mean`
+    and `macro_f1_std` (where known), `bytes_down` and `bytes_up` (mean over clients), `seconds`. Client statistics and
+    local sets are computed once for all methods that agree on them; `seconds` counts them for each all the same.
+    Everything is checked before anything is written.
     """
     configs = [_config_of(config, name) for name in methods]
     dataset = load_dataset(config.dataset)
@@ -84,6 +85,7 @@ def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:
         "accuracy_mean": accuracy["mean"],
         "accuracy_std": accuracy["std"],
         "accuracy_stderr": accuracy["std"] / count**0.5,
+        **{f"macro_f1_{name}": value for name, value in accuracy.get("macro_f1", {}).items()},
         "bytes_down": statistics.fmean(down) if down else 0,
         "bytes_up": statistics.fmean(up) if up else 0,
         "seconds": shared + others if others else metrics["seconds"]["total"],

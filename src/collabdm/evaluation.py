@@ -22,12 +22,16 @@ __all__ = ["NetworkResult", "evaluate", "network_seed", "spread", "summary"]
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkResult:
-    """One trained network: its accuracy on the test data in [0, 1], and per class (None for one without test data)."""
+    """One trained network: its accuracy on the test data in [0, 1], and per class (None for one without test data).
+
+    `macro_f1` as in `scores`; None where a method that brings its own results does not say it.
+    """
 
     network: str
     index: int
     accuracy: float
     per_class: tuple[float | None, ...]
+    macro_f1: float | None = None
 
 
 def evaluate(
@@ -100,26 +104,39 @@ def _judged(job: _Job) -> NetworkResult:
     parameters = train(
         job.training, job.spec, classes=classes, protocol=job.protocol, seed=job.seed, engine=job.engine, tell=tell
     )
-    accuracy, per_class = test_accuracy(parameters, job.test, job.spec, job.training.normalisation, job.engine)
-    return NetworkResult(network=job.spec.name, index=job.index, accuracy=accuracy, per_class=per_class)
+    found = test_accuracy(parameters, job.test, job.spec, job.training.normalisation, job.engine)
+    return NetworkResult(network=job.spec.name, index=job.index, **found._asdict())
 
 
 def summary(results: Sequence[NetworkResult], classes: Sequence[str]) -> dict[str, Any]:
-    """Mean, standard deviation, every network, and the mean per class (None without test data), as plain JSON."""
+    """Mean, standard deviation, every network, the mean per class (None without test data) and macro-F1, as JSON."""
     per_class = {}
     for y, name in enumerate(classes):
         values = [value for result in results if (value := result.per_class[y]) is not None]
         per_class[name] = statistics.fmean(values) if values else None
-    networks = [{"network": r.network, "index": r.index, "accuracy": r.accuracy} for r in results]
+    networks = [
+        {"network": r.network, "index": r.index, "accuracy": r.accuracy}
+        | ({} if r.macro_f1 is None else {"macro_f1": r.macro_f1})
+        for r in results
+    ]
     return spread(networks) | {"per_class": per_class}
 
 
 def spread(networks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation (n - 1; 0 for a single network) of the accuracies, over all and per kind."""
+    """Mean and standard deviation (n - 1; 0 for a single network) of the accuracies, over all and per kind.
+
+    Of the macro-F1 too, where all networks have it.
+    """
     accuracies = [network["accuracy"] for network in networks]
     kinds = sorted({network["network"] for network in networks})
     by_kind = {kind: _mean_std([n["accuracy"] for n in networks if n["network"] == kind]) for kind in kinds}
-    return _mean_std(accuracies) | {"networks": list(networks)} | ({"by_network": by_kind} if len(kinds) > 1 else {})
+    f1 = [network["macro_f1"] for network in networks if "macro_f1" in network]
+    return (
+        _mean_std(accuracies)
+        | ({"macro_f1": _mean_std(f1)} if len(f1) == len(networks) else {})
+        | {"networks": list(networks)}
+        | ({"by_network": by_kind} if len(kinds) > 1 else {})
+    )
 
 
 def _mean_std(values: Sequence[float]) -> dict[str, float]:

@@ -1,41 +1,31 @@
-"""Scores of predictions where classes are unequal; accuracy alone would praise whoever always says the largest."""
+"""How right predictions are: accuracy, recall of each class, macro-F1."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["confusion", "scores"]
+__all__ = ["Scores", "scores"]
 
 
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How many samples of class i (row) were taken for class j (column): int64 [classes, classes]."""
-    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+class Scores(NamedTuple):
+    """All in [0, 1]. `per_class` is the share of a class's samples that are found, None for a class without any.
 
-
-def scores(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, macro-F1 and per class precision, recall, F1 and support of a `confusion` matrix, as plain JSON.
-
-    Macro-F1 is the plain mean of F1 over the classes that occur, as truth or as prediction (scikit-learn's
-    definition); others have None everywhere. A class that occurs and is never right has F1 0.
+    `macro_f1`: the mean, over the classes that are held or predicted, of the harmonic mean of precision and recall; a
+    class that is never found counts as zero, however rare it is.
     """
-    right, truth, said = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    per_class = {
-        name: {
-            "precision": _ratio(right[y], said[y]),
-            "recall": _ratio(right[y], truth[y]),
-            "f1": _ratio(2 * right[y], truth[y] + said[y]),
-            "support": int(truth[y]),
-        }
-        for y, name in enumerate(classes)
-    }
-    occurring = [one["f1"] for one in per_class.values() if one["f1"] is not None]
-    return {
-        "accuracy": _ratio(right.sum(), matrix.sum()),
-        "macro_f1": float(np.mean(occurring)) if occurring else None,
-        "per_class": per_class,
-    }
+
+    accuracy: float
+    per_class: tuple[float | None, ...]
+    macro_f1: float
 
 
-def _ratio(part: np.integer, whole: np.integer) -> float | None:
-    return float(part / whole) if whole else None
+def scores(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Scores:
+    """Scores of at least one prediction; both arguments int64 [n], in [0, classes)."""
+    held, claimed = (np.bincount(values, minlength=classes) for values in (labels, predicted))
+    hits = np.bincount(labels[predicted == labels], minlength=classes)
+    present = held + claimed > 0
+    return Scores(
+        accuracy=float(hits.sum() / len(labels)),
+        per_class=tuple(float(hit / count) if count else None for hit, count in zip(hits, held, strict=True)),
+        macro_f1=float(np.mean(2 * hits[present] / (held + claimed)[present])),
+    )

@@ -22,6 +22,7 @@ from collabdm.kernels import fused_body
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
 from collabdm.pixels import Normalisation, normalised
 from collabdm.randomness import Stream
+from collabdm.scores import Scores, scores
 from collabdm.workers import in_order
 
 __all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "logits", "test_accuracy", "train"]
@@ -118,14 +119,11 @@ def train(
 
 def test_accuracy(
     parameters: Mapping[str, Tensor], test: Samples, spec: NetworkSpec, normalisation: Normalisation, engine: Engine
-) -> tuple[float, tuple[float | None, ...]]:
-    """Accuracy over all test samples, and per class (None for a class without any), in [0, 1]."""
+) -> Scores:
+    """How right the network is on all test samples."""
     classes = len(test.classes)
     found = logits(parameters, test.images, spec, classes=classes, normalisation=normalisation, engine=engine)
-    right = found.argmax(dim=1).numpy() == test.labels
-    hits = np.bincount(test.labels, weights=right, minlength=classes)
-    per_class = tuple(float(hit / count) if count else None for hit, count in zip(hits, test.counts(), strict=True))
-    return float(right.mean()), per_class
+    return scores(found.argmax(dim=1).numpy(), test.labels, classes)
 
 
 def logits(

@@ -14,9 +14,7 @@ __all__ = ["info"]
 
 
 def info(
-    path: Annotated[
-        Path, Argument(help="A plan, contribution, distilled set, classifier or run.", show_default=False)
-    ],
+    path: Annotated[Path, Argument(help="A plan, contribution, distilled set, classifier or run.", show_default=False)],
     json: Json = False,
 ) -> None:
     """Say what a file or folder is, with key facts."""

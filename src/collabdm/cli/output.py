@@ -32,9 +32,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(Text(name), justify="right" if column else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console()
     # Off a terminal rich would cut lines to 80 columns; names may be long.
-    console.print(table, width=None if console.is_terminal else 10_000, crop=False)
+    (console if (console := Console()).is_terminal else Console(width=10_000)).print(table, crop=False)
 
 
 def accuracy_text(mean: float, std: float) -> str:

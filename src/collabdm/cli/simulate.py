@@ -70,7 +70,7 @@ def compare(
     if json:
         print_json(rows)
         return
-    header = ("method", "accuracy", "down per client", "up per client", "seconds")
+    header = ("method", "accuracy", "macro-F1", "down/client", "up/client", "seconds")
     print_table(header, [_row(row) for row in rows])
 
 
@@ -79,6 +79,7 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["method"],
         accuracy,
+        f"{100 * row['macro_f1_mean']:.1f} %" if "macro_f1_mean" in row else "",
         bytes_text(row["bytes_down"]),
         bytes_text(row["bytes_up"]),
         f"{row['seconds']:.1f}",
@@ -90,6 +91,7 @@ def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
     down, up = (list(sent[way].values()) for way in ("down", "up"))
     return {
         "accuracy": f"{accuracy_text(accuracy['mean'], accuracy['std'])} over {len(accuracy['networks'])} networks",
+        "macro-F1": accuracy_text(**accuracy["macro_f1"]) if "macro_f1" in accuracy else "",
         "bytes per client": f"{bytes_text(fmean(down))} down, {bytes_text(fmean(up))} up" if up else "none",
         "seconds": f"{metrics['seconds']['total']:.1f}",
         "topped up": metrics.get("topped_up"),

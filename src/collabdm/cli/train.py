@@ -14,10 +14,9 @@ from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
-    from collabdm.classifier import Classifier
     from collabdm.config import Config
     from collabdm.data import Samples
-    from collabdm.engine import Engine
+    from collabdm.scores import Scores
 
 __all__ = ["train"]
 
@@ -48,6 +47,7 @@ def train(
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
     from collabdm.files import write_atomically
+    from collabdm.scores import scores
 
     check_new(out, force=force)
     if network is not None:
@@ -60,7 +60,10 @@ def train(
         classifier, engine = train_classifier(distilled, config, flows=settings, report=report)
     content = classifier.to_bytes()
     write_atomically(out, content)
-    found = _scores(classifier, tested, engine) if tested is not None else None
+    found = None
+    if tested is not None:
+        predicted = classifier.probabilities(tested.images, engine).argmax(axis=1)
+        found = scores(predicted, tested.labels, len(tested.classes))
     facts = {
         "network": classifier.spec.network.name,
         "classes": list(classifier.spec.classes),
@@ -68,16 +71,18 @@ def train(
         "bytes": len(content),
     }
     if json:
-        print_json(facts | {"file": str(out)} | ({"test": {"dataset": test} | found} if found else {}))
+        print_json(
+            facts
+            | {"file": str(out)}
+            | ({"test": {"dataset": test} | _plain(found, tested)} if found and tested else {})
+        )
         return
     print_facts(f"classifier: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
-    if found:
-        print_facts(f"on {test}:", {name: _percent(found[name]) for name in ("accuracy", "macro_f1")})
-        names = ("precision", "recall", "f1")
-        rows = [
-            (y, *(_percent(one[name]) for name in names), str(one["support"])) for y, one in found["per_class"].items()
-        ]
-        print_table(("class", *names, "samples"), rows)
+    if found and tested:
+        told = {"accuracy": _percent(found.accuracy), "macro-F1": _percent(found.macro_f1)}
+        print_facts(f"on {test}:", told)
+        rows = zip(tested.classes, map(_percent, found.per_class), map(str, tested.counts()), strict=True)
+        print_table(("class", "recall", "samples"), list(rows))
 
 
 def _flow_settings(path: Path) -> dict[str, Any]:
@@ -90,11 +95,9 @@ def _flow_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _scores(classifier: "Classifier", test: "Samples", engine: "Engine") -> dict[str, Any]:
-    from collabdm.scores import confusion, scores
-
-    predicted = classifier.probabilities(test.images, engine).argmax(axis=1)
-    return scores(confusion(test.labels, predicted, len(test.classes)), test.classes)
+def _plain(found: "Scores", tested: "Samples") -> dict[str, Any]:
+    per_class = dict(zip(tested.classes, found.per_class, strict=True))
+    return {"accuracy": found.accuracy, "macro_f1": found.macro_f1, "per_class": per_class}
 
 
 def _percent(value: float | None) -> str:

@@ -5,7 +5,7 @@ read a second time as text, to repair and count, or to name the cell.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,10 @@ class Cells:
 class _Rows:
     """Handles rows of another length: blank lines are skipped, others end the reading."""
 
-    blank: list[int] = field(default_factory=list)
     ragged: pyarrow.csv.InvalidRow | None = None
 
     def __call__(self, row: pyarrow.csv.InvalidRow) -> str:
         if not row.text.strip():
-            self.blank.append(int(row.number or 0) - 1)
             return "skip"
         self.ragged = row
         return "error"
@@ -77,15 +75,16 @@ def read_cells(
         DataError: a row of another length, a cell that is no number, or bytes that are not UTF-8; where is said.
     """
     kinds: dict[str, pa.DataType] = dict.fromkeys(numbers, pa.float64()) | dict.fromkeys(texts, _TEXT)
-    rows = _Rows()
+    content = block.content.split(b"\n")
+    lines = block.line + np.array([offset for offset, line in enumerate(content) if line.strip()], np.int64)
     table = None
     if not any(blank in block.content for blank in _BLANKS):
-        table = _parsed(block, header, kinds, rows)
+        table = _parsed(block, header, kinds, _Rows())
     if table is None:
-        rows = _Rows()
-        table = _repaired(path, block, header, kinds, rows, tally)
-    tally.blank_lines += len(rows.blank)
-    lines = block.line + np.delete(np.arange(table.num_rows + len(rows.blank)), rows.blank)
+        table = _repaired(path, block, header, kinds, lines, tally)
+    if table.num_rows != len(lines):
+        raise _not_told_apart(path, block)
+    tally.blank_lines += len(content) - len(lines) - (not content[-1])
     return Cells(
         lines=lines,
         numbers={name: table.column(name).to_numpy() for name in numbers},
@@ -106,7 +105,7 @@ def _parsed(block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType
             read_options=pyarrow.csv.ReadOptions(
                 column_names=list(header), use_threads=False, block_size=len(block.content) + 1
             ),
-            parse_options=pyarrow.csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=rows),
+            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=rows),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict(kinds), null_values=_NOTHING, strings_can_be_null=True, include_columns=list(kinds)
             ),
@@ -116,16 +115,19 @@ def _parsed(block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType
 
 
 def _repaired(
-    path: Path, block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType], rows: _Rows, tally: Tally
+    path: Path, block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType], lines: np.ndarray, tally: Tally
 ) -> pa.Table:
     """The same block read as text; the first bad cell in it is an error."""
     plain = {name: pa.string() if kind == pa.float64() else kind for name, kind in kinds.items()}
+    rows = _Rows()
     table = _parsed(block, header, plain, rows)
     if rows.ragged is not None:
-        line = block.line + int(rows.ragged.number or 1) - 1
+        # Its number counts lines with anything in them, be it blanks.
+        filled = [offset for offset, line in enumerate(block.content.split(b"\n")) if line.strip(b"\r")]
+        line = block.line + filled[int(rows.ragged.number or 1) - 1]
         got, expected = f"{rows.ragged.actual_columns} cells", f"{rows.ragged.expected_columns}, as the header has"
         raise DataError(explain(f"{path}, line {line}", got=got, expected=expected, fix="correct or drop the line"))
-    if table is None:
+    if table is None or table.num_rows != len(lines):
         raise _not_text(path, block, header)
     columns, bad = {}, []
     for name, kind in kinds.items():
@@ -142,8 +144,9 @@ def _repaired(
         columns[name] = column
     if bad:
         row, name, text = min(bad)
-        line = int(np.delete(np.arange(table.num_rows + len(rows.blank)), rows.blank)[row]) + block.line
-        raise cell_error(path, line, name, got=repr(text), expected="a number", fix="correct the cell, or empty it")
+        raise cell_error(
+            path, int(lines[row]), name, got=repr(text), expected="a number", fix="correct the cell, or empty it"
+        )
     return pa.table(columns)
 
 
@@ -192,5 +195,9 @@ def _not_text(path: Path, block: Block, header: Sequence[str]) -> DataError:
             got = f"byte 0x{text[error.start]:02x}, which is not UTF-8"
             fix = "convert the file: iconv -f LATIN1 -t UTF-8"
             return cell_error(path, block.line + offset, column, got=got, expected="UTF-8", fix=fix)
+    return _not_told_apart(path, block)
+
+
+def _not_told_apart(path: Path, block: Block) -> DataError:
     got = "lines that cannot be told apart"
     return DataError(explain(f"{path}, line {block.line} or after", got=got, expected="a CSV", fix="check the quotes"))

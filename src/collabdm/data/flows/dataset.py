@@ -7,8 +7,8 @@ counts, and what was repaired.
 
 import io
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from collabdm.data.flows.images import ImageSettings, flows_seen, window_image
+from collabdm.data.flows.chunk import FlowChunk, joined
+from collabdm.data.flows.images import ImageSettings, eight_bit, flows_seen, window_image
 from collabdm.data.flows.reader import read_flows
-from collabdm.data.flows.split import tested
+from collabdm.data.flows.split import for_testing, test_side
 from collabdm.data.flows.tally import Tally
 from collabdm.data.flows.windows import Window, windows
 from collabdm.data.quiet import quietly
@@ -32,7 +33,7 @@ _FILE = "flows.json"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FlowImages:
-    """n windows as images, in the order of their last lines.
+    """n windows as images: those for training, then those for testing, each in the order of their last lines.
 
     `images` uint8 [n, 1, side, side], `labels` int64 [n] (classes), `stations` and `types` text [n], `lines` int64 [n,
     2] (first and last), `attack_shares` float64 [n], `test` bool [n]; `tally` is what reading repaired.
@@ -66,7 +67,7 @@ class _Saved(BaseModel, extra="ignore"):
 
 
 def images_of(path: Path, settings: ImageSettings, *, test_share: float) -> FlowImages:
-    """Read a labelled CSV, cut windows, split them and make images.
+    """Read a labelled CSV, split its flows, cut windows on each side and make images.
 
     Raises `DataError` for a file that the schema does not describe or that makes no window, `ConfigError` for settings
     that do not fit together.
@@ -74,20 +75,18 @@ def images_of(path: Path, settings: ImageSettings, *, test_share: float) -> Flow
     schema, tally = settings.flow_schema, Tally()
     side, layout = settings.side, settings.layout
     flows_seen(settings.flows_per_image, len(settings.features), side=side, layout=layout)
-    tested(0, test_share)
-    found = windows(
-        read_flows(path, schema, keep_leaking=settings.keep_leaking, tally=tally),
-        schema,
-        kind=settings.window,
-        by=settings.by,
-        size=settings.flows_per_image,
-        attack_share=settings.attack_share,
-    )
+    for_testing(0, test_share)
+    flows = joined([_compact(chunk) for chunk in _read(path, settings, tally)])
+    assert flows.types is not None
+    test = test_side(flows.stations, flows.types, size=settings.flows_per_image, share=test_share)
     images: list[np.ndarray] = []
     kept: list[Window] = []
-    for window in found:
-        images.append(window_image(window.values, side=side, layout=layout))
-        kept.append(_without_values(window))
+    sides: list[bool] = []
+    for tested, rows in ((False, ~test), (True, test)):
+        for window in _windows(flows.take(rows), settings):
+            images.append(window_image(window.values, side=side, layout=layout))
+            kept.append(replace(window, values=window.values[:0]))
+            sides.append(tested)
     if not kept:
         got = f"{tally.rows} flows, fewer than {settings.flows_per_image} of any stream"
         fix = "use a longer file, or a smaller --flows-per-image"
@@ -101,7 +100,7 @@ def images_of(path: Path, settings: ImageSettings, *, test_share: float) -> Flow
         types=np.array(["" if window.type is None else levels[window.type] for window in kept]),
         lines=np.array([(window.first_line, window.last_line) for window in kept], np.int64),
         attack_shares=np.array([window.attack_share for window in kept], np.float64),
-        test=_test_side(kept, test_share),
+        test=np.array(sides),
         tally=tally,
     )
 
@@ -153,18 +152,24 @@ def flow_facts(folder: Path) -> dict[str, JsonValue]:
     return {"flows": saved.settings.model_dump(mode="json"), **synthetic}
 
 
-def _without_values(window: Window) -> Window:
-    return Window(**vars(window) | {"values": np.empty((0, 0), np.float32)})
+def _read(path: Path, settings: ImageSettings, tally: Tally) -> Iterator[FlowChunk]:
+    return read_flows(path, settings.flow_schema, keep_leaking=settings.keep_leaking, tally=tally)
 
 
-def _test_side(found: Iterable[Window], share: float) -> np.ndarray:
-    streams: dict[tuple[int, int | None, str | None], list[int]] = {}
-    for number, window in enumerate(found):
-        streams.setdefault((window.station, window.type, window.host), []).append(number)
-    test = np.zeros(sum(map(len, streams.values())), bool)
-    for members in streams.values():
-        test[members] = tested(len(members), share)
-    return test
+def _compact(chunk: FlowChunk) -> FlowChunk:
+    """With the pixels as images have them: a byte a cell, and a file of millions of flows fits in memory."""
+    return replace(chunk, values=eight_bit(chunk.values))
+
+
+def _windows(flows: FlowChunk, settings: ImageSettings) -> Iterator[Window]:
+    return windows(
+        [flows],
+        settings.flow_schema,
+        kind=settings.window,
+        by=settings.by,
+        size=settings.flows_per_image,
+        attack_share=settings.attack_share,
+    )
 
 
 def _write_part(made: FlowImages, rows: np.ndarray, path: Path) -> None:

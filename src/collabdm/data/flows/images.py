@@ -11,7 +11,7 @@ from collabdm.data.flows.schema import Column, FlowSchema
 from collabdm.data.flows.windows import ATTACK_SHARE, WindowKind
 from collabdm.errors import ConfigError, explain
 
-__all__ = ["ImageSettings", "Layout", "flows_seen", "window_image"]
+__all__ = ["ImageSettings", "Layout", "eight_bit", "flows_seen", "window_image"]
 
 Layout = Literal["flat", "rows"]
 
@@ -40,7 +40,7 @@ class ImageSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def window_image(values: np.ndarray, *, side: int, layout: Layout) -> np.ndarray:
-    """Values in [0, 1], float32 [flows, features], as an image, uint8 [1, side, side].
+    """Values in [0, 1], float32 [flows, features] (or uint8 pixels), as an image, uint8 [1, side, side].
 
     `flat` writes flow after flow into the image's rows (paper, section 5.1); `rows` gives each flow an image row of its
     own. Values that do not fit are left out at the end, pixels that nothing fills are zero; see `flows_seen`.
@@ -49,7 +49,7 @@ def window_image(values: np.ndarray, *, side: int, layout: Layout) -> np.ndarray
         ConfigError: a flow has more features than an image row is long, in the layout `rows`.
     """
     flows, features = values.shape
-    pixels = np.rint(values * 255).astype(np.uint8)
+    pixels = eight_bit(values)
     image = np.zeros((side, side), np.uint8)
     if layout == "flat":
         shown = pixels.reshape(-1)[: side * side]
@@ -58,6 +58,11 @@ def window_image(values: np.ndarray, *, side: int, layout: Layout) -> np.ndarray
         flows_seen(flows, features, side=side, layout=layout)
         image[: min(flows, side), :features] = pixels[:side]
     return image[None]
+
+
+def eight_bit(values: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] as pixels, uint8, rounded half to even; uint8 stays as it is."""
+    return values if values.dtype == np.uint8 else np.rint(values * 255).astype(np.uint8)
 
 
 def flows_seen(flows: int, features: int, *, side: int, layout: Layout) -> float:

@@ -67,6 +67,8 @@ def windows(
         DataError: pure windows of flows without labels, or streams by host of flows without hosts.
     """
     length = size or schema.flows_per_image
+    classes = np.array(schema.class_of_type)
+    labelling = _Labelling(classes=classes, benign=schema.benign_class, kind=kind, attack_share=attack_share)
     waiting: dict[tuple[int, int, str], FlowChunk] = {}
     for chunk in chunks:
         if not len(chunk):
@@ -77,13 +79,13 @@ def windows(
             stream = joined([waiting[key], chunk.take(rows)] if key in waiting else [chunk.take(rows)])
             whole = len(stream) // length * length
             made += [
-                _window(stream.take(slice(first, first + length)), length, schema, kind, by, attack_share)
+                _window(stream.take(slice(first, first + length)), length, by, labelling)
                 for first in range(0, whole, length)
             ]
             waiting[key] = stream.take(slice(whole, None))
         yield from sorted(made, key=lambda window: window.last_line)
     if partial == "pad":
-        rest = [_window(flows, length, schema, kind, by, attack_share) for flows in waiting.values() if len(flows)]
+        rest = [_window(flows, length, by, labelling) for flows in waiting.values() if len(flows)]
         yield from sorted(rest, key=lambda window: window.last_line)
 
 
@@ -108,19 +110,31 @@ def _streams(chunk: FlowChunk, kind: WindowKind, by: str) -> Iterator[tuple[tupl
         yield (int(chunk.stations[first]), int(types[first]), str(names[hosts[first]])), rows
 
 
-def _window(flows: FlowChunk, size: int, schema: FlowSchema, kind: str, by: str, attack_share: float) -> Window:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Labelling:
+    """How windows are labelled; `classes` int64 [types]."""
+
+    classes: np.ndarray
+    benign: int
+    kind: WindowKind
+    attack_share: float
+
+    def of(self, types: np.ndarray) -> tuple[int, float]:
+        """The class of a window of flows of these types, and the share of attacks."""
+        found = self.classes[types]
+        attacks = found[found != self.benign]
+        share = len(attacks) / len(found)
+        return (
+            int(np.bincount(attacks).argmax()) if len(attacks) and share >= self.attack_share else self.benign
+        ), share
+
+
+def _window(flows: FlowChunk, size: int, by: str, labelling: _Labelling) -> Window:
     values = flows.values
     if len(flows) < size:
         values = np.concatenate([values, np.zeros((size - len(flows), values.shape[1]), values.dtype)])
-    label, level, share = None, None, None
-    if flows.types is not None:
-        classes = np.array(schema.class_of_type)[flows.types]
-        attacks = classes[classes != schema.benign_class]
-        share = len(attacks) / len(classes)
-        alarmed = len(attacks) > 0 and share >= attack_share
-        label = int(np.bincount(attacks).argmax()) if alarmed else schema.benign_class
-        if kind == "pure":
-            level = int(flows.types[0])
+    label, share = (None, None) if flows.types is None else labelling.of(flows.types)
+    level = int(flows.types[0]) if labelling.kind == "pure" and flows.types is not None else None
     return Window(
         values=values,
         flows=len(flows),

@@ -1,0 +1,110 @@
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets.config
+import pytest
+
+from cli.conftest import TINY, assert_refused, run
+from collabdm.distilled_set import load
+from data.flows.tiny_flows import HEADER, ROW, write_csv, write_schema
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_generated_flows_become_images_that_a_round_by_stations_is_held_on(tmp_path: Path) -> None:
+    csv, images, out = tmp_path / "flows.csv", tmp_path / "images", tmp_path / "run"
+    made = run("flows", "generate", "--rows", 6000, "--out", csv, "--json")
+    assert made.code == 0, made.err
+    assert made.json["synthetic"] is True
+    shown = run("flows", "to-images", csv, "--schema", "5g-nidd", "--side", 8, "--flows-per-image", 8, "--out", images)
+    assert shown.code == 0, shown.err
+    assert "SYNTHETIC" in shown.out
+    assert "3 leaking ones left out" in shown.out
+    settings = ("--partition", "by-column", "--set", "partition.column=station")
+    rest = TINY[: TINY.index("--clients")]
+    outcome = run("simulate", "--dataset", images, *rest, "--engine", "eager", *settings, "--out", out, "--json")
+    assert outcome.code == 0, outcome.err
+    assert sorted(outcome.json["bytes"]["up"]) == ["1", "2"]
+    distilled = load(out / "distilled")
+    assert distilled.facts["flows"] == json.loads((images / "flows.json").read_text())["settings"]
+    assert distilled.facts["synthetic_flows"] is True
+
+
+def test_images_are_replaced_only_by_force_and_only_images(tmp_path: Path) -> None:
+    schema = write_schema(tmp_path / "s.json")
+    source = write_csv(tmp_path / "flows.csv", *[ROW] * 8)
+    command = ("flows", "to-images", source, "--schema", schema, "--out", tmp_path / "out")
+    first = run(*command, "--json")
+    assert first.json["windows"]["total"] == {"benign": 2, "scan": 0, "other": 0}
+    assert_refused(run(*command), "--force")
+    assert run(*command, "--force", "--window", "time", "--json").json["settings"]["window"] == "time"
+    (tmp_path / "mine").mkdir()
+    assert_refused(run(*command[:-1], tmp_path / "mine", "--force"), "exists")
+    write_csv(source, ROW, "nonsense")
+    assert_refused(run(*command, "--force"), "line 3")
+    assert (tmp_path / "out" / "flows.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mentions"),
+    [
+        (("--schema", "6g"), "6g"),
+        (("--side", "2"), "--side"),
+        (("--flows-per-image", "0"), "--flows-per-image"),
+        (("--layout", "rows", "--side", "4"), "at most 4"),
+        (("--layout", "spiral"), "--layout"),
+        (("--attack-share", "2"), "--attack-share"),
+        (("--test", "0.9"), "--test"),
+        (("--by", "host"), "host"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_and_nothing_is_written(
+    tmp_path: Path, arguments: tuple[str, ...], mentions: str
+) -> None:
+    schema = write_schema(tmp_path / "s.json")
+    source = write_csv(tmp_path / "flows.csv", *[ROW] * 8, header=HEADER)
+    command = ("flows", "to-images", source, "--schema", schema, "--out", tmp_path / "out")
+    assert_refused(run(*command, *arguments), mentions)
+    assert {path.name for path in tmp_path.iterdir()} == {"s.json", "flows.csv"}
+
+
+def test_generate_refuses_what_exists(tmp_path: Path) -> None:
+    command = ("flows", "generate", "--rows", 50, "--out", tmp_path / "flows.csv")
+    shown = run(*command)
+    assert "SYNTHETIC" in shown.out
+    assert "not 5G-NIDD" in shown.out
+    assert_refused(run(*command), "--force")
+    assert run(*command, "--force").code == 0
+    assert_refused(run("flows", "generate", "--rows", 0, "--out", tmp_path / "b.csv"), "--rows")
+
+
+@pytest.mark.slow
+def test_the_whole_file_becomes_the_papers_windows_quickly_and_in_bounded_memory(tmp_path: Path) -> None:
+    csv, out = tmp_path / "flows.csv", tmp_path / "images"
+    assert run("flows", "generate", "--out", csv).code == 0
+    script = (
+        "import resource; from collabdm.cli import main\n"
+        f"try: main({['flows', 'to-images', str(csv), '--schema', '5g-nidd', '--out', str(out), '--json']!r})\n"
+        "finally: open('peak', 'w').write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    facts = json.loads(done.stdout)
+    assert list(facts["windows"]["total"].values()) == [5081, 1497, 776, 4864, 705]
+    # Missing cells as reported of the real file.
+    assert facts["read"]["missing"] == {
+        "sTos": 214, "dTos": 943067, "sDSb": 214, "dDSb": 943067, "sTtl": 214, "dTtl": 943067, "sHops": 214,
+        "dHops": 943067, "SrcGap": 937219, "DstGap": 937219, "SrcWin": 973470, "DstWin": 1038812, "sVid": 1101319,
+        "dVid": 1213881, "SrcTCPBase": 937219, "DstTCPBase": 985843,
+    }  # fmt: skip
+    assert int((tmp_path / "peak").read_text()) * 1024 < 1.5e9
+    # Of processor time: others may be busy on the machine.
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert facts["read"]["rows"] / seconds > 100_000

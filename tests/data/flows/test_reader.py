@@ -1,0 +1,233 @@
+import csv
+import gzip
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collabdm.data.flows import csv_blocks
+from collabdm.data.flows.chunk import FlowChunk, joined
+from collabdm.data.flows.reader import read_flows
+from collabdm.data.flows.schema import Column, FlowSchema, load_schema
+from collabdm.data.flows.synthetic import full_blocks, scaled, write_flows
+from collabdm.data.flows.tally import Tally
+from collabdm.errors import DataError
+from data.flows.tiny_flows import HEADER, ROW, tiny_schema, write_csv
+
+
+def read(path: Path, schema: FlowSchema | None = None, **more: Any) -> tuple[FlowChunk, dict[str, Any]]:
+    tally = Tally()
+    return joined(list(read_flows(path, schema or tiny_schema(), tally=tally, **more))), tally.facts()
+
+
+def refused(path: Path, *mentions: str, schema: FlowSchema | None = None, **more: Any) -> None:
+    with pytest.raises(DataError) as error:
+        read(path, schema, **more)
+    assert all(mention in str(error.value) for mention in (str(path), *mentions)), error.value
+    assert "\n" not in str(error.value)
+
+
+def pixel_of(column: Column, cell: str) -> float:
+    """The declared transform of one cell, written down once more."""
+    if cell == "":
+        assert column.missing is not None
+        return column.missing
+    if column.kind == "categorical":
+        count = len(column.levels) + column.other
+        return (column.levels.index(cell) + 1) / count if cell in column.levels else 1.0
+    assert column.high is not None
+    x = min(max(float(cell), column.low), column.high) - column.low
+    span = column.high - column.low
+    pixel = (
+        math.log(1 + x / column.unit) / math.log(1 + span / column.unit) if column.transform == "log1p" else x / span
+    )
+    return pixel if column.missing is None else 1 / 8 + pixel * 7 / 8
+
+
+def test_every_pixel_is_the_declared_transform_of_its_cell(tmp_path: Path) -> None:
+    path, schema = tmp_path / "flows.csv", load_schema("5g-nidd")
+    write_flows(path, blocks=scaled(full_blocks(), 400), seed=1)
+    chunk, facts = read(path, schema, keep_leaking=True)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    features = schema.features(keep_leaking=True)
+    named = {"Unnamed: 0": ""}
+    expected = [[pixel_of(c, row[named.get(c.name, c.name)]) for c in features] for row in rows]
+    np.testing.assert_allclose(chunk.values, expected, rtol=1e-6, atol=1e-7)
+    assert chunk.values.dtype == np.float32
+    assert chunk.types is not None
+    assert [schema.label.levels[t] for t in chunk.types] == [row["Attack Type"] for row in rows]
+    assert chunk.lines.tolist() == list(range(2, 402))
+    empty = {c.name: sum(row[named.get(c.name, c.name)] == "" for row in rows) for c in features}
+    assert facts["missing"] == {name: count for name, count in empty.items() if count}
+    without, _ = read(path, schema)
+    kept = [position for position, column in enumerate(features) if not column.leaks]
+    assert np.array_equal(without.values, chunk.values[:, kept])
+
+
+def test_stations_follow_the_restarts_of_the_index(tmp_path: Path) -> None:
+    path = tmp_path / "flows.csv"
+    blocks = scaled(full_blocks(), 300)
+    write_flows(path, blocks=blocks, seed=0)
+    first = sum(block.benign + block.malicious for block in blocks if block.station == "1")
+    chunk, _ = read(path, load_schema("5g-nidd"))
+    assert chunk.stations.tolist() == [0] * first + [1] * (300 - first)
+
+
+def test_a_third_restart_is_refused_with_its_line(tmp_path: Path) -> None:
+    rule = {"kind": "restart", "column": "no", "names": ["a", "b"]}
+    rows = [ROW.replace("1,", f"{number},", 1) for number in (1, 2, 1, 5, 3)]
+    path = write_csv(tmp_path / "flows.csv", *rows)
+    refused(path, "line 6", "column no", schema=tiny_schema(station=rule))
+    chunk, _ = read(write_csv(path, *rows[:4]), tiny_schema(station=rule))
+    assert chunk.stations.tolist() == [0, 0, 1, 1]
+
+
+def test_stations_by_rows_and_by_a_column(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "flows.csv", *[ROW] * 3, ROW.replace(",x,", ",y,"))
+    by_rows, _ = read(path, tiny_schema(station={"kind": "rows", "names": ["a", "b"], "edges": [2]}))
+    assert by_rows.stations.tolist() == [0, 0, 1, 1]
+    column = {"kind": "column", "column": "tool", "names": ["y", "x"]}
+    assert read(path, tiny_schema(station=column))[0].stations.tolist() == [1, 1, 1, 0]
+    refused(path, "line 5", "column tool", "'y'", schema=tiny_schema(station=column | {"names": ["x"]}))
+
+
+@pytest.mark.parametrize("size", [60, 100, 300])
+def test_the_size_of_blocks_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    schema = tiny_schema(station={"kind": "rows", "names": ["a", "b"], "edges": [7]}, deduplicate=True)
+    rows = [f"{n},{n % 3},,{n},CON,tcp,x,ok" for n in range(40)] + ["", ROW, ROW]
+    path = write_csv(tmp_path / "flows.csv", *rows)
+    whole, facts = read(path, schema)
+    monkeypatch.setattr(csv_blocks, "BLOCK", size)
+    parts, same = read(path, schema)
+    assert facts == same
+    for name in ("values", "types", "stations", "lines"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name))
+
+
+def test_gzip_byte_order_mark_crlf_and_other_orders_of_columns_read_the_same(tmp_path: Path) -> None:
+    plain, _ = read(write_csv(tmp_path / "a.csv", ROW, ROW.replace("ok", "odd")))
+    content = (tmp_path / "a.csv").read_bytes()
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n")))
+    order = [7, 3, 2, 6, 1, 0, 4, 5]
+    lines = [",".join(line.split(",")[k] for k in order) for line in content.decode().splitlines()]
+    write_csv(tmp_path / "c.csv", *(line + ",more" for line in lines[1:]), header=lines[0] + ",further")
+    for name in ("b.csv.gz", "c.csv"):
+        other, facts = read(tmp_path / name)
+        assert np.array_equal(plain.values, other.values)
+        assert plain.types is not None
+        assert other.types is not None
+        assert np.array_equal(plain.types, other.types)
+        assert facts["ignored_columns"] == (["further"] if name == "c.csv" else [])
+
+
+def test_repairs_are_counted_by_column(tmp_path: Path) -> None:
+    rows = (
+        ROW,
+        " 1,0.5 ,64,80, CON,tcp ,x, ok ",
+        "",
+        "1,0.5,,0x50,CON,tcp,x,ok",
+        "1,0.5, ,0120,CON,tcp,x,ok",
+        "1,500,NaN,80,XXX,tcp,x,ok",
+        "1,-1,inf,80,YYY,tcp,x,ok",
+    )
+    chunk, facts = read(write_csv(tmp_path / "flows.csv", *rows), keep_leaking=True)
+    assert facts == {
+        "rows": 6,
+        "blank_lines": 1,
+        "duplicates": 0,
+        "ignored_columns": [],
+        "clipped": {"dur": 2, "ttl": 1},
+        "missing": {"ttl": 3},
+        "other": {"state": 2},
+        "ports": {"port": 2},
+        "trimmed": {"no": 1, "dur": 1, "ttl": 1, "state": 1, "proto": 1, "kind": 1},
+    }
+    assert np.array_equal(chunk.values[1], chunk.values[0])
+    assert chunk.lines.tolist() == [2, 3, 5, 6, 7, 8]
+    # Hexadecimal 50 and octal 120 are both port 80.
+    assert np.ptp(chunk.values[:, 3]) == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "mentions"),
+    [
+        ("1,fast,64,80,CON,tcp,x,ok", ("column dur", "'fast'", "a number")),
+        (" 1,fast,64,80,CON,tcp,x,ok", ("column dur", "'fast'")),
+        ("1,,64,80,CON,tcp,x,ok", ("column dur", "an empty cell")),
+        ("1,0.5,64,80,CON,sctp,x,ok", ("column proto", "'sctp'", "tcp, udp")),
+        ("1,0.5,64,80,CON,,x,ok", ("column proto", "an empty cell")),
+        ("1,0.5,64,http,CON,tcp,x,ok", ("column port", "'http'")),
+        ("1,0.5,64,0x1ffff,CON,tcp,x,ok", ("column port", "0x1ffff")),
+        ("1,0.5,64,089,CON,tcp,x,ok", ("column port", "089")),
+        ("1,0.5,64,80,CON,tcp,x,evil", ("column kind", "'evil'")),
+        ("1,0.5,64,80,CON,tcp,x,", ("column kind", "an empty cell")),
+        ("1,0.5,64,80,CON,tcp,x", ("7 cells", "8")),
+        ("1,0.5,64,80,CON,tcp,x,ok,ok", ("9 cells", "8")),
+    ],
+)
+@pytest.mark.parametrize("blank", [False, True])
+def test_a_bad_cell_is_named_by_line_and_column(
+    tmp_path: Path, row: str, mentions: tuple[str, ...], blank: bool
+) -> None:
+    before = [ROW, "", ROW] if blank else [ROW] * 2
+    path = write_csv(tmp_path / "flows.csv", *before, row, ROW)
+    refused(path, f"line {5 if blank else 4}", *mentions)
+
+
+def test_bytes_that_are_not_utf8_are_named_by_line_and_column(tmp_path: Path) -> None:
+    path = tmp_path / "flows.csv"
+    path.write_bytes("\n".join([HEADER, ROW, ROW.replace("CON", "CÖN"), ROW]).encode("latin1"))
+    refused(path, "line 3", "column state", "0xd6")
+    path.write_bytes("\n".join([HEADER, ROW]).encode("utf-16"))
+    refused(path, "line 1", "UTF-16")
+    path.write_bytes("\n".join([HEADER + ",Größe", ROW + ",1"]).encode("latin1"))
+    refused(path, "line 1", "UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "mentions"),
+    [
+        (b"", ("line 1", "an empty file")),
+        (b"\n\n", ("line 1", "an empty file")),
+        (HEADER.encode() + b"\n", ("line 2", "no rows")),
+        (HEADER.encode() + b"\n\n\n", ("line 2", "no rows")),
+        ((HEADER.replace(",", ";") + "\n" + ROW).encode(), ("line 1", "commas")),
+        ((HEADER.replace("ttl", "TTL") + "\n" + ROW).encode(), ("line 1", "no column ttl")),
+        ((HEADER.replace("tool", "ttl") + "\n" + ROW).encode(), ("line 1", "ttl twice")),
+        ((HEADER + "\r" + ROW + "\r").encode(), ("line 1", "carriage returns")),
+        (gzip.compress((HEADER + "\n" + ROW).encode())[:-12], ("readable .csv",)),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, mentions: tuple[str, ...]) -> None:
+    path = tmp_path / "flows.csv"
+    path.write_bytes(content)
+    refused(path, *mentions)
+    refused(tmp_path / "none.csv", "No such file")
+
+
+def test_without_labels_neither_they_nor_the_stations_are_needed(tmp_path: Path) -> None:
+    schema = tiny_schema(station={"kind": "column", "column": "tool", "names": ["x"]}, time="no", host="tool")
+    path = write_csv(tmp_path / "flows.csv", "7,0.5,64,80,CON,tcp, me", header=HEADER.removesuffix(",kind"))
+    refused(path, "no column kind", schema=schema)
+    chunk, _ = read(path, schema, labelled=False)
+    assert chunk.types is None
+    assert chunk.times is not None
+    assert chunk.hosts is not None
+    assert (chunk.stations.tolist(), chunk.times.tolist(), chunk.hosts.tolist()) == ([0], [7.0], ["me"])
+
+
+def test_repeated_rows_are_left_out_whatever_their_dropped_columns(tmp_path: Path) -> None:
+    rows = (
+        ROW,
+        ROW.replace(",x,", ",y,"),
+        ROW.replace("ok", "odd"),
+        ROW,
+        ROW.replace("64", ""),
+        ROW.replace("64", "0"),
+    )
+    chunk, facts = read(write_csv(tmp_path / "flows.csv", *rows), tiny_schema(deduplicate=True))
+    assert chunk.lines.tolist() == [2, 4, 6, 7]
+    assert (facts["rows"], facts["duplicates"]) == (6, 2)

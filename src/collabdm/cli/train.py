@@ -14,9 +14,10 @@ from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
+    from collabdm.classifier import Classifier
     from collabdm.config import Config
     from collabdm.data import Samples
-    from collabdm.scores import Scores
+    from collabdm.engine import Engine
 
 __all__ = ["train"]
 
@@ -47,7 +48,6 @@ def train(
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
     from collabdm.files import write_atomically
-    from collabdm.scores import scores
 
     check_new(out, force=force)
     if network is not None:
@@ -60,29 +60,22 @@ def train(
         classifier, engine = train_classifier(distilled, config, flows=settings, report=report)
     content = classifier.to_bytes()
     write_atomically(out, content)
-    found = None
-    if tested is not None:
-        predicted = classifier.probabilities(tested.images, engine).argmax(axis=1)
-        found = scores(predicted, tested.labels, len(tested.classes))
     facts = {
         "network": classifier.spec.network.name,
         "classes": list(classifier.spec.classes),
         "digest": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
+    found = _tested(classifier, tested, engine) if tested is not None else None
     if json:
-        print_json(
-            facts
-            | {"file": str(out)}
-            | ({"test": {"dataset": test} | _plain(found, tested)} if found and tested else {})
-        )
+        print_json(facts | {"file": str(out)} | ({"test": {"dataset": test} | found} if found else {}))
         return
     print_facts(f"classifier: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
-    if found and tested:
-        told = {"accuracy": _percent(found.accuracy), "macro-F1": _percent(found.macro_f1)}
+    if found:
+        told = {"accuracy": _percent(found["accuracy"]), "macro-F1": _percent(found["macro_f1"])}
         print_facts(f"on {test}:", told)
-        rows = zip(tested.classes, map(_percent, found.per_class), map(str, tested.counts()), strict=True)
-        print_table(("class", "recall", "samples"), list(rows))
+        rows = [(y, _percent(one), str(found["samples"][y])) for y, one in found["per_class"].items()]
+        print_table(("class", "recall", "samples"), rows)
 
 
 def _flow_settings(path: Path) -> dict[str, Any]:
@@ -95,9 +88,17 @@ def _flow_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _plain(found: "Scores", tested: "Samples") -> dict[str, Any]:
-    per_class = dict(zip(tested.classes, found.per_class, strict=True))
-    return {"accuracy": found.accuracy, "macro_f1": found.macro_f1, "per_class": per_class}
+def _tested(classifier: "Classifier", test: "Samples", engine: "Engine") -> dict[str, Any]:
+    from collabdm.scores import scores
+
+    predicted = classifier.probabilities(test.images, engine).argmax(axis=1)
+    found = scores(predicted, test.labels, len(test.classes))
+    return {
+        "accuracy": found.accuracy,
+        "macro_f1": found.macro_f1,
+        "per_class": dict(zip(test.classes, found.per_class, strict=True)),
+        "samples": dict(zip(test.classes, test.counts().tolist(), strict=True)),
+    }
 
 
 def _percent(value: float | None) -> str:

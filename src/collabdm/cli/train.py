@@ -60,24 +60,22 @@ def train(
         classifier, engine = train_classifier(distilled, config, flows=settings, report=report)
     content = classifier.to_bytes()
     write_atomically(out, content)
-    found = _scores(classifier, tested, engine) if tested is not None else None
     facts = {
         "network": classifier.spec.network.name,
         "classes": list(classifier.spec.classes),
         "digest": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
+    found = _tested(classifier, tested, engine) if tested is not None else None
     if json:
         print_json(facts | {"file": str(out)} | ({"test": {"dataset": test} | found} if found else {}))
         return
     print_facts(f"classifier: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
     if found:
-        print_facts(f"on {test}:", {name: _percent(found[name]) for name in ("accuracy", "macro_f1")})
-        names = ("precision", "recall", "f1")
-        rows = [
-            (y, *(_percent(one[name]) for name in names), str(one["support"])) for y, one in found["per_class"].items()
-        ]
-        print_table(("class", *names, "samples"), rows)
+        told = {"accuracy": _percent(found["accuracy"]), "macro-F1": _percent(found["macro_f1"])}
+        print_facts(f"on {test}:", told)
+        rows = [(y, _percent(one), str(found["samples"][y])) for y, one in found["per_class"].items()]
+        print_table(("class", "recall", "samples"), rows)
 
 
 def _flow_settings(path: Path) -> dict[str, Any]:
@@ -90,11 +88,17 @@ def _flow_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _scores(classifier: "Classifier", test: "Samples", engine: "Engine") -> dict[str, Any]:
-    from collabdm.scores import score_table
+def _tested(classifier: "Classifier", test: "Samples", engine: "Engine") -> dict[str, Any]:
+    from collabdm.scores import scores
 
     predicted = classifier.probabilities(test.images, engine).argmax(axis=1)
-    return score_table(predicted, test.labels, test.classes)
+    found = scores(predicted, test.labels, len(test.classes))
+    return {
+        "accuracy": found.accuracy,
+        "macro_f1": found.macro_f1,
+        "per_class": dict(zip(test.classes, found.per_class, strict=True)),
+        "samples": dict(zip(test.classes, test.counts().tolist(), strict=True)),
+    }
 
 
 def _percent(value: float | None) -> str:

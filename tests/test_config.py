@@ -25,6 +25,7 @@ KEYS = {
     "local": "method iterations lr momentum batch reuse init",
     "server": "passes lr schedule momentum step batch weighting evaluate_every",
     "evaluate": "protocol networks count",
+    "rivals": "training dense co_boosting",
 }
 
 

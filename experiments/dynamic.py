@@ -100,7 +100,10 @@ def _setting(config: Config, dataset: Dataset, cache: Path) -> _Setting:
         plan=plan,
         site=site,
         share=len(parts[site]) / sum(map(len, parts.values())),
-        targets={there: aggregate(plan, group, config.server.weighting) for there, group in groups.items()},
+        targets={
+            there: aggregate(plan, group, config.server.weighting, config.server.rule)
+            for there, group in groups.items()
+        },
         initial=initial,
     )
 

@@ -60,7 +60,7 @@ def _compared(config: Config, dataset: Dataset) -> dict[str, float]:
     parts = parts_of(config, dataset)
     plan = make_plan(config, classes=train.classes, shape=train.shape, preset=preset, clients=list(parts))
     contributions = [contribute(plan, client, train.take(rows), engine=engine) for client, rows in parts.items()]
-    target = aggregate(plan, contributions, config.server.weighting)
+    target = aggregate(plan, contributions, config.server.weighting, config.server.rule)
     tiles = initial_set(plan, contributions)
     accuracies: dict[str, float] = {"topped_up": sum(tiles.topped_up.values())}
     for name, initial in (("tiles", tiles), ("noise", _with_noise(plan, tiles))):

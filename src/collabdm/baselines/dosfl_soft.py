@@ -25,7 +25,7 @@ from collabdm.local.bptt import soft_reset
 from collabdm.planning import protocol_for
 from collabdm.progress import Event
 from collabdm.protocol import LocalSpec, Plan, encode_plan
-from collabdm.protocol.encoding import ENCODINGS
+from collabdm.protocol.encoding import plain_floats
 from collabdm.randomness import Stream
 from collabdm.rival_settings import DosflSoftSpec
 from collabdm.stages import StageStore, stage_key
@@ -74,8 +74,7 @@ def _sent(job: RivalJob, plan: Plan, net: Classifier, spec: DosflSoftSpec, clien
         "spec": spec.model_dump(mode="json"),
     }
     learned = stages.compute(stage_key("dosfl", basis), lambda: distilled_steps(plan, client, samples, net, spec, job))
-    encode = ENCODINGS[plan.encoding].encode
-    content = save({name: np.ascontiguousarray(encode(value)) for name, value in learned.items()})
+    content = save({name: np.ascontiguousarray(plain_floats(value, plan.encoding)) for name, value in learned.items()})
     return content, stages.seconds["dosfl"]
 
 

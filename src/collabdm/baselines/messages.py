@@ -8,14 +8,14 @@ from safetensors.numpy import load, save
 from torch import Tensor
 
 from collabdm.engine import Engine
-from collabdm.protocol.encoding import ENCODINGS
+from collabdm.protocol.encoding import EncodingName, plain_floats
 
 __all__ = ["packed", "unpacked"]
 
 LARGEST = ".largest"
 
 
-def packed(tensors: Mapping[str, Tensor], encoding: str) -> bytes:
+def packed(tensors: Mapping[str, Tensor], encoding: EncodingName) -> bytes:
     """A safetensors file, floats in `encoding`: every tensor divided by its largest magnitude, which goes along.
 
     Gradients may be far below what half precision can hold.
@@ -25,7 +25,7 @@ def packed(tensors: Mapping[str, Tensor], encoding: str) -> bytes:
         array = value.detach().float().cpu().numpy()
         largest = np.abs(array).max(initial=0.0)
         arrays[name + LARGEST] = np.array([largest], np.float32)
-        arrays[name] = np.ascontiguousarray(ENCODINGS[encoding].encode(array / (largest or 1.0)))
+        arrays[name] = np.ascontiguousarray(plain_floats(array / (largest or 1.0), encoding))
     return save(arrays)
 
 

@@ -18,7 +18,7 @@ from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.networks import Architecture, BatchNorm, build_network
 from collabdm.pixels import Normalisation, normalised
-from collabdm.protocol.encoding import ENCODINGS
+from collabdm.protocol.encoding import EncodingName, plain_floats
 from collabdm.workers import in_order
 
 __all__ = ["Functional", "Model", "classifier", "decode_parameters", "encode_parameters", "is_running", "test_model"]
@@ -124,9 +124,11 @@ def test_model(model: Model, test: Samples, engine: Engine) -> tuple[float, tupl
     return float(right.mean()), per_class
 
 
-def encode_parameters(parameters: Mapping[str, Tensor], held: Sequence[int] | np.ndarray, encoding: str) -> bytes:
+def encode_parameters(
+    parameters: Mapping[str, Tensor], held: Sequence[int] | np.ndarray, encoding: EncodingName
+) -> bytes:
     """What a client sends: its model in the plan's encoding of floats, and the samples it holds per class."""
-    arrays = {name: ENCODINGS[encoding].encode(value.numpy()) for name, value in parameters.items()}
+    arrays = {name: plain_floats(value.numpy(), encoding) for name, value in parameters.items()}
     return save(arrays | {"held": np.asarray(held, np.int64)})
 
 

@@ -64,7 +64,7 @@ def _mixture(samples: np.ndarray, count: int, stream: Stream) -> np.ndarray:
     mixture = GaussianMixture(count, covariance_type="diag", reg_covar=1e-2, max_iter=50, random_state=state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct samples than components is no error here
-        return mixture.fit(samples).means_
+        return np.asarray(mixture.fit(samples).means_)
 
 
 def _clusters(samples: np.ndarray, count: int, stream: Stream) -> np.ndarray:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 from collabdm.protocol.checking import LARGEST_VALUE, Checker
 from collabdm.protocol.eight_bit import IMAGE_TENSORS, images_from_strip, strip_of_images
 
-__all__ = ["ENCODINGS", "Encoding", "EncodingName"]
+__all__ = ["ENCODINGS", "Encoding", "EncodingName", "plain_floats"]
 
 Shape = tuple[int, ...]
 Tensors = Mapping[str, np.ndarray]
@@ -47,16 +47,23 @@ class Encoding:
     decode: Callable[[Tensors, Shape, Shape, Checker], tuple[np.ndarray, np.ndarray]]
 
 
-def _plain(kind: type[np.floating]) -> Encoding:
-    """Every float rounded to the nearest of this kind; what is finite and beyond its range is clipped."""
-    dtype = np.dtype(kind)
-    largest = np.finfo(dtype).max
+def plain_floats(values: np.ndarray, encoding: EncodingName) -> np.ndarray:
+    """Floats that are neither statistics nor images (a rival's parameters, say): float32 under fp32, else float16."""
+    return _rounded(values, np.dtype(np.float32 if encoding == "fp32" else np.float16))
 
-    def rounded(values: np.ndarray) -> np.ndarray:
-        return np.where(np.isfinite(values), np.clip(values, -largest, largest), values).astype(dtype)
+
+def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Every float rounded to the nearest of this kind; what is finite and beyond its range is clipped."""
+    largest = np.finfo(dtype).max
+    return np.where(np.isfinite(values), np.clip(values, -largest, largest), values).astype(dtype)
+
+
+def _plain(kind: type[np.floating]) -> Encoding:
+    """Both arrays as floats of this kind."""
+    dtype = np.dtype(kind)
 
     def encode(means: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
-        return {"means": rounded(means), "images": rounded(images)}
+        return {"means": _rounded(means, dtype), "images": _rounded(images, dtype)}
 
     def decode(tensors: Tensors, means: Shape, images: Shape, check: Checker) -> tuple[np.ndarray, np.ndarray]:
         return (

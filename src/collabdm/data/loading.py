@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from collabdm.data.flows.dataset import flow_facts
+from collabdm.data.flows.facts import flow_facts
 from collabdm.data.hub import read_with_datasets
 from collabdm.data.npz import read_npz
 from collabdm.data.presets import PRESETS, Preset, generic_preset, preset_named

@@ -9,7 +9,8 @@ import pytest
 from collabdm.data import load_dataset
 from collabdm.data.flows import split
 from collabdm.data.flows.chunk import joined
-from collabdm.data.flows.dataset import flow_facts, images_of, save_images
+from collabdm.data.flows.dataset import images_of, save_images
+from collabdm.data.flows.facts import flow_facts
 from collabdm.data.flows.images import ImageSettings, window_image
 from collabdm.data.flows.reader import read_flows
 from collabdm.data.flows.windows import WindowKind, windows

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from pydantic import BaseModel, JsonValue, ValidationError
 
 from collabdm.data.flows.chunk import FlowChunk, joined
+from collabdm.data.flows.facts import FLOWS_FILE
 from collabdm.data.flows.images import ImageSettings, eight_bit, flows_seen, window_image
 from collabdm.data.flows.reader import read_flows
 from collabdm.data.flows.split import for_testing, test_side
@@ -27,9 +27,7 @@ from collabdm.data.flows.windows import Window, windows
 from collabdm.errors import DataError, explain
 from collabdm.files import write_json
 
-__all__ = ["FlowImages", "flow_facts", "images_of", "save_images"]
-
-_FILE = "flows.json"
+__all__ = ["FlowImages", "images_of", "save_images"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,11 +58,6 @@ class FlowImages:
             }
             for part, side in (("train", ~self.test), ("test", self.test))
         }
-
-
-class _Saved(BaseModel, extra="ignore"):
-    settings: ImageSettings
-    source: dict[str, JsonValue]
 
 
 def images_of(path: Path, settings: ImageSettings, *, test_share: float) -> FlowImages:
@@ -129,28 +122,11 @@ def save_images(made: FlowImages, folder: Path, *, source: dict[str, Any]) -> di
         for part, rows in (("train", np.flatnonzero(~made.test)), ("test", np.flatnonzero(made.test))):
             if len(rows):
                 _write_part(made, rows, building / f"{part}.parquet")
-        write_json(building / _FILE, facts)
+        write_json(building / FLOWS_FILE, facts)
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return facts
-
-
-def flow_facts(folder: Path) -> dict[str, JsonValue]:
-    """How the images of a data set were made, for what is made from them: empty where they are not of flows.
-
-    Raises `DataError` for a `flows.json` that is none of ours.
-    """
-    path = folder / _FILE
-    if not path.is_file():
-        return {}
-    try:
-        saved = _Saved.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        expected, fix = "what `collabdm flows to-images` writes", "make the data set again, or remove the file"
-        raise DataError(explain(str(path), got=str(error)[:120], expected=expected, fix=fix)) from None
-    synthetic: dict[str, JsonValue] = {"synthetic_flows": True} if saved.source.get("synthetic") else {}
-    return {"flows": saved.settings.model_dump(mode="json"), **synthetic}
 
 
 def _read(path: Path, settings: ImageSettings, tally: Tally) -> Iterator[FlowChunk]:

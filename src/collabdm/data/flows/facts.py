@@ -1,0 +1,34 @@
+"""What a data set says about how its images were made of flows."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from collabdm.data.flows.images import ImageSettings
+from collabdm.errors import DataError, explain
+
+__all__ = ["FLOWS_FILE", "flow_facts"]
+
+FLOWS_FILE = "flows.json"
+
+
+class _Saved(BaseModel, extra="ignore"):
+    settings: ImageSettings
+    source: dict[str, JsonValue]
+
+
+def flow_facts(folder: Path) -> dict[str, JsonValue]:
+    """How the images of a data set were made, for what is made from them: empty where they are not of flows.
+
+    Raises `DataError` for a `flows.json` that is none of ours.
+    """
+    path = folder / FLOWS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        saved = _Saved.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        expected, fix = "what `collabdm flows to-images` writes", "make the data set again, or remove the file"
+        raise DataError(explain(str(path), got=str(error)[:120], expected=expected, fix=fix)) from None
+    synthetic: dict[str, JsonValue] = {"synthetic_flows": True} if saved.source.get("synthetic") else {}
+    return {"flows": saved.settings.model_dump(mode="json"), **synthetic}

@@ -179,11 +179,11 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
         discard(plan, change.client, folder / INBOX)
     if change.kind == "forget":
         # First of all, and once: nothing of the site is left however this ends, and what is made anew stays.
-        if not change.purged:
-            _purge(folder)
-            _write(folder, change.model_copy(update={"purged": True}))
         used, facts, present = config, change.facts, None
         history = tuple(entry for entry in change.history if entry["kind"] == "forget")
+        if not change.purged:
+            _purge(folder)
+            _write(folder, change.model_copy(update={"purged": True, "history": history}))
     else:
         server = config.server.model_copy(update={"passes": change.passes})
         used, present, history = config.model_copy(update={"server": server}), load(folder / _BEFORE), change.history

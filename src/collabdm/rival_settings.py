@@ -20,8 +20,8 @@ __all__ = [
     "SynthesisSpec",
 ]
 
-# Half of the ConvNet that judges sets: a quarter of its work.
-WIDTH = 64
+# A quarter of the ConvNet that judges sets: a tenth of its work.
+WIDTH = 32
 
 
 def _network(value: object) -> object:
@@ -86,6 +86,7 @@ class CoBoostingSpec(SynthesisSpec, frozen=True, extra="forbid", allow_inf_nan=F
     per batch, falling by the factor `weight_decay` per epoch.
     """
 
+    epochs: Annotated[int, Field(ge=1)] = 20
     hardness: Annotated[float, Field(ge=0)] = 1.0
     adversarial: Annotated[float, Field(ge=0)] = 1.0
     batch_norm: Annotated[float, Field(ge=0)] = 1.0

@@ -25,6 +25,24 @@ def test_take_counts_and_of_class() -> None:
     assert len(samples.take([])) == 0
 
 
+def test_the_same_pixels_lie_in_memory_in_the_same_way() -> None:
+    """Torch reads the layout off the strides, and adds up in another order for another layout."""
+    plain = np.arange(5 * 8 * 6, dtype=np.uint8).reshape(5, 1, 8, 6)
+    layouts = {
+        "an axis added": plain[:, 0][:, None],
+        "channels last": np.moveaxis(np.ascontiguousarray(np.moveaxis(plain, 1, 3)), 3, 1),
+        "columns first": np.asfortranarray(plain),
+        "every other": np.repeat(plain, 2, axis=0)[::2],
+    }
+    assert layouts["an axis added"].strides != plain.strides
+    for name, images in layouts.items():
+        samples = Samples(images=images, labels=np.zeros(5, np.int64), classes=("a",))
+        assert np.array_equal(samples.images, plain), name
+        assert samples.images.strides == samples.take([3, 1]).images.strides == plain.strides, name
+    whole = Samples(images=plain, labels=np.zeros(5, np.int64), classes=("a",))
+    assert np.shares_memory(whole.images, plain)
+
+
 def test_with_classes_matches_by_name() -> None:
     samples = labelled([1, 1, 2], 3)
     assert samples.with_classes(["c2", "x", "c1"]).labels.tolist() == [2, 2, 0]

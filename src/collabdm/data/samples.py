@@ -33,6 +33,10 @@ class Samples:
     def __post_init__(self) -> None:
         _check_images(self.images)
         _check_labels(self.images, self.labels, self.classes)
+        # The layout of memory, even the stride of an axis of length one, decides how a convolution adds up: the same
+        # pixels must lie in the same way, or a site's own file would differ in the last bit from a part of a data set.
+        flat = np.ascontiguousarray(self.images).ravel()
+        object.__setattr__(self, "images", flat.reshape(self.images.shape))
 
     def __len__(self) -> int:
         return len(self.labels)

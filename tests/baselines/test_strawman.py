@@ -62,7 +62,7 @@ def test_many_clients_are_one_server_with_all_the_data(
     make_samples: MakeSamples, one_round: Callable[..., tuple[State, Cost]]
 ) -> None:
     samples = make_samples([6, 7, 8], (3, 8, 12))
-    plan = small_plan(encoding="none")
+    plan = small_plan(encoding="fp32")
     together = _federation(plan, {"ada": samples})
     apart = _federation(plan, _split(samples))
     states = [_state(), _state()]
@@ -96,7 +96,7 @@ def test_bytes_are_those_of_the_messages(make_samples: MakeSamples) -> None:
 
 def test_a_message_keeps_tiny_gradients() -> None:
     sent = {"a": torch.tensor([3e-12, -1e-12, 0.0]), "b": torch.tensor([[1e6, 2e5]]), "c": torch.zeros(2)}
-    for encoding, tolerance in (("none", 1e-7), ("fp16", 1e-3)):
+    for encoding, tolerance in (("fp32", 1e-7), ("fp16", 1e-3)):
         content = packed(sent, encoding)
         arrived = unpacked(content, EAGER)
         assert sorted(arrived) == ["a", "b", "c"]

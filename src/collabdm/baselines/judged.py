@@ -18,13 +18,13 @@ from collabdm.training import TrainingSet
 __all__ = ["rival_metrics"]
 
 
-class Judge(Protocol):
+class _Judge(Protocol):
     """Trains networks on a set and tests them; `kept`: the file of what is finished."""
 
     def __call__(self, training: TrainingSet, *, kept: str | None = ...) -> tuple[list[NetworkResult], float]: ...
 
 
-def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: Judge) -> dict[str, Any]:
+def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: _Judge) -> dict[str, Any]:
     """Run `job.config.method`; leave `distilled/`, or `model-<i>.safetensors` (and `pool/`), in the folder.
 
     `judge` trains networks on a set and tests them. Models are tested as they are, one result for each.

@@ -79,7 +79,7 @@ def train(
 
 
 def _flow_settings(path: Path) -> dict[str, Any]:
-    from collabdm.data.flows.dataset import flow_facts
+    from collabdm.data.flows.facts import flow_facts
 
     facts = flow_facts(path if path.is_dir() else path.parent)
     if not isinstance(settings := facts.get("flows"), dict):

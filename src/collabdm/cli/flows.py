@@ -17,7 +17,7 @@ from collabdm.errors import RunFolderError, explain
 if TYPE_CHECKING:
     from collabdm.data.flows.images import ImageSettings
 
-__all__ = ["flows"]
+__all__ = ["flows", "generate", "to_images"]
 
 flows = typer.Typer(
     help="Network flows: CSV files to images, and made-up flows for trying it.",

@@ -24,7 +24,7 @@ from collabdm.receiving import INBOX, close, closed, reopen
 from collabdm.rounds import distill_round
 from collabdm.runs import environment, finished_metrics, logged, prepare_run_folder, settled_config
 
-__all__ = ["app", "hold_round"]
+__all__ = ["app", "hold_round", "main"]
 
 app = ServerApp()
 

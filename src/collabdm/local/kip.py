@@ -19,7 +19,7 @@ from collabdm.protocol import KipSpec
 from collabdm.randomness import Stream
 from collabdm.workers import torch_threads
 
-__all__ = ["balanced", "distilled_by_kernel", "kip_images", "ridge_loss"]
+__all__ = ["balanced", "centred", "distilled_by_kernel", "kip_images", "ridge_loss"]
 
 REPORT_EVERY = 50
 

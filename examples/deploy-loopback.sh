@@ -24,7 +24,7 @@ export OMP_NUM_THREADS=1
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }
 fail() {
     say "FAILED: $*" >&2
-    for log in "$WORK"/*.log; do printf '\n== %s\n' "$log" >&2; grep -v '"POST ' "$log" | tail -n 25 >&2; done
+    for log in "$WORK"/*.log; do printf '\n== %s\n' "$log" >&2; { grep -v '"POST ' "$log" || true; } | tail -n 25 >&2; done
     exit 1
 }
 
@@ -203,7 +203,7 @@ kill -9 "${victims[@]}"
 say "   killed $KILLED in the middle of the round; its supervisor starts it again"
 PATIENCE=$((DEADLINE + PATIENCE)) eventually "the round" bash -c "flwr list prod --format json | grep -q '\"finished:'"
 flwr list prod --format json >"$WORK/list.log"
-grep -q '"finished:completed"' "$WORK/list.log" || fail "the run did not complete"
+grep -q '"finished:completed"' "$WORK/list.log" || fail "the run did not complete: $(grep '"status' "$WORK/list.log")"
 grep -q "asked node $KILLED again" "$WORK/round/events.jsonl" || fail "$KILLED was not asked again"
 
 say "8. the distilled set is the simulation's"

@@ -27,13 +27,13 @@ def print_facts(title: str, facts: Mapping[str, object]) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Names to the left, numbers to the right."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(header):
         table.add_column(Text(name), justify="right" if column else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    # Off a terminal rich would cut lines to 80 columns; names may be long.
-    (console if (console := Console()).is_terminal else Console(width=10_000)).print(table, crop=False)
+    # Wider than any terminal, which then wraps lines; rich would cut them.
+    Console(width=10_000).print(table, crop=False)
 
 
 def accuracy_text(mean: float, std: float) -> str:

@@ -20,8 +20,8 @@ __all__ = [
     "SynthesisSpec",
 ]
 
-# Half of the ConvNet that judges sets: a quarter of its work.
-WIDTH = 64
+# A quarter of the ConvNet that judges sets: a tenth of its work.
+WIDTH = 32
 
 
 def _network(value: object) -> object:
@@ -49,15 +49,19 @@ class ClientTraining(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
 
 
 class SynthesisSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """What DENSE and Co-Boosting have in common: in each of `epochs` a generator, started anew, makes one batch of
-    images in `generator_steps`, which joins the pool; then the student takes `student_steps` on batches of the pool."""
+    """What DENSE and Co-Boosting have in common: in each of `epochs` a generator makes one batch of images in
+    `generator_steps`, which joins the pool; then the student takes `student_steps` on batches of the pool.
+
+    `restart`: the generator starts anew for every batch, which takes more steps.
+    """
 
     epochs: Annotated[int, Field(ge=1)] = 30
     batch: Annotated[int, Field(ge=2)] = 128
     latent: Annotated[int, Field(ge=1)] = 256
     generator_width: Annotated[int, Field(ge=4, multiple_of=4)] = 32
     generator_steps: Annotated[int, Field(ge=1)] = 15
-    generator_lr: Annotated[float, Field(gt=0)] = 1e-3
+    generator_lr: Annotated[float, Field(gt=0)] = 0.01
+    restart: bool = False
     student_steps: Annotated[int, Field(ge=1)] = 20
     lr: Annotated[float, Field(gt=0)] = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -76,13 +80,16 @@ class DenseSpec(SynthesisSpec, frozen=True, extra="forbid", allow_inf_nan=False)
 class CoBoostingSpec(SynthesisSpec, frozen=True, extra="forbid", allow_inf_nan=False):
     """Co-Boosting.
 
-    `hardness`: the power of 1 - p in the weighted cross-entropy; `adversarial`: the weight of the student's divergence;
+    `hardness`: the power of 1 - p in the weighted cross-entropy; `adversarial` and
+    `batch_norm`: weights of the student's divergence and of the distance from the statistics of the batch norms;
     `perturbation`: how far a pixel (normalised) moves for diversity; `weight_step`: how far an ensemble weight moves
     per batch, falling by the factor `weight_decay` per epoch.
     """
 
+    epochs: Annotated[int, Field(ge=1)] = 20
     hardness: Annotated[float, Field(ge=0)] = 1.0
     adversarial: Annotated[float, Field(ge=0)] = 1.0
+    batch_norm: Annotated[float, Field(ge=0)] = 1.0
     perturbation: Annotated[float, Field(ge=0)] = 8 / 255
     weight_step: Annotated[float, Field(ge=0)] = 0.01
     weight_decay: Annotated[float, Field(gt=0, le=1)] = 0.99

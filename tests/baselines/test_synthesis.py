@@ -1,18 +1,32 @@
 """The generator, and the batch that it is trained to make."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from collabdm.baselines.students import batches_of
-from collabdm.baselines.synthesis import generator_for, initial_generator, synthesise
+from collabdm.baselines.synthesis import Objective, generator_for, initial_generator, synthesise
 from collabdm.pixels import Normalisation
 from collabdm.randomness import Stream
 from collabdm.rival_settings import SynthesisSpec
 
 SETTINGS = SynthesisSpec(batch=12, latent=6, generator_width=8, generator_steps=20, generator_lr=0.02)
 NORMALISATION = Normalisation(mean=(0.25,), std=(0.5,))
+
+
+def made_by(objective: Objective, settings: SynthesisSpec) -> Iterator[tuple[Tensor, Tensor]]:
+    return synthesise(
+        generator_for((1, 8, 8), settings, torch.float32),
+        objective,
+        settings,
+        NORMALISATION,
+        classes=4,
+        draws=Stream(0, "draws").generator(),
+        device="cpu",
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 28, 28), (3, 9, 14)])
@@ -46,15 +60,7 @@ def test_the_batch_with_the_lowest_loss_is_taken() -> None:
         seen.append(images.detach())
         return loss
 
-    images, labels = synthesise(
-        generator_for((1, 8, 8), SETTINGS, torch.float32),
-        objective,
-        SETTINGS,
-        NORMALISATION,
-        classes=4,
-        draws=Stream(0, "draws").generator(),
-        device="cpu",
-    )
+    images, labels = next(made_by(objective, SETTINGS))
     assert len(losses) == SETTINGS.generator_steps
     assert images.equal(seen[int(np.argmin(losses))])
     assert min(losses) < 0.5 * losses[0]
@@ -62,6 +68,21 @@ def test_the_batch_with_the_lowest_loss_is_taken() -> None:
     assert set(labels.tolist()) <= set(range(4))
     # Normalised: pixels in (0, 1), less the mean, by the deviation.
     assert -0.5 < float(images.min()) < float(images.max()) < 1.5
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_generator_goes_on_or_starts_anew(restart: bool) -> None:
+    losses = list[float]()
+
+    def objective(images: Tensor, labels: Tensor) -> Tensor:
+        losses.append(float((images.detach() ** 2).mean()))
+        return (images**2).mean()
+
+    made = made_by(objective, SETTINGS.model_copy(update={"restart": restart}))
+    for _ in range(3):
+        next(made)
+    first, *later = losses[:: SETTINGS.generator_steps]
+    assert later == pytest.approx([first, first], rel=0.2) if restart else max(later) < 0.2 * first
 
 
 def test_batches_go_through_the_pool_pass_after_pass() -> None:

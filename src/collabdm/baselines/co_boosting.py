@@ -64,26 +64,28 @@ def _run(job: RivalJob) -> RivalResult:
 
 def _distilled(task: Task, settings: CoBoostingSpec) -> Mapping[str, np.ndarray]:
     student = Student(task, settings, weight_decay=WEIGHT_DECAY)
-    generator, teachers = generator_for(task.shape, settings, task.dtype), task.teachers
+    teachers = task.teachers
     draws, order, mixes = (task.draws(f"co-boosting {purpose}") for purpose in ("generator", "order", "diversity"))
     weights = torch.full((len(teachers),), 1.0 / len(teachers), device=task.device)
 
     def objective(images: Tensor, labels: Tensor) -> Tensor:
-        teacher = ensemble_logits(teachers.logits(images), weights)
+        logits, distance = teachers.watched(images)
+        teacher = ensemble_logits(logits, weights)
         far = divergence(student.logits(images), teacher, ADVERSARIAL_TEMPERATURE).mean()
-        return hard_cross_entropy(teacher, labels, settings.hardness) - settings.adversarial * far
+        hard = hard_cross_entropy(teacher, labels, settings.hardness)
+        return hard - settings.adversarial * far + settings.batch_norm * distance
 
+    made = synthesise(
+        generator_for(task.shape, settings, task.dtype),
+        objective,
+        settings,
+        task.normalisation,
+        classes=task.classes,
+        draws=draws,
+        device=task.device,
+    )
     images, labels, outputs = [], [], []
-    for epoch in range(settings.epochs):
-        batch, wished = synthesise(
-            generator,
-            objective,
-            settings,
-            task.normalisation,
-            classes=task.classes,
-            draws=draws,
-            device=task.device,
-        )
+    for epoch, (batch, wished) in zip(range(settings.epochs), made, strict=False):
         for old in order.permutation(len(outputs)):
             step = settings.weight_step * settings.weight_decay**epoch
             weights = moved_weights(weights, outputs[old], labels[old], step)

@@ -29,7 +29,7 @@ def _run(job: RivalJob) -> RivalResult:
 
 
 def _distilled(task: Task, settings: DenseSpec) -> Mapping[str, np.ndarray]:
-    student, generator = Student(task, settings), generator_for(task.shape, settings, task.dtype)
+    student = Student(task, settings)
     equal = [1.0] * len(task.teachers)
     draws, order = task.draws("dense generator"), task.draws("dense order")
 
@@ -42,17 +42,17 @@ def _distilled(task: Task, settings: DenseSpec) -> Mapping[str, np.ndarray]:
             + settings.boundary * boundary_loss(student.logits(images), teacher)
         )
 
+    made = synthesise(
+        generator_for(task.shape, settings, task.dtype),
+        objective,
+        settings,
+        task.normalisation,
+        classes=task.classes,
+        draws=draws,
+        device=task.device,
+    )
     images, labels, taught, losses = [], [], [], []
-    for _ in range(settings.epochs):
-        batch, wished = synthesise(
-            generator,
-            objective,
-            settings,
-            task.normalisation,
-            classes=task.classes,
-            draws=draws,
-            device=task.device,
-        )
+    for _, (batch, wished) in zip(range(settings.epochs), made, strict=False):
         images.append(batch)
         labels.append(wished)
         with torch.no_grad():

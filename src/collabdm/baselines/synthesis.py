@@ -1,7 +1,7 @@
-"""Images from models alone: a generator, trained anew for every batch to minimise a loss (DENSE, section 3.1)."""
+"""Images from models alone: a generator that is trained for every batch to minimise a loss (DENSE, section 3.1)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from collabdm.baselines.models import Functional
 from collabdm.pixels import Normalisation
 from collabdm.rival_settings import SynthesisSpec
 
-__all__ = ["Generator", "generator_for", "initial_generator", "synthesise"]
+__all__ = ["Generator", "Made", "Objective", "generator_for", "initial_generator", "synthesise"]
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,18 +50,18 @@ class Generator(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Made:
+class Made:
     """A generator's module (for its parameters' shapes), and it as a function."""
 
     network: Generator
     apply: Functional
 
 
-def generator_for(shape: tuple[int, int, int], settings: SynthesisSpec, dtype: torch.dtype) -> _Made:
+def generator_for(shape: tuple[int, int, int], settings: SynthesisSpec, dtype: torch.dtype) -> Made:
     """The generator for images of `shape` (C, H, W)."""
     with torch.device("meta"):
         network = Generator(shape, settings.latent, settings.generator_width)
-    return _Made(network=network, apply=Functional(network, dtype))
+    return Made(network=network, apply=Functional(network, dtype))
 
 
 def initial_generator(network: Generator, draws: np.random.Generator) -> dict[str, Tensor]:
@@ -75,7 +75,7 @@ def initial_generator(network: Generator, draws: np.random.Generator) -> dict[st
 
 
 def synthesise(
-    made: _Made,
+    made: Made,
     objective: Objective,
     settings: SynthesisSpec,
     normalisation: Normalisation,
@@ -83,30 +83,34 @@ def synthesise(
     classes: int,
     draws: np.random.Generator,
     device: str,
-) -> tuple[Tensor, Tensor]:
-    """A batch of normalised images and their labels, which are drawn uniformly.
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batch after batch of normalised images, and their labels, which are drawn uniformly.
 
-    The generator starts anew; it and the noise are trained by Adam to minimise `objective(images, labels)`. Of all
-    steps the batch with the lowest loss is taken.
+    For each, the generator and fresh noise are trained by Adam to minimise `objective(images, labels)`; of all steps
+    the images with the lowest loss are taken. The generator goes on from batch to batch, or with `settings.restart`
+    starts anew for each.
     """
-    noise = torch.from_numpy(draws.standard_normal((settings.batch, settings.latent), dtype=np.float32)).to(device)
-    labels = torch.from_numpy(draws.integers(classes, size=settings.batch)).to(device)
-    initial = initial_generator(made.network, draws)
-    parameters = {name: value.to(device).requires_grad_() for name, value in initial.items()}
-    noise.requires_grad_()
-    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in vars(normalisation).values())
-    optimiser = torch.optim.Adam([*parameters.values(), noise], lr=settings.generator_lr, betas=(0.5, 0.999))
-    lowest, chosen = math.inf, torch.empty(0)
-    for _ in range(settings.generator_steps):
-        images = (made.apply(parameters, noise) - mean) / std
-        loss = objective(images, labels)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters.values(), 10.0)
-        optimiser.step()
-        if float(loss.detach()) < lowest or not len(chosen):
-            lowest, chosen = float(loss.detach()), images.detach()
-    return chosen, labels
+    mean, std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (normalisation.mean, normalisation.std))
+    parameters: dict[str, Tensor] = {}
+    while True:
+        if settings.restart or not parameters:
+            initial = initial_generator(made.network, draws)
+            parameters = {name: value.to(device).requires_grad_() for name, value in initial.items()}
+        noise = torch.from_numpy(draws.standard_normal((settings.batch, settings.latent), dtype=np.float32)).to(device)
+        labels = torch.from_numpy(draws.integers(classes, size=settings.batch)).to(device)
+        noise.requires_grad_()
+        optimiser = torch.optim.Adam([*parameters.values(), noise], lr=settings.generator_lr, betas=(0.5, 0.999))
+        lowest, chosen = math.inf, torch.empty(0)
+        for _ in range(settings.generator_steps):
+            images = (made.apply(parameters, noise) - mean) / std
+            loss = objective(images, labels)
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters.values(), 10.0)
+            optimiser.step()
+            if float(loss.detach()) < lowest or not len(chosen):
+                lowest, chosen = float(loss.detach()), images.detach()
+        yield chosen, labels
 
 
 def _norm(channels: int) -> nn.Module:

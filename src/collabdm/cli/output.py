@@ -1,6 +1,7 @@
 """Results on standard output: one JSON value, or a few lines and a table for a person."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,14 +28,14 @@ def print_facts(title: str, facts: Mapping[str, object]) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Names to the left, numbers to the right."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column, name in enumerate(header):
         table.add_column(Text(name), justify="right" if column else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    console = Console()
     # Off a terminal rich would cut lines to 80 columns; names may be long.
-    console.print(table, width=None if console.is_terminal else 10_000, crop=False)
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console.print(table, crop=False)
 
 
 def accuracy_text(mean: float, std: float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collabdm.files import write_atomically
+from collabdm.files import sweep, write_atomically
 
 
 def test_writes_exactly_these_bytes_and_nothing_else(tmp_path: Path) -> None:
@@ -53,3 +53,15 @@ def test_the_new_content_is_complete_when_it_gets_its_name(tmp_path: Path, monke
     monkeypatch.setattr(os, "replace", watched)
     write_atomically(tmp_path / "file", b"whole")
     assert seen == [b"whole"]
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    kept = tmp_path / "deep" / "kept.safetensors"
+    write_atomically(kept, b"kept")
+    (tmp_path / "deep" / ".kept.safetensors.01ab.part").write_bytes(b"half")
+    for name in (".distilled.01ab.part", ".distilled.01ab.old"):
+        (tmp_path / name / "images").mkdir(parents=True)
+        (tmp_path / name / "images" / "0.png").write_bytes(b"old")
+    sweep(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+    assert kept.read_bytes() == b"kept"

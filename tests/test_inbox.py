@@ -19,7 +19,7 @@ HELD = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [2, 1, 4]}
 Sent = tuple[Plan, Mapping[str, bytes], Acceptance]
 
 
-def _encoded(plan: Plan, client: str, held: list[int], encoder: str | None = None) -> bytes:
+def encoded(plan: Plan, client: str, held: list[int], encoder: str | None = None) -> bytes:
     made = dataclasses.replace(made_up(plan, client, held), fingerprint=encoder or fingerprint(plan))
     return encode_contribution(made, plan)
 
@@ -27,7 +27,7 @@ def _encoded(plan: Plan, client: str, held: list[int], encoder: str | None = Non
 @pytest.fixture(scope="module")
 def sent() -> Sent:
     plan = small_plan()
-    return plan, {name: _encoded(plan, name, held) for name, held in HELD.items()}, acceptance(plan)
+    return plan, {name: encoded(plan, name, held) for name, held in HELD.items()}, acceptance(plan)
 
 
 def test_an_accepted_contribution_is_stored_whole_with_its_digest(sent: Sent, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_an_answer_may_come_twice_but_not_change(sent: Sent, tmp_path: Path) -> 
     inbox = tmp_path / "contributions"
     for _ in range(2):
         accept(plan, files["ada"], inbox, name="ada", expected=expected)
-    other = _encoded(plan, "ada", [6, 0, 3])
+    other = encoded(plan, "ada", [6, 0, 3])
     with pytest.raises(ContributionError, match=r"^the second: got a second contribution of client ada; expected one"):
         accept(plan, other, inbox, name="the second", expected=expected)
     assert (inbox / contribution_name(plan, "ada")).read_bytes() == files["ada"]
@@ -57,7 +57,7 @@ def test_an_answer_may_come_twice_but_not_change(sent: Sent, tmp_path: Path) -> 
 
 def test_what_cannot_be_used_is_not_stored(sent: Sent, tmp_path: Path) -> None:
     plan, files, expected = sent
-    for content in (files["ada"][:-1], b"", _encoded(plan, "ada", [6, 0, 2], encoder="1" * 64)):
+    for content in (files["ada"][:-1], b"", encoded(plan, "ada", [6, 0, 2], encoder="1" * 64)):
         with pytest.raises(ContributionError, match=r"^from ada: got "):
             accept(plan, content, tmp_path / "contributions", name="from ada", expected=expected)
     assert not list(tmp_path.iterdir())
@@ -92,7 +92,7 @@ def test_a_file_without_a_record_is_taken_up(sent: Sent, tmp_path: Path) -> None
     inbox.mkdir()
     (inbox / contribution_name(plan, "ada")).write_bytes(files["ada"])
     with pytest.raises(ContributionError, match="a second contribution"):
-        accept(plan, _encoded(plan, "ada", [6, 0, 3]), inbox, name="ada", expected=expected)
+        accept(plan, encoded(plan, "ada", [6, 0, 3]), inbox, name="ada", expected=expected)
     accept(plan, files["ada"], inbox, name="ada", expected=expected)
     (inbox / contribution_name(plan, "bob")).write_bytes(files["bob"])
     seal(inbox)

@@ -47,7 +47,7 @@ class Change(BaseModel, frozen=True, extra="forbid"):
     """One change, with all that carrying it out needs to know.
 
     `digest`: SHA-256 of the contribution added or left out; `passes` over the T seeds; `when`: begun, in UTC; `facts`
-    for the card and `history` (earlier entries) as they were; `purged`: forgetting has removed what was derived.
+    of the round and `history` (earlier entries); `purged`: forgetting has removed what was derived.
     """
 
     kind: Kind
@@ -179,11 +179,11 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
         discard(plan, change.client, folder / INBOX)
     if change.kind == "forget":
         # First of all, and once: nothing of the site is left however this ends, and what is made anew stays.
-        if not change.purged:
-            _purge(folder)
-            _write(folder, change.model_copy(update={"purged": True}))
         used, facts, present = config, change.facts, None
         history = tuple(entry for entry in change.history if entry["kind"] == "forget")
+        if not change.purged:
+            _purge(folder)
+            _write(folder, change.model_copy(update={"purged": True, "history": history}))
     else:
         server = config.server.model_copy(update={"passes": change.passes})
         used, present, history = config.model_copy(update={"server": server}), load(folder / _BEFORE), change.history
@@ -223,7 +223,8 @@ def _begin(folder: Path, change: Change) -> None:
     record = _round(folder)
     if change.kind != "forget":
         write_atomically(folder / _BEFORE, (folder / "distilled" / "distilled.safetensors").read_bytes())
-    known = {"facts": record.get("facts", {}), "history": record.get("history", [])}
+    facts = {name: value for name, value in record.get("facts", {}).items() if name not in ("changes", "server")}
+    known = {"facts": facts, "history": record.get("history", [])}
     when = datetime.now(UTC).isoformat(timespec="seconds")
     _write(folder, Change.model_validate(change.model_dump() | known | {"when": when}))
 

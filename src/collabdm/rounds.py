@@ -27,6 +27,7 @@ from collabdm.server import Refinement, aggregate, initial_state, refine
 __all__ = ["checked_start", "distill_round", "distilled_set"]
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def distill_round(
@@ -61,12 +62,13 @@ def distill_round(
     basis = json.dumps(parts, sort_keys=True)
     finished = _finished(folder, basis)
     if finished is not None:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         return finished
     started = time.perf_counter()
     target = aggregate(plan, usable, config.server.weighting)
     aggregated = time.perf_counter()
     start = initial_state(_begun(initial, present), initial.labels, engine)
-    checkpoint = _Checkpoint(folder / "checkpoint.safetensors", start, basis)
+    checkpoint = _Checkpoint(folder / CHECKPOINT, start, basis)
     state, losses = checkpoint.state, checkpoint.losses
     for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
         state = refinement.state

@@ -74,6 +74,21 @@ def simulated(_quick: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return folder, outcome
 
 
+@pytest.fixture(scope="module")
+def exchanged(simulated: tuple[Path, Outcome], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same round as `simulated`, by files: plan.json, contributions/, run/."""
+    folder, settings = tmp_path_factory.mktemp("round"), ("--config", simulated[0] / "config.toml")
+    plan, contributions = folder / "plan.json", folder / "contributions"
+    assert run("plan", *settings, "--out", plan).code == 0
+    for client in ("2", "0", "1"):
+        target = contributions / f"from {client}.safetensors"
+        asked = ("contribute", plan, "--client", client, "--shard", *settings, "--out", target, "--json")
+        assert run(*asked).json["bytes"] == target.stat().st_size
+    outcome = run("distill", plan, contributions, *settings, "--out", folder / "run")
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
 def write_npz(path: Path, **changes: Any) -> Path:
     """Three classes, 10 training and 4 test images of each, 8x8 grey; `changes` replace or add arrays."""
     arrays: dict[str, Any] = {}

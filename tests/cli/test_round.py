@@ -10,21 +10,6 @@ from collabdm.protocol import decode_plan
 Simulated = tuple[Path, Outcome]
 
 
-@pytest.fixture(scope="module")
-def exchanged(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same round as `simulated`, by files: plan.json, contributions/, run/."""
-    folder, settings = tmp_path_factory.mktemp("round"), ("--config", simulated[0] / "config.toml")
-    plan, contributions = folder / "plan.json", folder / "contributions"
-    assert run("plan", *settings, "--out", plan).code == 0
-    for client in ("2", "0", "1"):
-        target = contributions / f"from {client}.safetensors"
-        asked = ("contribute", plan, "--client", client, "--shard", *settings, "--out", target, "--json")
-        assert run(*asked).json["bytes"] == target.stat().st_size
-    outcome = run("distill", plan, contributions, *settings, "--out", folder / "run")
-    assert outcome.code == 0, outcome.err
-    return folder
-
-
 def test_a_round_of_files_equals_the_simulation(simulated: Simulated, exchanged: Path) -> None:
     inside, _ = simulated
     assert (exchanged / "plan.json").read_bytes() == (inside / "plan.json").read_bytes()

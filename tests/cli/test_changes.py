@@ -1,0 +1,147 @@
+"""The file server's deadline, and clients that come, go and are forgotten, from the command line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import TINY, Outcome, assert_refused, run
+from collabdm.cli.options import seconds_of
+from collabdm.distilled_set import load
+from collabdm.errors import ConfigError
+
+Simulated = tuple[Path, Outcome]
+
+
+def _some(exchanged: Path, folder: Path, clients: str) -> Path:
+    folder.mkdir()
+    for client in clients:
+        shutil.copy(exchanged / "contributions" / f"from {client}.safetensors", folder)
+    return folder
+
+
+def _held(exchanged: Path, simulated: Simulated, tmp_path: Path, clients: str) -> Path:
+    source, settings = _some(exchanged, tmp_path / "source", clients), ("--config", simulated[0] / "config.toml")
+    outcome = run("distill", exchanged / "plan.json", source, *settings, "--out", tmp_path / "run", "--quiet")
+    assert outcome.code == 0, outcome.err
+    return tmp_path / "run"
+
+
+def test_the_deadline_passes(exchanged: Path, simulated: Simulated, tmp_path: Path) -> None:
+    source, out = _some(exchanged, tmp_path / "source", "0"), tmp_path / "run"
+    settings = ("--config", simulated[0] / "config.toml", "--out", out, "--quiet", "--json")
+    asked = ("distill", exchanged / "plan.json", source, *settings, "--deadline", "1")
+    assert_refused(run(*asked), "usable contributions", code=3)
+    # What came is kept, and another try may wait again.
+    assert len(list((out / "contributions").iterdir())) == 1
+    shutil.copy(exchanged / "contributions" / "from 1.safetensors", source)
+    outcome = run(*asked, "--resume")
+    assert (outcome.code, outcome.json["missing"]) == (0, ["2"])
+    shutil.copy(exchanged / "contributions" / "from 2.safetensors", source)
+    late = run(*asked, "--resume")
+    assert late.json["late"] == ["from 2.safetensors"]
+    assert "not taken from 2.safetensors: it came after the reception closed" in late.err
+    assert late.json["missing"] == ["2"]
+
+
+def test_all_have_answered_before_the_deadline(exchanged: Path, simulated: Simulated, tmp_path: Path) -> None:
+    settings = ("--config", simulated[0] / "config.toml", "--out", tmp_path / "run")
+    outcome = run("distill", exchanged / "plan.json", exchanged / "contributions", *settings, "--deadline", "2h")
+    assert outcome.code == 0, outcome.err
+    assert load(tmp_path / "run" / "distilled").images.equal(load(exchanged / "run" / "distilled").images)
+    kept = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert kept == sorted(
+        [
+            *("config.toml", "contributions", "contributions.sha256", "distilled", "loss.png"),
+            *("metrics.json", "plan.json", "reception.json", "round.json"),
+        ]
+    )
+
+
+def test_a_site_comes_late_leaves_and_is_forgotten(exchanged: Path, simulated: Simulated, tmp_path: Path) -> None:
+    out, late = _held(exchanged, simulated, tmp_path, "01"), exchanged / "contributions" / "from 2.safetensors"
+    never = load(out / "distilled")
+    added = run("distill", "--add", late, "--out", out, "--quiet", "--json", "--passes", 2)
+    assert (added.code, added.json["missing"], len(added.json["losses"])) == (0, [], 6)
+    removed = run("distill", "--remove", "2", "--out", out, "--quiet")
+    assert removed.code == 0
+    assert "NOT forgetting: the set was shaped by that site's data" in removed.out
+    assert f"collabdm forget 2 --out {out}" in removed.out
+    assert not load(out / "distilled").images.equal(never.images)
+    forgotten = run("forget", "2", "--out", out, "--quiet")
+    assert forgotten.code == 0, forgotten.err
+    assert load(out / "distilled").images.equal(never.images)
+    assert load(out / "distilled").facts == never.facts
+    for words in ("not recalled", str(tmp_path / "source"), "backups", "copies of the earlier set"):
+        assert words in forgotten.out
+    assert json.loads((out / "metrics.json").read_text())["missing"] == ["2"]
+    # Started again, the finished round is told, not made anew.
+    asked = ("distill", exchanged / "plan.json", tmp_path / "source", "--config", simulated[0] / "config.toml")
+    assert run(*asked, "--out", out, "--resume", "--json", "--quiet").json["missing"] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mentions", "code"),
+    [
+        (["distill", "--add", "LATE", "--remove", "0"], "--add and --remove", 2),
+        (["distill", "--add", "LATE", "--deadline", "3s"], "--deadline", 2),
+        (["distill", "PLAN", "--add", "LATE"], "PLAN", 2),
+        (["distill", "--add", "LATE", "--force"], "--force", 2),
+        (["distill", "--add", "LATE", "--ipc", "7"], "settings", 2),
+        (["distill", "--add", "nowhere.safetensors"], "--add nowhere.safetensors", 2),
+        (["distill", "--add", "PLAN"], "plan.json: got no such header", 2),
+        (["distill", "--add", "IN"], "the same file of client 0", 2),
+        (["distill", "--remove", "west"], "west", 2),
+        (["distill", "--remove", "0"], "usable contributions", 3),
+        (["forget", "0"], "usable contributions", 3),
+        (["forget", "2"], "client: got 2", 2),
+        (["distill", "PLAN", "--passes", "2"], "--passes", 2),
+        (["distill", "PLAN"], "too few arguments", 2),
+        (["distill", "PLAN", "SOURCE", "--deadline", "soon"], "--deadline: got soon", 2),
+    ],
+)
+def test_what_a_change_refuses(
+    arguments: list[str],
+    mentions: str,
+    code: int,
+    exchanged: Path,
+    held_by_two: Path,
+) -> None:
+    named = {
+        "LATE": exchanged / "contributions" / "from 2.safetensors",
+        "IN": exchanged / "contributions" / "from 0.safetensors",
+        "PLAN": exchanged / "plan.json",
+        "SOURCE": exchanged / "contributions",
+    }
+    before = {path: path.read_bytes() for path in held_by_two.rglob("*") if path.is_file()}
+    outcome = run(*(named.get(argument, argument) for argument in arguments), "--out", held_by_two)
+    assert_refused(outcome, mentions, code)
+    assert {path: path.read_bytes() for path in held_by_two.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture(scope="module")
+def held_by_two(exchanged: Path, simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _held(exchanged, simulated, tmp_path_factory.mktemp("two"), "01")
+
+
+def test_a_run_of_another_plan_is_not_resumed(exchanged: Path, held_by_two: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    assert run("plan", "--dataset", "digits", *TINY, "--seed", 1, "--out", plan).code == 0
+    asked = ("distill", plan, exchanged / "contributions", "--out", held_by_two, "--resume")
+    assert_refused(run(*asked), "another plan")
+
+
+def test_a_simulation_is_not_changed(simulated: Simulated) -> None:
+    assert_refused(run("distill", "--remove", "0", "--out", simulated[0]), "a simulation")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("45", 45), (" 1.5h ", 5400)])
+def test_times(text: str, seconds: float) -> None:
+    assert seconds_of(text, "--deadline") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "-3s", "2 days", "1e9", "3d", "nan", "9" * 30])
+def test_no_times(text: str) -> None:
+    with pytest.raises(ConfigError, match="--deadline: got "):
+        seconds_of(text, "--deadline")

@@ -83,10 +83,10 @@ class FedDMSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     iterations with `batch` 256.
     """
 
-    iterations: Steps = 300
+    iterations: Steps = 200
     lr: Rate = 1.0
     momentum: Momentum = 0.5
-    batch: Count = 128
+    batch: Count = 64
     radius: Annotated[float, Field(ge=0)] = 5.0
 
 

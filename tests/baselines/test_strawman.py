@@ -15,7 +15,7 @@ from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.differentiable import Classifier
 from collabdm.engine import EAGER, REFERENCE
-from collabdm.protocol import Plan
+from collabdm.protocol import EncodingName, Plan
 from collabdm.randomness import Stream
 from collabdm.rival_settings import StrawmanSpec
 from collabdm.sharing import parts_of
@@ -96,7 +96,8 @@ def test_bytes_are_those_of_the_messages(make_samples: MakeSamples) -> None:
 
 def test_a_message_keeps_tiny_gradients() -> None:
     sent = {"a": torch.tensor([3e-12, -1e-12, 0.0]), "b": torch.tensor([[1e6, 2e5]]), "c": torch.zeros(2)}
-    for encoding, tolerance in (("fp32", 1e-7), ("fp16", 1e-3)):
+    tolerances: dict[EncodingName, float] = {"fp32": 1e-7, "fp16": 1e-3}
+    for encoding, tolerance in tolerances.items():
         content = packed(sent, encoding)
         arrived = unpacked(content, EAGER)
         assert sorted(arrived) == ["a", "b", "c"]

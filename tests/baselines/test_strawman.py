@@ -96,8 +96,8 @@ def test_bytes_are_those_of_the_messages(make_samples: MakeSamples) -> None:
 
 def test_a_message_keeps_tiny_gradients() -> None:
     sent = {"a": torch.tensor([3e-12, -1e-12, 0.0]), "b": torch.tensor([[1e6, 2e5]]), "c": torch.zeros(2)}
-    tolerances: dict[EncodingName, float] = {"fp32": 1e-7, "fp16": 1e-3}
-    for encoding, tolerance in tolerances.items():
+    tolerances: tuple[tuple[EncodingName, float], tuple[EncodingName, float]] = (("fp32", 1e-7), ("fp16", 1e-3))
+    for encoding, tolerance in tolerances:
         content = packed(sent, encoding)
         arrived = unpacked(content, EAGER)
         assert sorted(arrived) == ["a", "b", "c"]

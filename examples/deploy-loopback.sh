@@ -18,7 +18,7 @@ PATIENCE=${PATIENCE:-300} DEADLINE=${DEADLINE:-900}
 # No telemetry, no looking for updates, nothing installed at run time, no data sets from the net.
 export FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1 FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1
 export HF_HUB_OFFLINE=1 FLWR_HOME=$WORK/flwr PATH=$BIN:$PATH
-# One thread everywhere: sites and server share this machine, and only the same number of threads gives the same bits.
+# One thread everywhere: sites and server share this machine.
 export OMP_NUM_THREADS=1
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*"; }

@@ -37,6 +37,7 @@ def main() -> None:
         "cpu_count": os.cpu_count(),
         "platform": platform.platform(),
         "probe_gflops": default["probe_gflops"],
+        "probe_best": default["probe_best"],
         "loops": default["loops"],
         "tuned": tuned["loops"],
         "took_seconds": time.time() - started,

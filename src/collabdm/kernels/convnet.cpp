@@ -26,14 +26,18 @@ template <class T> static void norm_forward(const T* z, int n, Shape s, const fl
 template <class T> static void norm_backward(const T* z, int n, Shape s, const float* gamma, const float* beta,
                                              const float* mean, const float* scale, const T* g, T* gz, float* at_gamma,
                                              float* at_beta, int threads) {
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (int i = 0; i < n; i++)
+#pragma omp parallel num_threads(threads)
+  {
+    std::vector<M> active(2 * (size_t)s.pixels());
+#pragma omp for schedule(static)
+    for (int i = 0; i < n; i++)
     for (int c = 0; c < s.channels; c += BLOCK) {
       size_t at = (size_t)i * s.channels + c, plane = (size_t)i * s.pixels() * s.channels + c;
       pool_backward(z + plane, s.channels, s, mean + at, scale + at, gamma + c, beta + c,
                     g + (size_t)i * s.rows() * s.columns() * s.channels + c, gz + plane, s.channels, at_gamma + at,
-                    at_beta + at);
+                    at_beta + at, active.data());
     }
+  }
 }
 
 extern "C" void first_forward_float32(const float* images, int n, int colours, int height, int width, int pad,

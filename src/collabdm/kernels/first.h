@@ -25,6 +25,12 @@ struct Padded {  // planes with a border of `pad` zeros
         memcpy(padded + (c * rows() + y + pad) * columns() + pad, image + (c * height + y) * width,
                sizeof(float) * width);
   }
+  void take(const float* padded, float* image) const {
+    for (int c = 0; c < colours; c++)
+      for (int y = 0; y < height; y++)
+        memcpy(image + (c * height + y) * width, padded + (c * rows() + y + pad) * columns() + pad,
+               sizeof(float) * width);
+  }
 };
 
 template <int P> static inline void convolve_pixels(const float* image, const int* offsets, int taps,
@@ -113,10 +119,7 @@ static void gather(const float* columns, int stride, Padded in, const int* offse
       const float* given = columns + (size_t)y * s.width * stride + k;
       for (int x = 0; x < s.width; x++) out[x] += given[x * stride];
     }
-  for (int c = 0; c < in.colours; c++)
-    for (int y = 0; y < in.height; y++)
-      memcpy(at_image + (c * in.height + y) * in.width, padded + (c * in.rows() + y + in.pad) * in.columns() + in.pad,
-             sizeof(float) * in.width);
+  in.take(padded, at_image);
 }
 
 template <class T> static void first_forward(const float* images, int n, Padded in, const float* weights, Shape s,
@@ -154,6 +157,7 @@ template <class T> static void first_backward(const float* images, int n, Padded
 #pragma omp parallel num_threads(threads)
   {
     std::vector<float> padded(in.size()), z((size_t)s.pixels() * BLOCK), columns;
+    std::vector<M> active(2 * (size_t)s.pixels());
 #pragma omp for schedule(static)
     for (int i = 0; i < n; i++) {
       size_t start = (size_t)i * in.colours * in.height * in.width;
@@ -164,7 +168,7 @@ template <class T> static void first_backward(const float* images, int n, Padded
         convolve(padded.data(), in, offsets.data(), weights + c, s, z.data());
         pool_backward(z.data(), BLOCK, s, mean + at, scale + at, gamma + c, beta + c,
                       g + (size_t)i * s.rows() * s.columns() * s.channels + c, z.data(), BLOCK, at_gamma + at,
-                      at_beta + at);
+                      at_beta + at, active.data());
         if (at_images) all_tap_sums<N>(z.data(), transposed.data() + (size_t)c * N * L, s.pixels(), columns.data());
         if (at_weights)
           for (int k = 0; k < taps; k += 9)

@@ -10,72 +10,130 @@ struct Shape {  // one image at the norm, and after pooling
   int pixels() const { return height * width; }
   int rows() const { return height / 2; }
   int columns() const { return width / 2; }
+  size_t corner(int x, int y, int which) const {  // pixel of a pooled one
+    return (size_t)(2 * y + which / 2) * width + 2 * x + which % 2;
+  }
+};
+
+// Sums run in CHAINS parts, so that an addition need not wait for the one before it.
+constexpr int CHAINS = 4;
+
+static inline V joined(const V* parts) { return (parts[0] + parts[1]) + (parts[2] + parts[3]); }
+
+// Mean and scale of BLOCK channels from sums over their pixels, which may be added as they are made.
+struct Moments {
+  V first[2], sum[2][CHAINS] = {}, squares[2][CHAINS] = {};
+
+  // Shifted by the first pixel: a flat plane has a variance of exactly 0.
+  template <class T> void start(const T* pixel) { first[0] = load(pixel), first[1] = load(pixel + L); }
+
+  template <class T> void add(const T* z, int stride, int pixels) {
+    int p = 0;
+    for (; p + CHAINS <= pixels; p += CHAINS)
+#pragma GCC unroll 4
+      for (int chain = 0; chain < CHAINS; chain++) add_pixel(z + (size_t)(p + chain) * stride, chain);
+    for (; p < pixels; p++) add_pixel(z + (size_t)p * stride, 0);
+  }
+
+  template <class T> void add_pixel(const T* pixel, int chain) {
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+      V d = load(pixel + i * L) - first[i];
+      sum[i][chain] += d;
+      squares[i][chain] += d * d;
+    }
+  }
+
+  void finish(int pixels, float* mean, float* scale) const {
+    for (int i = 0; i < 2; i++) {
+      V m = joined(sum[i]) / (float)pixels, variance = joined(squares[i]) / (float)pixels - m * m;
+      store(mean + i * L, first[i] + m);
+      store(scale + i * L, 1.0f / root(relu(variance) + EPSILON));
+    }
+  }
 };
 
 template <class T> static void statistics(const T* z, int stride, int pixels, float* mean, float* scale) {
-  for (int v = 0; v < BLOCK; v += L) {
-    // Shifted by the first pixel: a flat plane has a variance of exactly 0.
-    V first = load(z + v), sum = zero(), squares = zero();
-    for (int p = 0; p < pixels; p++) {
-      V d = load(z + (size_t)p * stride + v) - first;
-      sum += d;
-      squares += d * d;
-    }
-    V m = sum / (float)pixels, variance = squares / (float)pixels - m * m;
-    variance = positive(variance, variance);
-    store(mean + v, first + m);
-    store(scale + v, 1.0f / root(variance + EPSILON));
-  }
+  Moments moments;
+  moments.start(z);
+  moments.add(z, stride, pixels);
+  moments.finish(pixels, mean, scale);
 }
+
+// What the norm does to two vectors of channels: (z - mean) * rate + beta, the difference first so that a flat plane
+// stays flat.
+struct Affine {
+  V mean[2], rate[2], beta[2];
+  Affine(const float* m, const float* scale, const float* gamma, const float* b) {
+    for (int i = 0; i < 2; i++)
+      mean[i] = load(m + i * L), rate[i] = load(gamma + i * L) * load(scale + i * L), beta[i] = load(b + i * L);
+  }
+};
 
 template <class Z, class T> static void pool(const Z* z, int stride, Shape s, const float* mean, const float* scale,
                                              const float* gamma, const float* beta, T* out) {
-  for (int v = 0; v < BLOCK; v += L) {
-    V m = load(mean + v), a = load(gamma + v) * load(scale + v), b = load(beta + v);
-    for (int y = 0; y < s.rows(); y++)
-      for (int x = 0; x < s.columns(); x++) {
-        V total = zero();
-        for (int corner = 0; corner < 4; corner++) {
-          V n = (load(z + ((size_t)(2 * y + corner / 2) * s.width + 2 * x + corner % 2) * stride + v) - m) * a + b;
-          total += positive(n, n);
-        }
-        store(out + (size_t)(y * s.columns() + x) * s.channels + v, total * 0.25f);
-      }
-  }
+  const Affine norm(mean, scale, gamma, beta);
+  for (int y = 0; y < s.rows(); y++)
+    for (int x = 0; x < s.columns(); x++) {
+      V n[2][4];
+#pragma GCC unroll 4
+      for (int corner = 0; corner < 4; corner++)
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++)
+          n[i][corner] = relu((load(z + s.corner(x, y, corner) * stride + i * L) - norm.mean[i]) * norm.rate[i] + norm.beta[i]);
+      store(out + (size_t)(y * s.columns() + x) * s.channels, joined(n[0]) * 0.25f, joined(n[1]) * 0.25f);
+    }
 }
 
 // The gradient at z, written over `gz`; sums of the gradients of gamma and beta to `at_gamma` and `at_beta`.
+// `active`: scratch of 2 * pixels.
 template <class Z, class T, class G> static void pool_backward(
     const Z* z, int stride, Shape s, const float* mean, const float* scale, const float* gamma, const float* beta,
-    const T* g, G* gz, int gz_stride, float* at_gamma, float* at_beta) {
-  for (int v = 0; v < BLOCK; v += L) {
-    V m = load(mean + v), r = load(scale + v), w = load(gamma + v), b = load(beta + v), a = w * r;
-    V sum = zero(), product = zero();
-    for (int y = 0; y < s.rows(); y++)
-      for (int x = 0; x < s.columns(); x++) {
-        V share = load(g + (size_t)(y * s.columns() + x) * s.channels + v) * 0.25f;
-        for (int corner = 0; corner < 4; corner++) {
-          V d = load(z + ((size_t)(2 * y + corner / 2) * s.width + 2 * x + corner % 2) * stride + v) - m;
-          V passed = positive(d * a + b, share);
-          sum += passed;
-          product += passed * d;
+    const T* g, G* gz, int gz_stride, float* at_gamma, float* at_beta, M* active) {
+  const Affine norm(mean, scale, gamma, beta);
+  V sums[2][4] = {}, products[2][4] = {};
+  M* passed = active;
+  for (int y = 0; y < s.rows(); y++)
+    for (int x = 0; x < s.columns(); x++) {
+      const T* share = g + (size_t)(y * s.columns() + x) * s.channels;
+      const V shares[2] = {load(share), load(share + L)};
+#pragma GCC unroll 4
+      for (int corner = 0; corner < 4; corner++)
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+          V d = load(z + s.corner(x, y, corner) * stride + i * L) - norm.mean[i];
+          M m = *passed++ = above_zero(d * norm.rate[i] + norm.beta[i]);
+          sums[i][corner] = add_where(m, sums[i][corner], shares[i]);
+          products[i][corner] = add_product_where(m, products[i][corner], shares[i], d);
         }
-      }
-    product *= r;
-    store(at_beta + v, sum);
-    store(at_gamma + v, product);
-    V part = -a * sum / (float)s.pixels(), along = -a * r * product / (float)s.pixels();
-    for (int y = 0; y < s.height; y += 2)
-      for (int x = 0; x < s.width; x += 2) {
-        bool pooled = y / 2 < s.rows() && x / 2 < s.columns();  // an odd last row or column is not
-        V share = pooled ? load(g + (size_t)(y / 2 * s.columns() + x / 2) * s.channels + v) * 0.25f : zero();
-        for (int corner = 0; corner < 4; corner++) {
-          int row = y + corner / 2, column = x + corner % 2;
-          if (row >= s.height || column >= s.width) continue;
-          size_t p = (size_t)row * s.width + column;
-          V d = load(z + p * stride + v) - m;
-          store(gz + p * gz_stride + v, positive(d * a + b, share) * a + (d * along + part));
-        }
-      }
+    }
+  V part[2], along[2];
+  for (int i = 0; i < 2; i++) {
+    V r = load(scale + i * L), a = norm.rate[i];
+    V sum = joined(sums[i]) * 0.25f, product = joined(products[i]) * r * 0.25f;
+    store(at_beta + i * L, sum);
+    store(at_gamma + i * L, product);
+    along[i] = -a * r * product / (float)s.pixels();
+    part[i] = -a * sum / (float)s.pixels();
   }
+  auto at_norm = [&](size_t p, int i) { return (load(z + p * stride + i * L) - norm.mean[i]) * along[i] + part[i]; };
+  const V rates[2] = {norm.rate[0] * 0.25f, norm.rate[1] * 0.25f};
+  passed = active;
+  for (int y = 0; y < s.rows(); y++)
+    for (int x = 0; x < s.columns(); x++) {
+      const T* share = g + (size_t)(y * s.columns() + x) * s.channels;
+      const V shares[2] = {load(share) * rates[0], load(share + L) * rates[1]};
+#pragma GCC unroll 4
+      for (int corner = 0; corner < 4; corner++, passed += 2) {
+        size_t p = s.corner(x, y, corner);
+        store(gz + p * gz_stride, add_where(passed[0], at_norm(p, 0), shares[0]),
+              add_where(passed[1], at_norm(p, 1), shares[1]));
+      }
+    }
+  // An odd last row or column is not pooled.
+  for (int y = 0; y < s.height; y++)
+    for (int x = y < 2 * s.rows() ? 2 * s.columns() : 0; x < s.width; x++) {
+      size_t p = (size_t)y * s.width + x;
+      store(gz + p * gz_stride, at_norm(p, 0), at_norm(p, 1));
+    }
 }

@@ -112,7 +112,10 @@ def line_chart(
         for (_, y), off in zip(one.points, one.spread or [0.0] * len(one.points), strict=True)
     ]
     upright = [edge for y, off in offs for edge in (y - off, y + off) if edge > 0 or not log_y]
-    x_axis, y_axis = _axis(across, x_text, log=log_x, tight=not log_x), _axis(upright, y_text, log=log_y)
+    # Lines may touch the sides, dots should not.
+    dotted = any(one.look in ("dots", "hollow") for one in series)
+    x_axis = _axis(across, x_text, log=log_x, room=0.03 if dotted else 0.0)
+    y_axis = _axis(upright, y_text, log=log_y, room=0.06)
     return Chart(
         summary=summary,
         x_label=x_label,
@@ -138,17 +141,17 @@ def _apart(labels: Iterable[tuple[float, float, str]]) -> tuple[Label, ...]:
     return tuple(placed)
 
 
-def _axis(values: Sequence[float], text: Callable[[float], str], *, log: bool, tight: bool = False) -> Axis:
+def _axis(values: Sequence[float], text: Callable[[float], str], *, log: bool, room: float) -> Axis:
     low, high = min(values), max(values)
     if log:
-        room = 1.0 if tight else max((high / low) ** 0.06, 1.1)
-        return Axis(low=low / room, high=high * room, log=True, text=text)
+        factor = max((high / low) ** room, 1.1 if low == high else 1.0)
+        return Axis(low=low / factor, high=high * factor, log=True, text=text)
     if low == high:
         low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
-    room = 0.0 if tight else 0.06 * (high - low)
-    bottom = low - room
+    off = room * (high - low)
+    bottom = low - off
     # Nothing below zero is drawn for what cannot be.
-    return Axis(low=bottom if low < 0 else max(bottom, 0.0), high=high + room, text=text)
+    return Axis(low=bottom if low < 0 else max(bottom, 0.0), high=high + off, text=text)
 
 
 def _drawn(one: Series, x_axis: Axis, y_axis: Axis) -> Drawn:

@@ -9,7 +9,7 @@ from collabdm.report.page import render
 from collabdm.report.reading import Metrics, Row, checked, read_json
 from collabdm.report.run import data_name, distilled_of, provenance, settings_of
 from collabdm.report.sections import partition, setting_rows
-from collabdm.report.wording import bytes_text, share
+from collabdm.report.wording import bytes_text, share, share_tick
 
 __all__ = ["comparison_page"]
 
@@ -68,7 +68,7 @@ def _against_bytes(rows: tuple[Row, ...]) -> Chart | None:
         x_label="bytes up, each client",
         y_label="accuracy",
         x_text=bytes_text,
-        y_text=lambda value: share(value, 0),
+        y_text=share_tick,
         log_x=len({row.bytes_up for row in sent}) > 1,
     )
 

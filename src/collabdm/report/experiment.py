@@ -18,7 +18,7 @@ from collabdm.report.sections import (
     setting_rows,
     stage_rows,
 )
-from collabdm.report.wording import bytes_text, share
+from collabdm.report.wording import bytes_text, share, share_tick
 
 __all__ = ["experiment_report"]
 
@@ -126,8 +126,8 @@ def _agreement(rows: Sequence[CellRow]) -> Chart | None:
         summary=f"{sum(ours.mean >= paper for paper, ours in pairs)} of {len(pairs)} cells reach the paper's accuracy.",
         x_label="the paper's accuracy",
         y_label="ours",
-        x_text=lambda value: share(value, 0),
-        y_text=lambda value: share(value, 0),
+        x_text=share_tick,
+        y_text=share_tick,
     )
 
 
@@ -152,9 +152,9 @@ def _curve_chart(rows: Sequence[CellRow]) -> Chart | None:
     if not series:
         return None
     ends = [f(x for one in series for x, _ in one.points) for f in (min, max)]
-    still = [row for row in rows if row.up in (None, 0.0) and row.cell.accuracy is not None]
-    for row in still:
-        assert row.cell.accuracy is not None
+    for row in rows:
+        if row.cell.accuracy is None or row.up or not row.method.startswith("central"):
+            continue
         name = " ".join([row.method, *(text for text in row.varying if text)])
         level = [(end, row.cell.accuracy.mean) for end in ends]
         series.append(Series(name=f"{name} (no bytes)", points=level, look="dashed", colour=len(series) % _COLOURS))
@@ -166,7 +166,7 @@ def _curve_chart(rows: Sequence[CellRow]) -> Chart | None:
         x_label="bytes up, each client",
         y_label="accuracy",
         x_text=bytes_text,
-        y_text=lambda value: share(value, 0),
+        y_text=share_tick,
     )
 
 

@@ -34,6 +34,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         "share": wording.share,
+        "spread": wording.spread_text,
         "points": wording.points,
         "bytes": wording.bytes_text,
         "duration": wording.duration,

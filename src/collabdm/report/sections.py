@@ -14,7 +14,7 @@ from collabdm.config import Config
 from collabdm.report.charts import Chart, Series, line_chart
 from collabdm.report.heat import Heat, confusion_heat, partition_heat
 from collabdm.report.reading import Accuracy, Cell, Metrics, Point, Stages
-from collabdm.report.wording import bytes_text, share, short_number
+from collabdm.report.wording import bytes_text, share, share_tick, short_number
 
 __all__ = [
     "ClientRow",
@@ -128,7 +128,7 @@ def _curve(points: Sequence[tuple[float, Point]], label: str, key: str) -> Chart
         x_label=label,
         y_label="accuracy",
         x_text=text,
-        y_text=lambda value: share(value, 0),
+        y_text=share_tick,
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["bytes_text", "count_text", "duration", "points", "share", "short_number", "spread_text"]
+__all__ = ["bytes_text", "count_text", "duration", "points", "share", "share_tick", "short_number", "spread_text"]
 
 _NARROW = "\u00a0"
 _MINUS = "\u2212"
@@ -11,6 +11,11 @@ _MINUS = "\u2212"
 def share(value: float, digits: int = 1) -> str:
     """A number in [0, 1] in percent: `71.3 %`."""
     return f"{100 * value:.{digits}f}{_NARROW}%"
+
+
+def share_tick(value: float) -> str:
+    """A number in [0, 1] in percent with no more digits than it has: `70 %`, `52.5 %`."""
+    return f"{round(100 * value, 2):g}{_NARROW}%"
 
 
 def spread_text(mean: float, deviation: float, count: int) -> str:

@@ -29,7 +29,7 @@ _COLOURS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellRow:
+class _CellRow:
     """One finished cell: `varying` settings as texts, `difference` to the paper in points."""
 
     cell: Cell
@@ -83,10 +83,10 @@ def _varying(cells: Sequence[Cell]) -> list[str]:
     return [key for key in vary if key.split(".")[0] not in _ASIDE][:_MOST_VARYING]
 
 
-def _row(cell: Cell, keys: Sequence[str]) -> CellRow:
+def _row(cell: Cell, keys: Sequence[str]) -> _CellRow:
     tree = flattened(cell.config)
     assert cell.accuracy is not None
-    return CellRow(
+    return _CellRow(
         cell=cell,
         method=str(tree.get("method", cell.cell)),
         data=data_name(str(tree.get("dataset", ""))),
@@ -100,12 +100,12 @@ def _row(cell: Cell, keys: Sequence[str]) -> CellRow:
     )
 
 
-def _grouped(rows: Sequence[CellRow]) -> list[tuple[str, list[CellRow]]]:
+def _grouped(rows: Sequence[_CellRow]) -> list[tuple[str, list[_CellRow]]]:
     names = list(dict.fromkeys(row.data for row in rows))
     return [(name, [row for row in rows if row.data == name]) for name in names]
 
 
-def _agreement(rows: Sequence[CellRow]) -> Chart | None:
+def _agreement(rows: Sequence[_CellRow]) -> Chart | None:
     """Ours against the paper's; on the line they are the same."""
     pairs = [
         (row.cell.paper / 100, row.cell.accuracy) for row in rows if row.cell.paper is not None and row.cell.accuracy
@@ -131,12 +131,12 @@ def _agreement(rows: Sequence[CellRow]) -> Chart | None:
     )
 
 
-def _curves(rows: Sequence[CellRow]) -> list[tuple[str, Chart]]:
+def _curves(rows: Sequence[_CellRow]) -> list[tuple[str, Chart]]:
     """For each data set whose cells were judged on the way: accuracy against bytes, with the paper's figures."""
     return [(data, chart) for data, group in _grouped(rows) if (chart := _curve_chart(group)) is not None]
 
 
-def _curve_chart(rows: Sequence[CellRow]) -> Chart | None:
+def _curve_chart(rows: Sequence[_CellRow]) -> Chart | None:
     series: list[Series] = []
     anchors: list[tuple[float, float]] = []
     told: list[str] = []
@@ -170,7 +170,7 @@ def _curve_chart(rows: Sequence[CellRow]) -> Chart | None:
     )
 
 
-def _points(row: CellRow) -> list[tuple[float, float]]:
+def _points(row: _CellRow) -> list[tuple[float, float]]:
     points = [(point.bytes_up, point.mean) for point in row.cell.curve if point.bytes_up is not None]
     if points and row.up is not None and row.cell.accuracy is not None and row.up >= points[-1][0]:
         points.append((row.up, row.cell.accuracy.mean))

@@ -16,6 +16,7 @@ from collabdm.errors import RunFolderError, explain
 
 __all__ = [
     "Accuracy",
+    "Bytes",
     "Cell",
     "Metrics",
     "Network",

@@ -15,6 +15,7 @@ from collabdm.baselines.models import Model, classifier, is_running
 from collabdm.distilled_set import DistilledSet
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
 from collabdm.pixels import Normalisation
+from collabdm.planning import protocol_for
 from collabdm.progress import Event
 from collabdm.randomness import Stream
 from collabdm.rival_settings import SynthesisSpec
@@ -122,6 +123,9 @@ def batches_of(size: int, batch: int, count: int, draws: np.random.Generator) ->
 
 Work = Callable[[Task], Mapping[str, np.ndarray]]
 
+# What of a repetition's arrays is not a parameter.
+_OTHERS = ("pool.", "facts.")
+
 
 def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> RivalResult:
     """The clients' models, and `evaluate.count` whole repetitions of the server's stage, side by side.
@@ -131,8 +135,7 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
     """
     received, name = client_models(job), job.config.method
     teachers = Teachers(received, job.train.shape, len(job.train.classes), job.engine.device, job.engine.torch_dtype)
-    # Without a count the protocol's own: three, or the paper's twenty.
-    count = job.config.evaluate.count or 3
+    count = protocol_for(job.config).count
 
     def repeated(repetition: int) -> tuple[dict[str, np.ndarray], float]:
         task = Task(
@@ -178,9 +181,6 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
         pool=_pool(job, received, results[0][0]),
         facts={"repetitions": facts},
     )
-
-
-_OTHERS = ("pool.", "facts.")
 
 
 def _pool(job: RivalJob, received: ClientModels, arrays: Mapping[str, np.ndarray]) -> DistilledSet:

@@ -47,7 +47,8 @@ class Checkpoint:
             tensors = safetensors.torch.load(self._path.read_bytes())
         except (OSError, SafetensorError):
             return {}
-        return {name: _laid_out(tensor, facts["strides"].get(name)) for name, tensor in tensors.items()}
+        # In the order they were given: an optimiser knows its parameters by number.
+        return {name: _laid_out(tensors[name], strides) for name, strides in facts["strides"].items()}
 
     def keep(self, state: Callable[[], Mapping[str, Tensor]]) -> None:
         """Write what `state()` gives, if the last time was long enough ago."""
@@ -58,7 +59,7 @@ class Checkpoint:
         facts = {
             "basis": self._basis,
             "seconds": self.seconds + now - self._begun,
-            "strides": {name: _strides(tensor) for name, tensor in tensors.items() if not tensor.is_contiguous()},
+            "strides": {name: _strides(tensor) for name, tensor in tensors.items()},
         }
         # Copies: two names may share memory, which the format does not allow.
         whole = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
@@ -77,7 +78,7 @@ class Checkpoint:
         try:
             with safe_open(self._path, "pt") as file:
                 facts = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-        except (OSError, SafetensorError):
+        except (OSError, SafetensorError, ValueError):
             return None
         return facts if facts.get("basis") == self._basis else None
 
@@ -118,7 +119,7 @@ def _strides(tensor: Tensor) -> list[int]:
     return list(torch.empty_like(tensor, device="meta").stride())
 
 
-def _laid_out(tensor: Tensor, strides: list[int] | None) -> Tensor:
-    if strides is None:
+def _laid_out(tensor: Tensor, strides: list[int]) -> Tensor:
+    if list(tensor.stride()) == strides:
         return tensor
     return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)

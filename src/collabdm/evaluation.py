@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,9 @@ class NetworkResult:
     per_class: tuple[float | None, ...]
     macro_f1: float | None = None
     confusion: tuple[tuple[int, ...], ...] | None = None
-    seconds: float | None = None
-    memory: float | None = None
+    # What it cost is no part of what was found.
+    seconds: float | None = field(default=None, compare=False)
+    memory: float | None = field(default=None, compare=False)
 
 
 def evaluate(
@@ -93,6 +94,10 @@ def evaluate(
         yield result
         for checkpoint in _checkpoints(job):
             checkpoint.remove()
+    if unfinished:
+        # Killed between keeping a result and this, an earlier call left them.
+        for path in unfinished.parent.glob(f"{unfinished.name}.*.checkpoint"):
+            path.unlink(missing_ok=True)
 
 
 def network_seed(seed: int, spec: NetworkSpec, index: int) -> int:

@@ -50,7 +50,9 @@ class StageStore:
                 write_atomically(path, save(arrays))
                 for block in path.parent.glob(f"{key}.from-*"):
                     block.unlink()
-                _checkpoint(path.parent, key).remove()
+        if path:
+            # Also where an earlier call was killed between storing the result and this.
+            _checkpoint(path.parent, key).unlink(missing_ok=True)
         stage = key.partition("-")[0]
         self.seconds[stage] = float(arrays[SECONDS][0])
         if MEMORY in arrays:  # version 0.1 did not measure it
@@ -65,7 +67,7 @@ class StageStore:
 
     def checkpoint(self, key: str) -> Checkpoint:
         """The state of a stage that is not finished yet; `compute` removes it once it is."""
-        checkpoint = _checkpoint(self._folder, key) if self._folder else Checkpoint()
+        checkpoint = Checkpoint(_checkpoint(self._folder, key), basis=key) if self._folder else Checkpoint()
         self._before[key] = checkpoint.seconds
         return checkpoint
 
@@ -110,8 +112,8 @@ def stage_key(stage: str, basis: Mapping[str, object]) -> str:
     return f"{stage}-{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _checkpoint(folder: Path, key: str) -> Checkpoint:
-    return Checkpoint(folder / f"{key}.checkpoint", basis=key)
+def _checkpoint(folder: Path, key: str) -> Path:
+    return folder / f"{key}.checkpoint"
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:

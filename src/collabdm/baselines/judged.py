@@ -84,8 +84,9 @@ def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Pat
             NetworkResult(network=model.spec.name, index=i, seconds=seconds, memory=highest(), **found._asdict())
         )
         write_results(kept, results)
-        checkpoint.remove()
         job.report(Event(stage="evaluate", done=i + 1, total=len(models)))
+    for path in folder.glob("networks.*.checkpoint"):
+        path.unlink(missing_ok=True)
     return judgement(results)
 
 

@@ -1,11 +1,11 @@
 """At what scale an experiment is run: the paper's, the same with our best settings, and documented reductions.
 
-- `paper`: the paper's recipe. Per-class steps, one pass at rate 10, uniform weights, all six augmentations; T 200, B 512,
-  1000 local iterations on fresh batches; 20 networks trained for 1000 epochs; 5 repeats of the whole.
+- `paper`: the paper's recipe. Per-class steps, one pass at rate 10, uniform weights, all six augmentations; T 200,
+  B 512, 1000 local iterations on fresh batches; 20 networks trained for 1000 epochs; 5 repeats of the whole.
 - `best`: the same bytes and scale with our defaults: joint steps, five passes at rate 20 on a cosine, weights by count,
   local reuse, the data set's own augmentations.
-- `cpu`: the paper's recipe with T 100, B 128, 300 local iterations with reuse, and one network trained for 200 epochs at
-  rate 0.02 (the protocol `fast`), once.
+- `cpu`: the paper's recipe with T 100, B 128, 300 local iterations with reuse, and one network trained for 200 epochs
+  at rate 0.02 (the protocol `fast`), once.
 - `cpu-best`: our defaults with the reductions of `cpu`.
 - `smoke`: does it run? The paper's recipe with T 10, B 32, 20 local iterations with reuse, width 32, ipc 50 as 5 and 10
   as 3, one network of 20 epochs, on 1,300 training and 500 test images; scikit-learn's digits stand in for data that

@@ -1,9 +1,10 @@
 """Records of cells as Markdown."""
 
+import statistics
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["accuracy_beside_paper", "markdown", "matrix", "megabytes_up", "results_table"]
+__all__ = ["accuracy_beside_paper", "accuracy_by_network", "markdown", "matrix", "megabytes_up", "results_table"]
 
 
 def results_table(records: Sequence[Mapping[str, Any]]) -> str:
@@ -27,6 +28,20 @@ def matrix(
     return markdown([corner, *map(str, columns)], lines)
 
 
+def accuracy_by_network(
+    records: Sequence[Mapping[str, Any]], *, corner: str, row: Callable[[Mapping[str, Any]], str]
+) -> str:
+    """A line a cell, a column for each architecture tested: accuracy and (macro-F1), in percent."""
+    columns = list(dict.fromkeys(one["network"] for record in records for one in _tested(record)))
+    lines = []
+    for record in sorted(records, key=lambda one: one["rank"]):
+        by_network = {name: [one for one in _tested(record) if one["network"] == name] for name in columns}
+        lines.append(
+            [row(record), *(_accuracy_and_f1(found) for found in by_network.values()), record.get("failed", "")]
+        )
+    return markdown([corner, *columns, "note"], lines)
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; a cell's own bars and line ends cannot break it."""
     lines = [header, ["---"] * len(header), *rows]
@@ -44,6 +59,17 @@ def accuracy_beside_paper(record: Mapping[str, Any]) -> str:
 def megabytes_up(record: Mapping[str, Any]) -> float:
     """The largest client's bytes up, in 10^6."""
     return max(record["bytes"]["up"].values(), default=0) / 1e6
+
+
+def _tested(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return () if "failed" in record else record["accuracy"]["networks"]
+
+
+def _accuracy_and_f1(found: Sequence[Mapping[str, Any]]) -> str:
+    if not found:
+        return ""
+    accuracy, f1 = (statistics.fmean(one[name] for one in found) for name in ("accuracy", "macro_f1"))
+    return f"{100 * accuracy:.1f} ({100 * f1:.1f})"
 
 
 def _line(record: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@
   at rate 0.02 (the protocol `fast`), once.
 - `cpu-best`: our defaults with the reductions of `cpu`.
 - `smoke`: does it run? The paper's recipe with T 10, B 32, 20 local iterations with reuse, width 32, ipc 50 as 5 and 10
-  as 3, one network of 20 epochs, on 1,300 training and 500 test images; scikit-learn's digits stand in for data that
+  as 3, one network of 10 epochs, on 1,300 training and 500 test images; scikit-learn's digits stand in for data that
   are not given. Only part of each grid. Its accuracies say nothing.
 
 Rivals: `paper` and `best` take their authors' settings (docs/rivals.md, docs/settings.md) but for what the wire format
@@ -109,7 +109,7 @@ SCALES: dict[str, Scale] = {
                 *_PAPER,
                 *("plan.seeds=10", "plan.batch=32", "local.iterations=20", "local.reuse=true"),
                 *("plan.network={name='convnet',width=32}", "evaluate.protocol=fast"),
-                *("evaluate.count=1", "evaluate.epochs=20"),
+                *("evaluate.count=1", "evaluate.epochs=10"),
                 *_FEW_STEPS,
             ),
             whole=False,

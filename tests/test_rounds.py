@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 
-from collabdm import rounds
+from collabdm import checkpoints, rounds
 from collabdm.aggregation import Rule
 from collabdm.client import contribute, fingerprint
 from collabdm.config import Config
@@ -229,7 +229,7 @@ class Stop(Exception):
 def test_an_interrupted_refinement_goes_on_to_the_same_bits(
     step: str, stops: list[int], sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
     plan, files = sent
     config = tiny_config({"server.passes": 2, "server.lr": 1.0, "server.step": step})
     place = _folder(tmp_path / "sent", files)
@@ -257,7 +257,7 @@ def test_an_interrupted_refinement_goes_on_to_the_same_bits(
 def test_a_checkpoint_of_other_settings_is_not_used(
     sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
     plan, files = sent
     place, run = _folder(tmp_path / "sent", files), tmp_path / "run"
 

@@ -24,11 +24,12 @@ from collabdm.data import Dataset, load_dataset, partition_table
 from collabdm.distilled_set import DistilledSet, load
 from collabdm.engine import Engine
 from collabdm.errors import DataError, explain
-from collabdm.evaluation import NetworkResult, spread, summary
+from collabdm.evaluation import spread, summary, without_confusion
 from collabdm.files import write_atomically, write_json
 from collabdm.inbox import seal
-from collabdm.judging import judge, training_set
+from collabdm.judging import Judgement, judge, training_set
 from collabdm.local import images_from_real
+from collabdm.memory import begin_stage, merged, with_total
 from collabdm.methods import method_named
 from collabdm.networks import build_network
 from collabdm.partition_expand import check_factor
@@ -43,7 +44,7 @@ from collabdm.planning import (
     resolved,
 )
 from collabdm.progress import Report, silent
-from collabdm.protocol import encode_plan
+from collabdm.protocol import Plan, encode_plan
 from collabdm.randomness import Stream
 from collabdm.rounds import distill_round, distilled_set
 from collabdm.runs import environment, finished_metrics, logged, settled_config
@@ -98,7 +99,7 @@ def simulate_on(
         by_source = {"full": _full, "real": _real, "round": _round, "rival": _rival}
         metrics = by_source[method_named(config.method).source](run)
     described = {"method": config.method, "dataset": config.dataset, "ipc": config.ipc, "seed": config.seed}
-    metrics = described | metrics | environment(run.engine)
+    metrics = described | metrics | environment(run.engine, metrics["memory"])
     write_json(folder / "metrics.json", metrics)
     shutil.rmtree(folder / "stages", ignore_errors=True)
     return metrics
@@ -142,8 +143,8 @@ class _Run:
         assert isinstance(self.config.engine, Engine)
         return self.config.engine
 
-    def judge(self, training: TrainingSet, *, kept: str | None = "networks.json") -> tuple[list[NetworkResult], float]:
-        path = self.folder / kept if kept else None
+    def judge(self, training: TrainingSet, *, kept: str = "networks.json") -> Judgement:
+        path = self.folder / kept
         return judge(training, self.dataset, self.config, engine=self.engine, kept=path, report=self.report)
 
 
@@ -153,7 +154,7 @@ def _round(run: _Run) -> dict[str, Any]:
     train = dataset.train
     plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
     write_atomically(run.folder / "plan.json", encode_plan(plan))
-    seconds = contribute_all(
+    seconds, memory = contribute_all(
         plan,
         run.dataset.train,
         parts,
@@ -172,8 +173,8 @@ def _round(run: _Run) -> dict[str, Any]:
         judged = any(point["steps"] == steps for point in curve)
         if every and steps % every == 0 and steps < refinement.total and not judged:
             images = distilled_set(plan, refinement.state.images, refinement.state.labels, config, {})
-            results, _ = run.judge(training_set(images), kept=None)
-            curve.append({"steps": steps, **summary(results, train.classes)})
+            found = run.judge(training_set(images), kept=f"networks-{steps}.json")
+            curve.append({"steps": steps, **without_confusion(summary(found.results, train.classes))})
             write_json(kept, curve)
 
     metrics = distill_round(
@@ -190,13 +191,15 @@ def _round(run: _Run) -> dict[str, Any]:
     )
     if method_named(config.method).central:
         metrics["bytes"] = {"down": {}, "up": {}}
-    results, trained = run.judge(training_set(load(run.folder / "distilled")))
+    begin_stage()
+    found = run.judge(training_set(load(run.folder / "distilled")))
     server = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill"))
-    ends = {"server": server, "evaluate": trained, "total": time.perf_counter() - started}
+    ends = {"server": server, "evaluate": found.seconds, "total": time.perf_counter() - started}
     metrics["seconds"] = seconds | metrics["seconds"] | ends
+    metrics["memory"] = with_total(memory | metrics.get("memory", {}) | {"evaluate": found.memory})
     return {
-        "accuracy": summary(results, train.classes),
-        **({"curve": curve} if curve else {}),
+        "accuracy": summary(found.results, train.classes),
+        **({"curve": [point | _bytes_at(point["steps"], plan, metrics["bytes"]) for point in curve]} if curve else {}),
         **metrics,
         "product": "set",
         "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
@@ -204,6 +207,17 @@ def _round(run: _Run) -> dict[str, Any]:
         "partition": _shared(run, parts),
         "protocol": protocol_for(config).model_dump(),
     }
+
+
+def _bytes_at(steps: int, plan: Plan, sent: Mapping[str, Any]) -> dict[str, float]:
+    """Bytes per client (a mean) that the set after so many steps needs: statistics only of seeds used by then."""
+    used = []
+    for client, parts in sent.get("parts", {}).items():
+        assigned = plan.assigned(client)
+        share = sum(t < steps for t in assigned) / max(len(assigned), 1)
+        used.append(sum(parts.values()) - (1 - share) * parts["means"])
+    down = list(sent["down"].values())
+    return {"bytes_down": statistics.fmean(down or [0]), "bytes_up": statistics.fmean(used or [0])}
 
 
 def _shared(run: _Run, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -275,13 +289,15 @@ def _full(run: _Run) -> dict[str, Any]:
 
 def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:
     """Metrics of a method that holds no round."""
-    results, trained = run.judge(training)
+    begin_stage()
+    found = run.judge(training)
     return {
-        "accuracy": summary(results, run.dataset.train.classes),
+        "accuracy": summary(found.results, run.dataset.train.classes),
         "product": "set",
         "networks": [spec.label for spec in networks_tested(run.config, run.dataset.preset)],
         "rounds": 0,
-        "seconds": {"client": {}, "server": 0.0, "evaluate": trained, "total": trained},
+        "seconds": {"client": {}, "server": 0.0, "evaluate": found.seconds, "total": found.seconds},
+        "memory": with_total({"evaluate": found.memory}),
         "bytes": {"down": {}, "up": {}},
         "partition": {"kind": "pooled"},
         "protocol": protocol_for(run.config).model_dump(),
@@ -314,6 +330,7 @@ def _repeated(run: _Run) -> dict[str, Any]:
     return first | {
         "accuracy": spread(networks) | {"per_class": per_class},
         "repeats": [one["accuracy"]["mean"] for one in repeats],
+        "memory": merged(*(one.get("memory", {}) for one in repeats)),
         "seconds": {
             stage: sum(one["seconds"][stage] for one in repeats) for stage in first["seconds"] if stage != "client"
         }

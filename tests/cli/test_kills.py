@@ -21,9 +21,9 @@ from collabdm.randomness import Stream
 # A run in a process of its own, which keeps what it has far more often than every 20 seconds.
 CHILD = """
 import sys
-from collabdm import engine, rounds, stages, training
+from collabdm import checkpoints, engine, training
 engine.tune_allocator = lambda: None
-rounds.SECONDS_BETWEEN_CHECKPOINTS = stages.SECONDS_BETWEEN_BLOCKS = 0.05
+checkpoints.SECONDS_BETWEEN = 0.05
 training.PROTOCOLS["fast"] = training.PROTOCOLS["fast"].model_copy(update={"epochs": 2})
 from collabdm.cli import main
 main(sys.argv[1:])

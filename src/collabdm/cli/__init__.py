@@ -10,6 +10,7 @@ import typer
 from collabdm.cli.changes import forget
 from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
+from collabdm.cli.experiment import experiment
 from collabdm.cli.flows import flows
 from collabdm.cli.info import info
 from collabdm.cli.product import evaluate, export
@@ -30,6 +31,7 @@ app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completio
 for command in (simulate, compare, plan, contribute, distill, forget, evaluate, train, detect, export, report, info):
     app.command()(command)
 app.add_typer(flows, name="flows")
+app.add_typer(experiment, name="experiment")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -72,8 +72,12 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     product = load(run / "distilled")
     assert torch.equal(product.images, images.float())
     assert torch.equal(product.labels, start.labels)
+    before = load(run / "initial")
+    assert torch.equal(before.images, start.images)
+    assert torch.equal(before.labels, start.labels)
     assert metrics["losses"] == losses
     assert len(losses) == 6
+    assert set(metrics["memory"]) == {"aggregate", "distill"}
     assert metrics["bytes"]["down"] == dict.fromkeys(HELD, len(encode_plan(plan)))
     assert metrics["bytes"]["up"] == {name: len(content) for name, content in files.items()}
     assert metrics["bytes"]["parts"] == {name: bytes_by_part(content) for name, content in files.items()}

@@ -7,7 +7,6 @@ give the same set to the bit.
 import dataclasses
 import json
 import shutil
-import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,16 +19,17 @@ from collabdm.baselines import RivalJob
 from collabdm.baselines.judged import rival_metrics
 from collabdm.config import Config
 from collabdm.contributing import contribute_all
+from collabdm.curves import bytes_at
 from collabdm.data import Dataset, load_dataset, partition_table
 from collabdm.distilled_set import DistilledSet, load
 from collabdm.engine import Engine
 from collabdm.errors import DataError, explain
-from collabdm.evaluation import spread, summary, without_confusion
+from collabdm.evaluation import summary, without_confusion
 from collabdm.files import write_atomically, write_json
 from collabdm.inbox import seal
 from collabdm.judging import Judgement, judge, training_set
 from collabdm.local import images_from_real
-from collabdm.memory import begin_stage, merged, with_total
+from collabdm.memory import begin_stage, with_total
 from collabdm.methods import method_named
 from collabdm.networks import build_network
 from collabdm.partition_expand import check_factor
@@ -44,8 +44,9 @@ from collabdm.planning import (
     resolved,
 )
 from collabdm.progress import Report, silent
-from collabdm.protocol import Plan, encode_plan
+from collabdm.protocol import encode_plan
 from collabdm.randomness import Stream
+from collabdm.repeats import gathered
 from collabdm.rounds import distill_round, distilled_set
 from collabdm.runs import environment, finished_metrics, logged, settled_config
 from collabdm.server import Refinement
@@ -199,7 +200,7 @@ def _round(run: _Run) -> dict[str, Any]:
     metrics["memory"] = with_total(memory | metrics.get("memory", {}) | {"evaluate": found.memory})
     return {
         "accuracy": summary(found.results, train.classes),
-        **({"curve": [point | _bytes_at(point["steps"], plan, metrics["bytes"]) for point in curve]} if curve else {}),
+        **({"curve": [point | bytes_at(point["steps"], plan, metrics["bytes"]) for point in curve]} if curve else {}),
         **metrics,
         "product": "set",
         "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
@@ -207,17 +208,6 @@ def _round(run: _Run) -> dict[str, Any]:
         "partition": _shared(run, parts),
         "protocol": protocol_for(config).model_dump(),
     }
-
-
-def _bytes_at(steps: int, plan: Plan, sent: Mapping[str, Any]) -> dict[str, float]:
-    """Bytes per client (a mean) that the set after so many steps needs: statistics only of seeds used by then."""
-    used = []
-    for client, parts in sent.get("parts", {}).items():
-        assigned = plan.assigned(client)
-        share = sum(t < steps for t in assigned) / max(len(assigned), 1)
-        used.append(sum(parts.values()) - (1 - share) * parts["means"])
-    down = list(sent["down"].values())
-    return {"bytes_down": statistics.fmean(down or [0]), "bytes_up": statistics.fmean(used or [0])}
 
 
 def _shared(run: _Run, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -322,17 +312,4 @@ def _repeated(run: _Run) -> dict[str, Any]:
                 report=run.report,
             )
         )
-    first = repeats[0]
-    clients = sorted({name for one in repeats for name in one["seconds"]["client"]})
-    networks = [network | {"repeat": i} for i, one in enumerate(repeats) for network in one["accuracy"]["networks"]]
-    classes = {name: [one["accuracy"]["per_class"][name] for one in repeats] for name in first["accuracy"]["per_class"]}
-    per_class = {name: None if None in values else statistics.fmean(values) for name, values in classes.items()}
-    return first | {
-        "accuracy": spread(networks) | {"per_class": per_class},
-        "repeats": [one["accuracy"]["mean"] for one in repeats],
-        "memory": merged(*(one.get("memory", {}) for one in repeats)),
-        "seconds": {
-            stage: sum(one["seconds"][stage] for one in repeats) for stage in first["seconds"] if stage != "client"
-        }
-        | {"client": {name: sum(one["seconds"]["client"].get(name, 0.0) for one in repeats) for name in clients}},
-    }
+    return gathered(repeats)

@@ -1,11 +1,13 @@
 """The page of an experiment: its cells beside the paper's figures."""
 
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collabdm.report.charts import Chart, Series, line_chart
+from collabdm.report.heat import Heat, share_heat
 from collabdm.report.page import render
 from collabdm.report.reading import Cell, checked
 from collabdm.report.run import data_name, provenance
@@ -22,23 +24,25 @@ from collabdm.report.wording import bytes_text, share, share_tick
 
 __all__ = ["experiment_report"]
 
-# What differs between cells without being what is compared.
+# What differs between cells without being what is compared, or has a column of its own.
 _ASIDE = ("engine", "device", "seed", "dataset", "method")
 _MOST_VARYING = 5
 _COLOURS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellRow:
-    """One finished cell: `varying` settings as texts, `difference` to the paper in points."""
+class _CellRow:
+    """One finished cell: its `name` in tables, `varying` settings as texts, `difference` to the paper in points."""
 
     cell: Cell
+    name: str
     method: str
     data: str
     varying: tuple[str, ...]
     difference: float | None
     up: float | None
     seconds: float | None
+    command: str
     settings: list[Setting]
     stages: list[StageRow]
     provenance: list[tuple[str, str]]
@@ -52,14 +56,17 @@ def experiment_report(name: str, summary: str, cells: Sequence[Mapping[str, Any]
     read = sorted((_checked(cell) for cell in cells), key=lambda cell: (cell.rank, cell.cell))
     finished = [cell for cell in read if cell.failed is None and cell.accuracy is not None]
     keys = _varying(finished)
-    rows = [_row(cell, keys) for cell in finished]
+    # Where more varies than fits a table (one factor at a time), cells go by their names.
+    named, keys = len(keys) > _MOST_VARYING, keys if len(keys) <= _MOST_VARYING else []
+    rows = [_row(cell, keys, named=named) for cell in finished]
     compared = [row.difference for row in rows if row.difference is not None]
     return render(
         "experiment.html",
         title=name,
         summary=summary,
         presets=sorted({cell.preset for cell in read if cell.preset}),
-        keys=[key.removeprefix("partition.").removeprefix("plan.") for key in keys],
+        first="Cell" if named else "Method",
+        keys=[key.rpartition(".")[2] if key.count(".") == 1 else key for key in keys],
         groups=_grouped(rows),
         done=len(finished),
         failed=[cell for cell in read if cell.failed is not None],
@@ -67,8 +74,10 @@ def experiment_report(name: str, summary: str, cells: Sequence[Mapping[str, Any]
         seconds=sum(row.seconds or 0.0 for row in rows),
         off=statistics.fmean(map(abs, compared)) if compared else None,
         compared=len(compared),
+        by_network=_by_network(rows),
         agreement=_agreement(rows),
         curves=_curves(rows),
+        command=_command(name, read, None),
     )
 
 
@@ -80,32 +89,49 @@ def _varying(cells: Sequence[Cell]) -> list[str]:
     trees = [flattened(cell.config) for cell in cells]
     keys = list(dict.fromkeys(key for tree in trees for key in tree))
     vary = [key for key in keys if len({str(tree.get(key)) for tree in trees}) > 1]
-    return [key for key in vary if key.split(".")[0] not in _ASIDE][:_MOST_VARYING]
+    return [key for key in vary if key.split(".")[0] not in _ASIDE]
 
 
-def _row(cell: Cell, keys: Sequence[str]) -> CellRow:
+def _row(cell: Cell, keys: Sequence[str], *, named: bool) -> _CellRow:
     tree = flattened(cell.config)
+    method, data = str(tree.get("method", cell.cell)), cell.dataset or data_name(str(tree.get("dataset", "")))
     assert cell.accuracy is not None
-    return CellRow(
+    return _CellRow(
         cell=cell,
-        method=str(tree.get("method", cell.cell)),
-        data=data_name(str(tree.get("dataset", ""))),
+        name=cell.cell if named else method,
+        method=method,
+        data=f"{data}, {cell.stand_in} standing in" if cell.stand_in else data,
         varying=tuple("" if tree.get(key) is None else str(tree[key]) for key in keys),
         difference=None if cell.paper is None else 100 * cell.accuracy.mean - cell.paper,
         up=mean_up(cell),
         seconds=computed_seconds(cell.seconds),
-        settings=setting_rows(cell.config),
+        command=_command(cell.experiment, [cell], cell.cell),
+        settings=[setting for setting in setting_rows(cell.config) if setting.changed],
         stages=stage_rows(cell.seconds, cell.memory),
         provenance=provenance(cell.versions, cell.hardware),
     )
 
 
-def _grouped(rows: Sequence[CellRow]) -> list[tuple[str, list[CellRow]]]:
+def _command(experiment: str, cells: Sequence[Cell], only: str | None) -> str:
+    words = ["collabdm", "experiment", "run", experiment, "--preset", cells[0].preset] if cells else []
+    return shlex.join([*words, *(["--only", only] if only else []), "--out", f"runs/{experiment}"]) if words else ""
+
+
+def _by_network(rows: Sequence[_CellRow]) -> Heat | None:
+    """Accuracy of every cell as every architecture it was tested as, where there are several."""
+    found = {row.cell.cell: row.cell.accuracy.by_network for row in rows if row.cell.accuracy is not None}
+    found = {name: by_network for name, by_network in found.items() if by_network}
+    networks = list(dict.fromkeys(network for by_network in found.values() for network in by_network))
+    shares = [[one[name].mean if name in one else None for name in networks] for one in found.values()]
+    return share_heat(shares, list(found), networks) if found else None
+
+
+def _grouped(rows: Sequence[_CellRow]) -> list[tuple[str, list[_CellRow]]]:
     names = list(dict.fromkeys(row.data for row in rows))
     return [(name, [row for row in rows if row.data == name]) for name in names]
 
 
-def _agreement(rows: Sequence[CellRow]) -> Chart | None:
+def _agreement(rows: Sequence[_CellRow]) -> Chart | None:
     """Ours against the paper's; on the line they are the same."""
     pairs = [
         (row.cell.paper / 100, row.cell.accuracy) for row in rows if row.cell.paper is not None and row.cell.accuracy
@@ -131,12 +157,12 @@ def _agreement(rows: Sequence[CellRow]) -> Chart | None:
     )
 
 
-def _curves(rows: Sequence[CellRow]) -> list[tuple[str, Chart]]:
+def _curves(rows: Sequence[_CellRow]) -> list[tuple[str, Chart]]:
     """For each data set whose cells were judged on the way: accuracy against bytes, with the paper's figures."""
     return [(data, chart) for data, group in _grouped(rows) if (chart := _curve_chart(group)) is not None]
 
 
-def _curve_chart(rows: Sequence[CellRow]) -> Chart | None:
+def _curve_chart(rows: Sequence[_CellRow]) -> Chart | None:
     series: list[Series] = []
     anchors: list[tuple[float, float]] = []
     told: list[str] = []
@@ -144,18 +170,19 @@ def _curve_chart(rows: Sequence[CellRow]) -> Chart | None:
         points = _points(row)
         if len(points) < 2:
             continue
-        name = " ".join([row.method, *(text for text in row.varying if text)])
+        name = " ".join([row.name, *(text for text in row.varying if text)])
         series.append(Series(name=name, points=points, colour=len(series) % _COLOURS))
         told.append(f"{name} reaches {share(points[-1][1])} at {bytes_text(points[-1][0])}")
         if row.cell.paper is not None:
             anchors.append((points[-1][0], row.cell.paper / 100))
+        anchors += [(1e6 * megabytes, percent / 100) for megabytes, percent in row.cell.anchors]
     if not series:
         return None
     ends = [f(x for one in series for x, _ in one.points) for f in (min, max)]
     for row in rows:
         if row.cell.accuracy is None or row.up or not row.method.startswith("central"):
             continue
-        name = " ".join([row.method, *(text for text in row.varying if text)])
+        name = " ".join([row.name, *(text for text in row.varying if text)])
         level = [(end, row.cell.accuracy.mean) for end in ends]
         series.append(Series(name=f"{name} (no bytes)", points=level, look="dashed", colour=len(series) % _COLOURS))
     if anchors:
@@ -170,7 +197,7 @@ def _curve_chart(rows: Sequence[CellRow]) -> Chart | None:
     )
 
 
-def _points(row: CellRow) -> list[tuple[float, float]]:
+def _points(row: _CellRow) -> list[tuple[float, float]]:
     points = [(point.bytes_up, point.mean) for point in row.cell.curve if point.bytes_up is not None]
     if points and row.up is not None and row.cell.accuracy is not None and row.up >= points[-1][0]:
         points.append((row.up, row.cell.accuracy.mean))

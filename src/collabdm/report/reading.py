@@ -16,6 +16,7 @@ from collabdm.errors import RunFolderError, explain
 
 __all__ = [
     "Accuracy",
+    "Bytes",
     "Cell",
     "Metrics",
     "Network",
@@ -148,7 +149,10 @@ class Row(_Read):
 
 
 class Cell(_Result):
-    """One cell of an experiment; `paper` in percent."""
+    """One cell of an experiment; `paper` in percent; `anchors`: the paper's points of a curve, (MB, percent).
+
+    `stand_in`: the data that stood in for `dataset`.
+    """
 
     cell: str
     experiment: str = ""
@@ -156,6 +160,9 @@ class Cell(_Result):
     rank: float = 0.0
     paper: Annotated[float, Field(ge=0, le=100)] | None = None
     paper_source: str | None = None
+    anchors: tuple[tuple[Amount, Annotated[float, Field(ge=0, le=100)]], ...] = ()
+    dataset: str | None = None
+    stand_in: str | None = None
     note: str | None = None
     digest: str | None = None
     commit: str | None = None

@@ -34,7 +34,7 @@ def points(difference: float) -> str:
 
 
 def bytes_text(count: float) -> str:
-    """`512 B`, `3.4 kB`, `1.2 MB`: decimal units."""
+    """`512 B`, `3.4 kB`, `2.81 MB`: three digits, decimal units."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= 0.9995 * size:
             return (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from collabdm import changes, rounds
+from collabdm import changes, checkpoints, rounds
 from collabdm.changes import add, carry_out, forget, remove, under_way, unknown_files
 from collabdm.client import contribute
 from collabdm.contributing import contribution_name
@@ -230,7 +230,7 @@ def test_a_change_that_is_killed_at_any_step_ends_right(
     files, start = sent[1], held["abc" if kind == "add" else "abcd"]
     whole = Path(shutil.copytree(start, tmp_path / "whole"))
     run("abc")
-    monkeypatch.setattr(rounds, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
     CHANGES[kind](whole, files)
     for step in count(first, stride):
         folder = Path(shutil.copytree(start, tmp_path / f"killed-{step}"))

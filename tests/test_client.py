@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collabdm import checkpoints, contributing
 from collabdm import client as client_module
-from collabdm import contributing
-from collabdm import stages as stages_module
 from collabdm.client import client_statistics, contribute, fingerprint, statistics_key
 from collabdm.contributing import cached_contribution
 from collabdm.data import Samples
@@ -220,7 +219,7 @@ def test_stored_stages_give_the_same_bytes_and_are_not_computed_again(
 def test_an_interrupted_stage_of_statistics_goes_on_after_its_last_block(
     make_samples: MakeSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages_module, "SECONDS_BETWEEN_BLOCKS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
     samples, plan = make_samples([6, 1, 3], SHAPE), small_plan(seeds=7, local={"iterations": 2})
     fresh = encode_contribution(contribute(plan, "ada", samples, engine=EAGER), plan)
     seen: list[int] = []

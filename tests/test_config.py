@@ -20,7 +20,7 @@ from collabdm.pixels import Normalisation
 # The promised keys.
 KEYS = {
     "": "dataset method ipc seed repeats device engine",
-    "partition": "kind clients beta participation column balance",
+    "partition": "kind clients beta reserve participation column balance",
     "plan": "seeds batch most_held network pae augment statistics encoding normalisation",
     "local": "method iterations lr momentum batch reuse init kip gradient bptt feddm",
     "server": "passes lr schedule momentum step batch weighting aggregation trim clip evaluate_every",

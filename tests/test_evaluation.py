@@ -1,7 +1,9 @@
 """Judging a set: which networks are trained, from what, and how their accuracies are summed up."""
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,14 @@ from collabdm.data import Samples
 from collabdm.engine import EAGER
 from collabdm.errors import DataError
 from collabdm.evaluation import NetworkResult, evaluate, spread, summary
+from collabdm.judging import read_results, write_results
 from collabdm.networks import NetworkSpec, initial_parameters
 from collabdm.pixels import Normalisation
 from collabdm.progress import Event
 from collabdm.randomness import Stream
 from collabdm.training import Protocol, TrainingSet, train
 from collabdm.training import test_accuracy as accuracy_on
+from interruptions import Killed, assert_goes_on, killed_after
 from tiny_runs import TINY_NETWORK
 
 RECIPE = Protocol(name="test", count=2, epochs=2, lr=0.05, batch=4)
@@ -66,6 +70,36 @@ def test_finished_networks_are_left_out(held_out: Samples, monkeypatch: pytest.M
         assert calls == [TINY_NETWORK, TINY_NETWORK, OTHER, OTHER][done:]
 
 
+@pytest.mark.parametrize("kills", [[1], [7], [12, 1], [13], [14, 3], [14, 13, 2], [31]])
+def test_an_interrupted_evaluation_ends_with_the_same_results(
+    kills: list[int], held_out: Samples, tmp_path: Path
+) -> None:
+    """A network is twelve steps of training and one of testing."""
+    recipe = RECIPE.model_copy(update={"epochs": 4})
+
+    def work(folder: Path) -> list[NetworkResult]:
+        folder.mkdir(exist_ok=True)
+        kept = folder / "networks.json"
+        results = read_results(kept)
+        for result in judged(a_set(1), held_out, protocol=recipe, done=len(results), unfinished=folder / "networks"):
+            results.append(result)
+            write_results(kept, results)
+        assert [path.name for path in folder.iterdir()] == ["networks.json"]
+        return results
+
+    assert_goes_on(work, tmp_path, operator.eq, kills)
+    assert work(tmp_path / "whole") == list(judged(a_set(1), held_out, protocol=recipe))
+
+
+def test_a_network_under_way_is_not_taken_for_another_set_s(held_out: Samples, tmp_path: Path) -> None:
+    with killed_after(5), pytest.raises(Killed):
+        next(judged(a_set(1), held_out, unfinished=tmp_path / "networks"))
+    with killed_after(None) as written:
+        found = list(judged(a_set(2), held_out, unfinished=tmp_path / "networks"))
+    assert found == list(judged(a_set(2), held_out))
+    assert written == [4 * (6 + 1)]
+
+
 def test_the_last_epoch_counts_and_is_tested_once(held_out: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     tested: list[Any] = []
 
@@ -87,7 +121,7 @@ def test_the_last_epoch_counts_and_is_tested_once(held_out: Samples, monkeypatch
         last = train(a_set(1), TINY_NETWORK, classes=3, protocol=RECIPE, seed=seed, engine=EAGER)
         assert all(torch.equal(parameters[name], last[name]) for name in last)
         found = accuracy_on(last, held_out, TINY_NETWORK, NORMALISATION, EAGER)
-        assert (result.accuracy, result.per_class, result.macro_f1) == found
+        assert (result.accuracy, result.per_class, result.macro_f1, result.confusion) == found
 
 
 def test_two_sets_are_judged_by_the_same_networks(held_out: Samples, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
-from collabdm.randomness import BLOCK, Stream
+from collabdm.randomness import BLOCK, Stream, generator_position, move_generator
 
 MASK = 2**64 - 1
 
@@ -161,3 +161,21 @@ def test_the_generator_starts_at_the_stream_and_leaves_it_alone() -> None:
     generator = stream.generator()
     assert generator.bit_generator.random_raw(3).tolist() == reference_words([2, "generator"], 3)
     assert stream.raw(3).tolist() == reference_words([2, "generator"], 3)
+
+
+@given(st.integers(0, 40), st.integers(0, 9), st.integers(1, 40))
+def test_a_stream_goes_on_from_its_position(before: int, normals: int, after: int) -> None:
+    stream = Stream(3, "here")
+    stream.raw(before)
+    draws = stream.generator()
+    draws.standard_normal(normals, dtype=np.float32)  # 32 bits at a time: half a word may be in store
+    position, place = stream.position, generator_position(draws.bit_generator)
+    assert position.dtype == np.int64
+    again = Stream(3, "here")
+    again.move_to(position)
+    other = again.generator()
+    move_generator(other.bit_generator, place)
+    assert again.permutation(after).tolist() == stream.permutation(after).tolist()
+    assert again.position.tolist() == stream.position.tolist()
+    drawn = [(one.integers(2**31, size=after), one.standard_normal(3, np.float32)) for one in (draws, other)]
+    assert all(np.array_equal(a, b) for a, b in zip(*drawn, strict=True))

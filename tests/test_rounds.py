@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 
-from collabdm import rounds
+from collabdm import checkpoints, rounds
 from collabdm.aggregation import Rule
 from collabdm.client import contribute, fingerprint
 from collabdm.config import Config
@@ -72,8 +72,12 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     product = load(run / "distilled")
     assert torch.equal(product.images, images.float())
     assert torch.equal(product.labels, start.labels)
+    before = load(run / "initial")
+    assert torch.equal(before.images, start.images)
+    assert torch.equal(before.labels, start.labels)
     assert metrics["losses"] == losses
     assert len(losses) == 6
+    assert set(metrics["memory"]) == {"aggregate", "distill"}
     assert metrics["bytes"]["down"] == dict.fromkeys(HELD, len(encode_plan(plan)))
     assert metrics["bytes"]["up"] == {name: len(content) for name, content in files.items()}
     assert metrics["bytes"]["parts"] == {name: bytes_by_part(content) for name, content in files.items()}
@@ -229,7 +233,7 @@ class Stop(Exception):
 def test_an_interrupted_refinement_goes_on_to_the_same_bits(
     step: str, stops: list[int], sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
     plan, files = sent
     config = tiny_config({"server.passes": 2, "server.lr": 1.0, "server.step": step})
     place = _folder(tmp_path / "sent", files)
@@ -257,7 +261,7 @@ def test_an_interrupted_refinement_goes_on_to_the_same_bits(
 def test_a_checkpoint_of_other_settings_is_not_used(
     sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
     plan, files = sent
     place, run = _folder(tmp_path / "sent", files), tmp_path / "run"
 

@@ -18,6 +18,7 @@ def test_scores_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     found = scores(predicted, labels, 5)
     assert found.accuracy == pytest.approx(sk.accuracy_score(labels, predicted))
     assert found.macro_f1 == pytest.approx(sk.f1_score(labels, predicted, average="macro", zero_division=0))
+    assert np.array_equal(found.confusion, sk.confusion_matrix(labels, predicted, labels=range(5)))
     held = sorted(set(labels.tolist()))
     recalls = sk.recall_score(labels, predicted, labels=held, average=None, zero_division=0)
     assert [found.per_class[y] for y in held] == pytest.approx(list(np.asarray(recalls)))

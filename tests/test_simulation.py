@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from collabdm.progress import Event
 from collabdm.protocol import decode_plan, encode_contribution
 from collabdm.sharing import parts_of
 from collabdm.simulation import simulate
+from interruptions import Killed, killed_after
 from tiny_runs import tiny_config, two_epochs, write_sites
 
 
@@ -59,6 +61,7 @@ def test_a_run_folder_holds_what_was_promised(whole: Path) -> None:
     pictures = {"partition.png", "loss.png"}
     assert names >= pictures | {"config.toml", "plan.json", "metrics.json", "events.jsonl", "distilled"}
     assert not names & {"stages", "checkpoint.safetensors"}
+    assert not list(whole.rglob("*.checkpoint"))
     assert not list(whole.rglob("*.part"))
     metrics = metrics_of(whole)
     assert (metrics["method"], metrics["dataset"], metrics["ipc"], metrics["seed"]) == ("collabdm-pae", "digits", 2, 0)
@@ -68,6 +71,14 @@ def test_a_run_folder_holds_what_was_promised(whole: Path) -> None:
     assert len(metrics["losses"]) == 3
     assert {"statistics", "local", "aggregate", "distill", "evaluate", "total", "client"} <= set(metrics["seconds"])
     assert set(metrics["seconds"]["client"]) == {"0", "1", "2"}
+    stages = {"statistics", "local", "client", "aggregate", "distill", "evaluate"}
+    assert set(metrics["memory"]) == stages | {"total"}
+    assert all(100 < metrics["memory"][stage] <= metrics["memory"]["total"] for stage in stages)
+    assert metrics["peak_memory"] >= metrics["memory"]["total"] * 1e6
+    (network,) = accuracy["networks"]
+    confusion, tested = np.array(network["confusion"]), load_dataset("digits").test.counts()
+    assert confusion.sum(axis=1).tolist() == tested.tolist()
+    assert confusion.trace() / confusion.sum() == pytest.approx(network["accuracy"])
     assert np.sum(metrics["partition"]["samples"]) == 1297
     assert metrics["partition"]["clients"] == ["0", "1", "2"]
     assert metrics["protocol"]["epochs"] == 2
@@ -81,6 +92,15 @@ def test_bytes_are_those_of_the_files(whole: Path) -> None:
     assert sent["down"] == dict.fromkeys("012", (whole / "plan.json").stat().st_size)
     files = sorted((whole / "contributions").iterdir())
     assert sent["up"] == {client: path.stat().st_size for client, path in zip("012", files, strict=True)}
+
+
+def test_the_set_before_refinement_is_kept(whole: Path, tmp_path: Path) -> None:
+    simulate(tiny_config({"server.passes": 0}), tmp_path / "start")
+    before, start = load(whole / "initial"), load(tmp_path / "start" / "distilled")
+    assert before.images.equal(start.images)
+    assert before.labels.equal(start.labels)
+    assert before.factor == load(whole / "distilled").factor
+    assert not before.images.equal(load(whole / "distilled").images)
 
 
 def test_the_files_are_what_the_clients_would_send(whole: Path) -> None:
@@ -192,6 +212,13 @@ def test_evaluations_on_the_way(whole: Path, tmp_path: Path, monkeypatch: pytest
     metrics = simulate(config, tmp_path / "watched")
     assert [point["steps"] for point in metrics["curve"]] == [1, 2]
     assert all(0 <= point["mean"] <= 1 for point in metrics["curve"])
+    # Of three seeds' statistics one, and two, are used by then; all else is.
+    parts = [list(metrics["bytes"]["parts"][client].values()) for client in "012"]
+    means = [metrics["bytes"]["parts"][client]["means"] for client in "012"]
+    for point in metrics["curve"]:
+        assert point["bytes_up"] == pytest.approx(np.sum(parts) / 3 - (3 - point["steps"]) / 3 * np.mean(means))
+        assert point["bytes_down"] == metrics["bytes"]["down"]["0"]
+        assert "confusion" not in point["networks"][0]
     # Looking changes nothing, and an interruption between two looks loses none.
     assert load(tmp_path / "watched" / "distilled").images.equal(load(whole / "distilled").images)
     with monkeypatch.context() as patch:
@@ -199,6 +226,57 @@ def test_evaluations_on_the_way(whole: Path, tmp_path: Path, monkeypatch: pytest
         with pytest.raises(Stop):
             simulate(config, tmp_path / "run")
     assert simulate(config, tmp_path / "run")["curve"] == metrics["curve"]
+
+
+def test_later_passes_cost_no_more_bytes(tmp_path: Path) -> None:
+    changes = {"server.evaluate_every": 1, "server.passes": 2, "partition.participation": 0.4}
+    metrics = simulate(tiny_config(changes), tmp_path / "run")
+    plan = decode_plan((tmp_path / "run" / "plan.json").read_bytes())
+    up, parts = metrics["bytes"]["up"], metrics["bytes"]["parts"]
+    for point in metrics["curve"]:
+        used = {client: [t for t in plan.assigned(client) if t < point["steps"]] for client in plan.clients}
+        shares = {client: len(used[client]) / max(len(plan.assigned(client)), 1) for client in plan.clients}
+        saved = [(1 - shares[client]) * parts[client]["means"] for client in plan.clients]
+        assert point["bytes_up"] == pytest.approx(np.mean(list(up.values())) - np.mean(saved))
+    assert metrics["curve"][-1]["bytes_up"] == np.mean(list(up.values()))
+
+
+# Three clients of three local steps, then two networks of two steps of training and one of testing.
+@pytest.mark.parametrize("stop", [5, 10, 12, 14, 15])
+def test_an_interrupted_run_repeats_no_step_that_was_kept(stop: int, tmp_path: Path) -> None:
+    config = tiny_config({"method": "local-dm", "evaluate.count": 2})
+    with killed_after(None) as all_written:
+        whole = simulate(config, tmp_path / "whole")
+    with killed_after(stop), pytest.raises(Killed):
+        simulate(config, tmp_path / "run")
+    with killed_after(None) as left:
+        metrics = simulate(config, tmp_path / "run")
+    assert left[0] + stop == all_written[0] == 15
+    assert metrics["accuracy"] == whole["accuracy"]
+    assert metrics["seconds"]["evaluate"] > 0
+    assert not list((tmp_path / "run").rglob("*.checkpoint"))
+
+
+def test_a_folder_of_the_first_version_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks without confusion, seconds and memory, a curve without bytes, metrics of the round without memory."""
+    config, run = tiny_config({"server.evaluate_every": 2, "evaluate.count": 2}), tmp_path / "run"
+    whole = simulate(config, run)
+    shutil.rmtree(run / "initial")
+    for name in ("metrics.json", "networks-2.json"):
+        (run / name).unlink()
+    networks = [
+        {key: value for key, value in one.items() if key in ("network", "index", "accuracy", "per_class", "macro_f1")}
+        for one in json.loads((run / "networks.json").read_text())[:1]
+    ]
+    (run / "networks.json").write_text(json.dumps(networks))
+    record = json.loads((run / "round.json").read_text())
+    del record["metrics"]["memory"]
+    (run / "round.json").write_text(json.dumps(record))
+    again = simulate(config, run)
+    assert again["accuracy"]["mean"] == whole["accuracy"]["mean"]
+    assert ["confusion" in network for network in again["accuracy"]["networks"]] == [False, True]
+    assert again["curve"] == whole["curve"]
+    assert {"evaluate", "total"} <= set(again["memory"])
 
 
 def test_repeats_are_whole_experiments(whole: Path, tmp_path: Path) -> None:

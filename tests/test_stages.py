@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from collabdm import stages
+from collabdm import checkpoints
 from collabdm.stages import StageStore, stage_key
 
 ARRAYS = {"values": np.arange(12, dtype=np.float32).reshape(3, 4), "labels": np.array([2, 0, 1])}
@@ -133,7 +133,7 @@ def test_rows_are_kept_in_blocks_until_the_stage_is_stored(tmp_path: Path, monke
 
 
 def test_a_broken_block_ends_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "SECONDS_BETWEEN_BLOCKS", 0.0)
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
     blocks = StageStore(tmp_path).blocks("key")
     for value in range(3):
         blocks.add(np.array([value]))

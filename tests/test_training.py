@@ -1,6 +1,8 @@
 """Training against a plain torch loop, and testing against a plain count."""
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
 from collabdm.augment import OPERATIONS, augment, draw_augmentation
+from collabdm.checkpoints import Checkpoint
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
@@ -19,6 +22,7 @@ from collabdm.pixels import Normalisation
 from collabdm.randomness import Stream
 from collabdm.training import PROTOCOLS, Protocol, TrainingSet, train
 from collabdm.training import test_accuracy as accuracy_on
+from interruptions import assert_goes_on
 from tiny_runs import TINY_NETWORK
 
 SHAPE, CLASSES, SEED = (1, 8, 8), 3, 17
@@ -138,7 +142,7 @@ def test_accuracy_is_a_plain_count(make_samples: Callable[..., Samples], chunk: 
     network = build_network(TINY_NETWORK, SHAPE, 4)
     parameters = initial_parameters(network, Stream(2, "any"))
     engine = REFERENCE.model_copy(update={"chunk": chunk})
-    overall, per_class, macro_f1 = accuracy_on(parameters, samples, TINY_NETWORK, NORMALISATION, engine)
+    overall, per_class, macro_f1, confusion = accuracy_on(parameters, samples, TINY_NETWORK, NORMALISATION, engine)
     plain = plain_like(parameters)
     pixels = (torch.from_numpy(samples.images).double() / 255 - 0.4) / 0.3
     said = [int(plain(image[None]).argmax()) for image in pixels]
@@ -146,6 +150,8 @@ def test_accuracy_is_a_plain_count(make_samples: Callable[..., Samples], chunk: 
     assert 0 < sum(hits) < len(samples)
     assert overall == sum(hits) / 21
     assert per_class == (hits[0] / 10, None, hits[2] / 7, hits[3] / 4)
+    pairs = list(zip(samples.labels.tolist(), said, strict=True))
+    assert confusion == tuple(tuple(pairs.count((y, guess)) for guess in range(4)) for y in range(4))
     assert macro_f1 == pytest.approx(f1_score(samples.labels, said, average="macro"))
 
 
@@ -199,3 +205,42 @@ def test_another_architecture_trains_too() -> None:
     before = initial_parameters(build_network(spec, SHAPE, CLASSES), Stream(SEED, "network"))
     assert set(parameters) == set(before)
     assert all(not torch.equal(parameters[name], before[name]) for name in before if name.endswith("weight"))
+
+
+def same_parameters(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return set(first) == set(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+# Seven epochs of three batches; the rate falls, and the momentum starts anew, before the thirteenth step.
+@pytest.mark.parametrize("kills", [[1], [2], [3], [4], [8], [11], [12], [13], [14], [20], [21], [1, 1, 1], [5, 7, 8]])
+def test_an_interrupted_training_goes_on_to_the_same_bits(kills: list[int], tmp_path: Path) -> None:
+    training = training_set("crop", "colour")
+    told: list[tuple[int, int, float]] = []
+
+    def work(folder: Path) -> dict[str, Tensor]:
+        told.clear()
+        checkpoint = Checkpoint(folder / "state", "basis")
+        return trained(training, EAGER, checkpoint=checkpoint, tell=lambda *facts: told.append(facts))
+
+    assert_goes_on(work, tmp_path, same_parameters, kills)
+    left = list(told)
+    assert same_parameters(work(tmp_path / "fresh"), trained(training, EAGER))
+    # An epoch's loss counts the batches before the interruption too.
+    assert left == told[len(told) - len(left) :]
+
+
+def test_a_set_s_digest_is_of_all_that_training_sees(make_samples: Callable[..., Samples]) -> None:
+    first, samples = training_set("crop"), make_samples([3, 3])
+    assert isinstance(first.images, Tensor)
+    moved = first.images.clone()
+    moved[0, 0, 0, 0] += 1e-6
+    sets = [
+        first,
+        dataclasses.replace(first, images=moved),
+        dataclasses.replace(first, labels=first.labels.flip(0)),
+        dataclasses.replace(first, augment=()),
+        dataclasses.replace(first, normalisation=Normalisation(mean=(0.5,), std=(0.3,))),
+        dataclasses.replace(first, images=samples),
+    ]
+    assert len({one.digest() for one in sets}) == len(sets)
+    assert training_set("crop").digest() == first.digest()

@@ -37,7 +37,7 @@ Kind = Literal["add", "remove", "forget"]
 _PENDING, _BEFORE, _INCOMING = "change.json", "before.safetensors", "incoming.safetensors"
 # All that a round, a change or an evaluation derives from contributions, and that forgetting removes.
 _DERIVED = (
-    *("distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
+    *("initial", "distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
     *("checkpoint.safetensors", _BEFORE, _INCOMING),
 )
 _KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING)
@@ -202,7 +202,7 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
         present=present,
         history=[*history, change.entry],
     )
-    write_json(folder / "metrics.json", metrics | environment(config.engine))
+    write_json(folder / "metrics.json", metrics | environment(config.engine, metrics.get("memory")))
     (folder / _PENDING).unlink()
     for name in (_BEFORE, _INCOMING):
         (folder / name).unlink(missing_ok=True)

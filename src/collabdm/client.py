@@ -10,6 +10,7 @@ from collabdm.embedding import class_moments, embedder_for
 from collabdm.engine import Engine
 from collabdm.errors import DataError, PlanError, explain
 from collabdm.local import ClientStatistics, distill_locally
+from collabdm.memory import begin_stage
 from collabdm.networks import build_network, initial_parameters
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, parameters_fingerprint
@@ -44,6 +45,7 @@ def contribute(
     values = np.zeros((0, len(classes), 2, 0), np.float32)
     if plan.parts or plan.local.reuses:
         key = stage_key("statistics", basis)
+        begin_stage()
         values = stages.compute(
             key,
             lambda: client_statistics(plan, client, samples, engine=engine, blocks=stages.blocks(key), report=report),
@@ -59,9 +61,13 @@ def contribute(
         "ipc": plan.ipc,
         "pae": plan.pae,
     }
+    local_key = stage_key("local", local_basis)
+    begin_stage()
     local = stages.compute(
-        stage_key("local", local_basis),
-        lambda: distill_locally(plan, client, samples, statistics, engine=engine, report=report),
+        local_key,
+        lambda: distill_locally(
+            plan, client, samples, statistics, engine=engine, checkpoint=stages.checkpoint(local_key), report=report
+        ),
     )
     if not np.isfinite(local["images"]).all():
         setting, rate = plan.local.rate

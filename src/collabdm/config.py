@@ -50,11 +50,15 @@ Operation = Literal["colour", "crop", "cutout", "flip", "scale", "rotate"]
 
 
 class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """How one data set is shared among simulated clients, and which of them take part at a seed (epsilon)."""
+    """How one data set is shared among simulated clients, and which of them take part at a seed (epsilon).
+
+    `reserve`: the samples of every class that `dirichlet-reserved` gives every client first; unset, ipc.
+    """
 
     kind: Literal["iid", "dirichlet", "dirichlet-reserved", "by-column", "single"] = "dirichlet"
     clients: Annotated[Annotated[int, Field(ge=1)] | tuple[str, ...], BeforeValidator(_several)] = 5
     beta: Annotated[float, Field(gt=0)] = 0.1
+    reserve: Annotated[int, Field(ge=1)] | None = None
     participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     column: str | None = None
     balance: bool = False

@@ -12,6 +12,7 @@ from collabdm.client import contribute, data_digest
 from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.files import write_atomically
+from collabdm.memory import merged
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_contribution, plan_digest
 from collabdm.stages import StageStore, stage_key
@@ -50,10 +51,11 @@ def contribute_all(
     engine: Engine,
     stages: Path,
     report: Report = silent,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, float]]:
     """One file per client in `folder`, of the samples whose indices `parts` gives; files that are there are kept.
 
-    Returns seconds: `statistics`, `local`, and `client` by name. Clients are shared among the engine's processes; what
+    Returns seconds: `statistics`, `local`, and `client` by name; and the most memory of `statistics`, `local` and
+    `client` (MB). Clients are shared among the engine's processes; what
     several processes do is reported client by client only.
     """
     jobs = (
@@ -69,13 +71,15 @@ def contribute_all(
         for client, indices in parts.items()
     )
     seconds: dict[str, Any] = {"statistics": 0.0, "local": 0.0, "client": {}}
-    for client, spent in zip(parts, in_processes(_contributed, jobs, engine.processes), strict=True):
+    memory: dict[str, float] = {}
+    for client, (spent, held) in zip(parts, in_processes(_contributed, jobs, engine.processes), strict=True):
         sent = f"{(folder / contribution_name(plan, client)).stat().st_size:,} bytes up"
         report(Event(stage="contribution", client=client, done=1, total=1, message=sent))
         for stage, value in spent.items():
             seconds[stage] += value
         seconds["client"][client] = sum(spent.values())
-    return seconds
+        memory = merged(memory, held, *({"client": value} for value in held.values()))
+    return seconds, memory
 
 
 def contribution_name(plan: Plan, client: str) -> str:
@@ -95,9 +99,10 @@ class _Job:
     report: Report
 
 
-def _contributed(job: _Job) -> dict[str, float]:
+def _contributed(job: _Job) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds and memory of the stages."""
     stages = StageStore(job.stages)
     contribution = contribute(job.plan, job.client, job.samples, engine=job.engine, stages=stages, report=job.report)
     if not job.path.exists():
         write_atomically(job.path, encode_contribution(contribution, job.plan))
-    return stages.seconds
+    return stages.seconds, stages.memory

@@ -3,28 +3,34 @@
 The accuracy is that of the last epoch, never of the best.
 """
 
+import json
 import statistics
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from collabdm.checkpoints import Checkpoint
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.errors import DataError, explain
+from collabdm.memory import highest
 from collabdm.networks import NetworkSpec
 from collabdm.progress import Event, Report, silent
 from collabdm.randomness import Stream
 from collabdm.training import Protocol, TrainingSet, test_accuracy, train
 from collabdm.workers import in_processes
 
-__all__ = ["NetworkResult", "evaluate", "network_seed", "spread", "summary"]
+__all__ = ["NetworkResult", "evaluate", "network_seed", "spread", "summary", "without_confusion"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkResult:
     """One trained network: its accuracy on the test data in [0, 1], and per class (None for one without test data).
 
-    `macro_f1` as in `scores`; None where a method that brings its own results does not say it.
+    `macro_f1` and `confusion` as in `scores`; `seconds` of training and testing, and `memory`, the process's mark at
+    their end (`memory.highest`). None where an earlier version did not say it.
     """
 
     network: str
@@ -32,6 +38,10 @@ class NetworkResult:
     accuracy: float
     per_class: tuple[float | None, ...]
     macro_f1: float | None = None
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    # What it cost is no part of what was found.
+    seconds: float | None = field(default=None, compare=False)
+    memory: float | None = field(default=None, compare=False)
 
 
 def evaluate(
@@ -43,9 +53,13 @@ def evaluate(
     seed: int,
     engine: Engine,
     done: int = 0,
+    unfinished: Path | None = None,
     report: Report = silent,
 ) -> Iterator[NetworkResult]:
     """Train and test `protocol.count` networks of every kind, one result at a time, leaving out the first `done`.
+
+    In the files `<unfinished>.<number>.*.checkpoint` networks under way are kept; those of a network go when the result
+    after it is asked for. An interrupted evaluation finds them, and ends with the same results.
 
     Network i of a kind has the same initial parameters, batches and augmentations for every set and method (they
     depend on `seed`, kind and i only), so that comparisons are paired.
@@ -55,6 +69,7 @@ def evaluate(
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
     jobs = [(spec, i) for spec in networks for i in range(protocol.count)]
     several = engine.processes > 1
+    digest = training.digest() if unfinished else ""
     work = [
         _Job(
             training=training,
@@ -68,6 +83,8 @@ def evaluate(
             report=silent if several else report,
             done=number,
             total=len(jobs),
+            unfinished=unfinished,
+            digest=digest,
         )
         for number, (spec, i) in list(enumerate(jobs))[done:]
     ]
@@ -75,6 +92,12 @@ def evaluate(
         if several:
             report(Event(stage="evaluate", done=job.done + 1, total=job.total))
         yield result
+        for checkpoint in _checkpoints(job):
+            checkpoint.remove()
+    if unfinished:
+        # Killed between keeping a result and this, an earlier call left them.
+        for path in unfinished.parent.glob(f"{unfinished.name}.*.checkpoint"):
+            path.unlink(missing_ok=True)
 
 
 def network_seed(seed: int, spec: NetworkSpec, index: int) -> int:
@@ -94,18 +117,54 @@ class _Job:
     report: Report
     done: int
     total: int
+    unfinished: Path | None
+    digest: str
+
+
+def _checkpoints(job: _Job) -> tuple[Checkpoint, Checkpoint]:
+    """Of training, and of testing."""
+    if job.unfinished is None:
+        return Checkpoint(), Checkpoint()
+    basis = {
+        "training": job.digest,
+        "network": job.spec.model_dump(mode="json"),
+        "classes": job.test.classes,
+        "protocol": job.protocol.model_dump(mode="json"),
+        "seed": job.seed,
+        "engine": job.engine.model_dump(exclude={"threads", "processes"}),
+    }
+    text, number = json.dumps(basis, sort_keys=True), job.done
+    training, test = (job.unfinished.with_name(f"{job.unfinished.name}.{number}.{of}.checkpoint") for of in _PARTS)
+    return Checkpoint(training, text), Checkpoint(test, text)
+
+
+_PARTS = ("training", "test")
 
 
 def _judged(job: _Job) -> NetworkResult:
     def tell(epoch: int, epochs: int, loss: float) -> None:
         job.report(Event(stage="evaluate", done=job.done * epochs + epoch, total=job.total * epochs, loss=loss))
 
-    classes = len(job.test.classes)
+    started, (of_training, of_test) = time.perf_counter(), _checkpoints(job)
+    before = of_training.seconds + of_test.seconds
     parameters = train(
-        job.training, job.spec, classes=classes, protocol=job.protocol, seed=job.seed, engine=job.engine, tell=tell
+        job.training,
+        job.spec,
+        classes=len(job.test.classes),
+        protocol=job.protocol,
+        seed=job.seed,
+        engine=job.engine,
+        checkpoint=of_training,
+        tell=tell,
     )
-    found = test_accuracy(parameters, job.test, job.spec, job.training.normalisation, job.engine)
-    return NetworkResult(network=job.spec.name, index=job.index, **found._asdict())
+    found = test_accuracy(parameters, job.test, job.spec, job.training.normalisation, job.engine, of_test)
+    return NetworkResult(
+        network=job.spec.name,
+        index=job.index,
+        seconds=before + time.perf_counter() - started,
+        memory=highest(),
+        **found._asdict(),
+    )
 
 
 def summary(results: Sequence[NetworkResult], classes: Sequence[str]) -> dict[str, Any]:
@@ -117,9 +176,16 @@ def summary(results: Sequence[NetworkResult], classes: Sequence[str]) -> dict[st
     networks = [
         {"network": r.network, "index": r.index, "accuracy": r.accuracy}
         | ({} if r.macro_f1 is None else {"macro_f1": r.macro_f1})
+        | ({} if r.confusion is None else {"confusion": [list(row) for row in r.confusion]})
         for r in results
     ]
     return spread(networks) | {"per_class": per_class}
+
+
+def without_confusion(accuracy: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary for a point on the way: counts of all pairs of classes would be most of a long curve."""
+    networks = [{key: value for key, value in one.items() if key != "confusion"} for one in accuracy["networks"]]
+    return {**accuracy, "networks": networks}
 
 
 def spread(networks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

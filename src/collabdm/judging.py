@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
-import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from collabdm.config import Config
 from collabdm.data import Dataset
@@ -16,18 +17,27 @@ from collabdm.planning import networks_tested, protocol_for
 from collabdm.progress import Report
 from collabdm.training import TrainingSet
 
-__all__ = ["judge", "training_set"]
+__all__ = ["Judgement", "judge", "judgement", "read_results", "training_set", "write_results"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Results of all networks; their seconds added up, before an interruption too; and the most memory (MB)."""
+
+    results: list[NetworkResult]
+    seconds: float
+    memory: float
 
 
 def judge(
     training: TrainingSet, dataset: Dataset, config: Config, *, engine: Engine, kept: Path | None, report: Report
-) -> tuple[list[NetworkResult], float]:
-    """Results of all networks that `config.evaluate` asks for, and the seconds it took.
+) -> Judgement:
+    """Train and test all networks that `config.evaluate` asks for.
 
-    Results are written to the file `kept` as they come; networks that are there already are not trained again.
+    Results are written to the file `kept` as they come, and networks under way to files beside it: neither is computed
+    again.
     """
-    started = time.perf_counter()
-    results = _read_results(kept) if kept else []
+    results = read_results(kept) if kept else []
     for result in evaluate(
         training,
         dataset.test,
@@ -36,12 +46,22 @@ def judge(
         seed=config.seed,
         engine=engine,
         done=len(results),
+        unfinished=kept.with_suffix("") if kept else None,
         report=report,
     ):
         results.append(result)
         if kept:
-            write_json(kept, [dataclasses.asdict(result) for result in results])
-    return results, time.perf_counter() - started
+            write_results(kept, results)
+    return judgement(results)
+
+
+def judgement(results: list[NetworkResult]) -> Judgement:
+    """The results with what they cost."""
+    return Judgement(
+        results=results,
+        seconds=sum(result.seconds or 0.0 for result in results),
+        memory=max((result.memory or 0.0 for result in results), default=0.0),
+    )
 
 
 def training_set(distilled: DistilledSet) -> TrainingSet:
@@ -51,7 +71,18 @@ def training_set(distilled: DistilledSet) -> TrainingSet:
     return TrainingSet(images=full.images, labels=full.labels, normalisation=normalisation, augment=full.augment)
 
 
-def _read_results(path: Path) -> list[NetworkResult]:
+def read_results(path: Path) -> list[NetworkResult]:
+    """The results in a file that `write_results` wrote, or none where there is no such file."""
     if not path.exists():
         return []
-    return [NetworkResult(**one | {"per_class": tuple(one["per_class"])}) for one in json.loads(path.read_text())]
+    rows = [{name: _frozen(value) for name, value in one.items()} for one in json.loads(path.read_text())]
+    return [NetworkResult(**one) for one in rows]
+
+
+def write_results(path: Path, results: list[NetworkResult]) -> None:
+    """Keep the results so far."""
+    write_json(path, [dataclasses.asdict(result) for result in results])
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

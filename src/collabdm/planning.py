@@ -31,6 +31,7 @@ __all__ = [
     "protocol_for",
     "resolved",
     "settings_for",
+    "work_of",
 ]
 
 MOST_SAMPLES_OF_ALL_DATA = 100_000
@@ -122,7 +123,7 @@ def resolved(
     return resolve_engine(
         first.engine,
         first.device,
-        sum(_gigaflop(c, preset, shape, classes) for c in configs),
+        sum(work_of(c, preset, shape, classes) for c in configs),
         own=all(fits(build_network(spec, shape, classes)) for spec in networks),
         tell=lambda line: report(Event(stage="engine", done=1, total=1, message=line)),
     )
@@ -152,15 +153,11 @@ def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine
     return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes), report=report)
 
 
-def fitted(network: Spec, preset: Preset) -> Spec:
-    """A ConvNet without a depth gets the one that suits the data set's image size."""
-    if network.name == "convnet" and network.depth is None and preset.depth != 3:
-        return network.model_copy(update={"depth": preset.depth})
-    return network
+def work_of(config: Config, preset: Preset, shape: tuple[int, int, int], classes: int) -> float:
+    """A rough count of 10^9 operations: images through a network forward, or also back to images (2) or weights (3).
 
-
-def _gigaflop(config: Config, preset: Preset, shape: tuple[int, int, int], classes: int) -> float:
-    """A rough count: images through a network, forward once, or forward and back to images (2) or weights (3)."""
+    Of rivals it counts the evaluation only.
+    """
     method = method_named(config.method)
     clients = config.partition.clients if isinstance(config.partition.clients, int) else len(config.partition.clients)
     stored = config.ipc * classes * config.factor**2
@@ -177,3 +174,10 @@ def _gigaflop(config: Config, preset: Preset, shape: tuple[int, int, int], class
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network(torch.empty(1, *shape))
     return images * counter.get_total_flops() / 1e9 * config.repeats
+
+
+def fitted(network: Spec, preset: Preset) -> Spec:
+    """A ConvNet without a depth gets the one that suits the data set's image size."""
+    if network.name == "convnet" and network.depth is None and preset.depth != 3:
+        return network.model_copy(update={"depth": preset.depth})
+    return network

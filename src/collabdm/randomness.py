@@ -9,10 +9,11 @@ between machines.
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "generator_position", "move_generator"]
 
 BLOCK = 16_384
 
@@ -79,9 +80,34 @@ class Stream:
         """A uniformly random order of `size` indices, int64 [size]."""
         return self.choose(size, size)
 
+    @property
+    def position(self) -> np.ndarray:
+        """Where the stream is, int64 [11]: `move_to` goes on from there."""
+        return generator_position(self._bits)
+
+    def move_to(self, position: np.ndarray) -> None:
+        """Go to a `position` of a stream of the same seed and purpose."""
+        move_generator(self._bits, position)
+
     def generator(self) -> np.random.Generator:
         """A numpy generator on this stream's key, for draws that never cross the wire (a Dirichlet partition)."""
         return np.random.Generator(np.random.Philox(key=self._key))
+
+
+def generator_position(bits: np.random.BitGenerator) -> np.ndarray:
+    """Where a Philox generator is (its counter, and what it has in store), int64 [11]."""
+    state = cast(dict[str, Any], bits.state)
+    words = [*state["state"]["counter"], *state["buffer"], state["buffer_pos"], state["has_uint32"], state["uinteger"]]
+    return np.array(words, np.uint64).view(np.int64)
+
+
+def move_generator(bits: np.random.BitGenerator, position: np.ndarray) -> None:
+    """Go to what `generator_position` gave, for a generator of the same key."""
+    state, words = cast(dict[str, Any], bits.state), np.asarray(position, np.int64).view(np.uint64)
+    state["state"]["counter"], state["buffer"] = words[:4].copy(), words[4:8].copy()
+    for name, word in zip(("buffer_pos", "has_uint32", "uinteger"), words[8:].tolist(), strict=True):
+        state[name] = word
+    bits.state = state
 
 
 def _part(part: str | int) -> bytes:

@@ -4,14 +4,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.numpy import load, save
 
 from collabdm.aggregation import FEWEST, Rule
+from collabdm.checkpoints import Checkpoint
 from collabdm.config import Config
 from collabdm.distilled_set import DistilledSet
 from collabdm.engine import Engine
@@ -20,6 +20,7 @@ from collabdm.files import write_atomically, write_json
 from collabdm.inbox import collect
 from collabdm.initial_set import InitialSet, initial_set
 from collabdm.matching import SyntheticState
+from collabdm.memory import begin_stage, highest
 from collabdm.pictures import loss_picture
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, encode_plan, plan_digest
@@ -27,7 +28,6 @@ from collabdm.server import Refinement, Target, aggregate, initial_state, refine
 
 __all__ = ["checked_start", "distill_round", "distilled_set"]
 
-SECONDS_BETWEEN_CHECKPOINTS = 20.0
 MOST_NAMED = 10
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -47,7 +47,8 @@ def distill_round(
     present: DistilledSet | None = None,
     history: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Aggregate, initialise and refine, leaving `distilled/`, `loss.png` and `round.json` in `folder`; returns metrics.
+    """Aggregate, initialise and refine, leaving `initial/`, `distilled/`, `loss.png` and `round.json` in `folder`;
+    returns metrics.
 
     Goes on from a checkpoint that an interrupted call left there. `min_clients` usable contributions are needed, half
     of the plan's clients by default. `visit` sees every state on the way. `present`: a set to go on from, instead of
@@ -67,18 +68,21 @@ def distill_round(
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return finished
     started = time.perf_counter()
+    begin_stage()
     target = aggregate(plan, usable, config.server.weighting, config.server.rule)
     unprotected = _unprotected(plan, target, config.server.rule, report)
-    aggregated = time.perf_counter()
-    start = initial_state(_begun(initial, present), initial.labels, engine)
-    checkpoint = _Checkpoint(folder / CHECKPOINT, start, basis)
-    state, losses = checkpoint.state, checkpoint.losses
+    aggregated, memory = time.perf_counter(), {"aggregate": highest()}
+    begin_stage()
+    begun = _begun(initial, present)
+    distilled_set(plan, begun, initial.labels, config, facts or {}).save(folder / "initial", overwrite=True)
+    checkpoint = Checkpoint(folder / CHECKPOINT, basis)
+    state, losses = _resumed(checkpoint, initial_state(begun, initial.labels, engine))
     for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
         state = refinement.state
         losses.append(refinement.loss)
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
         visit(refinement)
-        checkpoint.keep(state, losses)
+        checkpoint.keep(partial(_kept, state, losses))
     seconds = checkpoint.seconds + time.perf_counter() - aggregated
     distilled = distilled_set(plan, state.images, initial.labels, config, facts or {})
     distilled.save(folder / "distilled", overwrite=True)
@@ -87,6 +91,7 @@ def distill_round(
     metrics = {
         "losses": losses,
         "seconds": {"aggregate": aggregated - started, "distill": seconds},
+        "memory": memory | {"distill": highest()},
         "bytes": {
             "down": {client: len(encode_plan(plan)) for client in plan.clients},
             "up": {client: sum(parts.values()) for client, parts in collected.sizes.items()},
@@ -180,36 +185,18 @@ def _finished(folder: Path, basis: str) -> dict[str, Any] | None:
     return stored["metrics"] if stored["basis"] == basis else None
 
 
-class _Checkpoint:
-    """The server's state on disk between steps, so that a killed refinement loses seconds."""
+def _kept(state: SyntheticState, losses: Sequence[float]) -> dict[str, torch.Tensor]:
+    return {
+        "images": state.images,
+        "momentum": state.momentum,
+        "losses": torch.tensor(losses, dtype=torch.float64),
+    }
 
-    def __init__(self, path: Path, start: SyntheticState, basis: str) -> None:
-        self._path = path
-        self._basis = np.frombuffer(basis.encode(), np.uint8)
-        self._last = self._begun = time.perf_counter()
-        self.state, self.losses, self.seconds = start, [], 0.0
-        if path.exists():
-            stored = load(path.read_bytes())
-            if np.array_equal(stored["basis"], self._basis):
-                device, dtype = start.images.device, start.images.dtype
-                images, momentum = (torch.from_numpy(stored[name]).to(device, dtype) for name in ("images", "momentum"))
-                self.state = SyntheticState(images=images, labels=start.labels, momentum=momentum)
-                self.losses = stored["losses"].tolist()
-                self.seconds = float(stored["seconds"][0])
 
-    def keep(self, state: SyntheticState, losses: list[float]) -> None:
-        now = time.perf_counter()
-        if now - self._last < SECONDS_BETWEEN_CHECKPOINTS:
-            return
-        self._last = now
-        arrays = {
-            "basis": self._basis,
-            "images": np.ascontiguousarray(state.images.cpu().numpy()),
-            "momentum": np.ascontiguousarray(state.momentum.cpu().numpy()),
-            "losses": np.array(losses, np.float64),
-            "seconds": np.array([self.seconds + now - self._begun]),
-        }
-        write_atomically(self._path, save(arrays))
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
+def _resumed(checkpoint: Checkpoint, start: SyntheticState) -> tuple[SyntheticState, list[float]]:
+    """The state that an interrupted refinement left, and the losses up to there."""
+    found = checkpoint.found()
+    if not found:
+        return start, []
+    images, momentum = (found[name].to(start.images) for name in ("images", "momentum"))
+    return SyntheticState(images=images, labels=start.labels, momentum=momentum), found["losses"].tolist()

@@ -6,10 +6,9 @@
 import json
 import math
 import platform
-import resource
 import shutil
-import sys
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from collabdm.config import Config, config_toml, load_config
 from collabdm.engine import Engine
 from collabdm.errors import RunFolderError, explain
 from collabdm.files import sweep, write_atomically
+from collabdm.memory import highest
 from collabdm.progress import Event, Report
 
 __all__ = ["environment", "finished_metrics", "logged", "prepare_run_folder", "settled_config"]
@@ -100,10 +100,10 @@ def logged(folder: Path, report: Report) -> Report:
     return tell
 
 
-def environment(engine: Engine) -> dict[str, Any]:
-    """Versions, hardware and peak memory (bytes) of this process, for the metrics."""
+def environment(engine: Engine, memory: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Versions, hardware and peak memory (bytes), for the metrics: the most of this process or of the stages in
+    `memory` (MB)."""
     packages = ("collabdm", "torch", "numpy", "safetensors", "pydantic", "datasets")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     device = torch.cuda.get_device_name() if engine.device.startswith("cuda") else _processor()
     return {
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}},
@@ -113,7 +113,7 @@ def environment(engine: Engine) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "engine": engine.model_dump(),
         },
-        "peak_memory": peak,
+        "peak_memory": round(1e6 * max([highest(), *(memory or {}).values()])),
     }
 
 

@@ -29,7 +29,7 @@ def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
         kind="single" if central else spec.kind,
         clients=1 if central else spec.clients,
         beta=spec.beta,
-        ipc=config.ipc,
+        ipc=spec.reserve or config.ipc,
         column_values=column,
         balance=spec.balance,
         stream=Stream(config.seed, "partition"),

@@ -7,7 +7,6 @@ give the same set to the bit.
 import dataclasses
 import json
 import shutil
-import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,15 +19,17 @@ from collabdm.baselines import RivalJob
 from collabdm.baselines.judged import rival_metrics
 from collabdm.config import Config
 from collabdm.contributing import contribute_all
+from collabdm.curves import bytes_at
 from collabdm.data import Dataset, load_dataset, partition_table
 from collabdm.distilled_set import DistilledSet, load
 from collabdm.engine import Engine
 from collabdm.errors import DataError, explain
-from collabdm.evaluation import NetworkResult, spread, summary
+from collabdm.evaluation import summary, without_confusion
 from collabdm.files import write_atomically, write_json
 from collabdm.inbox import seal
-from collabdm.judging import judge, training_set
+from collabdm.judging import Judgement, judge, training_set
 from collabdm.local import images_from_real
+from collabdm.memory import begin_stage, with_total
 from collabdm.methods import method_named
 from collabdm.networks import build_network
 from collabdm.partition_expand import check_factor
@@ -45,6 +46,7 @@ from collabdm.planning import (
 from collabdm.progress import Report, silent
 from collabdm.protocol import encode_plan
 from collabdm.randomness import Stream
+from collabdm.repeats import gathered
 from collabdm.rounds import distill_round, distilled_set
 from collabdm.runs import environment, finished_metrics, logged, settled_config
 from collabdm.server import Refinement
@@ -98,7 +100,7 @@ def simulate_on(
         by_source = {"full": _full, "real": _real, "round": _round, "rival": _rival}
         metrics = by_source[method_named(config.method).source](run)
     described = {"method": config.method, "dataset": config.dataset, "ipc": config.ipc, "seed": config.seed}
-    metrics = described | metrics | environment(run.engine)
+    metrics = described | metrics | environment(run.engine, metrics["memory"])
     write_json(folder / "metrics.json", metrics)
     shutil.rmtree(folder / "stages", ignore_errors=True)
     return metrics
@@ -142,8 +144,8 @@ class _Run:
         assert isinstance(self.config.engine, Engine)
         return self.config.engine
 
-    def judge(self, training: TrainingSet, *, kept: str | None = "networks.json") -> tuple[list[NetworkResult], float]:
-        path = self.folder / kept if kept else None
+    def judge(self, training: TrainingSet, *, kept: str = "networks.json") -> Judgement:
+        path = self.folder / kept
         return judge(training, self.dataset, self.config, engine=self.engine, kept=path, report=self.report)
 
 
@@ -153,7 +155,7 @@ def _round(run: _Run) -> dict[str, Any]:
     train = dataset.train
     plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
     write_atomically(run.folder / "plan.json", encode_plan(plan))
-    seconds = contribute_all(
+    seconds, memory = contribute_all(
         plan,
         run.dataset.train,
         parts,
@@ -172,8 +174,8 @@ def _round(run: _Run) -> dict[str, Any]:
         judged = any(point["steps"] == steps for point in curve)
         if every and steps % every == 0 and steps < refinement.total and not judged:
             images = distilled_set(plan, refinement.state.images, refinement.state.labels, config, {})
-            results, _ = run.judge(training_set(images), kept=None)
-            curve.append({"steps": steps, **summary(results, train.classes)})
+            found = run.judge(training_set(images), kept=f"networks-{steps}.json")
+            curve.append({"steps": steps, **without_confusion(summary(found.results, train.classes))})
             write_json(kept, curve)
 
     metrics = distill_round(
@@ -190,13 +192,15 @@ def _round(run: _Run) -> dict[str, Any]:
     )
     if method_named(config.method).central:
         metrics["bytes"] = {"down": {}, "up": {}}
-    results, trained = run.judge(training_set(load(run.folder / "distilled")))
+    begin_stage()
+    found = run.judge(training_set(load(run.folder / "distilled")))
     server = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill"))
-    ends = {"server": server, "evaluate": trained, "total": time.perf_counter() - started}
+    ends = {"server": server, "evaluate": found.seconds, "total": time.perf_counter() - started}
     metrics["seconds"] = seconds | metrics["seconds"] | ends
+    metrics["memory"] = with_total(memory | metrics.get("memory", {}) | {"evaluate": found.memory})
     return {
-        "accuracy": summary(results, train.classes),
-        **({"curve": curve} if curve else {}),
+        "accuracy": summary(found.results, train.classes),
+        **({"curve": [point | bytes_at(point["steps"], plan, metrics["bytes"]) for point in curve]} if curve else {}),
         **metrics,
         "product": "set",
         "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
@@ -275,13 +279,15 @@ def _full(run: _Run) -> dict[str, Any]:
 
 def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:
     """Metrics of a method that holds no round."""
-    results, trained = run.judge(training)
+    begin_stage()
+    found = run.judge(training)
     return {
-        "accuracy": summary(results, run.dataset.train.classes),
+        "accuracy": summary(found.results, run.dataset.train.classes),
         "product": "set",
         "networks": [spec.label for spec in networks_tested(run.config, run.dataset.preset)],
         "rounds": 0,
-        "seconds": {"client": {}, "server": 0.0, "evaluate": trained, "total": trained},
+        "seconds": {"client": {}, "server": 0.0, "evaluate": found.seconds, "total": found.seconds},
+        "memory": with_total({"evaluate": found.memory}),
         "bytes": {"down": {}, "up": {}},
         "partition": {"kind": "pooled"},
         "protocol": protocol_for(run.config).model_dump(),
@@ -306,16 +312,4 @@ def _repeated(run: _Run) -> dict[str, Any]:
                 report=run.report,
             )
         )
-    first = repeats[0]
-    clients = sorted({name for one in repeats for name in one["seconds"]["client"]})
-    networks = [network | {"repeat": i} for i, one in enumerate(repeats) for network in one["accuracy"]["networks"]]
-    classes = {name: [one["accuracy"]["per_class"][name] for one in repeats] for name in first["accuracy"]["per_class"]}
-    per_class = {name: None if None in values else statistics.fmean(values) for name, values in classes.items()}
-    return first | {
-        "accuracy": spread(networks) | {"per_class": per_class},
-        "repeats": [one["accuracy"]["mean"] for one in repeats],
-        "seconds": {
-            stage: sum(one["seconds"][stage] for one in repeats) for stage in first["seconds"] if stage != "client"
-        }
-        | {"client": {name: sum(one["seconds"]["client"].get(name, 0.0) for one in repeats) for name in clients}},
-    }
+    return gathered(repeats)

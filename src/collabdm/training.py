@@ -4,9 +4,11 @@ Chunks of a batch go through one compiled graph (loss and gradient of the parame
 machine's convolutions cost.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -15,14 +17,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from collabdm.augment import Augmentation, augment, draw_augmentation
+from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 from collabdm.data.samples import Samples
 from collabdm.embedding import compiled, padded
 from collabdm.engine import Engine
 from collabdm.kernels import fused_body
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
 from collabdm.pixels import Normalisation, normalised
+from collabdm.predicting import predictions
 from collabdm.randomness import Stream
 from collabdm.scores import Scores, scores
+from collabdm.shuffling import Place, batches
 from collabdm.workers import in_order
 
 __all__ = ["PROTOCOLS", "Protocol", "TrainingSet", "logits", "loss_gradient", "test_accuracy", "train"]
@@ -77,6 +82,15 @@ class TrainingSet:
             images = self.images[torch.from_numpy(rows)].to(engine.device, engine.image_dtype)
         return images, self.labels[torch.from_numpy(rows)].to(engine.device)
 
+    def digest(self) -> str:
+        """SHA-256 over all of it, in hex."""
+        images = self.images.images if isinstance(self.images, Samples) else self.images.cpu().numpy()
+        facts = [str(images.dtype), images.shape, self.normalisation.model_dump(), self.augment]
+        digest = hashlib.sha256(json.dumps(facts).encode())
+        digest.update(np.ascontiguousarray(images).data)
+        digest.update(np.ascontiguousarray(self.labels.cpu().numpy()).data)
+        return digest.hexdigest()
+
 
 def train(
     training: TrainingSet,
@@ -86,34 +100,39 @@ def train(
     protocol: Protocol,
     seed: int,
     engine: Engine,
+    checkpoint: Checkpoint | None = None,
     tell: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
 ) -> dict[str, Tensor]:
     """Fresh parameters trained on the set; `tell(epoch, epochs, mean loss)` after every epoch.
 
     One augmentation is drawn per batch, with parameters per image. Initial parameters, order and augmentation follow
-    from `seed` alone.
+    from `seed` alone. With a `checkpoint` an interrupted training goes on from it, to the same bits.
     """
-    model = _model(spec, _shape(training), classes, engine)
-    initial = initial_parameters(model.network, Stream(seed, "network"))
+    model, checkpoint = _model(spec, _shape(training), classes, engine), checkpoint or Checkpoint()
+    found = checkpoint.found()
+    initial = within(found, "parameters") or initial_parameters(model.network, Stream(seed, "network"))
     parameters = {name: value.to(engine.device, engine.image_dtype).requires_grad_() for name, value in initial.items()}
     size = len(training.labels)
     epochs = protocol.epochs_for(size)
     order, augmentation = Stream(seed, "order"), Stream(seed, "augment")
-    optimiser = None
-    for epoch in range(epochs):
-        if optimiser is None or epoch == epochs // 2 + 1:
-            lr = protocol.lr if optimiser is None else protocol.lr * 0.1
-            optimiser = torch.optim.SGD(
-                parameters.values(), lr=lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay
-            )
-        total = 0.0
-        rows = order.permutation(size)
-        for start in range(0, size, protocol.batch):
-            batch = rows[start : start + protocol.batch]
-            drawn = draw_augmentation(augmentation, training.augment, len(batch))
-            total += model.set_gradient(parameters, training, batch, drawn) * len(batch)
-            optimiser.step()
-        tell(epoch + 1, epochs, total / size)
+    begin, total = None, 0.0
+    optimiser = _optimiser(parameters, protocol, 0, epochs)
+    if found:
+        begin, total = Place.of(within(found, "place")), float(found["total"])
+        augmentation.move_to(found["augmentation"].numpy())
+        optimiser = _optimiser(parameters, protocol, begin.epoch, epochs)
+        restore_optimiser(optimiser, within(found, "optimiser"))
+    for batch in batches(order, size, protocol.batch, epochs, begin):
+        if batch.first:
+            total = 0.0
+            if batch.epoch == epochs // 2 + 1:
+                optimiser = _optimiser(parameters, protocol, batch.epoch, epochs)
+        drawn = draw_augmentation(augmentation, training.augment, len(batch.rows))
+        total += model.set_gradient(parameters, training, batch.rows, drawn) * len(batch.rows)
+        optimiser.step()
+        if batch.last:
+            tell(batch.epoch + 1, epochs, total / size)
+        checkpoint.keep(partial(_state, parameters, optimiser, batch.after, augmentation, total))
     return {name: value.detach() for name, value in parameters.items()}
 
 
@@ -135,12 +154,23 @@ def loss_gradient(
 
 
 def test_accuracy(
-    parameters: Mapping[str, Tensor], test: Samples, spec: NetworkSpec, normalisation: Normalisation, engine: Engine
+    parameters: Mapping[str, Tensor],
+    test: Samples,
+    spec: NetworkSpec,
+    normalisation: Normalisation,
+    engine: Engine,
+    checkpoint: Checkpoint | None = None,
 ) -> Scores:
-    """How right the network is on all test samples."""
+    """How right the network is on all test samples; with a `checkpoint` an interrupted test goes on from it."""
     classes = len(test.classes)
-    found = logits(parameters, test.images, spec, classes=classes, normalisation=normalisation, engine=engine)
-    return scores(found.argmax(dim=1).numpy(), test.labels, classes)
+
+    def predict(first: int, last: int) -> Tensor:
+        shown = test.images[first:last]
+        found = logits(parameters, shown, spec, classes=classes, normalisation=normalisation, engine=engine)
+        return found.argmax(dim=1)
+
+    predicted = predictions(predict, len(test), chunk=engine.chunk, checkpoint=checkpoint)
+    return scores(predicted, test.labels, classes)
 
 
 def logits(
@@ -166,6 +196,24 @@ def logits(
 
     chunks = list(in_order(said, range(0, len(images), engine.chunk), model.threads))
     return torch.cat(chunks) if chunks else torch.empty(0, classes, dtype=engine.image_dtype)
+
+
+def _state(
+    parameters: Mapping[str, Tensor], optimiser: torch.optim.SGD, place: Place, augmentation: Stream, total: float
+) -> dict[str, Tensor]:
+    """What `train` goes on from."""
+    return (
+        named("parameters", parameters)
+        | named("optimiser", optimiser_state(optimiser))
+        | named("place", place.tensors())
+        | {"augmentation": torch.from_numpy(augmentation.position), "total": torch.tensor(total, dtype=torch.float64)}
+    )
+
+
+def _optimiser(parameters: Mapping[str, Tensor], protocol: Protocol, epoch: int, epochs: int) -> torch.optim.SGD:
+    """Gradient descent without a past, at the rate of an epoch."""
+    lr = protocol.lr if epoch <= epochs // 2 else protocol.lr * 0.1
+    return torch.optim.SGD(parameters.values(), lr=lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay)
 
 
 class _Model:

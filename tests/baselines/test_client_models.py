@@ -13,6 +13,7 @@ from collabdm.baselines import client_models as module
 from collabdm.baselines.client_models import client_models, train_client
 from collabdm.baselines.fedavg import averaged
 from collabdm.baselines.models import Model, classifier
+from collabdm.checkpoints import Checkpoint
 from collabdm.config import Config
 from collabdm.data import Samples
 from collabdm.data.presets import generic_preset
@@ -22,6 +23,7 @@ from collabdm.networks import ClassifierSpec, build_network, initial_parameters
 from collabdm.pixels import Normalisation, normalised
 from collabdm.randomness import Stream
 from collabdm.rival_settings import ClientTraining
+from interruptions import assert_goes_on
 from tiny_runs import tiny_config
 
 SETTINGS = ClientTraining(network=ClassifierSpec(width=8, depth=2), epochs=2, least_steps=1, batch=10)
@@ -65,6 +67,25 @@ def test_local_training_is_torchs_own(tiny_samples: Samples) -> None:
     assert set(got) == {name for name in expected if "num_batches" not in name}
     for name, value in got.items():
         torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+
+
+# Three batches an epoch, two epochs.
+@pytest.mark.parametrize("kills", [[1], [2], [3], [4], [6], [1, 1, 2]])
+def test_an_interrupted_training_goes_on_to_the_same_bits(
+    kills: list[int], tiny_samples: Samples, tmp_path: Path
+) -> None:
+    def work(folder: Path) -> dict[str, torch.Tensor]:
+        checkpoint = Checkpoint(folder / "state", "basis")
+        return train_client(
+            tiny_samples, SETTINGS, NORMALISATION, seed=3, client="a", engine=Engine(), checkpoint=checkpoint
+        )
+
+    def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+        return set(first) == set(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+    assert_goes_on(work, tmp_path, same, kills)
+    fresh = train_client(tiny_samples, SETTINGS, NORMALISATION, seed=3, client="a", engine=Engine())
+    assert same(work(tmp_path / "again"), fresh)
 
 
 def test_few_samples_are_shown_more_often(tiny_samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """What every rival must do, on tiny digits: one table, one line of settings for each."""
 
 import dataclasses
+import operator
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,16 @@ import pytest
 import torch
 
 from collabdm.baselines import RIVALS, RivalJob, RivalResult
+from collabdm.baselines.client_models import client_models
 from collabdm.baselines.judged import rival_metrics
 from collabdm.config import Config
 from collabdm.data import Dataset, load_dataset
 from collabdm.distilled_set import DistilledSet
 from collabdm.engine import Engine
-from collabdm.evaluation import NetworkResult
-from collabdm.judging import judge
+from collabdm.judging import Judgement, judge
 from collabdm.sharing import parts_of
 from collabdm.training import TrainingSet
+from interruptions import assert_goes_on
 from tiny_runs import tiny_config
 
 TRAINED = {"rivals.training.network.width": 8, "rivals.training.network.depth": 2, "rivals.training.epochs": 1}
@@ -107,6 +110,32 @@ def test_same_seed_same_result_whatever_the_order_of_clients(
     assert content(again) == content(run(name))
 
 
+# Of the states of all clients and repetitions, in order.
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [
+        ("dense", [2, 1, 4]),
+        ("co-boosting", [1, 3]),
+        ("dosfl-soft", [50, 40]),
+        ("strawman-gradient", [10, 1]),
+        ("strawman-meta", [10, 1]),
+    ],
+)
+def test_an_interrupted_rival_goes_on_to_the_same_bytes(
+    name: str, kills: list[int], run: Run, digits: Dataset, tmp_path: Path
+) -> None:
+    def work(folder: Path) -> list[bytes]:
+        found = content(RIVALS[name].run(job_of(name, digits, folder)))
+        assert not list(folder.glob("*.checkpoint"))
+        return found
+
+    if name in ("dense", "co-boosting"):  # it is about the server's stage
+        client_models(job_of(name, digits, tmp_path / "whole"))
+        shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    assert_goes_on(work, tmp_path, operator.eq, kills)
+    assert work(tmp_path / "killed") == content(run(name))
+
+
 @pytest.mark.parametrize("name", RIVALS)
 def test_bytes_and_seconds_of_every_client(name: str, run: Run, digits: Dataset) -> None:
     result, clients = run(name), set(job_of(name, digits, Path()).parts)
@@ -136,17 +165,19 @@ def test_metrics(name: str, run: Run, digits: Dataset, tmp_path: Path) -> None:
     job = job_of(name, digits, tmp_path / "stages")
     result = run(name)
 
-    def judged(training: TrainingSet, *, kept: str | None = None) -> tuple[list[NetworkResult], float]:
+    def judged(training: TrainingSet, *, kept: str | None = None) -> Judgement:
         return judge(training, digits, job.config, engine=job.engine, kept=None, report=job.report)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RIVALS, name, dataclasses.replace(RIVALS[name], run=lambda job: result))
         metrics = rival_metrics(job, digits.test, tmp_path, judged)
-    expected = ["accuracy", "product", "networks", "rounds", "bytes", "seconds", "facts"]
+    expected = ["accuracy", "product", "networks", "rounds", "bytes", "seconds", "memory", "facts"]
     assert [key for key in metrics if key != "curve"] == expected
     assert metrics["accuracy"]["mean"] > 0.2, "ten classes: chance is 0.1"
     assert metrics["bytes"] == {"down": result.bytes_down, "up": result.bytes_up}
     assert list(metrics["seconds"]) == ["client", "server", "evaluate", "total"]
+    assert {"client", "evaluate", "total"} <= set(metrics["memory"]) <= {"client", "server", "evaluate", "total"}
+    assert all(np.sum(network["confusion"]) == len(digits.test) for network in metrics["accuracy"]["networks"])
     assert metrics["networks"]
     kept = {path.name for path in tmp_path.iterdir()}
     models = {f"model-{i}.safetensors" for i in range(99)}

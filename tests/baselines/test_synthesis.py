@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from collabdm.baselines.students import batches_of
-from collabdm.baselines.synthesis import Objective, generator_for, initial_generator, synthesise
+from collabdm.baselines.synthesis import Objective, Synthetic, generator_for, initial_generator, synthesise
 from collabdm.pixels import Normalisation
 from collabdm.randomness import Stream
 from collabdm.rival_settings import SynthesisSpec
@@ -17,7 +17,7 @@ SETTINGS = SynthesisSpec(batch=12, latent=6, generator_width=8, generator_steps=
 NORMALISATION = Normalisation(mean=(0.25,), std=(0.5,))
 
 
-def made_by(objective: Objective, settings: SynthesisSpec) -> Iterator[tuple[Tensor, Tensor]]:
+def made_by(objective: Objective, settings: SynthesisSpec) -> Iterator[Synthetic]:
     return synthesise(
         generator_for((1, 8, 8), settings, torch.float32),
         objective,
@@ -60,7 +60,7 @@ def test_the_batch_with_the_lowest_loss_is_taken() -> None:
         seen.append(images.detach())
         return loss
 
-    images, labels = next(made_by(objective, SETTINGS))
+    images, labels, _ = next(made_by(objective, SETTINGS))
     assert len(losses) == SETTINGS.generator_steps
     assert images.equal(seen[int(np.argmin(losses))])
     assert min(losses) < 0.5 * losses[0]

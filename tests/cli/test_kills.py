@@ -4,6 +4,7 @@ Normally one kill each, at a sign that the work is under way; in the slow tier t
 over the whole run.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -21,9 +22,9 @@ from collabdm.randomness import Stream
 # A run in a process of its own, which keeps what it has far more often than every 20 seconds.
 CHILD = """
 import sys
-from collabdm import engine, rounds, stages, training
+from collabdm import checkpoints, engine, training
 engine.tune_allocator = lambda: None
-rounds.SECONDS_BETWEEN_CHECKPOINTS = stages.SECONDS_BETWEEN_BLOCKS = 0.05
+checkpoints.SECONDS_BETWEEN = 0.02
 training.PROTOCOLS["fast"] = training.PROTOCOLS["fast"].model_copy(update={"epochs": 2})
 from collabdm.cli import main
 main(sys.argv[1:])
@@ -78,6 +79,22 @@ def whole(_quick: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     outcome = run("simulate", *SETTINGS, "--out", folder, "--quiet")
     assert outcome.code == 0, outcome.err
     return folder, time.perf_counter() - started
+
+
+def test_a_simulation_killed_while_a_network_is_trained_goes_on_to_the_same_figures(
+    whole: tuple[Path, float], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    asked = ("simulate", *SETTINGS, "--out", folder)
+    training = folder / "networks.0.training.checkpoint"
+    _killed(_begun(*asked), training.exists, 0.0)
+    assert training.exists()
+    assert not (folder / "networks.json").exists()
+    again = run(*asked, "--resume", "--quiet", "--json")
+    assert again.code == 0, again.err
+    accuracy = [json.loads((place / "metrics.json").read_text())["accuracy"] for place in (folder, whole[0])]
+    assert accuracy[0] == accuracy[1]
+    assert set(_files(folder)) == set(_files(whole[0]))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -1,7 +1,9 @@
 """Every local method serves a round: same shapes, deterministic, its own settings in the plan."""
 
 import json
+import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -23,6 +25,8 @@ from collabdm.protocol import (
     encode_contribution,
     encode_plan,
 )
+from collabdm.stages import StageStore
+from interruptions import assert_goes_on
 from reference import small_plan
 
 MakeSamples = Callable[..., Samples]
@@ -52,6 +56,31 @@ def test_a_method_gives_a_local_set_that_the_server_takes(make_samples: MakeSamp
     start = contribute(small_plan(pae=pae, ipc=6, local={"method": "real"}), "bob", samples, engine=EAGER)
     moved = np.abs(sent.images - start.images).max()
     assert moved == 0 if method == "real" else 0 < moved < 5
+
+
+@pytest.mark.parametrize("kills", [[2], [1, 1]])
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("dm", {}),
+        ("dm", {"reuse": False}),
+        *((name, {}) for name in sorted(LOCAL_METHODS) if name not in ("dm", "real")),
+    ],
+)
+def test_an_interrupted_local_stage_goes_on_to_the_same_bytes(
+    make_samples: MakeSamples, method: str, more: dict[str, Any], kills: list[int], tmp_path: Path
+) -> None:
+    # Two seeds: the third iteration of dm begins the second pass.
+    local = {"method": method, **SETTINGS[method], **more}
+    samples, plan = make_samples([9, 0, 12], (3, 8, 12)), small_plan(pae=2, local=local, ipc=6, seeds=2)
+
+    def work(folder: Path) -> bytes:
+        sent = contribute(plan, "bob", samples, engine=EAGER, stages=StageStore(folder))
+        assert not list(folder.glob("*.checkpoint"))
+        return encode_contribution(sent, plan)
+
+    assert_goes_on(work, tmp_path, operator.eq, kills)
+    assert work(tmp_path / "whole") == encode_contribution(contribute(plan, "bob", samples, engine=EAGER), plan)
 
 
 @pytest.mark.parametrize("method", sorted(LOCAL_METHODS))

@@ -48,7 +48,8 @@ class RivalResult:
 
     `bytes_down`, `bytes_up`: by client, exact sizes of what a transport would carry, over all `rounds`.
     `client_seconds` by client; what several rivals share counts for each. `pool`: images that were made on the way
-    and are worth keeping. `curve`: sets on the way, to be judged too. `facts`: plain JSON for the metrics.
+    and are worth keeping. `curve`: sets on the way, to be judged too. `facts`: plain JSON for the metrics. `memory`:
+    the most that the process held in a stage (`client`, `server`), in MB.
     """
 
     product: DistilledSet | tuple[Model, ...]
@@ -60,6 +61,7 @@ class RivalResult:
     pool: DistilledSet | None = None
     curve: tuple[CurvePoint, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

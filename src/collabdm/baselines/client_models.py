@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,15 +13,18 @@ from torch.nn import functional
 
 from collabdm.baselines.base import RivalJob
 from collabdm.baselines.models import classifier, decode_parameters, encode_parameters, is_running
+from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError, explain
+from collabdm.memory import begin_stage
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
 from collabdm.pixels import Normalisation, normalised
 from collabdm.planning import fitted, normalisation_for
 from collabdm.progress import Event
 from collabdm.randomness import Stream
 from collabdm.rival_settings import ClientTraining
+from collabdm.shuffling import Place, batches
 from collabdm.stages import StageStore, stage_key
 from collabdm.workers import in_order
 
@@ -32,6 +36,7 @@ class ClientModels:
     """What the server has after the round, everything by client in sorted order.
 
     `parameters`: float32 on the CPU, as decoded from the `bytes_up` that were sent; `held` [classes]; `digest` of all.
+    `memory`: the most that the process held meanwhile, in MB.
     """
 
     spec: ClassifierSpec
@@ -41,6 +46,7 @@ class ClientModels:
     bytes_down: Mapping[str, int]
     bytes_up: Mapping[str, int]
     seconds: Mapping[str, float]
+    memory: float
     digest: str
 
 
@@ -68,31 +74,39 @@ def client_models(job: RivalJob) -> ClientModels:
     }
     clients = [client for client in sorted(job.parts) if len(job.parts[client])]
 
-    def trained(client: str) -> tuple[dict[str, np.ndarray], float]:
+    def trained(client: str) -> tuple[dict[str, np.ndarray], StageStore]:
         samples, store = job.train.take(job.parts[client]), StageStore(job.stages)
         engine = job.engine.model_dump(exclude={"threads", "processes", "chunk"})
         basis = {"client": client, "data": samples_digest(samples), "engine": engine, "task": task}
-        arrays = store.compute(
-            stage_key("model", basis),
-            lambda: {
-                name: value.numpy()
-                for name, value in train_client(
-                    samples, settings, normalisation, seed=config.seed, client=client, engine=job.engine
-                ).items()
-            },
-        )
-        return arrays, store.seconds["model"]
+        key = stage_key("model", basis)
 
-    parameters, held, up, seconds, sent = {}, {}, {}, {}, hashlib.sha256()
+        def work() -> dict[str, np.ndarray]:
+            checkpoint = store.checkpoint(key)
+            made = train_client(
+                samples,
+                settings,
+                normalisation,
+                seed=config.seed,
+                client=client,
+                engine=job.engine,
+                checkpoint=checkpoint,
+            )
+            return {name: value.numpy() for name, value in made.items()}
+
+        return store.compute(key, work), store
+
+    parameters, held, up, seconds, memory, sent = {}, {}, {}, {}, 0.0, hashlib.sha256()
+    begin_stage()
     results = in_order(trained, clients, job.engine.spread(own=True))
-    for number, (client, (arrays, spent)) in enumerate(zip(clients, results, strict=True)):
+    for number, (client, (arrays, store)) in enumerate(zip(clients, results, strict=True)):
         finite = {name: torch.from_numpy(value) for name, value in arrays.items() if np.isfinite(value).all()}
         if len(finite) < len(arrays):
             got, fix = f"a model of client {client} that diverged", "lower rivals.training.lr"
             raise ConfigError(explain("client training", got=got, expected="finite parameters", fix=fix))
         content = encode_parameters(finite, job.train.take(job.parts[client]).counts(), config.plan.encoding)
         parameters[client], held[client] = decode_parameters(content)
-        up[client], seconds[client] = len(content), spent
+        up[client], seconds[client] = len(content), store.seconds["model"]
+        memory = max(memory, store.memory.get("model", 0.0))
         sent.update(content)
         message = f"{len(content):,} bytes up"
         job.report(Event(stage="client models", client=client, done=number + 1, total=len(clients), message=message))
@@ -104,22 +118,33 @@ def client_models(job: RivalJob) -> ClientModels:
         bytes_down=dict.fromkeys(clients, len(json.dumps(task).encode())),
         bytes_up=up,
         seconds=seconds,
+        memory=memory,
         digest=sent.hexdigest(),
     )
 
 
 def train_client(
-    samples: Samples, settings: ClientTraining, normalisation: Normalisation, *, seed: int, client: str, engine: Engine
+    samples: Samples,
+    settings: ClientTraining,
+    normalisation: Normalisation,
+    *,
+    seed: int,
+    client: str,
+    engine: Engine,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, Tensor]:
     """Parameters and running statistics after local training by stochastic gradient descent at a constant rate.
 
     Whole batches go through at once (a batch norm needs them whole); without augmentation, as DENSE trains on
-    Fashion-MNIST. Initial parameters follow from `seed` alone, the order of the samples from `seed` and `client`.
+    Fashion-MNIST. Initial parameters follow from `seed` alone, the order of the samples from `seed` and `client`. With
+    a `checkpoint` an interrupted training goes on from it, to the same bits.
     """
     shape, classes = samples.shape, len(samples.classes)
     network = build_network(settings.network, shape, classes)
+    checkpoint = checkpoint or Checkpoint()
+    found = checkpoint.found()
     initial = initial_parameters(network, Stream(seed, "client model")) | initial_running(network)
-    placed = {name: value.to(engine.device) for name, value in initial.items()}
+    placed = {name: value.to(engine.device) for name, value in (within(found, "model") or initial).items()}
     leaves = {name: value.requires_grad_() for name, value in placed.items() if not is_running(name)}
     running = {name: value for name, value in placed.items() if is_running(name)}
     logits = classifier(settings.network, shape, classes, engine.torch_dtype, training=True)
@@ -127,19 +152,19 @@ def train_client(
         leaves.values(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
     )
     labels = torch.from_numpy(samples.labels)
-    batches = -(-len(samples) // settings.batch)
-    epochs = max(settings.epochs, -(-settings.least_steps // batches))
-    order = Stream(seed, "client order", client)
-    for _ in range(epochs):
-        rows = order.permutation(len(samples))
-        for start in range(0, len(rows), settings.batch):
-            chosen = rows[start : start + settings.batch]
-            images = normalised(samples.images[chosen], normalisation, device=engine.device, dtype=torch.float32)
-            running = {name: value.clone() for name, value in running.items()}
-            loss = functional.cross_entropy(logits(leaves | running, images), labels[chosen].to(engine.device))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+    epochs = max(settings.epochs, -(-settings.least_steps // -(-len(samples) // settings.batch)))
+    begin = None
+    if found:
+        begin = Place.of(within(found, "place"))
+        restore_optimiser(optimiser, within(found, "optimiser"))
+    for batch in batches(Stream(seed, "client order", client), len(samples), settings.batch, epochs, begin):
+        images = normalised(samples.images[batch.rows], normalisation, device=engine.device, dtype=torch.float32)
+        running = {name: value.clone() for name, value in running.items()}
+        loss = functional.cross_entropy(logits(leaves | running, images), labels[batch.rows].to(engine.device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        checkpoint.keep(partial(_state, leaves | running, optimiser, batch.after))
     return {name: value.detach().cpu() for name, value in sorted((leaves | running).items())}
 
 
@@ -149,3 +174,7 @@ def samples_digest(samples: Samples) -> str:
     digest.update(np.ascontiguousarray(samples.images).data)
     digest.update(np.ascontiguousarray(samples.labels).data)
     return digest.hexdigest()
+
+
+def _state(model: Mapping[str, Tensor], optimiser: torch.optim.SGD, place: Place) -> dict[str, Tensor]:
+    return named("model", model) | named("optimiser", optimiser_state(optimiser)) | named("place", place.tensors())

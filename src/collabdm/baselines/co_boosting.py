@@ -19,6 +19,7 @@ epoch (it prints the best).
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,8 +28,9 @@ from torch.nn import functional
 
 from collabdm.baselines.base import Rival, RivalJob, RivalResult
 from collabdm.baselines.losses import divergence, ensemble_logits, hard_cross_entropy
-from collabdm.baselines.students import Student, Task, Teachers, batches_of, distilled_models
+from collabdm.baselines.students import Student, Task, Teachers, batches_of, distilled_models, progress, resume
 from collabdm.baselines.synthesis import generator_for, synthesise
+from collabdm.checkpoints import within
 from collabdm.rival_settings import CoBoostingSpec
 
 __all__ = ["CO_BOOSTING", "diversified", "moved_weights"]
@@ -66,7 +68,10 @@ def _distilled(task: Task, settings: CoBoostingSpec) -> Mapping[str, np.ndarray]
     student = Student(task, settings, weight_decay=WEIGHT_DECAY)
     teachers = task.teachers
     draws, order, mixes = (task.draws(f"co-boosting {purpose}") for purpose in ("generator", "order", "diversity"))
-    weights = torch.full((len(teachers),), 1.0 / len(teachers), device=task.device)
+    streams, weights = (draws, order, mixes), torch.full((len(teachers),), 1.0 / len(teachers), device=task.device)
+    if found := task.checkpoint.found():
+        resume(student, streams, found)
+        weights = found["weights"].to(task.device)
 
     def objective(images: Tensor, labels: Tensor) -> Tensor:
         logits, distance = teachers.watched(images)
@@ -83,16 +88,20 @@ def _distilled(task: Task, settings: CoBoostingSpec) -> Mapping[str, np.ndarray]
         classes=task.classes,
         draws=draws,
         device=task.device,
+        generator=within(found, "generator"),
     )
-    images, labels, outputs = [], [], []
-    for epoch, (batch, wished) in zip(range(settings.epochs), made, strict=False):
+    images, labels = (
+        list(found[name].to(task.device).split(settings.batch)) if found else [] for name in ("images", "labels")
+    )
+    outputs = list(found["outputs"].to(task.device)) if found else []
+    for epoch, batch in zip(range(len(images), settings.epochs), made, strict=False):
         for old in order.permutation(len(outputs)):
             step = settings.weight_step * settings.weight_decay**epoch
             weights = moved_weights(weights, outputs[old], labels[old], step)
-        images.append(batch)
-        labels.append(wished)
+        images.append(batch.images)
+        labels.append(batch.labels)
         with torch.no_grad():
-            outputs.append(teachers.logits(batch))
+            outputs.append(teachers.logits(batch.images))
         pool, lr = torch.cat(images), settings.lr * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
         for rows in batches_of(len(pool), settings.batch, settings.student_steps, order):
             mix = torch.from_numpy(mixes.uniform(-1, 1, (len(rows), task.classes)).astype(np.float32)).to(task.device)
@@ -100,6 +109,8 @@ def _distilled(task: Task, settings: CoBoostingSpec) -> Mapping[str, np.ndarray]
             with torch.no_grad():
                 teacher = ensemble_logits(teachers.logits(shown), weights)
             student.learn(shown, teacher, settings.temperature, lr=lr)
+        known = {"images": pool, "labels": torch.cat(labels), "outputs": torch.stack(outputs), "weights": weights}
+        task.checkpoint.keep(partial(progress, student, batch.generator, streams, known))
     return {
         **{name: value.cpu().numpy() for name, value in student.parameters.items()},
         "pool.images": torch.cat(images).cpu().numpy(),

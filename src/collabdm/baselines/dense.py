@@ -7,7 +7,9 @@ starts fresh, as in the authors' code (the paper does not say that FedAvg's mean
 as there for Fashion-MNIST and MNIST.
 """
 
+import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,8 +18,9 @@ from torch.nn import functional
 
 from collabdm.baselines.base import Rival, RivalJob, RivalResult
 from collabdm.baselines.losses import boundary_loss, ensemble_logits
-from collabdm.baselines.students import Student, Task, batches_of, distilled_models
+from collabdm.baselines.students import Student, Task, batches_of, distilled_models, progress, resume
 from collabdm.baselines.synthesis import generator_for, synthesise
+from collabdm.checkpoints import within
 from collabdm.rival_settings import DenseSpec
 
 __all__ = ["DENSE"]
@@ -32,6 +35,8 @@ def _distilled(task: Task, settings: DenseSpec) -> Mapping[str, np.ndarray]:
     student = Student(task, settings)
     equal = [1.0] * len(task.teachers)
     draws, order = task.draws("dense generator"), task.draws("dense order")
+    if found := task.checkpoint.found():
+        resume(student, (draws, order), found)
 
     def objective(images: Tensor, labels: Tensor) -> Tensor:
         logits, distance = task.teachers.watched(images)
@@ -50,21 +55,29 @@ def _distilled(task: Task, settings: DenseSpec) -> Mapping[str, np.ndarray]:
         classes=task.classes,
         draws=draws,
         device=task.device,
+        generator=within(found, "generator"),
     )
-    images, labels, taught, losses = [], [], [], []
-    for _, (batch, wished) in zip(range(settings.epochs), made, strict=False):
-        images.append(batch)
-        labels.append(wished)
+    images, labels, taught = (
+        list(found[name].to(task.device).split(settings.batch)) if found else []
+        for name in ("images", "labels", "taught")
+    )
+    last_loss = float(found.get("last_loss", math.nan))
+    for _, batch in zip(range(len(images), settings.epochs), made, strict=False):
+        images.append(batch.images)
+        labels.append(batch.labels)
         with torch.no_grad():
-            taught.append(ensemble_logits(task.teachers.logits(batch), equal))
+            taught.append(ensemble_logits(task.teachers.logits(batch.images), equal))
         pool, teacher = torch.cat(images), torch.cat(taught)
         for rows in batches_of(len(pool), settings.batch, settings.student_steps, order):
-            losses.append(student.learn(pool[rows], teacher[rows], settings.temperature, lr=settings.lr))
+            last_loss = student.learn(pool[rows], teacher[rows], settings.temperature, lr=settings.lr)
+        known = {"images": pool, "labels": torch.cat(labels), "taught": teacher}
+        known |= {"last_loss": torch.tensor(last_loss, dtype=torch.float64)}
+        task.checkpoint.keep(partial(progress, student, batch.generator, (draws, order), known))
     return {
         **{name: value.cpu().numpy() for name, value in student.parameters.items()},
         "pool.images": torch.cat(images).cpu().numpy(),
         "pool.labels": torch.cat(labels).cpu().numpy(),
-        "facts.last_loss": np.array(losses[-1]),
+        "facts.last_loss": np.array(last_loss),
     }
 
 

@@ -9,6 +9,7 @@ here is in the settings.
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,9 +20,11 @@ from collabdm.baselines.base import Rival, RivalJob, RivalResult
 from collabdm.baselines.client_models import samples_digest
 from collabdm.baselines.models import Model
 from collabdm.baselines.virtual import plan_of
+from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 from collabdm.data import Samples
 from collabdm.differentiable import Classifier, Parameters
 from collabdm.local.bptt import soft_reset
+from collabdm.memory import begin_stage, highest, merged
 from collabdm.planning import protocol_for
 from collabdm.progress import Event
 from collabdm.protocol import LocalSpec, Plan, encode_plan
@@ -43,15 +46,18 @@ def _run(job: RivalJob) -> RivalResult:
     plan, spec = plan_of(job, LocalSpec(method="real")), job.config.rivals.dosfl_soft
     network = plan.network.model_copy(update={"width": spec.width or plan.network.width})
     net = Classifier(spec=network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
-    received, up, seconds = {}, {}, {}
+    received, up, seconds, memory = {}, {}, {}, dict[str, float]()
     for client in plan.clients:
-        content, seconds[client] = _sent(job, plan, net, spec, client)
+        content, stages = _sent(job, plan, net, spec, client)
+        seconds[client] = stages.seconds["dosfl"]
+        memory = merged(memory, {"client": stages.memory.get("dosfl", 0.0)})
         up[client] = len(content)
         received[client] = {
             name: torch.from_numpy(value.astype(np.float32)).to(job.engine.device, job.engine.image_dtype)
             for name, value in sorted(load(content).items())
         }
     started = time.perf_counter()
+    begin_stage()
     models = tuple(_trained(plan, net, received, i, job) for i in range(protocol_for(job.config).count))
     return RivalResult(
         product=models,
@@ -60,11 +66,12 @@ def _run(job: RivalJob) -> RivalResult:
         rounds=1,
         client_seconds=seconds,
         server_seconds=time.perf_counter() - started,
+        memory=memory | {"server": highest()},
     )
 
 
-def _sent(job: RivalJob, plan: Plan, net: Classifier, spec: DosflSoftSpec, client: str) -> tuple[bytes, float]:
-    """A client's message, and the seconds it took."""
+def _sent(job: RivalJob, plan: Plan, net: Classifier, spec: DosflSoftSpec, client: str) -> tuple[bytes, StageStore]:
+    """A client's message, and where it says what that took."""
     samples, stages = job.train.take(job.parts[client]), StageStore(job.stages)
     basis = {
         "client": client,
@@ -73,16 +80,27 @@ def _sent(job: RivalJob, plan: Plan, net: Classifier, spec: DosflSoftSpec, clien
         "plan": plan.model_dump(mode="json"),
         "spec": spec.model_dump(mode="json"),
     }
-    learned = stages.compute(stage_key("dosfl", basis), lambda: distilled_steps(plan, client, samples, net, spec, job))
+    key = stage_key("dosfl", basis)
+    begin_stage()
+    learned = stages.compute(
+        key, lambda: distilled_steps(plan, client, samples, net, spec, job, checkpoint=stages.checkpoint(key))
+    )
     content = save({name: np.ascontiguousarray(plain_floats(value, plan.encoding)) for name, value in learned.items()})
-    return content, stages.seconds["dosfl"]
+    return content, stages
 
 
 def distilled_steps(
-    plan: Plan, client: str, samples: Samples, net: Classifier, spec: DosflSoftSpec, job: RivalJob
+    plan: Plan,
+    client: str,
+    samples: Samples,
+    net: Classifier,
+    spec: DosflSoftSpec,
+    job: RivalJob,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, np.ndarray]:
     """What one client sends, float32: as many images as a local set of the plan would have at most."""
-    held = np.flatnonzero(samples.counts())
+    checkpoint = checkpoint or Checkpoint()
+    found, held = checkpoint.found(), np.flatnonzero(samples.counts())
     stream = Stream(plan.seed, "dosfl", client)
     size = max(len(held) * plan.local_per_class // spec.steps, 1)
     start = {
@@ -91,8 +109,8 @@ def distilled_steps(
         "sizes": np.full((spec.epochs, spec.steps), math.log(math.expm1(spec.step_size))),
     }
     learned = {
-        name: torch.from_numpy(value).to(net.engine.device, net.engine.image_dtype).requires_grad_()
-        for name, value in start.items()
+        name: value.to(net.engine.device, net.engine.image_dtype).requires_grad_()
+        for name, value in (within(found, "learned") or {n: torch.from_numpy(v) for n, v in start.items()}).items()
     }
     server = net.fresh(Stream(plan.seed, "server model"))
     real = TrainingSet(
@@ -104,8 +122,13 @@ def distilled_steps(
             {"params": [learned["labels"], learned["sizes"]], "lr": spec.label_lr},
         ]
     )
+    begin = 0
+    if found:
+        begin = int(found["done"])
+        restore_optimiser(optimiser, within(found, "optimiser"))
+        stream.move_to(found["stream"].numpy())
     with torch_threads(net.engine.threads):
-        for i in range(spec.iterations):
+        for i in range(begin, spec.iterations):
             parameters = soft_reset(net, server, spec.reset, stream)
             kept = stream.uniform((spec.epochs, spec.steps)) >= spec.mask
             end = carried(net, parameters, [learned], kept)
@@ -122,6 +145,7 @@ def distilled_steps(
                     leaf.grad = gradient
                 optimiser.step()
             job.report(Event(stage="local", client=client, done=i + 1, total=spec.iterations, loss=loss))
+            checkpoint.keep(partial(_state, learned, optimiser, stream, i + 1))
     return {name: value.detach().float().cpu().numpy() for name, value in learned.items()}
 
 
@@ -138,6 +162,11 @@ def carried(net: Classifier, parameters: Parameters, steps: list[Learned], kept:
             size = torch.nn.functional.softplus(learned["sizes"][epoch, step])
             current = {name: value - size * gradient[name] for name, value in current.items()}
     return current
+
+
+def _state(learned: Learned, optimiser: torch.optim.Adam, stream: Stream, done: int) -> dict[str, Tensor]:
+    place = {"stream": torch.from_numpy(stream.position), "done": torch.tensor(done)}
+    return named("learned", learned) | named("optimiser", optimiser_state(optimiser)) | place
 
 
 def _trained(plan: Plan, net: Classifier, received: Mapping[str, Learned], number: int, job: RivalJob) -> Model:

@@ -31,6 +31,7 @@ def _run(job: RivalJob) -> RivalResult:
         rounds=1,
         client_seconds=received.seconds,
         server_seconds=0.0,
+        memory={"client": received.memory},
     )
 
 

@@ -44,6 +44,7 @@ def _run(job: RivalJob) -> RivalResult:
         rounds=1,
         client_seconds=received.seconds,
         server_seconds=time.perf_counter() - started,
+        memory={"client": received.memory},
     )
 
 

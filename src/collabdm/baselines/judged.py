@@ -1,16 +1,19 @@
 """A rival run into a folder and judged: a set by training on it, models by testing each of them."""
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Any, Protocol
 
 from collabdm.baselines import RIVALS, RivalJob, RivalResult
 from collabdm.baselines.models import Model, test_model
+from collabdm.checkpoints import Checkpoint
 from collabdm.data import Samples
 from collabdm.distilled_set import DistilledSet
-from collabdm.evaluation import NetworkResult, summary
+from collabdm.evaluation import NetworkResult, summary, without_confusion
 from collabdm.files import write_atomically
-from collabdm.judging import training_set
+from collabdm.judging import Judgement, judgement, read_results, training_set, write_results
+from collabdm.memory import begin_stage, highest, with_total
 from collabdm.planning import networks_tested
 from collabdm.progress import Event
 from collabdm.training import TrainingSet
@@ -21,7 +24,7 @@ __all__ = ["rival_metrics"]
 class _Judge(Protocol):
     """Trains networks on a set and tests them; `kept`: the file of what is finished."""
 
-    def __call__(self, training: TrainingSet, *, kept: str | None = ...) -> tuple[list[NetworkResult], float]: ...
+    def __call__(self, training: TrainingSet, *, kept: str = ...) -> Judgement: ...
 
 
 def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: _Judge) -> dict[str, Any]:
@@ -32,47 +35,59 @@ def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: _Judge) -> 
     started = time.perf_counter()
     rival = RIVALS[job.config.method]
     result = rival.run(job)
+    begin_stage()
     if isinstance(result.product, DistilledSet):
         result.product.save(folder / "distilled", overwrite=True)
-        results, spent = judge(training_set(result.product))
+        found = judge(training_set(result.product))
         networks = [spec.label for spec in networks_tested(job.config, job.preset)]
     else:
-        results, spent = _tested(job, result.product, test, folder)
+        found = _tested(job, result.product, test, folder)
         networks = sorted({model.spec.label for model in result.product})
     if result.pool is not None:
         result.pool.save(folder / "pool", overwrite=True)
-    curve = []
+    curve, spent = [], found.seconds
     for point in result.curve:
-        on_the_way, extra = judge(training_set(point.product), kept=f"networks-{point.rounds}.json")
-        spent += extra
+        on_the_way = judge(training_set(point.product), kept=f"networks-{point.rounds}.json")
+        spent += on_the_way.seconds
         curve.append(
             {
                 "rounds": point.rounds,
                 "bytes_down": point.bytes_down,
                 "bytes_up": point.bytes_up,
-                **summary(on_the_way, job.train.classes),
+                **without_confusion(summary(on_the_way.results, job.train.classes)),
             }
         )
     return {
-        "accuracy": summary(results, job.train.classes),
+        "accuracy": summary(found.results, job.train.classes),
         **({"curve": curve} if curve else {}),
         "product": rival.product,
         "networks": networks,
         "rounds": result.rounds,
         "bytes": {"down": dict(result.bytes_down), "up": dict(result.bytes_up)},
         "seconds": _seconds(result, spent, started),
+        "memory": with_total(dict(result.memory) | {"evaluate": found.memory}),
         "facts": dict(result.facts),
     }
 
 
-def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Path) -> tuple[list[NetworkResult], float]:
-    started, results = time.perf_counter(), []
-    for i, model in enumerate(models):
-        write_atomically(folder / f"model-{i}.safetensors", model.to_bytes())
-        accuracy, per_class = test_model(model, test, job.engine)
-        results.append(NetworkResult(network=model.spec.name, index=i, accuracy=accuracy, per_class=per_class))
+def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Path) -> Judgement:
+    """Each model tested, and those that an interrupted run had tested."""
+    kept = folder / "networks.json"
+    results = read_results(kept)
+    for i, model in list(enumerate(models))[len(results) :]:
+        started, content = time.perf_counter(), model.to_bytes()
+        write_atomically(folder / f"model-{i}.safetensors", content)
+        checkpoint = Checkpoint(folder / f"networks.{i}.test.checkpoint", hashlib.sha256(content).hexdigest())
+        before, found = checkpoint.seconds, test_model(model, test, job.engine, checkpoint)
+        seconds = before + time.perf_counter() - started
+        results.append(
+            NetworkResult(network=model.spec.name, index=i, seconds=seconds, memory=highest(), **found._asdict())
+        )
+        write_results(kept, results)
         job.report(Event(stage="evaluate", done=i + 1, total=len(models)))
-    return results, time.perf_counter() - started
+    for path in folder.glob("networks.*.checkpoint"):
+        path.unlink(missing_ok=True)
+    return judgement(results)
 
 
 def _seconds(result: RivalResult, judged: float, started: float) -> dict[str, Any]:

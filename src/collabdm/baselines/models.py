@@ -14,11 +14,14 @@ from safetensors.numpy import load, save
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from collabdm.checkpoints import Checkpoint
 from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.networks import Architecture, BatchNorm, build_network
 from collabdm.pixels import Normalisation, normalised
+from collabdm.predicting import predictions
 from collabdm.protocol.encoding import EncodingName, plain_floats
+from collabdm.scores import Scores, scores
 from collabdm.workers import in_order
 
 __all__ = ["Functional", "Model", "classifier", "decode_parameters", "encode_parameters", "is_running", "test_model"]
@@ -106,8 +109,8 @@ def classifier(
     return Functional(build_network(spec, shape, classes).train(training), dtype)
 
 
-def test_model(model: Model, test: Samples, engine: Engine) -> tuple[float, tuple[float | None, ...]]:
-    """Accuracy over all test samples, and per class (None for a class without any), in [0, 1]."""
+def test_model(model: Model, test: Samples, engine: Engine, checkpoint: Checkpoint | None = None) -> Scores:
+    """How right the model is on all test samples; with a `checkpoint` an interrupted test goes on from it."""
     placed = tuple({name: value.to(engine.device) for name, value in one.items()} for one in model.members)
     there = dataclasses.replace(model, members=placed)
 
@@ -117,11 +120,11 @@ def test_model(model: Model, test: Samples, engine: Engine) -> tuple[float, tupl
         with torch.no_grad():
             return there.predict(images, dtype=engine.torch_dtype).argmax(dim=1).cpu()
 
-    starts = range(0, len(test), engine.chunk)
-    right = torch.cat(list(in_order(predicted, starts, engine.spread(own=True)))).numpy() == test.labels
-    hits, counts = np.bincount(test.labels, weights=right, minlength=len(test.classes)), test.counts()
-    per_class = tuple(float(hit / count) if count else None for hit, count in zip(hits, counts, strict=True))
-    return float(right.mean()), per_class
+    def predict(first: int, last: int) -> Tensor:
+        return torch.cat(list(in_order(predicted, range(first, last, engine.chunk), engine.spread(own=True))))
+
+    found = predictions(predict, len(test), chunk=engine.chunk, checkpoint=checkpoint)
+    return scores(found, test.labels, len(test.classes))
 
 
 def encode_parameters(

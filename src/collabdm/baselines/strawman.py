@@ -4,7 +4,8 @@ CollabDM's argument is this cost: only distribution matching needs no trained ne
 start where CollabDM's server starts, from the union of the clients' local sets (or from noise).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,9 @@ from collabdm.baselines.base import CurvePoint, Rival, RivalJob, RivalResult
 from collabdm.baselines.client_models import samples_digest
 from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_round, meta_round
 from collabdm.baselines.virtual import plan_of, union_of
+from collabdm.checkpoints import named, within
 from collabdm.differentiable import Classifier
+from collabdm.memory import begin_stage
 from collabdm.progress import Event
 from collabdm.protocol import LocalSpec, Plan
 from collabdm.rival_settings import RivalsSpec, StrawmanSpec
@@ -51,12 +54,13 @@ def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
         "spec": spec.model_dump(mode="json", exclude={"rounds", "points"}),
     }
     marks = sorted({round(mark) for mark in np.linspace(0, spec.rounds, spec.points + 2).tolist()})
-    curve, server = [_point(job, federation, state, labels, cost, 0)], union.server_seconds
+    curve, server, memory = [_point(job, federation, state, labels, cost, 0)], union.server_seconds, 0.0
     with torch_threads(job.engine.threads):
         for first, last in pairwise(marks):
             numbers = range(first, last)
-            state, more, spent = _segment(job, federation, state, labels, one_round, numbers, basis)
-            cost, server = cost.plus(more), server + spent
+            state, more, stages = _segment(job, federation, state, labels, one_round, numbers, basis)
+            cost, server = cost.plus(more), server + max(stages.seconds["rounds"] - float(more.seconds.sum()), 0.0)
+            memory = max(memory, stages.memory.get("rounds", 0.0))
             curve.append(_point(job, federation, state, labels, cost, last))
     return RivalResult(
         product=curve[-1].product,
@@ -66,6 +70,7 @@ def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
         client_seconds=dict(zip(plan.clients, cost.seconds.tolist(), strict=True)),
         server_seconds=server,
         curve=tuple(curve[:-1]),
+        memory={"client": union.memory} | ({"server": memory} if memory else {}),
     )
 
 
@@ -96,27 +101,37 @@ def _segment(
     one_round: Round,
     numbers: range,
     basis: Mapping[str, Any],
-) -> tuple[State, Cost, float]:
-    """Some rounds, or what an interrupted run kept of them; what they cost; and the server's seconds."""
-    stages = StageStore(job.stages)
+) -> tuple[State, Cost, StageStore]:
+    """Some rounds, or what an interrupted run kept of them; what they cost; and what says how long they took."""
+    stages, key = StageStore(job.stages), stage_key("rounds", dict(basis) | {"rounds": [numbers.start, numbers.stop]})
 
     def work() -> dict[str, np.ndarray]:
-        current, costs = state, []
-        for number in numbers:
+        checkpoint, current, costs = stages.checkpoint(key), state, []
+        if found := checkpoint.found():
+            # In their own dtypes: a running norm is float64.
+            current = {name: value.to(job.engine.device) for name, value in within(found, "state").items()}
+            costs = list(found["costs"].numpy())
+        for number in numbers[len(costs) :]:
             current, cost = one_round(federation, current, labels, number)
             costs.append([cost.down, cost.up, cost.seconds])
             job.report(Event(stage="rounds", done=number + 1, total=federation.spec.rounds))
+            checkpoint.keep(partial(_state, current, costs))
         arrays = {f"state.{name}": value.cpu().numpy() for name, value in current.items()}
         return arrays | {"cost": np.array(costs).sum(axis=0)}
 
-    kept = stages.compute(stage_key("rounds", dict(basis) | {"rounds": [numbers.start, numbers.stop]}), work)
-    after = {
-        name.removeprefix("state."): torch.from_numpy(value).to(job.engine.device, job.engine.image_dtype)
-        for name, value in sorted(kept.items())
-        if name.startswith("state.")
-    }
+    begin_stage()
+    kept = stages.compute(key, work)
+    after = within({name: torch.from_numpy(value) for name, value in sorted(kept.items())}, "state")
     down, up, seconds = kept["cost"]
-    return after, Cost(down=down, up=up, seconds=seconds), max(stages.seconds["rounds"] - float(seconds.sum()), 0.0)
+    return _placed(after, job), Cost(down=down, up=up, seconds=seconds), stages
+
+
+def _state(current: State, costs: Sequence[Sequence[np.ndarray]]) -> dict[str, Tensor]:
+    return named("state", current) | {"costs": torch.from_numpy(np.array(costs, np.float64))}
+
+
+def _placed(state: State, job: RivalJob) -> State:
+    return {name: value.to(job.engine.device, job.engine.image_dtype) for name, value in state.items()}
 
 
 def _point(job: RivalJob, federation: Federation, state: State, labels: Tensor, cost: Cost, rounds: int) -> CurvePoint:

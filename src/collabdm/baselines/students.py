@@ -1,6 +1,6 @@
 """A student that learns from an ensemble on a growing pool of synthetic images: what DENSE and Co-Boosting share."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,24 @@ from collabdm.baselines.base import RivalJob, RivalResult
 from collabdm.baselines.client_models import ClientModels, client_models
 from collabdm.baselines.losses import batch_norm_distance, divergence
 from collabdm.baselines.models import Model, classifier, is_running
+from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 from collabdm.distilled_set import DistilledSet
+from collabdm.memory import begin_stage, merged
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
 from collabdm.pixels import Normalisation
+from collabdm.planning import protocol_for
 from collabdm.progress import Event
-from collabdm.randomness import Stream
+from collabdm.randomness import Stream, generator_position, move_generator
 from collabdm.rival_settings import SynthesisSpec
 from collabdm.stages import StageStore, stage_key
 from collabdm.workers import in_order
 
-__all__ = ["Student", "Task", "Teachers", "batches_of", "distilled_models"]
+__all__ = ["Student", "Task", "Teachers", "batches_of", "distilled_models", "progress", "resume"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
-    """One repetition of the server's stage, numbered `repetition`."""
+    """One repetition of the server's stage, numbered `repetition`; `checkpoint`: where it keeps its state."""
 
     teachers: "Teachers"
     spec: ClassifierSpec
@@ -37,6 +40,7 @@ class Task:
     dtype: torch.dtype
     seed: int
     repetition: int
+    checkpoint: Checkpoint
 
     def draws(self, purpose: str) -> np.random.Generator:
         """Random numbers of this repetition."""
@@ -89,6 +93,19 @@ class Student:
             self._leaves.values(), lr=settings.lr, momentum=settings.momentum, weight_decay=weight_decay
         )
 
+    def state(self) -> dict[str, Tensor]:
+        """All that later steps depend on, for a checkpoint."""
+        return named("student", self.parameters) | named("optimiser", optimiser_state(self._optimiser))
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        known = within(state, "student")
+        with torch.no_grad():
+            for name, leaf in self._leaves.items():
+                leaf.copy_(known[name])
+        self._running = {name: known[name].to(value) for name, value in self._running.items()}
+        restore_optimiser(self._optimiser, within(state, "optimiser"))
+
     @property
     def parameters(self) -> dict[str, Tensor]:
         """Parameters and running statistics."""
@@ -120,7 +137,28 @@ def batches_of(size: int, batch: int, count: int, draws: np.random.Generator) ->
                 count -= 1
 
 
+def progress(
+    student: Student,
+    generator: Mapping[str, Tensor],
+    draws: Sequence[np.random.Generator],
+    known: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """What a repetition goes on from after an epoch: student, generator, random numbers, and all else `known`."""
+    places = {f"draws.{i}": torch.from_numpy(generator_position(d.bit_generator)) for i, d in enumerate(draws)}
+    return student.state() | named("generator", generator) | places | dict(known)
+
+
+def resume(student: Student, draws: Sequence[np.random.Generator], found: Mapping[str, Tensor]) -> None:
+    """Put the student and the random numbers back to where `progress` saw them."""
+    student.restore(found)
+    for i, draw in enumerate(draws):
+        move_generator(draw.bit_generator, found[f"draws.{i}"].numpy())
+
+
 Work = Callable[[Task], Mapping[str, np.ndarray]]
+
+# What of a repetition's arrays is not a parameter.
+_OTHERS = ("pool.", "facts.")
 
 
 def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> RivalResult:
@@ -131,10 +169,15 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
     """
     received, name = client_models(job), job.config.method
     teachers = Teachers(received, job.train.shape, len(job.train.classes), job.engine.device, job.engine.torch_dtype)
-    # Without a count the protocol's own: three, or the paper's twenty.
-    count = job.config.evaluate.count or 3
+    count = protocol_for(job.config).count
 
-    def repeated(repetition: int) -> tuple[dict[str, np.ndarray], float]:
+    stage = name.replace("-", "_")
+
+    def repeated(repetition: int) -> tuple[dict[str, np.ndarray], StageStore]:
+        basis: dict[str, Any] = {"models": received.digest, "repetition": repetition, "seed": job.config.seed}
+        basis |= {"settings": settings.model_dump(), "normalisation": received.normalisation.model_dump()}
+        basis |= {"engine": job.engine.model_dump(exclude={"threads", "processes", "chunk"})}
+        store, key = StageStore(job.stages), stage_key(stage, basis)
         task = Task(
             teachers=teachers,
             spec=received.spec,
@@ -145,15 +188,12 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
             dtype=job.engine.torch_dtype,
             seed=job.config.seed,
             repetition=repetition,
+            checkpoint=store.checkpoint(key),
         )
-        basis: dict[str, Any] = {"models": received.digest, "repetition": repetition, "seed": job.config.seed}
-        basis |= {"settings": settings.model_dump(), "normalisation": received.normalisation.model_dump()}
-        basis |= {"engine": job.engine.model_dump(exclude={"threads", "processes", "chunk"})}
-        store, stage = StageStore(job.stages), name.replace("-", "_")
-        arrays = store.compute(stage_key(stage, basis), lambda: dict(work(task)))
-        return arrays, store.seconds[stage]
+        return store.compute(key, lambda: dict(work(task))), store
 
     results = []
+    begin_stage()
     for number, result in enumerate(in_order(repeated, range(count), job.engine.spread(own=True))):
         results.append(result)
         job.report(Event(stage=name, done=number + 1, total=count))
@@ -174,13 +214,11 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
         bytes_up=received.bytes_up,
         rounds=1,
         client_seconds=received.seconds,
-        server_seconds=sum(spent for _, spent in results) / count,
+        server_seconds=sum(store.seconds[stage] for _, store in results) / count,
         pool=_pool(job, received, results[0][0]),
         facts={"repetitions": facts},
+        memory=merged({"client": received.memory}, *({"server": of} for _, s in results for of in s.memory.values())),
     )
-
-
-_OTHERS = ("pool.", "facts.")
 
 
 def _pool(job: RivalJob, received: ClientModels, arrays: Mapping[str, np.ndarray]) -> DistilledSet:

@@ -1,8 +1,9 @@
 """Images from models alone: a generator that is trained for every batch to minimise a loss (DENSE, section 3.1)."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from collabdm.baselines.models import Functional
 from collabdm.pixels import Normalisation
 from collabdm.rival_settings import SynthesisSpec
 
-__all__ = ["Generator", "Made", "Objective", "generator_for", "initial_generator", "synthesise"]
+__all__ = ["Generator", "Made", "Objective", "Synthetic", "generator_for", "initial_generator", "synthesise"]
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 
@@ -57,6 +58,14 @@ class Made:
     apply: Functional
 
 
+class Synthetic(NamedTuple):
+    """A batch of images and their labels, and the generator's parameters after it."""
+
+    images: Tensor
+    labels: Tensor
+    generator: Mapping[str, Tensor]
+
+
 def generator_for(shape: tuple[int, int, int], settings: SynthesisSpec, dtype: torch.dtype) -> Made:
     """The generator for images of `shape` (C, H, W)."""
     with torch.device("meta"):
@@ -83,15 +92,16 @@ def synthesise(
     classes: int,
     draws: np.random.Generator,
     device: str,
-) -> Iterator[tuple[Tensor, Tensor]]:
+    generator: Mapping[str, Tensor] | None = None,
+) -> Iterator[Synthetic]:
     """Batch after batch of normalised images, and their labels, which are drawn uniformly.
 
     For each, the generator and fresh noise are trained by Adam to minimise `objective(images, labels)`; of all steps
-    the images with the lowest loss are taken. The generator goes on from batch to batch, or with `settings.restart`
-    starts anew for each.
+    the images with the lowest loss are taken. The generator goes on from batch to batch (first from `generator`, the
+    parameters after an earlier one), or with `settings.restart` starts anew for each.
     """
     mean, std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (normalisation.mean, normalisation.std))
-    parameters: dict[str, Tensor] = {}
+    parameters = {name: value.to(device).requires_grad_() for name, value in (generator or {}).items()}
     while True:
         if settings.restart or not parameters:
             initial = initial_generator(made.network, draws)
@@ -110,7 +120,7 @@ def synthesise(
             optimiser.step()
             if float(loss.detach()) < lowest or not len(chosen):
                 lowest, chosen = float(loss.detach()), images.detach()
-        yield chosen, labels
+        yield Synthetic(images=chosen, labels=labels, generator=parameters)
 
 
 def _norm(channels: int) -> nn.Module:

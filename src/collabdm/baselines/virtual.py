@@ -24,13 +24,14 @@ __all__ = ["VIRTUAL", "Union", "plan_of", "union_of"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Union:
-    """The clients' local sets joined, with what it cost; everything by client."""
+    """The clients' local sets joined, with what it cost, by client; `memory`: the most over the clients, in MB."""
 
     plan: Plan
     initial: InitialSet
     bytes_down: Mapping[str, int]
     bytes_up: Mapping[str, int]
     seconds: Mapping[str, float]
+    memory: float
     server_seconds: float
 
 
@@ -43,7 +44,7 @@ def plan_of(job: RivalJob, local: LocalSpec) -> Plan:
 def union_of(job: RivalJob, plan: Plan) -> Union:
     """Every client's contribution, through its encoding, and their union (cut or topped up to ipc a class)."""
     features = embedder_for(plan.network, plan.sample.shape, EAGER).features
-    own, received, up, seconds = fingerprint(plan), [], {}, {}
+    own, received, up, seconds, memory = fingerprint(plan), [], {}, {}, 0.0
     for client in plan.clients:
         stages = StageStore(job.stages)
         samples = job.train.take(job.parts[client])
@@ -51,6 +52,7 @@ def union_of(job: RivalJob, plan: Plan) -> Union:
         content = encode_contribution(sent, plan)
         received.append(decode_contribution(content, plan, features=features, fingerprint=own))
         up[client], seconds[client] = len(content), sum(stages.seconds.values())
+        memory = max([memory, *stages.memory.values()])
     started = time.perf_counter()
     initial = initial_set(plan, received)
     return Union(
@@ -59,6 +61,7 @@ def union_of(job: RivalJob, plan: Plan) -> Union:
         bytes_down=dict.fromkeys(plan.clients, len(encode_plan(plan))),
         bytes_up=up,
         seconds=seconds,
+        memory=memory,
         server_seconds=time.perf_counter() - started,
     )
 
@@ -74,6 +77,7 @@ def _run(job: RivalJob, local: LocalSpec) -> RivalResult:
         rounds=1,
         client_seconds=union.seconds,
         server_seconds=union.server_seconds,
+        memory={"client": union.memory},
         facts={"local": local.model_dump(mode="json", exclude_none=True), "topped_up": topped_up},
     )
 

@@ -10,9 +10,11 @@ import typer
 from collabdm.cli.changes import forget
 from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
+from collabdm.cli.experiment import experiment
 from collabdm.cli.flows import flows
 from collabdm.cli.info import info
 from collabdm.cli.product import evaluate, export
+from collabdm.cli.report import report
 from collabdm.cli.round import contribute, plan
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train
@@ -26,9 +28,10 @@ INTERRUPTED = 130
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
-for command in (simulate, compare, plan, contribute, distill, forget, evaluate, train, detect, export, info):
+for command in (simulate, compare, plan, contribute, distill, forget, evaluate, train, detect, export, report, info):
     app.command()(command)
 app.add_typer(flows, name="flows")
+app.add_typer(experiment, name="experiment")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -134,7 +134,8 @@ def _served(
         reopen(out)
         raise
     late = late_files(plan, out, report=report)
-    metrics = metrics | {"refused": refused | metrics["refused"], "late": late} | environment(settings.engine)
+    metrics = metrics | {"refused": refused | metrics["refused"], "late": late}
+    metrics = metrics | environment(settings.engine, metrics.get("memory"))
     write_json(out / "metrics.json", metrics)
     return metrics
 

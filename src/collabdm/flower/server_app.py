@@ -90,7 +90,8 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
     except (QuorumError, DataError):
         reopen(folder)
         raise
-    metrics = metrics | {"refused": refused | metrics["refused"]} | environment(config.engine)
+    metrics = metrics | {"refused": refused | metrics["refused"]}
+    metrics = metrics | environment(config.engine, metrics.get("memory"))
     write_json(folder / "metrics.json", metrics)
     return metrics
 

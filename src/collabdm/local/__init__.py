@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
+from collabdm.checkpoints import Checkpoint
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.local.bptt import bptt_images
@@ -42,10 +43,21 @@ def distill_locally(
     statistics: ClientStatistics,
     *,
     engine: Engine,
+    checkpoint: Checkpoint | None = None,
     report: Report = silent,
 ) -> dict[str, np.ndarray]:
-    """S_k: `images` float32 [n, C, H, W] normalised, `labels` int64 [n]; at most floor(ipc / K) + 1 a class held."""
-    job = LocalJob(plan=plan, client=client, samples=samples, statistics=statistics, engine=engine)
+    """S_k: `images` float32 [n, C, H, W] normalised, `labels` int64 [n]; at most floor(ipc / K) + 1 a class held.
+
+    With a `checkpoint` an interrupted call goes on from it, to the same bits.
+    """
+    job = LocalJob(
+        plan=plan,
+        client=client,
+        samples=samples,
+        statistics=statistics,
+        engine=engine,
+        checkpoint=checkpoint or Checkpoint(),
+    )
     images, labels = initial_images(job)
     distilled = LOCAL_METHODS[plan.local.method](job, images, labels, report)
     return {"images": distilled.float().cpu().numpy(), "labels": labels.cpu().numpy()}

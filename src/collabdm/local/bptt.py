@@ -6,12 +6,14 @@ differentiated back through the last few only. Adam's steps are written out, so 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from collabdm.augment import draw_augmentation
+from collabdm.checkpoints import named, optimiser_state, restore_optimiser, within
 from collabdm.differentiable import Classifier, Parameters
 from collabdm.local.start import LocalJob
 from collabdm.partition_expand import expand
@@ -66,10 +68,14 @@ def bptt_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -
         augment=plan.augment,
     )
     server = net.fresh(Stream(plan.seed, "server model"))
-    moving = images.detach().clone().requires_grad_()
-    optimiser, running = torch.optim.Adam([moving], lr=spec.lr), None
+    found = job.checkpoint.found()
+    moving = found.get("images", images).detach().to(images).clone().requires_grad_()
+    optimiser, running, begin = torch.optim.Adam([moving], lr=spec.lr), None, 0
+    if found:
+        running, begin = float(found["running"]), int(found["done"])
+        restore_optimiser(optimiser, within(found, "optimiser"))
     with torch_threads(job.engine.threads):
-        for i in range(spec.iterations):
+        for i in range(begin, spec.iterations):
             stream = Stream(plan.seed, "bptt", job.client, i)
             start = soft_reset(net, server, spec.reset, stream)
             before = int(stream.integers(spec.unroll - spec.window + 1))
@@ -87,6 +93,7 @@ def bptt_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -
             moving.grad, running = clipped(pulled_back(end, wanted, moving), running, spec.clip)
             optimiser.step()
             report(Event(stage="local", client=job.client, done=i + 1, total=spec.iterations, loss=loss))
+            job.checkpoint.keep(partial(_state, moving, optimiser, running, i + 1))
     return moving.detach()
 
 
@@ -166,3 +173,8 @@ def soft_reset(net: Classifier, server: Parameters, share: float, stream: Stream
         name: value if torch.equal(value, drawn[name]) else scale * (value + share * drawn[name])
         for name, value in server.items()
     }
+
+
+def _state(images: Tensor, optimiser: torch.optim.Adam, running: float, done: int) -> dict[str, Tensor]:
+    numbers = {"running": torch.tensor(running, dtype=torch.float64), "done": torch.tensor(done)}
+    return {"images": images} | named("optimiser", optimiser_state(optimiser)) | numbers

@@ -5,6 +5,7 @@ A class's samples are clustered as vectors of normalised pixels; at most `MOST_S
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -41,8 +42,9 @@ def cluster_means(job: LocalJob, images: Tensor, labels: Tensor, report: Report)
 
 
 def _coreset(job: LocalJob, images: Tensor, labels: Tensor, report: Report, centres: Centres) -> Tensor:
-    chosen, tiles = images.clone(), job.plan.pae**2
-    for number, (y, rows) in enumerate(job.members.items()):
+    found, tiles = job.checkpoint.found(), job.plan.pae**2
+    chosen, done = found.get("images", images).to(images).clone(), int(found.get("done", 0))
+    for number, (y, rows) in list(enumerate(job.members.items()))[done:]:
         stream = Stream(job.plan.seed, "coreset", job.client, y)
         mine = (labels == y).nonzero().flatten()
         kept = rows[stream.choose(len(rows), MOST_SAMPLES)]
@@ -52,6 +54,7 @@ def _coreset(job: LocalJob, images: Tensor, labels: Tensor, report: Report, cent
         filled = np.concatenate([found, np.resize(samples, (wanted - len(found), samples.shape[1]))])
         chosen[mine] = pack(torch.from_numpy(filled).to(images).view(-1, *images.shape[1:]), job.plan.pae)
         report(Event(stage="local", client=job.client, done=number + 1, total=len(job.members)))
+        job.checkpoint.keep(partial(dict, images=chosen, done=torch.tensor(number + 1)))
     return chosen
 
 

@@ -1,11 +1,14 @@
 """Distribution matching on one client's own data (LocalDM)."""
 
 from collections.abc import Iterator
+from functools import partial
+from itertools import count
 
 import torch
 from torch import Tensor
 
 from collabdm.augment import draw_augmentation
+from collabdm.checkpoints import Checkpoint
 from collabdm.embedding import Embedder, class_moments, embedder_for
 from collabdm.engine import Engine
 from collabdm.local.start import LocalJob
@@ -14,7 +17,7 @@ from collabdm.progress import Event, Report
 from collabdm.randomness import Stream
 from collabdm.statistics import MOMENTS, STATISTICS
 
-__all__ = ["matched_images"]
+__all__ = ["kept", "matched_images", "resumed"]
 
 
 def matched_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
@@ -26,11 +29,11 @@ def matched_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report
     """
     plan, spec = job.plan, job.plan.local
     embedder = embedder_for(plan.network, plan.sample.shape, job.engine)
-    state = SyntheticState(images=images, labels=labels, momentum=torch.zeros_like(images))
+    begin, state = resumed(job.checkpoint, images, labels)
     statistic = MOMENTS if plan.pae > 1 else STATISTICS["mean"]
     reuse = spec.reuse and len(job.statistics.seeds) > 0
-    source = _reused(job) if reuse else _fresh(job, embedder)
-    for i, (seed, targets) in zip(range(spec.iterations), source, strict=False):
+    source = _reused(job, begin) if reuse else _fresh(job, embedder, begin)
+    for i, (seed, targets) in zip(range(begin, spec.iterations), source, strict=False):
         state, losses = matching_step(
             state,
             {y: _on_engine(target, job.engine) for y, target in targets.items()},
@@ -43,17 +46,34 @@ def matched_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report
             step="joint",
         )
         report(Event(stage="local", client=job.client, done=i + 1, total=spec.iterations, loss=sum(losses.values())))
+        job.checkpoint.keep(partial(kept, state, i + 1))
     return state.images
+
+
+def kept(state: SyntheticState, done: int) -> dict[str, Tensor]:
+    """A state after `done` steps, as a checkpoint keeps it."""
+    return {"images": state.images, "momentum": state.momentum, "done": torch.tensor(done)}
+
+
+def resumed(checkpoint: Checkpoint, images: Tensor, labels: Tensor) -> tuple[int, SyntheticState]:
+    """The steps done and the state that an interrupted call left, or those before the first step."""
+    found = checkpoint.found()
+    if not found:
+        return 0, SyntheticState(images=images, labels=labels, momentum=torch.zeros_like(images))
+    known, momentum = (found[name].to(images) for name in ("images", "momentum"))
+    return int(found["done"]), SyntheticState(images=known, labels=labels, momentum=momentum)
 
 
 Targets = tuple[int, dict[int, ClassTarget]]
 
 
-def _reused(job: LocalJob) -> Iterator[Targets]:
+def _reused(job: LocalJob, begin: int) -> Iterator[Targets]:
+    """From iteration `begin` on."""
     plan, statistics = job.plan, job.statistics
-    passes = 0
+    passes, first = divmod(begin, len(statistics.seeds))
     while True:
-        for row in Stream(plan.seed, "local-order", job.client, passes).permutation(len(statistics.seeds)):
+        order = Stream(plan.seed, "local-order", job.client, passes).permutation(len(statistics.seeds))
+        for row in order[first:]:
             t = statistics.seeds[row]
             yield (
                 plan.encoder_seed(t),
@@ -66,13 +86,13 @@ def _reused(job: LocalJob) -> Iterator[Targets]:
                     for column, y in enumerate(statistics.classes)
                 },
             )
-        passes += 1
+        passes, first = passes + 1, 0
 
 
-def _fresh(job: LocalJob, embedder: Embedder) -> Iterator[Targets]:
+def _fresh(job: LocalJob, embedder: Embedder, begin: int) -> Iterator[Targets]:
+    """From iteration `begin` on."""
     plan, client, members = job.plan, job.client, job.members
-    i = 0
-    while True:
+    for i in count(begin):
         seed = int(Stream(plan.seed, "local-alpha", client, i).raw(1)[0] >> 11)
         augmentations = {y: draw_augmentation(Stream(seed, "augment", y), plan.augment) for y in members}
         drawn = {
@@ -89,7 +109,6 @@ def _fresh(job: LocalJob, embedder: Embedder) -> Iterator[Targets]:
                 for row, y in enumerate(sorted(drawn))
             },
         )
-        i += 1
 
 
 def _on_engine(target: ClassTarget, engine: Engine) -> ClassTarget:

@@ -4,12 +4,15 @@ The logits are linear in the features, so their means follow from the means of t
 matching with another distance.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from collabdm.embedding import class_moments, embedder_for
+from collabdm.local.dm import kept, resumed
 from collabdm.local.start import LocalJob
-from collabdm.matching import ClassTarget, SyntheticState, matching_step
+from collabdm.matching import ClassTarget, matching_step
 from collabdm.networks import build_network, initial_parameters
 from collabdm.progress import Event, Report
 from collabdm.protocol import FedDMSpec
@@ -28,9 +31,9 @@ def one_network_images(job: LocalJob, images: Tensor, labels: Tensor, report: Re
     embedder = embedder_for(plan.network, plan.sample.shape, job.engine)
     network = build_network(plan.network, plan.sample.shape, len(plan.classes))
     server = initial_parameters(network, Stream(plan.seed, "server model"))
-    state = SyntheticState(images=images, labels=labels, momentum=torch.zeros_like(images))
+    begin, state = resumed(job.checkpoint, images, labels)
     members = job.members
-    for i in range(spec.iterations):
+    for i in range(begin, spec.iterations):
         near = moved(server, spec.radius, Stream(plan.seed, "feddm", job.client, i))
         readout = near.pop("classifier.weight").to(job.engine.device, job.engine.image_dtype)
         near.pop("classifier.bias")
@@ -60,6 +63,7 @@ def one_network_images(job: LocalJob, images: Tensor, labels: Tensor, report: Re
             step="joint",
         )
         report(Event(stage="local", client=job.client, done=i + 1, total=spec.iterations, loss=sum(losses.values())))
+        job.checkpoint.keep(partial(kept, state, i + 1))
     return state.images
 
 

@@ -1,12 +1,14 @@
 """Gradient matching (DC, Zhao et al. 2020): images whose training gradients are those of real data, class by class."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from collabdm.augment import Augmentation, augment, draw_augmentation
+from collabdm.checkpoints import named, within
 from collabdm.differentiable import Classifier, Parameters
 from collabdm.local.start import LocalJob
 from collabdm.partition_expand import expand
@@ -30,9 +32,12 @@ def gradient_images(job: LocalJob, images: Tensor, labels: Tensor, report: Repor
         normalisation=plan.normalisation,
         augment=plan.augment,
     )
-    momentum, parameters = torch.zeros_like(images), {}
+    begin, momentum, parameters = 0, torch.zeros_like(images), {}
+    if found := job.checkpoint.found():
+        begin, images, momentum = int(found["done"]), found["images"].to(images), found["momentum"].to(images)
+        parameters = {name: value.to(images) for name, value in within(found, "network").items()}
     with torch_threads(job.engine.threads):
-        for i in range(spec.iterations):
+        for i in range(begin, spec.iterations):
             stream = Stream(plan.seed, "gradient", job.client, i)
             if i % spec.restart == 0:
                 parameters = net.fresh(stream)
@@ -48,6 +53,8 @@ def gradient_images(job: LocalJob, images: Tensor, labels: Tensor, report: Repor
                 shown = (images, labels, plan.pae, plan.normalisation, plan.augment)
                 parameters = trained_on(net, parameters, *shown, spec.inner, spec.inner_lr, stream)
             report(Event(stage="local", client=job.client, done=i + 1, total=spec.iterations, loss=loss))
+            state = {"images": images, "momentum": momentum, "done": torch.tensor(i + 1)} | named("network", parameters)
+            job.checkpoint.keep(partial(dict, state))
     return images
 
 

@@ -5,11 +5,13 @@ labels stay as they are.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 from collabdm.engine import Engine
 from collabdm.local.ntk import relu_ntk
 from collabdm.local.start import LocalJob
@@ -40,6 +42,7 @@ def kip_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) ->
         tell=lambda done, loss: report(
             Event(stage="local", client=job.client, done=done, total=spec.iterations, loss=loss)
         ),
+        checkpoint=job.checkpoint,
     )
 
 
@@ -55,16 +58,23 @@ def distilled_by_kernel(
     stream: Stream,
     engine: Engine,
     tell: Callable[[int, float], None],
+    checkpoint: Checkpoint | None = None,
 ) -> Tensor:
     """Images [n, C, H, W] after Adam on `ridge_loss`; `real` gives normalised images of indices, `members` by class.
 
     A class without a member is never a target. The kernel is computed in float64 on the engine's device.
     """
-    support = images.detach().double().clone().requires_grad_()
+    checkpoint = checkpoint or Checkpoint()
+    found = checkpoint.found()
+    support = found.get("support", images).detach().to(images.device).double().clone().requires_grad_()
     targets = centred(labels.repeat_interleave(factor**2), classes)
-    optimiser = torch.optim.Adam([support], lr=spec.lr)
+    optimiser, begin = torch.optim.Adam([support], lr=spec.lr), 0
+    if found:
+        begin = int(found["done"])
+        restore_optimiser(optimiser, within(found, "optimiser"))
+        stream.move_to(found["stream"].numpy())
     with torch_threads(engine.threads):
-        for i in range(spec.iterations):
+        for i in range(begin, spec.iterations):
             drawn = balanced(members, spec.batch, stream)
             wanted = torch.tensor(
                 np.concatenate([np.full(len(rows), y) for y, rows in drawn.items()]), device=images.device
@@ -77,6 +87,7 @@ def distilled_by_kernel(
                 tell(i + 1, float(loss.detach()))
             if right > spec.stop:
                 break
+            checkpoint.keep(partial(_state, support, optimiser, stream, i + 1))
     return support.detach().to(images.dtype)
 
 
@@ -103,3 +114,8 @@ def balanced(members: Mapping[int, np.ndarray], count: int, stream: Stream) -> d
     """About `count` indices, as many of every class as it has and an equal share allows; at least one each."""
     share = max(count // len(members), 1)
     return {y: rows[stream.choose(len(rows), share)] for y, rows in members.items()}
+
+
+def _state(support: Tensor, optimiser: torch.optim.Adam, stream: Stream, done: int) -> dict[str, Tensor]:
+    state = {"support": support, "stream": torch.from_numpy(stream.position), "done": torch.tensor(done)}
+    return state | named("optimiser", optimiser_state(optimiser))

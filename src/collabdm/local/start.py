@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from collabdm.checkpoints import Checkpoint
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.partition_expand import pack
@@ -31,13 +32,17 @@ class ClientStatistics:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LocalJob:
-    """One client's local distillation: the plan, the client's name and samples, and its statistics."""
+    """One client's local distillation: the plan, the client's name and samples, and its statistics.
+
+    `checkpoint`: where a method keeps its state on the way, and finds that of an interrupted call.
+    """
 
     plan: Plan
     client: str
     samples: Samples
     statistics: ClientStatistics
     engine: Engine
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
 
     @property
     def members(self) -> dict[int, np.ndarray]:

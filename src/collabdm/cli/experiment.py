@@ -1,0 +1,190 @@
+"""`collabdm experiment`: the paper's tables and figures, one command each."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+from collabdm.cli.options import Json, Quiet, seconds_of
+from collabdm.cli.output import print_facts, print_json, print_table
+from collabdm.cli.progress import progress
+from collabdm.errors import ConfigError, explain
+
+if TYPE_CHECKING:
+    from collabdm.experiments import Experiment
+    from collabdm.experiments.runner import Outcome
+    from collabdm.experiments.status import Status
+
+__all__ = ["experiment", "list_experiments", "report", "run", "status"]
+
+SOME_FAILED = 2
+DEFAULT_PRESET = "cpu"
+
+experiment = typer.Typer(
+    help="The paper's tables and figures, resumable: list, run, status, report.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, Argument(metavar="NAME", help="One of `experiment list`.", show_default=False)]
+Out = Annotated[Path, Option(help="The experiment's folder.")]
+
+
+@experiment.command("list")
+def list_experiments(json: Json = False) -> None:
+    """What there is to run, and at which scales."""
+    from collabdm.experiments import EXPERIMENTS, SCALES
+
+    counts = {name: {scale: len(one.cells(SCALES[scale])) for scale in SCALES} for name, one in EXPERIMENTS.items()}
+    if json:
+        found = [{"name": name, "summary": one.summary, "cells": counts[name]} for name, one in EXPERIMENTS.items()]
+        print_json({"experiments": found, "presets": {name: scale.summary for name, scale in SCALES.items()}})
+        return
+    print_facts(
+        "experiments (cells; at smoke)",
+        {
+            name: f"{one.summary} ({counts[name]['paper']}; {counts[name]['smoke']})"
+            for name, one in EXPERIMENTS.items()
+        },
+    )
+    print_facts("presets", {name: scale.summary for name, scale in SCALES.items()})
+
+
+@experiment.command("run")
+def run(
+    name: Name,
+    out: Out,
+    preset: Annotated[str | None, Option(help="paper, best, cpu (default), cpu-best or smoke.")] = None,
+    data: Annotated[list[str] | None, Option(metavar="NAME=PATH", help="Where a data set lies; repeatable.")] = None,
+    only: Annotated[list[str] | None, Option(metavar="PATTERN", help="Cells, such as 'mnist-*'; repeatable.")] = None,
+    budget: Annotated[str | None, Option(help="Stop after a time such as 30m or 2h, inside a cell.")] = None,
+    settings: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One setting; repeatable.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run what is not finished, the most informative cells first, and print the table.
+
+    An interrupted run goes on where it was: repeat the command. --preset and --set are remembered.
+    """
+    from collabdm.engine import tune_allocator
+    from collabdm.experiments import experiment_named, run_experiment, scale_named
+    from collabdm.experiments.records import begun_with
+
+    chosen, begun = experiment_named(name), begun_with(out) or {}
+    seconds = None if budget is None else seconds_of(budget, "--budget")
+    tune_allocator()
+    with progress(quiet=quiet) as report:
+        outcome = run_experiment(
+            chosen,
+            scale_named(preset or begun.get("preset", DEFAULT_PRESET)),
+            out,
+            settings=begun.get("settings", []) if settings is None else settings,
+            data=_given(data or []),
+            only=only or [],
+            budget=seconds,
+            report=report,
+        )
+    _print_result(chosen, out, outcome)
+    if outcome.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+@experiment.command("status")
+def status(name: Name, out: Out, json: Json = False) -> None:
+    """Cells finished, failed and left, the time spent, and an estimate of what remains."""
+    from collabdm.experiments import experiment_named
+    from collabdm.experiments.status import status_of
+
+    found = status_of(experiment_named(name), out)
+    if json:
+        print_json(_status_json(found))
+        return
+    print_facts(f"{name}, preset {found.scale.name}: {out}", _summary(found))
+    rows = [
+        (one.cell.name, one.state, _hours(one.spent), _hours(one.remaining), one.why)
+        for one in found.cells
+        if one.state != "left" or len(found.cells) <= 100
+    ]
+    print_table(("cell", "state", "spent", "remaining", "why"), rows)
+
+
+@experiment.command("report")
+def report(name: Name, out: Out) -> None:
+    """Write `report.html` into the experiment's folder, and print its table."""
+    from collabdm.experiments import experiment_named
+    from collabdm.experiments.status import status_of
+    from collabdm.files import write_atomically
+    from collabdm.report import experiment_report
+
+    chosen = experiment_named(name)
+    found = status_of(chosen, out)
+    remaining = len(found.cells) - found.count("finished")
+    page = experiment_report(name, chosen.summary, found.records, remaining)
+    write_atomically(out / "report.html", page)
+    print(chosen.table(found.records))
+    print(f"\n{out / 'report.html'}")
+
+
+def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
+    from collabdm.experiments.status import status_of
+    from collabdm.files import write_atomically
+
+    found = status_of(chosen, out)
+    table = chosen.table(found.records)
+    write_atomically(out / "table.md", table.encode() + b"\n")
+    print(table)
+    for cell, why in outcome.failed.items():
+        print(f"failed: {cell}: {why}", file=sys.stderr)
+    if outcome.stopped is not None:
+        print(f"the budget is spent, in {outcome.stopped}: repeat the command to go on there", file=sys.stderr)
+    print_facts(f"\n{out}", _summary(found))
+
+
+def _summary(found: "Status") -> dict[str, object]:
+    states = ("finished", "failed", "begun", "left")
+    return {
+        "cells": ", ".join(f"{count} {state}" for state in states if (count := found.count(state))),
+        "settings": " ".join(found.settings),
+        "spent": _hours(found.spent),
+        "remaining, about": _hours(found.remaining),
+    }
+
+
+def _status_json(found: "Status") -> Mapping[str, object]:
+    return {
+        "experiment": found.experiment,
+        "preset": found.scale.name,
+        "settings": list(found.settings),
+        **{state: found.count(state) for state in ("finished", "failed", "begun", "left")},
+        "spent": found.spent,
+        "remaining": found.remaining,
+        "cells": [
+            {"cell": one.cell.name, "state": one.state, "spent": one.spent, "remaining": one.remaining, "why": one.why}
+            for one in found.cells
+        ],
+    }
+
+
+def _hours(seconds: float) -> str:
+    if not seconds:
+        return ""
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _given(texts: list[str]) -> dict[str, str]:
+    given = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            expected = "NAME=PATH, such as cifar10=data/cifar10"
+            raise ConfigError(explain("--data", got=text[:200], expected=expected, fix="give it so"))
+        given[name] = path
+    return given

@@ -1,0 +1,51 @@
+"""The paper's experiments: each a grid of cells in a file of its own, and a line here."""
+
+from collabdm.errors import ConfigError, explain
+from collabdm.experiments.ablation import ABLATION
+from collabdm.experiments.base import Cell, Experiment
+from collabdm.experiments.communication import COMMUNICATION
+from collabdm.experiments.cross_architecture import CROSS_ARCHITECTURE
+from collabdm.experiments.figure2 import FIGURE2
+from collabdm.experiments.figure3 import FIGURE3
+from collabdm.experiments.mnist_iid import MNIST_IID
+from collabdm.experiments.presets import SCALES, Scale, scale_named
+from collabdm.experiments.robustness import ROBUSTNESS
+from collabdm.experiments.runner import Outcome, run_experiment
+from collabdm.experiments.table2 import TABLE2
+from collabdm.experiments.table3 import TABLE3
+
+__all__ = [
+    "EXPERIMENTS",
+    "SCALES",
+    "Cell",
+    "Experiment",
+    "Outcome",
+    "Scale",
+    "experiment_named",
+    "run_experiment",
+    "scale_named",
+]
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (
+        TABLE2,
+        FIGURE2,
+        CROSS_ARCHITECTURE,
+        COMMUNICATION,
+        MNIST_IID,
+        ROBUSTNESS,
+        ABLATION,
+        FIGURE3,
+        TABLE3,
+    )
+}
+
+
+def experiment_named(name: str) -> Experiment:
+    """The experiment, or a `ConfigError` that lists them."""
+    if name not in EXPERIMENTS:
+        raise ConfigError(
+            explain("experiment", got=name[:80], expected=f"one of {', '.join(EXPERIMENTS)}", fix="choose one of them")
+        )
+    return EXPERIMENTS[name]

@@ -1,0 +1,66 @@
+"""What an experiment is: a grid of cells, each one configuration and what the paper says of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from collabdm.config import Config, load_config
+from collabdm.errors import ConfigError, explain
+from collabdm.experiments.presets import Scale
+from collabdm.experiments.tables import results_table
+
+__all__ = ["Cell", "Experiment", "Record", "check_settings", "config_of"]
+
+Record = Mapping[str, Any]
+"""A cell's JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run. `name` is also that of its files.
+
+    `options`: settings by dotted key, over the scale's. `rank`: with little time the lower ranks come first. `paper`:
+    its accuracy in percent, from `paper_source`. `anchors`: points (MB up per client, accuracy in percent) that the
+    paper gives of the cell's curve. `note`: what the reader of a result should know.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    rank: int
+    paper: float | None = None
+    paper_source: str = ""
+    anchors: tuple[tuple[float, float], ...] = ()
+    note: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """The data set that the cell is about, whatever stands in for it."""
+        return self.options["dataset"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """`cells` at a scale, with distinct names; `table`: the cells' records as Markdown."""
+
+    name: str
+    summary: str
+    cells: Callable[[Scale], tuple[Cell, ...]]
+    table: Callable[[Sequence[Record]], str] = results_table
+
+
+def config_of(cell: Cell, scale: Scale, settings: Sequence[str] = (), *, dataset: str | None = None) -> Config:
+    """The scale, then the user's `settings` (`key=value`), then what makes the cell; `dataset` where another stands in.
+
+    Raises `ConfigError`.
+    """
+    options = dict(cell.options) | ({} if dataset is None else {"dataset": dataset})
+    return load_config(preset=scale.base, settings=[*scale.settings, *settings], options=options)
+
+
+def check_settings(cells: Sequence[Cell], settings: Sequence[str]) -> None:
+    """Raise `ConfigError` for a setting that every cell sets itself: it would be without effect."""
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        if cells and all(key in cell.options for cell in cells):
+            fix = "choose among the cells with --only"
+            raise ConfigError(explain("--set", got=key, expected="no factor of the experiment's grid", fix=fix))

@@ -1,0 +1,165 @@
+"""An experiment's folder: what it was begun with, one record per cell, seconds spent, and a lock.
+
+experiment.json   name, preset, settings, and which data stand in for which
+cells/<cell>.json the record of a finished or failed cell
+runs/<cell>/      its run folder; without the contributions once it is finished
+stages/           what cells share; removed once every cell is finished
+spent.json        seconds of work per cell, over all interruptions
+lock              held while a runner works
+"""
+
+import fcntl
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from collabdm.config import Config
+from collabdm.errors import RunFolderError, explain
+from collabdm.experiments.base import Cell
+from collabdm.files import sweep, write_json
+
+__all__ = [
+    "FOLDER_FACTS",
+    "begun_with",
+    "commit",
+    "digest_of",
+    "failed_record",
+    "finished_record",
+    "locked",
+    "opened",
+    "read_records",
+    "read_spent",
+    "write_record",
+    "write_spent",
+]
+
+FOLDER_FACTS = "experiment.json"
+
+# What a cell's record takes from its run's metrics; the losses, one a step, stay in the run folder.
+_KEPT = (
+    *("accuracy", "curve", "repeats", "bytes", "seconds", "memory", "peak_memory", "product", "networks", "rounds"),
+    *("partition", "protocol", "topped_up", "skipped", "missing_classes", "hardware", "versions"),
+)
+
+
+def digest_of(config: Config) -> str:
+    """SHA-256 of all settings of a cell as asked for (an `auto` engine is still `auto`)."""
+    text = json.dumps(config.model_dump(mode="json", exclude_none=True), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def finished_record(described: Mapping[str, Any], metrics: Mapping[str, Any], spent: float) -> dict[str, Any]:
+    """A cell's record. `spent`: seconds of work here; what cells share counts once, but always in `seconds`."""
+    return {**described, **{name: metrics[name] for name in _KEPT if name in metrics}, "spent": round(spent, 3)}
+
+
+def failed_record(described: Mapping[str, Any], error: Exception, spent: float) -> dict[str, Any]:
+    """The record of a cell that could not be run; it is tried again by the next run."""
+    return {**described, "failed": str(error), "spent": round(spent, 3)}
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """One JSON file, whole or not at all."""
+    write_json(folder / "cells" / f"{record['cell']}.json", record)
+
+
+def read_records(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """The records that are there, by cell, in the order of `cells`.
+
+    Raises `RunFolderError` for a file that is none.
+    """
+    found = {}
+    for cell in cells:
+        path = folder / "cells" / f"{cell.name}.json"
+        if not path.exists():
+            continue
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            record = None
+        if not isinstance(record, dict) or not {"cell", "digest", "spent"} <= set(record):
+            fix = "remove the file, and run the cell again"
+            raise RunFolderError(explain(f"{path}", got="another file", expected="a cell's record", fix=fix))
+        found[cell.name] = record
+    return found
+
+
+def read_spent(folder: Path) -> dict[str, float]:
+    """Seconds of work per cell so far."""
+    path = folder / "spent.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write_spent(folder: Path, spent: Mapping[str, float]) -> None:
+    """Seconds of work per cell so far."""
+    write_json(folder / "spent.json", {name: round(seconds, 3) for name, seconds in spent.items()})
+
+
+def begun_with(folder: Path) -> dict[str, Any] | None:
+    """What the folder's experiment was begun with; None for a folder that is not there, or is empty.
+
+    Raises `RunFolderError` for a folder of other things.
+    """
+    path = folder / FOLDER_FACTS
+    if path.exists():
+        return json.loads(path.read_text())
+    if folder.exists() and (not folder.is_dir() or any(child.name != "lock" for child in folder.iterdir())):
+        fix = "choose another --out"
+        raise RunFolderError(explain(f"{folder}", got="other content", expected="an experiment's folder", fix=fix))
+    return None
+
+
+def opened(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Begin the folder, or check that it was begun with the same `facts`; nobody else may be writing there.
+
+    Raises `RunFolderError`.
+    """
+    stored = begun_with(folder)
+    if stored is None:
+        write_json(folder / FOLDER_FACTS, facts)
+        return
+    for name, value in facts.items():
+        if stored.get(name) != value:
+            fix = "run it again with those, or choose another --out"
+            expected = f"{json.dumps(stored.get(name))}, with which it was begun"
+            raise RunFolderError(explain(f"{folder}: {name}", got=json.dumps(value), expected=expected, fix=fix))
+    sweep(folder)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder alone; a killed process lets go of it. Raises `RunFolderError` where another has it."""
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(explain("--out", got=f"{folder}, a file", expected="a folder", fix="choose another --out"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            fix = "wait for it, or choose another --out"
+            raise RunFolderError(
+                explain(f"{folder}", got="another run at work there", expected="none", fix=fix)
+            ) from None
+        yield
+
+
+def commit() -> str | None:
+    """The commit of the source that runs, with `+changes` where it was edited since; None outside its repository."""
+    here = Path(__file__).resolve()
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+        return None
+    found = _git(here.parent, "rev-parse", "HEAD")
+    changed = _git(here.parents[1], "status", "--porcelain", "--untracked-files=no", "--", ".")
+    return found and found + ("+changes" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,289 @@
+"""Running an experiment's cells, one after the other, the most informative first.
+
+Finished cells are skipped, and a killed run goes on inside the cell that it was in. A cell that fails is recorded and
+does not stop the others.
+"""
+
+import fnmatch
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from collabdm.config import Config
+from collabdm.data import Dataset
+from collabdm.engine import Engine
+from collabdm.errors import CollabDMError, ConfigError, DataError, RunFolderError, explain
+from collabdm.experiments.base import Cell, Experiment, check_settings, config_of
+from collabdm.experiments.presets import Scale
+from collabdm.experiments.records import (
+    commit,
+    digest_of,
+    failed_record,
+    finished_record,
+    locked,
+    opened,
+    read_records,
+    read_spent,
+    write_record,
+    write_spent,
+)
+from collabdm.experiments.sources import check_given, dataset_for, stand_in_for
+from collabdm.planning import resolved
+from collabdm.progress import Event, Report, silent
+from collabdm.simulation import simulate_on
+
+__all__ = ["Outcome", "chosen_cells", "run_experiment"]
+
+SECONDS_BETWEEN_NOTES = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Of the cells asked for: how many are finished, which failed (name -> why), how many are left.
+
+    `stopped`: the cell in which the budget was spent.
+    """
+
+    finished: int
+    failed: Mapping[str, str]
+    left: int
+    stopped: str | None = None
+
+
+def run_experiment(
+    experiment: Experiment,
+    scale: Scale,
+    folder: Path,
+    *,
+    settings: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
+    budget: float | None = None,
+    report: Report = silent,
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Run what is not finished of the cells whose names match a pattern of `only` (all by default), by rank.
+
+    `settings` (`key=value`) go over the scale's; `data` says where data sets lie, by name. After `budget` seconds it
+    stops inside a cell, and goes on there the next time. Everything that can be wrong with settings is found before
+    anything is computed.
+    Raises `ConfigError` for settings or patterns that fit nothing; `RunFolderError` where the folder has other things,
+    was begun with other settings, or is being worked in.
+    """
+    data = dict(data or {})
+    cells = experiment.cells(scale)
+    check_settings(cells, settings)
+    check_given(data, {cell.dataset for cell in cells})
+    chosen = chosen_cells(cells, only)
+    standing_in = {name: stand_in_for(name, data, scale) for name in sorted({cell.dataset for cell in cells})}
+    configs = {cell.name: config_of(cell, scale, settings, dataset=standing_in[cell.dataset]) for cell in cells}
+    facts = {
+        "experiment": experiment.name,
+        "preset": scale.name,
+        "settings": list(settings),
+        "stand_ins": {name: other for name, other in standing_in.items() if other is not None},
+    }
+    with locked(folder):
+        opened(folder, facts)
+        records = read_records(folder, cells)
+        for name, record in records.items():
+            if record["digest"] != digest_of(configs[name]) and "failed" not in record:
+                fix = f"remove cells/{name}.json and runs/{name} to run it anew, or choose another --out"
+                raise RunFolderError(
+                    explain(f"{folder}: cell {name}", got="other settings", expected="those it was run with", fix=fix)
+                )
+        work = _Work(
+            experiment=experiment.name,
+            scale=scale,
+            folder=folder,
+            cells={cell.name: cell for cell in cells},
+            configs=configs,
+            data=data,
+            report=report,
+            clock=_Clock(folder, clock, budget),
+            commit=commit(),
+        )
+        finished, failed, stopped = 0, {}, None
+        for number, cell in enumerate(chosen):
+            if cell.name in records and "failed" not in records[cell.name]:
+                finished += 1
+                continue
+            report(Event(stage="experiment", done=number, total=len(chosen), message=_place(cell, number, len(chosen))))
+            try:
+                record = work.run(cell)
+            except _BudgetSpentError:
+                stopped = cell.name
+                break
+            if "failed" in record:
+                failed[cell.name] = record["failed"]
+            else:
+                finished += 1
+        every = read_records(folder, cells)
+        if len(every) == len(cells) and not any("failed" in record for record in every.values()):
+            shutil.rmtree(folder / "stages", ignore_errors=True)
+    return Outcome(finished=finished, failed=failed, left=len(chosen) - finished - len(failed), stopped=stopped)
+
+
+def chosen_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
+    """Cells whose name matches one of the patterns (`*`, `?`), by rank; all without patterns.
+
+    Raises `ConfigError` for a pattern that no cell matches.
+    """
+    for pattern in only:
+        if not fnmatch.filter([cell.name for cell in cells], pattern):
+            expected = f"a pattern such as {cells[0].name if cells else '*'} or *"
+            raise ConfigError(explain("--only", got=pattern[:80], expected=expected, fix="see `experiment status`"))
+    chosen = [cell for cell in cells if not only or any(fnmatch.fnmatchcase(cell.name, one) for one in only)]
+    return sorted(chosen, key=lambda cell: (cell.rank, cell.name))
+
+
+class _BudgetSpentError(Exception):
+    """Raised out of a cell by what it reports: everything it has checkpointed is kept."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Work:
+    experiment: str
+    scale: Scale
+    folder: Path
+    cells: Mapping[str, Cell]
+    configs: Mapping[str, Config]
+    data: Mapping[str, str]
+    report: Report
+    clock: "_Clock"
+    commit: str | None
+    _datasets: dict[str, Dataset | CollabDMError] = field(default_factory=dict)
+    _engines: dict[str, Engine] = field(default_factory=dict)
+
+    def run(self, cell: Cell) -> dict[str, Any]:
+        """A cell's record, written."""
+        config, run = self.configs[cell.name], self.folder / "runs" / cell.name
+        described = self._described(cell, config)
+        self.clock.enter(cell.name)
+        try:
+            dataset = self._dataset(cell.dataset)
+            _check_enough(dataset, config)
+            metrics = simulate_on(
+                dataset,
+                config,
+                run,
+                engine=self._engine(cell, dataset),
+                stages=self.folder / "stages",
+                report=self._told,
+            )
+            record = finished_record(described, metrics, self.clock.leave())
+        except CollabDMError as error:
+            record = failed_record(described, error, self.clock.leave())
+            self.report(Event(stage="experiment", done=0, total=1, message=f"{cell.name} failed: {error}"))
+        except BaseException:
+            self.clock.leave()
+            raise
+        write_record(self.folder, record)
+        if "failed" not in record:
+            for sent in run.rglob("contributions"):
+                shutil.rmtree(sent)
+        return record
+
+    def _described(self, cell: Cell, config: Config) -> dict[str, Any]:
+        standing_in = stand_in_for(cell.dataset, self.data, self.scale)
+        known = standing_in is None
+        note = f"{standing_in} stands in for {cell.dataset}: not comparable with the paper. {cell.note}"
+        return {
+            "cell": cell.name,
+            "experiment": self.experiment,
+            "preset": self.scale.name,
+            "rank": cell.rank,
+            "dataset": cell.dataset,
+            "paper": cell.paper if known else None,
+            "paper_source": cell.paper_source if known else "",
+            "anchors": [list(point) for point in cell.anchors] if known else [],
+            "note": cell.note if known else note.strip(),
+            **({} if known else {"stand_in": standing_in}),
+            "digest": digest_of(config),
+            "commit": self.commit,
+            "config": config.model_dump(mode="json", exclude_none=True),
+        }
+
+    def _told(self, event: Event) -> None:
+        self.report(event)
+        self.clock.look()
+
+    def _dataset(self, name: str) -> Dataset:
+        """Loaded once for all cells; data that cannot be had are not asked for again."""
+        if name not in self._datasets:
+            try:
+                self._datasets[name] = dataset_for(name, self.data, self.scale)
+            except CollabDMError as error:
+                self._datasets[name] = error
+        found = self._datasets[name]
+        if isinstance(found, CollabDMError):
+            raise found
+        return found
+
+    def _engine(self, cell: Cell, dataset: Dataset) -> Engine:
+        """One engine for all cells of a data set and its networks, so that they share what they agree on."""
+        key = self._key(cell)
+        if key not in self._engines:
+            alike = [self.configs[name] for name, other in self.cells.items() if self._key(other) == key]
+            train = dataset.train
+            self._engines[key] = resolved(alike, dataset.preset, train.shape, len(train.classes), report=self.report)
+        return self._engines[key]
+
+    def _key(self, cell: Cell) -> str:
+        config = self.configs[cell.name]
+        tree = config.model_dump(mode="json")
+        parts = [cell.dataset, tree["engine"], config.device, tree["plan"]["network"], tree["evaluate"]["networks"]]
+        return json.dumps(parts)
+
+
+class _Clock:
+    """Seconds of work per cell, kept on disk, and the budget of this run."""
+
+    def __init__(self, folder: Path, now: Callable[[], float], budget: float | None) -> None:
+        self._folder, self._now, self._spent = folder, now, read_spent(folder)
+        self._end = None if budget is None else now() + budget
+        self._cell, self._since, self._noted = "", 0.0, 0.0
+
+    def enter(self, cell: str) -> None:
+        """Work on a cell begins. Raises `_BudgetSpentError`."""
+        self._check()
+        self._cell, self._since = cell, self._now()
+        self._noted = self._since
+
+    def look(self) -> None:
+        """Note the time now and then. Raises `_BudgetSpentError`."""
+        if self._now() - self._noted >= SECONDS_BETWEEN_NOTES:
+            self._note()
+        self._check()
+
+    def leave(self) -> float:
+        """Work on the cell ends; returns all seconds spent on it so far."""
+        self._note()
+        return self._spent[self._cell]
+
+    def _note(self) -> None:
+        now = self._now()
+        self._spent[self._cell] = self._spent.get(self._cell, 0.0) + now - self._since
+        self._since = self._noted = now
+        write_spent(self._folder, self._spent)
+
+    def _check(self) -> None:
+        if self._end is not None and self._now() >= self._end:
+            raise _BudgetSpentError
+
+
+def _check_enough(dataset: Dataset, config: Config) -> None:
+    counts = dataset.train.counts()
+    fewest = int(counts.argmin())
+    if counts[fewest] < config.ipc:
+        got = f"{counts[fewest]} of {dataset.train.classes[fewest]}"
+        expected = f"at least {config.ipc} of every class, the images per class asked for"
+        raise DataError(explain("training samples", got=got, expected=expected, fix="a curve ends before this cell"))
+
+
+def _place(cell: Cell, number: int, total: int) -> str:
+    return f"cell {number + 1} of {total}: {cell.name}"

@@ -1,0 +1,95 @@
+"""Records of cells as Markdown."""
+
+import statistics
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["accuracy_beside_paper", "accuracy_by_network", "markdown", "matrix", "megabytes_up", "results_table"]
+
+
+def results_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """One line a cell: ours, the paper's figure and the difference, bytes up, and what to know."""
+    header = ("cell", "accuracy, %", "networks", "paper, %", "difference", "MB up per client", "note")
+    return markdown(header, [_line(record) for record in sorted(records, key=lambda one: (one["rank"], one["cell"]))])
+
+
+def matrix(
+    records: Iterable[Mapping[str, Any]],
+    *,
+    corner: str,
+    row: Callable[[Mapping[str, Any]], Hashable],
+    column: Callable[[Mapping[str, Any]], Hashable],
+    shown: Callable[[Mapping[str, Any]], str],
+) -> str:
+    """Records by two factors, in the order in which their values come; what is missing is empty."""
+    found = {(row(one), column(one)): shown(one) for one in records}
+    rows, columns = list(dict.fromkeys(r for r, _ in found)), list(dict.fromkeys(c for _, c in found))
+    lines = [[str(r), *(found.get((r, c), "") for c in columns)] for r in rows]
+    return markdown([corner, *map(str, columns)], lines)
+
+
+def accuracy_by_network(
+    records: Sequence[Mapping[str, Any]], *, corner: str, row: Callable[[Mapping[str, Any]], str]
+) -> str:
+    """A line a cell, a column for each architecture tested: accuracy and (macro-F1), in percent."""
+    columns = list(dict.fromkeys(one["network"] for record in records for one in _tested(record)))
+    lines = []
+    for record in sorted(records, key=lambda one: one["rank"]):
+        by_network = {name: [one for one in _tested(record) if one["network"] == name] for name in columns}
+        lines.append(
+            [row(record), *(_accuracy_and_f1(found) for found in by_network.values()), record.get("failed", "")]
+        )
+    return markdown([corner, *columns, "note"], lines)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; a cell's own bars and line ends cannot break it."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
+
+
+def accuracy_beside_paper(record: Mapping[str, Any]) -> str:
+    """`63.1 (63.91)`: ours and the paper's, in percent."""
+    if "failed" in record:
+        return "failed"
+    paper = record["paper"]
+    return f"{100 * record['accuracy']['mean']:.1f}" + ("" if paper is None else f" ({paper:.2f})")
+
+
+def megabytes_up(record: Mapping[str, Any]) -> float:
+    """The largest client's bytes up, in 10^6."""
+    return max(record["bytes"]["up"].values(), default=0) / 1e6
+
+
+def _tested(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return () if "failed" in record else record["accuracy"]["networks"]
+
+
+def _accuracy_and_f1(found: Sequence[Mapping[str, Any]]) -> str:
+    if not found:
+        return ""
+    accuracy, f1 = (statistics.fmean(one[name] for one in found) for name in ("accuracy", "macro_f1"))
+    return f"{100 * accuracy:.1f} ({100 * f1:.1f})"
+
+
+def _line(record: Mapping[str, Any]) -> list[str]:
+    if "failed" in record:
+        return [record["cell"], "failed", "", _percent(record["paper"]), "", "", record["failed"]]
+    accuracy, paper = record["accuracy"], record["paper"]
+    return [
+        record["cell"],
+        f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f}",
+        str(len(accuracy["networks"])),
+        _percent(paper),
+        "" if paper is None else f"{100 * accuracy['mean'] - paper:+.1f}",
+        f"{megabytes_up(record):.2f}",
+        record["note"],
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

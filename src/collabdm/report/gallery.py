@@ -1,0 +1,59 @@
+"""Images of sets, a line a class, each image a PNG inside the page at its own size; the page enlarges them."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from collabdm.distilled_set import DistilledSet
+from collabdm.image_folder import image_of, png_of
+
+__all__ = ["Gallery", "Line", "gallery"]
+
+_MOST_IMAGES = 240
+_MOST_OF_CLASS = 10
+_MOST_CLASSES = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One class: for each set the first of its images, as data URIs."""
+
+    name: str
+    images: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Lines of as many classes as fit a page, under the sets' titles; `note` says what is left out."""
+
+    titles: tuple[str, ...]
+    lines: tuple[Line, ...]
+    note: str
+
+
+def gallery(sets: Sequence[tuple[str, DistilledSet]], *, of_class: int = _MOST_OF_CLASS) -> Gallery:
+    """At least one titled set; all have the classes of the first (others are passed over)."""
+    classes = sets[0][1].classes
+    alike = [(title, chosen) for title, chosen in sets if chosen.classes == classes]
+    shown = min(len(classes), _MOST_CLASSES)
+    of_class = max(min(of_class, _MOST_IMAGES // (shown * len(alike))), 1)
+    columns = [_by_class(chosen, shown, of_class) for _, chosen in alike]
+    lines = tuple(Line(name=classes[y], images=tuple(column[y] for column in columns)) for y in range(shown))
+    most = max(int(chosen.counts().max()) for _, chosen in alike)
+    notes = [f"The first {of_class} of up to {most} images of each class."] if most > of_class else []
+    notes += [f"The first {shown} of {len(classes)} classes."] if shown < len(classes) else []
+    factor = max(chosen.factor for _, chosen in alike)
+    if factor > 1:
+        notes.append(f"Each image is a grid of {factor} x {factor} tiles: {factor**2} training samples.")
+    return Gallery(titles=tuple(title for title, _ in alike), lines=lines, note=" ".join(notes))
+
+
+def _by_class(chosen: DistilledSet, classes: int, of_class: int) -> list[tuple[str, ...]]:
+    pixels, labels = chosen.eight_bit().numpy(), chosen.labels.numpy()
+    return [tuple(_uri(image) for image in pixels[labels == y][:of_class]) for y in range(classes)]
+
+
+def _uri(pixels: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(png_of(image_of(pixels))).decode()

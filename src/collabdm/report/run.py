@@ -1,0 +1,123 @@
+"""The page of one run."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from collabdm.distilled_set import DistilledSet, load
+from collabdm.errors import RunFolderError, explain
+from collabdm.report.gallery import gallery
+from collabdm.report.heat import taken_for
+from collabdm.report.page import render
+from collabdm.report.reading import Metrics, checked, read_json, read_toml
+from collabdm.report.sections import (
+    client_rows,
+    computed_seconds,
+    confusion,
+    curve_charts,
+    flattened,
+    loss_chart,
+    mean_up,
+    partition,
+    setting_rows,
+    stage_rows,
+)
+
+__all__ = ["data_name", "distilled_of", "provenance", "run_page", "settings_of"]
+
+
+def run_page(folder: Path) -> bytes:
+    """HTML of the run in `folder`, finished or not; raises `RunFolderError`."""
+    metrics, finished = _metrics(folder)
+    tree, text = settings_of(folder)
+    sets = _sets(folder)
+    method = metrics.method or _named(tree, "method")
+    data = metrics.dataset or _named(tree, "dataset")
+    confused = confusion(metrics.accuracy)
+    return render(
+        "run.html",
+        title=f"{method} on {data_name(data)}" if metrics.method or not finished else "A round of files",
+        finished=finished,
+        metrics=metrics,
+        accuracy=metrics.accuracy,
+        method=method,
+        data=data_name(data),
+        ipc=metrics.ipc or tree.get("ipc"),
+        images=len(sets[-1][1]) if sets and sets[-1][0] == _AFTER else None,
+        up=mean_up(metrics),
+        gallery=gallery(sets, of_class=6 if len(sets) > 1 else 10) if sets else None,
+        confusion=confused[0] if confused else None,
+        mistakes=taken_for(confused[1], confused[0].rows) if confused else [],
+        partition=partition(metrics),
+        loss=loss_chart(metrics.losses),
+        curves=curve_charts(metrics),
+        seconds=computed_seconds(metrics.seconds),
+        stages=stage_rows(metrics.seconds, metrics.memory),
+        clients=client_rows(metrics),
+        settings=setting_rows(tree),
+        config_text=text,
+        command=_command(metrics, finished),
+        provenance=provenance(metrics.versions, metrics.hardware),
+    )
+
+
+_BEFORE, _AFTER = "Before refinement", "Distilled"
+
+
+def _metrics(folder: Path) -> tuple[Metrics, bool]:
+    """Of a finished run; of another, what its round has left so far."""
+    path = folder / "metrics.json"
+    if path.is_file():
+        return checked(Metrics, read_json(path), str(path)), True
+    path = folder / "round.json"
+    if path.is_file():
+        stored = read_json(path)
+        return checked(Metrics, stored.get("metrics") if isinstance(stored, dict) else stored, str(path)), False
+    return Metrics(), False
+
+
+def settings_of(folder: Path) -> tuple[dict[str, Any], str]:
+    """The tree and the text of `config.toml`; raises `RunFolderError`."""
+    path = folder / "config.toml"
+    if not path.is_file():
+        fix = "give the folder of a run"
+        raise RunFolderError(explain(f"{folder}", got="no config.toml", expected="a run folder", fix=fix))
+    return read_toml(path), path.read_text(encoding="utf-8")
+
+
+def distilled_of(folder: Path, name: str) -> DistilledSet | None:
+    """The set `name` of a run; of repeats, the first one's. Raises `DistilledSetError`."""
+    for place in (folder / name, folder / "repeat-0" / name):
+        if (place / "distilled.safetensors").is_file():
+            return load(place)
+    return None
+
+
+def _sets(folder: Path) -> list[tuple[str, DistilledSet]]:
+    found = [(_BEFORE, distilled_of(folder, "initial")), (_AFTER, distilled_of(folder, "distilled"))]
+    return [(title, chosen) for title, chosen in found if chosen is not None]
+
+
+def _named(tree: Mapping[str, Any], key: str) -> str:
+    value = tree.get(key)
+    return value if isinstance(value, str) else "?"
+
+
+def data_name(source: str) -> str:
+    """The last part of a path, or the name itself."""
+    return source.rstrip("/").rsplit("/", 1)[-1] or source
+
+
+def _command(metrics: Metrics, finished: bool) -> str:
+    if finished and metrics.method is None:
+        return "collabdm distill plan.json contributions/ --config config.toml --out runs/again"
+    return "collabdm simulate --config config.toml --out runs/again"
+
+
+def provenance(versions: Mapping[str, str], hardware: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Versions, and the machine, as pairs of names and texts."""
+    machine = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in flattened(hardware).items()
+    }
+    return [*versions.items(), *machine.items()]

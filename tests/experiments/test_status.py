@@ -1,0 +1,78 @@
+"""How far an experiment is, and what remains."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from collabdm.data.presets import PRESETS
+from collabdm.errors import RunFolderError
+from collabdm.experiments.base import Cell, Experiment, config_of
+from collabdm.experiments.records import opened, write_record, write_spent
+from collabdm.experiments.status import GFLOP_PER_SECOND, status_of
+from collabdm.planning import work_of
+from experiments.tiny_experiment import EXPERIMENT, SCALE, cells, registered
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    with registered():
+        yield
+
+
+def begun(folder: Path) -> Path:
+    opened(folder, {"experiment": "tiny", "preset": "tiny", "settings": [], "stand_ins": {}})
+    return folder
+
+
+def work(cell: Cell) -> float:
+    preset = PRESETS["digits"]
+    return work_of(config_of(cell, SCALE), preset, preset.shape, len(preset.classes))
+
+
+def note(folder: Path, cell: Cell, spent: float, **others: object) -> None:
+    config = config_of(cell, SCALE).model_dump(mode="json", exclude_none=True)
+    write_record(folder, {"cell": cell.name, "digest": "", "spent": spent, "config": config, **others})
+
+
+def test_with_nothing_measured_the_rate_is_the_documented_one(tmp_path: Path) -> None:
+    found = status_of(EXPERIMENT, begun(tmp_path / "out"))
+    assert [one.state for one in found.cells] == ["left"] * 3
+    assert [one.cell.rank for one in found.cells] == [0, 1, 2]
+    assert found.remaining == pytest.approx(sum(map(work, cells(SCALE))) / GFLOP_PER_SECOND)
+
+
+def test_what_remains_follows_from_finished_cells_of_the_method_and_their_work(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "out")
+    small, large, other = (
+        Cell(name=name, options={"dataset": "digits", "method": method, "ipc": ipc}, rank=rank)
+        for rank, (name, method, ipc) in enumerate(
+            [("small", "collabdm-pae", 2), ("large", "collabdm-pae", 6), ("other", "random-real", 2)]
+        )
+    )
+    experiment = Experiment(name="tiny", summary="", cells=lambda scale: (small, large, other))
+    note(folder, small, 30.0)
+    write_spent(folder, {"small": 30.0, "large": 5.0})
+    found = {one.cell.name: one for one in status_of(experiment, folder).cells}
+    assert (found["small"].state, found["small"].spent, found["small"].remaining) == ("finished", 30.0, 0.0)
+    assert found["large"].state == "begun"
+    assert found["large"].remaining == pytest.approx(30.0 * work(large) / work(small) - 5.0)
+    # No cell of its method is finished: the rate of all.
+    assert found["other"].remaining == pytest.approx(30.0 * work(other) / work(small))
+
+
+def test_a_failed_cell_is_one_that_remains(tmp_path: Path) -> None:
+    folder, cell = begun(tmp_path / "out"), cells(SCALE)[0]
+    note(folder, cell, 1.0, failed="no data")
+    found = status_of(EXPERIMENT, folder)
+    assert (found.count("failed"), found.count("left"), found.count("finished")) == (1, 2, 0)
+    assert [one.why for one in found.cells if one.state == "failed"] == ["no data"]
+
+
+def test_other_folders_are_told(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="got none"):
+        status_of(EXPERIMENT, tmp_path / "nothing")
+    folder = begun(tmp_path / "out")
+    with pytest.raises(RunFolderError, match="got tiny; expected experiment other"):
+        status_of(replace(EXPERIMENT, name="other"), folder)

@@ -1,0 +1,73 @@
+"""Records as Markdown."""
+
+from typing import Any
+
+from collabdm.experiments.ablation import ABLATION
+from collabdm.experiments.robustness import ROBUSTNESS
+from collabdm.experiments.table2 import TABLE2
+from collabdm.experiments.tables import accuracy_by_network, markdown, results_table
+
+
+def record(cell: str, mean: float, rank: int = 0, **changes: Any) -> dict[str, Any]:
+    method, kind = changes.pop("method", "collabdm-pae"), changes.pop("kind", "dirichlet-reserved")
+    networks = [{"network": name, "accuracy": mean, "macro_f1": mean / 2} for name in ("convnet", "alexnet")]
+    return {
+        "cell": cell,
+        "rank": rank,
+        "dataset": "mnist",
+        "paper": None,
+        "note": "",
+        "config": {"method": method, "ipc": 50, "partition": {"kind": kind, "beta": 0.1}},
+        "accuracy": {"mean": mean, "std": 0.01, "networks": networks},
+        "bytes": {"up": {"a": 1_000_000, "b": 8_450_000}},
+    } | changes
+
+
+def failed(cell: str, **changes: Any) -> dict[str, Any]:
+    made = record(cell, 0.0, **changes) | {"failed": "data set svhn: got a|b"}
+    return {name: value for name, value in made.items() if name not in ("accuracy", "bytes")}
+
+
+def test_ours_beside_the_papers() -> None:
+    lines = results_table([record("b", 0.6, 1), record("a", 0.654, paper=63.91, note="x"), failed("c")]).splitlines()
+    assert lines[2] == "| a | 65.4 ± 1.0 | 2 | 63.91 | +1.5 | 8.45 | x |"
+    assert lines[3] == "| c | failed |  |  |  |  | data set svhn: got a\\|b |"
+    assert lines[4] == "| b | 60.0 ± 1.0 | 2 |  |  | 8.45 |  |"
+
+
+def test_a_cell_cannot_break_a_table() -> None:
+    assert markdown(("h",), [["two\nlines | here"]]).splitlines()[-1] == "| two lines \\| here |"
+
+
+def test_table_2_by_method_and_data() -> None:
+    text = TABLE2.table([record("one", 0.98, paper=97.78), failed("two", rank=1, dataset="svhn")])
+    assert "**dirichlet-reserved, 50 images per class**" in text
+    assert "| method | mnist 0.1 | svhn 0.1 |" in text
+    assert "| collabdm-pae | 98.0 (97.78) | failed |" in text
+    assert "| two | data set svhn: got a\\|b |" in text
+    pooled = TABLE2.table([record("one", 0.9, method="random-real")])
+    assert "**pooled, 50 images per class**" in pooled
+    assert "| random-real | 90.0 |" in pooled
+
+
+def test_an_ablation_is_told_against_its_base() -> None:
+    rows = ABLATION.table([record("step-joint", 0.52, 1), record("base", 0.5)]).splitlines()[2:]
+    assert rows[0].startswith("| base | 50.0 ± 1.0 |  |")
+    assert rows[1].startswith("| step-joint | 52.0 ± 1.0 | +2.0 |")
+    assert "|  |" in ABLATION.table([record("step-joint", 0.52, 1)])
+
+
+def test_robustness_is_ordered_by_skew() -> None:
+    found = [record("i", 0.5, kind="iid"), record("d", 0.4), record("o", 0.3, kind="by-column")]
+    rows = ROBUSTNESS.table(found).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| one class per client", "| dirichlet-reserved 0.1", "| iid"]
+
+
+def test_networks_are_columns() -> None:
+    table = accuracy_by_network([record("a", 0.5), failed("b", rank=1)], corner="on", row=lambda one: one["cell"])
+    assert table.splitlines() == [
+        "| on | convnet | alexnet | note |",
+        "| --- | --- | --- | --- |",
+        "| a | 50.0 (25.0) | 50.0 (25.0) |  |",
+        "| b |  |  | data set svhn: got a\\|b |",
+    ]

@@ -90,7 +90,7 @@ class _Ticks:
 
 
 def test_a_budget_stops_inside_a_cell_and_the_result_is_that_of_a_whole_run(whole: Path, tmp_path: Path) -> None:
-    folder, stops = tmp_path / "out", []
+    folder, stops, outcome = tmp_path / "out", [], None
     for _ in range(20):
         outcome = run_experiment(EXPERIMENT, SCALE, folder, budget=30, clock=_Ticks())
         stops.append(outcome.stopped)
@@ -132,9 +132,9 @@ def _with_bad_cells(experiment: Experiment) -> Experiment:
     """Also a cell whose data cannot be had, one that asks for more images than there are, and one whose split fails."""
     good = cells(SCALE)[2]
     bad = (
-        Cell(name="absent", options=good.options | {"dataset": "./absent"}, rank=-3),
-        Cell(name="absent-too", options=good.options | {"dataset": "./absent", "ipc": 1}, rank=-2),
-        Cell(name="greedy", options=good.options | {"ipc": 500}, rank=-1),
+        Cell(name="absent", options=dict(good.options) | {"dataset": "./absent"}, rank=-3),
+        Cell(name="absent-too", options=dict(good.options) | {"dataset": "./absent", "ipc": 1}, rank=-2),
+        Cell(name="greedy", options=dict(good.options) | {"ipc": 500}, rank=-1),
     )
     return replace(experiment, cells=lambda scale: (*bad, good))
 

@@ -57,8 +57,9 @@ def _split(record: Mapping[str, Any]) -> str:
 
 def _skew(record: Mapping[str, Any]) -> tuple[float, str, int]:
     shared = record["config"]["partition"]
-    ends = {"by-column": 0.0, "iid": float("inf")}
-    return ends.get(shared["kind"], shared["beta"]), shared["kind"], record["rank"]
+    ends: Mapping[str, float] = {"by-column": 0.0, "iid": float("inf")}
+    skew: float = ends.get(shared["kind"], shared["beta"])
+    return skew, shared["kind"], record["rank"]
 
 
 ROBUSTNESS = Experiment(

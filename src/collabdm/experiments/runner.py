@@ -190,19 +190,19 @@ class _Work:
 
     def _described(self, cell: Cell, config: Config) -> dict[str, Any]:
         standing_in = stand_in_for(cell.dataset, self.data, self.scale)
-        known = standing_in is None
-        note = f"{standing_in} stands in for {cell.dataset}: not comparable with the paper. {cell.note}"
+        comparable = standing_in is None and self.scale.images is None
+        of_what = f"{standing_in} stands in for {cell.dataset}" if standing_in else f"few images of {cell.dataset}"
         return {
             "cell": cell.name,
             "experiment": self.experiment,
             "preset": self.scale.name,
             "rank": cell.rank,
             "dataset": cell.dataset,
-            "paper": cell.paper if known else None,
-            "paper_source": cell.paper_source if known else "",
-            "anchors": [list(point) for point in cell.anchors] if known else [],
-            "note": cell.note if known else note.strip(),
-            **({} if known else {"stand_in": standing_in}),
+            "paper": cell.paper if comparable else None,
+            "paper_source": cell.paper_source if comparable else "",
+            "anchors": [list(point) for point in cell.anchors] if comparable else [],
+            "note": cell.note if comparable else f"{of_what}: not comparable with the paper",
+            **({} if standing_in is None else {"stand_in": standing_in}),
             "digest": digest_of(config),
             "commit": self.commit,
             "config": config.model_dump(mode="json", exclude_none=True),

@@ -118,3 +118,4 @@ def test_compare_prints_the_rows_it_writes(tmp_path: Path) -> None:
     assert [line.split()[0] for line in table[1:]] == ["random-real", "local-dm"]
     assert f"{100 * rows[1]['accuracy_mean']:.1f} ±" in table[2]
     assert f"{100 * rows[1]['macro_f1_mean']:.1f} %" in table[2]
+    assert [line.split()[-1] for line in table[1:]] == [f"{row['seconds']:.1f}" for row in rows]

@@ -87,6 +87,7 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
         str(row["rounds"]),
         f"{row['client_seconds']:.1f}",
         f"{row['server_seconds']:.1f}",
+        f"{row['seconds']:.1f}",
     )
 
 

@@ -108,7 +108,8 @@ def test_accuracy_of_a_model() -> None:
     logits = model.predict(normalised(pixels, PLAIN, device="cpu", dtype=torch.float32))
     right = logits.argmax(dim=1).numpy() == labels
     for engine in (Engine(chunk=7), Engine(chunk=32, threads=2)):
-        accuracy, per_class = test_model(model, test, engine)
+        accuracy, per_class, _, confusion = test_model(model, test, engine)
+        assert np.sum(confusion, axis=1).tolist() == test.counts().tolist()
         assert accuracy == pytest.approx(right.mean())
         assert per_class == (
             pytest.approx(right[labels == 0].mean()),

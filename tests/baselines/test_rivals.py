@@ -110,22 +110,32 @@ def test_same_seed_same_result_whatever_the_order_of_clients(
     assert content(again) == content(run(name))
 
 
-# Of the states of all clients and repetitions, in order.
+QUICKER = {"epochs": 3, "generator_steps": 3, "student_steps": 3}
+QUICK: dict[str, dict[str, Any]] = {
+    "dense": {f"rivals.dense.{key}": value for key, value in QUICKER.items()},
+    "co-boosting": {f"rivals.co_boosting.{key}": value for key, value in QUICKER.items()},
+    "dosfl-soft": {"rivals.dosfl_soft.iterations": 3},
+}
+
+
+# Of the states of all clients and repetitions, in order; of the strawmen nine are local.
 @pytest.mark.parametrize(
     ("name", "kills"),
     [
-        ("dense", [2, 1, 4]),
-        ("co-boosting", [1, 3]),
-        ("dosfl-soft", [50, 40]),
+        ("dense", [1, 1, 2]),
+        ("co-boosting", [2, 2]),
+        ("dosfl-soft", [1, 1, 3]),
         ("strawman-gradient", [10, 1]),
         ("strawman-meta", [10, 1]),
     ],
 )
 def test_an_interrupted_rival_goes_on_to_the_same_bytes(
-    name: str, kills: list[int], run: Run, digits: Dataset, tmp_path: Path
+    name: str, kills: list[int], digits: Dataset, tmp_path: Path
 ) -> None:
+    config = tiny_config({"method": name} | SETTINGS[name] | QUICK.get(name, {}))
+
     def work(folder: Path) -> list[bytes]:
-        found = content(RIVALS[name].run(job_of(name, digits, folder)))
+        found = content(RIVALS[name].run(dataclasses.replace(job_of(name, digits, folder), config=config)))
         assert not list(folder.glob("*.checkpoint"))
         return found
 
@@ -133,7 +143,6 @@ def test_an_interrupted_rival_goes_on_to_the_same_bytes(
         client_models(job_of(name, digits, tmp_path / "whole"))
         shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     assert_goes_on(work, tmp_path, operator.eq, kills)
-    assert work(tmp_path / "killed") == content(run(name))
 
 
 @pytest.mark.parametrize("name", RIVALS)

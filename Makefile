@@ -5,7 +5,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-slow bench clean
+.PHONY: setup demo test test-slow bench docs clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,11 @@ test-slow: setup
 bench: setup
 	$(BIN)/python benchmarks/bench.py
 
+# The site, into site/; it needs no network to be read.
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -e ".[docs]" -c constraints.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv build dist runs .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist runs site .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

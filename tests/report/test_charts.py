@@ -12,8 +12,8 @@ from collabdm.report.charts import Axis, Chart, Series, line_chart
 NUMBERS = st.floats(-1e6, 1e6)
 
 
-def drawn(series: list[Series], **options: bool) -> Chart:
-    return line_chart(series, summary="s", x_label="x", y_label="y", **options)
+def drawn(series: list[Series]) -> Chart:
+    return line_chart(series, summary="s", x_label="x", y_label="y")
 
 
 def places(path: str) -> list[tuple[float, float]]:

@@ -93,6 +93,13 @@ def test_agreement_is_drawn_from_three_cells() -> None:
     assert "2 of 3 cells reach the paper's accuracy." in told(Page(experiment_report("x", "", three, 0)))
 
 
+def test_without_any_figure_of_the_paper_its_columns_are_left_out() -> None:
+    text = told(Page(experiment_report("table2", "", [cell("a", paper=None)], 0)))
+    assert "Paper" not in text
+    assert "Difference" not in text
+    assert "Partition: dirichlet 0.1. Tested as convnet width=8." in text
+
+
 def test_no_cells_yet() -> None:
     page = Page(experiment_report("table2", "All methods.", [], 12))
     page.assert_harmless()

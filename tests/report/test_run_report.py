@@ -92,7 +92,8 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_run_lacks_is_left_out(without: list[str], sections: list[str], tmp_path: Path) -> None:
-    page = Page(run_report(write_run(tmp_path / "run", **dict.fromkeys(without))))
+    changes: dict[str, Any] = dict.fromkeys(without)
+    page = Page(run_report(write_run(tmp_path / "run", **changes)))
     assert page.headings == [name for name in SECTIONS if name not in sections]
 
 

@@ -74,6 +74,8 @@ def experiment_report(name: str, summary: str, cells: Sequence[Mapping[str, Any]
         seconds=sum(row.seconds or 0.0 for row in rows),
         off=statistics.fmean(map(abs, compared)) if compared else None,
         compared=len(compared),
+        partitions=sorted({cell.partition.label for cell in finished if cell.partition and cell.partition.samples}),
+        networks=sorted({network for cell in finished for network in cell.networks}),
         by_network=_by_network(rows),
         agreement=_agreement(rows),
         curves=_curves(rows),

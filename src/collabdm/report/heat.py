@@ -59,13 +59,13 @@ def taken_for(counts: np.ndarray, classes: Sequence[str], most: int = 5) -> list
     """The commonest mistakes: class, what it was taken for, and the share of the class."""
     shares = _shares(counts)
     np.fill_diagonal(shares, 0)
-    order = np.argsort(-shares, axis=None, kind="stable")[:most]
-    pairs = [np.unravel_index(place, shares.shape) for place in order]
-    return [
-        (classes[row], classes[column], share(shares[row, column], 0))
-        for row, column in pairs
-        if shares[row, column] > 0
-    ]
+    flat = shares.ravel()
+    found = []
+    for place in np.argsort(-flat, kind="stable")[:most].tolist():
+        held, answer = divmod(place, len(classes))
+        if flat[place] > 0:
+            found.append((classes[held], classes[answer], share(float(flat[place]), 0)))
+    return found
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:

@@ -39,14 +39,14 @@ class _Read(BaseModel, frozen=True, extra="ignore", allow_inf_nan=False):
     """The base of what is read."""
 
 
-class Spread(_Read):
+class Spread(_Read, frozen=True):
     """Mean and standard deviation."""
 
     mean: Share
     std: Amount = 0.0
 
 
-class Network(_Read):
+class Network(_Read, frozen=True):
     """One tested network; `confusion`: test samples by class (rows) and answer (columns)."""
 
     network: str
@@ -55,7 +55,7 @@ class Network(_Read):
     confusion: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] | None = None
 
 
-class Accuracy(Spread):
+class Accuracy(Spread, frozen=True):
     """Over all networks, in [0, 1]."""
 
     macro_f1: Spread | None = None
@@ -64,7 +64,7 @@ class Accuracy(Spread):
     per_class: dict[str, Share | None] = {}
 
 
-class Point(Spread):
+class Point(Spread, frozen=True):
     """A judgement on the way: after `steps` server steps, or `rounds`; `bytes_up` a client, as a mean."""
 
     steps: Amount | None = None
@@ -73,7 +73,7 @@ class Point(Spread):
     networks: tuple[Network, ...] = ()
 
 
-class Bytes(_Read):
+class Bytes(_Read, frozen=True):
     """Bytes down and up by client; `parts`: those up by what they are."""
 
     down: dict[str, Amount] = {}
@@ -81,7 +81,7 @@ class Bytes(_Read):
     parts: dict[str, dict[str, Amount]] = {}
 
 
-class Partition(_Read):
+class Partition(_Read, frozen=True):
     """How data were shared; `samples` by client and class."""
 
     kind: str
@@ -97,7 +97,7 @@ class Partition(_Read):
         )
 
 
-class _Result(_Read):
+class _Result(_Read, frozen=True):
     """What runs and cells have in common."""
 
     accuracy: Accuracy | None = None
@@ -113,7 +113,7 @@ class _Result(_Read):
     hardware: dict[str, Any] = {}
 
 
-class Metrics(_Result):
+class Metrics(_Result, frozen=True):
     """`metrics.json`, or the `metrics` of `round.json` of a run that is not finished."""
 
     method: str | None = None
@@ -132,7 +132,7 @@ class Metrics(_Result):
     peak_memory: Amount | None = None
 
 
-class Row(_Read):
+class Row(_Read, frozen=True):
     """One method of `comparison.json`."""
 
     method: str
@@ -148,7 +148,7 @@ class Row(_Read):
     seconds: Amount | None = None
 
 
-class Cell(_Result):
+class Cell(_Result, frozen=True):
     """One cell of an experiment; `paper` in percent; `anchors`: the paper's points of a curve, (MB, percent).
 
     `stand_in`: the data that stood in for `dataset`.

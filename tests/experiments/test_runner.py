@@ -195,3 +195,6 @@ def test_a_broken_record_is_told(whole: Path, tmp_path: Path) -> None:
     (folder / "cells" / "digits-random-real.json").write_text("{")
     with pytest.raises(RunFolderError, match="expected a cell's record"):
         run_experiment(EXPERIMENT, SCALE, folder)
+    (folder / "experiment.json").write_text("[]")
+    with pytest.raises(RunFolderError, match="expected what an experiment was begun with"):
+        run_experiment(EXPERIMENT, SCALE, folder)

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = INTERRUPTED
     # Newer releases of typer turn the key into this code themselves.
     if code == INTERRUPTED:
-        _leave("interrupted; a run goes on with --resume", code)
+        _leave("interrupted; a run goes on with --resume, an experiment with the same command", code)
     sys.exit(code)
 
 

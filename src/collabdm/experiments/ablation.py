@@ -20,7 +20,7 @@ FACTORS: dict[str, dict[str, dict[str, Any]]] = {
     "step": {value: {"server.step": value} for value in ("joint", "per-class")},
     "passes": {f"{value}": {"server.passes": value} for value in (5, 1)},
     "weighting": {value: {"server.weighting": value} for value in ("count", "uniform")},
-    "batch": {f"{value}": {"plan.batch": value} for value in (32, 512, 100, 128)},
+    "batch": {f"{value}": {"plan.batch": value} for value in (100, 512, 32, 128)},
     "seeds": {f"{value}": {"plan.seeds": value} for value in (50, 200, 25, 100)},
     "tiles": {
         "1": {"method": "collabdm"},

@@ -75,16 +75,9 @@ def read_records(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any
     found = {}
     for cell in cells:
         path = folder / "cells" / f"{cell.name}.json"
-        if not path.exists():
-            continue
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            record = None
-        if not isinstance(record, dict) or not {"cell", "digest", "spent"} <= set(record):
+        if path.exists():
             fix = "remove the file, and run the cell again"
-            raise RunFolderError(explain(f"{path}", got="another file", expected="a cell's record", fix=fix))
-        found[cell.name] = record
+            found[cell.name] = _read(path, {"cell", "digest", "spent"}, expected="a cell's record", fix=fix)
     return found
 
 
@@ -106,7 +99,10 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FOLDER_FACTS
     if path.exists():
-        return json.loads(path.read_text())
+        keys = {"experiment", "preset", "settings", "stand_ins"}
+        return _read(
+            path, keys, expected="what an experiment was begun with", fix="restore it, or choose another --out"
+        )
     if folder.exists() and (not folder.is_dir() or any(child.name != "lock" for child in folder.iterdir())):
         fix = "choose another --out"
         raise RunFolderError(explain(f"{folder}", got="other content", expected="an experiment's folder", fix=fix))
@@ -155,6 +151,16 @@ def commit() -> str | None:
     found = _git(here.parent, "rev-parse", "HEAD")
     changed = _git(here.parents[1], "status", "--porcelain", "--untracked-files=no", "--", ".")
     return found and found + ("+changes" if changed else "")
+
+
+def _read(path: Path, keys: set[str], *, expected: str, fix: str) -> dict[str, Any]:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        tree = None
+    if not isinstance(tree, dict) or not keys <= set(tree):
+        raise RunFolderError(explain(f"{path}", got="another file", expected=expected, fix=fix))
+    return tree
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

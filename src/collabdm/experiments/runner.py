@@ -18,6 +18,7 @@ from collabdm.data import Dataset
 from collabdm.engine import Engine
 from collabdm.errors import CollabDMError, ConfigError, DataError, RunFolderError, explain
 from collabdm.experiments.base import Cell, Experiment, check_settings, config_of
+from collabdm.experiments.budget import BudgetSpentError, Clock
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.records import (
     commit,
@@ -27,9 +28,7 @@ from collabdm.experiments.records import (
     locked,
     opened,
     read_records,
-    read_spent,
     write_record,
-    write_spent,
 )
 from collabdm.experiments.sources import check_given, dataset_for, stand_in_for
 from collabdm.planning import resolved
@@ -37,8 +36,6 @@ from collabdm.progress import Event, Report, silent
 from collabdm.simulation import simulate_on
 
 __all__ = ["Outcome", "chosen_cells", "run_experiment"]
-
-SECONDS_BETWEEN_NOTES = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +101,7 @@ def run_experiment(
             configs=configs,
             data=data,
             report=report,
-            clock=_Clock(folder, clock, budget),
+            clock=Clock(folder, clock, budget),
             commit=commit(),
         )
         finished, failed, stopped = 0, {}, None
@@ -115,7 +112,7 @@ def run_experiment(
             report(Event(stage="experiment", done=number, total=len(chosen), message=_place(cell, number, len(chosen))))
             try:
                 record = work.run(cell)
-            except _BudgetSpentError:
+            except BudgetSpentError:
                 stopped = cell.name
                 break
             if "failed" in record:
@@ -141,10 +138,6 @@ def chosen_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
     return sorted(chosen, key=lambda cell: (cell.rank, cell.name))
 
 
-class _BudgetSpentError(Exception):
-    """Raised out of a cell by what it reports: everything it has checkpointed is kept."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Work:
     experiment: str
@@ -154,7 +147,7 @@ class _Work:
     configs: Mapping[str, Config]
     data: Mapping[str, str]
     report: Report
-    clock: "_Clock"
+    clock: Clock
     commit: str | None
     _datasets: dict[str, Dataset | CollabDMError] = field(default_factory=dict)
     _engines: dict[str, Engine] = field(default_factory=dict)
@@ -184,7 +177,7 @@ class _Work:
             raise
         write_record(self.folder, record)
         if "failed" not in record:
-            for sent in run.rglob("contributions"):
+            for sent in list(run.rglob("contributions")):
                 shutil.rmtree(sent)
         return record
 
@@ -238,42 +231,6 @@ class _Work:
         tree = config.model_dump(mode="json")
         parts = [cell.dataset, tree["engine"], config.device, tree["plan"]["network"], tree["evaluate"]["networks"]]
         return json.dumps(parts)
-
-
-class _Clock:
-    """Seconds of work per cell, kept on disk, and the budget of this run."""
-
-    def __init__(self, folder: Path, now: Callable[[], float], budget: float | None) -> None:
-        self._folder, self._now, self._spent = folder, now, read_spent(folder)
-        self._end = None if budget is None else now() + budget
-        self._cell, self._since, self._noted = "", 0.0, 0.0
-
-    def enter(self, cell: str) -> None:
-        """Work on a cell begins. Raises `_BudgetSpentError`."""
-        self._check()
-        self._cell, self._since = cell, self._now()
-        self._noted = self._since
-
-    def look(self) -> None:
-        """Note the time now and then. Raises `_BudgetSpentError`."""
-        if self._now() - self._noted >= SECONDS_BETWEEN_NOTES:
-            self._note()
-        self._check()
-
-    def leave(self) -> float:
-        """Work on the cell ends; returns all seconds spent on it so far."""
-        self._note()
-        return self._spent[self._cell]
-
-    def _note(self) -> None:
-        now = self._now()
-        self._spent[self._cell] = self._spent.get(self._cell, 0.0) + now - self._since
-        self._since = self._noted = now
-        write_spent(self._folder, self._spent)
-
-    def _check(self) -> None:
-        if self._end is not None and self._now() >= self._end:
-            raise _BudgetSpentError
 
 
 def _check_enough(dataset: Dataset, config: Config) -> None:

@@ -127,7 +127,7 @@ def _cell(setting: _Setting, name: str) -> dict[str, Any]:
         state = _last(setting, ends, state, turn, total, total)
     seconds = time.perf_counter() - started
     made = training_set(distilled_set(setting.plan, state.images, state.labels, setting.config, {}))
-    results, _ = judge(made, setting.dataset, setting.config, engine=setting.engine, kept=None, report=silent)
+    results = judge(made, setting.dataset, setting.config, engine=setting.engine, kept=None, report=silent).results
     accuracy = summary(results, setting.plan.classes)
     known = {"cell": name, "site": setting.site, "share": setting.share, "plan": setting.plan.seed}
     return known | {"accuracy": accuracy, "after": {"steps": steps, "seconds": seconds}}

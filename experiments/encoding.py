@@ -117,7 +117,7 @@ def _cell(dataset: Dataset, config: Config, engine: Engine, plan: Plan, sent: Se
     longer = config.model_copy(update={"server": config.server.model_copy(update={"passes": passes})})
     distill_round(plan, folder / "contributions", folder, longer, engine=engine)
     training = training_set(load(folder / "distilled"))
-    results, _ = judge(training, dataset, longer, engine=engine, kept=folder / "networks.json", report=silent)
+    results = judge(training, dataset, longer, engine=engine, kept=folder / "networks.json", report=silent).results
     parts = [bytes_by_part(content) for content in contents.values()]
     clipped = [share for content in contents.values() if (share := clipped_share(content)) is not None]
     cell = {

@@ -121,7 +121,9 @@ def _cell(
         write_atomically(sent / name, content)
     metrics = distill_round(plan, sent, folder, config, engine=_engine(config))
     training = training_set(load(folder / "distilled"))
-    results, _ = judge(training, dataset, config, engine=_engine(config), kept=folder / "networks.json", report=silent)
+    results = judge(
+        training, dataset, config, engine=_engine(config), kept=folder / "networks.json", report=silent
+    ).results
     return {
         "attack": attack,
         "rule": rule,

@@ -58,7 +58,7 @@ def _split(record: Mapping[str, Any]) -> str:
 def _skew(record: Mapping[str, Any]) -> tuple[float, str, int]:
     shared = record["config"]["partition"]
     ends: Mapping[str, float] = {"by-column": 0.0, "iid": float("inf")}
-    skew: float = ends.get(shared["kind"], shared["beta"])
+    skew = ends[shared["kind"]] if shared["kind"] in ends else float(shared["beta"])
     return skew, shared["kind"], record["rank"]
 
 

@@ -126,7 +126,7 @@ def test_an_optimiser_goes_on(kind: str, stop: int, tmp_path: Path) -> None:
     def steps(leaves: list[Tensor], optimiser: torch.optim.Optimizer, count: int) -> None:
         for _ in range(count):
             optimiser.zero_grad()
-            sum((leaf.sin() ** 3).sum() for leaf in leaves).backward()
+            torch.stack([(leaf.sin() ** 3).sum() for leaf in leaves]).sum().backward()
             optimiser.step()
 
     whole, optimiser = begun()

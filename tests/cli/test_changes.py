@@ -53,7 +53,7 @@ def test_all_have_answered_before_the_deadline(exchanged: Path, simulated: Simul
     kept = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert kept == sorted(
         [
-            *("config.toml", "contributions", "contributions.sha256", "distilled", "loss.png"),
+            *("config.toml", "contributions", "contributions.sha256", "distilled", "initial", "loss.png"),
             *("metrics.json", "plan.json", "reception.json", "round.json"),
         ]
     )

@@ -81,6 +81,7 @@ def whole(_quick: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return folder, time.perf_counter() - started
 
 
+@pytest.mark.slow
 def test_a_simulation_killed_while_a_network_is_trained_goes_on_to_the_same_figures(
     whole: tuple[Path, float], tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("--out", type=Path, default=Path("runs/table3"))
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--method", choices=("collabdm-pae", "collabdm"), default="collabdm-pae")
     parser.add_argument("--networks", default=",".join(NETWORKS), help="the rows to run")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     given = parser.parse_args()
@@ -45,16 +46,19 @@ def main() -> None:
     settings = [*PRESETS[given.preset], *given.settings]
     base = "paper" if given.preset == "paper" else "default"
     for network in given.networks.split(","):
-        for cell in _row(dataset, given.dataset, network, base, settings, given.out):
+        for cell in _row(dataset, given, network, base, settings):
             print(cell, flush=True)
     cells = [json.loads(path.read_text()) for path in sorted((given.out / "cells").glob("*.json"))]
-    write_json(given.out / "table3.json", {"windows": counts, "settings": settings, "cells": cells})
+    write_json(
+        given.out / "table3.json", {"windows": counts, "method": given.method, "settings": settings, "cells": cells}
+    )
     print(_table(cells))
 
 
 def _row(
-    dataset: Dataset, source: str, network: str, base: str, settings: list[str], out: Path
+    dataset: Dataset, given: argparse.Namespace, network: str, base: str, settings: list[str]
 ) -> list[dict[str, Any]]:
+    out: Path = given.out
     paths = {tested: out / "cells" / f"{network}-{tested}.json" for tested in NETWORKS}
     if all(path.exists() for path in paths.values()):
         return [json.loads(path.read_text()) for path in paths.values()]
@@ -62,8 +66,8 @@ def _row(
         preset=base,
         settings=settings,
         options={
-            "dataset": source,
-            "method": "collabdm-pae",
+            "dataset": given.dataset,
+            "method": given.method,
             "ipc": 10,
             "partition.kind": "by-column",
             "partition.column": "station",

@@ -70,7 +70,8 @@ def test_the_matrix_has_a_cell_for_each_pair_and_finished_rows_are_not_run_again
     assert [c.plan.network.name for c in asked if c.plan.network] == ["alexnet"]
     assert (asked[0].evaluate.count, asked[0].evaluate.epochs, asked[0].ipc) == (1, 100, 10)
     assert capsys.readouterr().out.count("50.0 (25.0)") == 4
-    run("table3", data, "--out", tmp_path / "out")
+    run("table3", data, "--out", tmp_path / "out", "--method", "collabdm")
+    assert [c.method for c in asked] == ["collabdm-pae"] + ["collabdm"] * 3
     assert [c.plan.network.name for c in asked if c.plan.network] == ["alexnet", "convnet", "vgg11", "resnet18"]
     assert capsys.readouterr().out.count("50.0 (25.0)") == 16
 

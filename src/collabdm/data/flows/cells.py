@@ -76,8 +76,9 @@ def read_cells(
         DataError: a row of another length, a cell that is no number, or bytes that are no text; where is said.
     """
     # Neither would fail: NULs become part of a level, and a row more at a carriage return makes up for a blank line.
-    damaged = b"\0" in block.content or block.content.count(b"\r") != block.content.count(b"\r\n")
-    if damaged and (fault := first_fault(path, block, header)):
+    content = block.content
+    returns = b"\r" in content and content.count(b"\r") != content.count(b"\r\n")
+    if (returns or b"\0" in content) and (fault := first_fault(path, block, header)):
         raise fault.error
     kinds: dict[str, pa.DataType] = dict.fromkeys(numbers, pa.float64()) | dict.fromkeys(texts, _TEXT)
     table = None if _blanks_round_cells(block.content) else _parsed(block, header, kinds, _Rows())

@@ -189,6 +189,10 @@ def test_bytes_that_are_not_utf8_are_named_by_line_and_column(tmp_path: Path) ->
     path = tmp_path / "flows.csv"
     path.write_bytes("\n".join([HEADER, ROW, ROW.replace("CON", "CÖN"), ROW]).encode("latin1"))
     refused(path, "line 3", "column state", "0xd6")
+    # Also in a row that is too short, and in a column that nobody needs.
+    for row, column in (("1,0.5,64,80,CÖN", "state"), (ROW.replace(",x,", ",Ö,"), "#7")):
+        path.write_bytes("\n".join([HEADER, ROW, row, ROW]).encode("latin1"))
+        refused(path, "line 3", f"column {column}", "0xd6")
     path.write_bytes("\n".join([HEADER, ROW]).encode("utf-16"))
     refused(path, "line 1", "UTF-16")
     path.write_bytes("\n".join([HEADER + ",Größe", ROW + ",1"]).encode("latin1"))

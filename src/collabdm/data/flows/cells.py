@@ -75,10 +75,7 @@ def read_cells(
     Raises:
         DataError: a row of another length, a cell that is no number, or bytes that are no text; where is said.
     """
-    # Neither would fail: NULs become part of a level, and a row more at a carriage return makes up for a blank line.
-    content = block.content
-    returns = b"\r" in content and content.count(b"\r") != content.count(b"\r\n")
-    if (returns or b"\0" in content) and (fault := first_fault(path, block, header)):
+    if _damaged(block.content) and (fault := first_fault(path, block, header)):
         raise fault.error
     kinds: dict[str, pa.DataType] = dict.fromkeys(numbers, pa.float64()) | dict.fromkeys(texts, _TEXT)
     table = None if _blanks_round_cells(block.content) else _parsed(block, header, kinds, _Rows())
@@ -93,6 +90,20 @@ def read_cells(
         numbers={name: table.column(name).to_numpy() for name in numbers},
         texts={name: _texts(table.column(name), name, tally) for name in texts},
     )
+
+
+def _damaged(content: bytes) -> bool:
+    """What pyarrow would not refuse, or not in one line: NULs become part of a level, a row more at a carriage return
+    makes up for a blank line, and a short row with bytes that are not UTF-8 prints a traceback.
+    """
+    if b"\0" in content or (b"\r" in content and content.count(b"\r") != content.count(b"\r\n")):
+        return True
+    try:
+        if not content.isascii():
+            content.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _blanks_round_cells(content: bytes) -> bool:

@@ -30,8 +30,8 @@ def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test")) -> D
     """Load the asked `splits` of a data set; a split not asked for is empty.
 
     A data set whose name, shape and class names agree with a preset takes it; any other gets
-    `generic_preset`. Labels without declared classes take the train part's distinct values, sorted, as
-    classes.
+    `generic_preset`, images of flows without augmentation. Labels without declared classes take the
+    train part's distinct values, sorted, as classes.
 
     Raises:
         DataError: unknown, unreadable or unusable data; the message says which.
@@ -56,7 +56,7 @@ def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test")) -> D
         name=candidate.name if candidate else raw.name,
         train=known.take([]) if train is None else train,
         test=known.take([]) if test is None else test,
-        preset=_preset(raw.name, candidate, known),
+        preset=_preset(raw, candidate, known),
         columns=raw.parts["train"].columns if "train" in raw.parts else {},
         facts=raw.facts,
     )
@@ -122,8 +122,12 @@ def _agreeing(preset: Preset | None, raw: RawData) -> Preset | None:
     return preset if len(labels) and labels.min() >= 0 and labels.max() < len(preset.classes) else None
 
 
-def _preset(name: str, candidate: Preset | None, known: Samples) -> Preset:
-    return replace(candidate, classes=known.classes) if candidate else generic_preset(name, known.shape, known.classes)
+def _preset(raw: RawData, candidate: Preset | None, known: Samples) -> Preset:
+    if candidate:
+        return replace(candidate, classes=known.classes)
+    preset = generic_preset(raw.name, known.shape, known.classes)
+    # In an image of flows a pixel's place is its column: turned or shifted, it says another thing (docs/flows.md).
+    return replace(preset, augment=()) if "flows" in raw.facts else preset
 
 
 def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, Samples]:

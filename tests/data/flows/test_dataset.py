@@ -59,6 +59,8 @@ def test_the_data_set_that_is_loaded_is_the_windows_of_the_file(tmp_path: Path, 
         assert shown == samples.counts().tolist()
     assert data.facts == {"flows": settings.model_dump(mode="json"), "synthetic_flows": True}
     assert ImageSettings.model_validate(data.facts["flows"]) == settings
+    # A pixel's place is its column: nothing is turned, shifted or cut out.
+    assert data.preset.augment == ()
 
 
 @pytest.mark.parametrize("kind", ["pure", "time"])

@@ -166,6 +166,14 @@ def test_repairs_are_counted_by_column(tmp_path: Path) -> None:
         ("1,0.5,64,80,CON,tcp,x,", ("column kind", "an empty cell")),
         ("1,0.5,64,80,CON,tcp,x", ("7 cells", "8")),
         ("1,0.5,64,80,CON,tcp,x,ok,ok", ("9 cells", "8")),
+        (HEADER, ("column dur", "the header again", "drop the line")),
+        ("1,fast,slow,80,CON,tcp,x,ok", ("column dur", "'fast'")),
+        ("1,0.5,64,80,CO\0N,tcp,x,ok", ("column state", "NUL")),
+        ("1,0.5,64,80,CON,tcp,x\0,ok", ("column #7", "NUL")),
+        ('1,0.5,64,80,"CON,tcp,x,ok', ("column state", "a quote that is not closed")),
+        ('1,0.5,64,80,CON,tcp,"x,ok\n",ok', ("column #7", "a quote that is not closed")),
+        ("1,0.5,64,80,CON,tcp,x,ok\r" + ROW, ("column kind", "a carriage return within a line")),
+        ("1,0.5,64,80,CON,tcp,x," + "e" * 10_000, ("column kind", "'" + "e" * 99 + "...; expected one of")),
     ],
 )
 @pytest.mark.parametrize("blank", [False, True])
@@ -181,10 +189,14 @@ def test_bytes_that_are_not_utf8_are_named_by_line_and_column(tmp_path: Path) ->
     path = tmp_path / "flows.csv"
     path.write_bytes("\n".join([HEADER, ROW, ROW.replace("CON", "CÖN"), ROW]).encode("latin1"))
     refused(path, "line 3", "column state", "0xd6")
+    # Also in a row that is too short, and in a column that nobody needs.
+    for row, column in (("1,0.5,64,80,CÖN", "state"), (ROW.replace(",x,", ",Ö,"), "#7")):
+        path.write_bytes("\n".join([HEADER, ROW, row, ROW]).encode("latin1"))
+        refused(path, "line 3", f"column {column}", "0xd6")
     path.write_bytes("\n".join([HEADER, ROW]).encode("utf-16"))
     refused(path, "line 1", "UTF-16")
     path.write_bytes("\n".join([HEADER + ",Größe", ROW + ",1"]).encode("latin1"))
-    refused(path, "line 1", "UTF-8")
+    refused(path, "line 1", "0xf6", "LATIN1")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +207,9 @@ def test_bytes_that_are_not_utf8_are_named_by_line_and_column(tmp_path: Path) ->
         (HEADER.encode() + b"\n", ("line 2", "no rows")),
         (HEADER.encode() + b"\n\n\n", ("line 2", "no rows")),
         ((HEADER.replace(",", ";") + "\n" + ROW).encode(), ("line 1", "commas")),
+        ((ROW + "\n" + ROW).encode(), ("line 1", "no column dur, ttl, port, state, proto and 1 more", "a header line")),
+        (b"PK\x03\x04" + bytes(100), ("line 1", "a ZIP archive", "unpack")),
+        (HEADER.encode() + b"\n" + ROW.encode() + bytes(2000), ("line 2, column kind", "NUL")),
         ((HEADER.replace("ttl", "TTL") + "\n" + ROW).encode(), ("line 1", "no column ttl")),
         ((HEADER.replace("tool", "ttl") + "\n" + ROW).encode(), ("line 1", "ttl twice")),
         ((HEADER + "\r" + ROW + "\r").encode(), ("line 1", "carriage returns")),

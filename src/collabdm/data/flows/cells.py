@@ -15,10 +15,11 @@ import pyarrow.compute
 import pyarrow.csv
 
 from collabdm.data.flows.csv_blocks import Block
+from collabdm.data.flows.faults import cell_error, first_fault
 from collabdm.data.flows.tally import Tally
 from collabdm.errors import DataError, explain
 
-__all__ = ["Cells", "Texts", "cell_error", "read_cells"]
+__all__ = ["Cells", "Texts", "read_cells"]
 
 # Its functions are made at run time, which type checkers cannot see.
 pc: Any = pyarrow.compute
@@ -72,8 +73,10 @@ def read_cells(
     """The named columns of a block. Blank lines are left out, blanks round cells taken away; both are counted.
 
     Raises:
-        DataError: a row of another length, a cell that is no number, or bytes that are not UTF-8; where is said.
+        DataError: a row of another length, a cell that is no number, or bytes that are no text; where is said.
     """
+    if _damaged(block.content) and (fault := first_fault(path, block, header)):
+        raise fault.error
     kinds: dict[str, pa.DataType] = dict.fromkeys(numbers, pa.float64()) | dict.fromkeys(texts, _TEXT)
     table = None if _blanks_round_cells(block.content) else _parsed(block, header, kinds, _Rows())
     count = block.content.count(b"\n") + (not block.content.endswith(b"\n"))
@@ -89,9 +92,18 @@ def read_cells(
     )
 
 
-def cell_error(path: Path, line: int, column: str, *, got: str, expected: str, fix: str) -> DataError:
-    """The error of one cell."""
-    return DataError(explain(f"{path}, line {line}, column {column}", got=got, expected=expected, fix=fix))
+def _damaged(content: bytes) -> bool:
+    """What pyarrow would not refuse, or not in one line: NULs become part of a level, a row more at a carriage return
+    makes up for a blank line, and a short row with bytes that are not UTF-8 prints a traceback.
+    """
+    if b"\0" in content or (b"\r" in content and content.count(b"\r") != content.count(b"\r\n")):
+        return True
+    try:
+        if not content.isascii():
+            content.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _blanks_round_cells(content: bytes) -> bool:
@@ -123,14 +135,18 @@ def _repaired(
     plain = {name: pa.string() if kind == pa.float64() else kind for name, kind in kinds.items()}
     rows = _Rows()
     table = _parsed(block, header, plain, rows)
-    if rows.ragged is not None:
-        # Its number counts lines with anything in them, be it blanks.
-        filled = [offset for offset, line in enumerate(block.content.split(b"\n")) if line.strip(b"\r")]
-        line = block.line + filled[int(rows.ragged.number or 1) - 1]
-        got, expected = f"{rows.ragged.actual_columns} cells", f"{rows.ragged.expected_columns}, as the header has"
-        raise DataError(explain(f"{path}, line {line}", got=got, expected=expected, fix="correct or drop the line"))
+    ragged = _ragged_line(block, rows.ragged) if rows.ragged is not None else None
     if table is None or table.num_rows != len(lines):
-        raise _not_a_table(path, block, header)
+        # A quote left open is told rather than the lines that it swallows.
+        fault = first_fault(path, block, header)
+        if fault and (ragged is None or fault.line <= ragged):
+            raise fault.error
+    if rows.ragged is not None:
+        got, expected = f"{rows.ragged.actual_columns} cells", f"{rows.ragged.expected_columns}, as the header has"
+        raise DataError(explain(f"{path}, line {ragged}", got=got, expected=expected, fix="correct or drop the line"))
+    if table is None or table.num_rows != len(lines):
+        what, got = f"{path}, line {block.line} or after", "lines that cannot be told apart"
+        raise DataError(explain(what, got=got, expected="a CSV", fix="write the file again"))
     columns, bad = {}, []
     for name, kind in kinds.items():
         column = table.column(name).combine_chunks()
@@ -140,16 +156,23 @@ def _repaired(
             filled = pc.if_else(pc.is_in(trimmed, value_set=pa.array(_NOTHING)), pa.scalar(None, pa.string()), trimmed)
             row = _first_bad(filled)
             if row is not None:
-                bad.append((row, name, filled[row].as_py()))
+                bad.append((row, header.index(name), name, filled[row].as_py()))
                 continue
             column = filled.cast(pa.float64())
         columns[name] = column
     if bad:
-        row, name, text = min(bad)
-        raise cell_error(
-            path, int(lines[row]), name, got=repr(text), expected="a number", fix="correct the cell, or empty it"
-        )
+        row, position, name, text = min(bad)
+        got, fix = repr(text), "correct the cell, or drop the line"
+        if text == header[position]:
+            got, fix = "the header again", "drop the line"
+        raise cell_error(path, int(lines[row]), name, got=got, expected="a number", fix=fix)
     return pa.table(columns)
+
+
+def _ragged_line(block: Block, row: pyarrow.csv.InvalidRow) -> int:
+    # Its number counts lines with anything in them, be it blanks.
+    filled = [offset for offset, line in enumerate(block.content.split(b"\n")) if line.strip(b"\r")]
+    return block.line + filled[min(int(row.number or 1), len(filled)) - 1]
 
 
 def _first_bad(column: pa.StringArray) -> int | None:
@@ -186,16 +209,3 @@ def _texts(column: pa.ChunkedArray, name: str, tally: Tally) -> Texts:
     position = {level: index for index, level in enumerate(levels)}
     lookup = np.array([position.get(level, -1) for level in stripped] + [-1], np.int32)
     return Texts(levels=levels, codes=lookup[codes])
-
-
-def _not_a_table(path: Path, block: Block, header: Sequence[str]) -> DataError:
-    for offset, text in enumerate(block.content.split(b"\n")):
-        try:
-            text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            column = header[min(text[: error.start].count(b","), len(header) - 1)]
-            got = f"byte 0x{text[error.start]:02x}, which is not UTF-8"
-            fix = "convert the file: iconv -f LATIN1 -t UTF-8"
-            return cell_error(path, block.line + offset, column, got=got, expected="UTF-8", fix=fix)
-    got = "lines that cannot be told apart"
-    return DataError(explain(f"{path}, line {block.line} or after", got=got, expected="a CSV", fix="check the quotes"))

@@ -45,8 +45,9 @@ def column_names(path: Path, header: Block) -> list[str]:
     """Names without blanks round them; an empty one becomes `Unnamed: <position>`, as pandas has it."""
     try:
         text = header.content.decode("utf-8").strip("\r\n")
-    except UnicodeDecodeError:
-        raise _not_utf8(path) from None
+    except UnicodeDecodeError as error:
+        got = f"byte 0x{header.content[error.start]:02x}, which is not UTF-8"
+        raise _no_text(path, got, fix="convert the file: iconv -f LATIN1 -t UTF-8") from None
     cells = next(csv.reader([text]), []) if "\r" not in text else []
     names = [cell.strip() or f"Unnamed: {position}" for position, cell in enumerate(cells)]
     if not cells:
@@ -62,9 +63,11 @@ def _blocks(path: Path, file: BinaryIO) -> Iterator[Block]:
         raise DataError(
             explain(f"{path}, line 1", got="an empty file", expected="the names of the columns", fix="check the file")
         )
-    if first[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in first[:1024]:
-        raise _not_utf8(path)
+    if first.startswith(b"PK\x03\x04"):
+        raise _no_text(path, "a ZIP archive", fix="unpack it, and give the file in it")
     header, _, rest = first.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    if first[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in header:
+        raise _no_text(path, "UTF-16, or no text at all", fix="convert the file: iconv -f UTF-16 -t UTF-8")
     yield Block(line=1, content=header)
     line = 2
     while more := file.read(BLOCK):
@@ -80,6 +83,5 @@ def _blocks(path: Path, file: BinaryIO) -> Iterator[Block]:
         yield Block(line=line, content=rest)
 
 
-def _not_utf8(path: Path) -> DataError:
-    what, got = f"{path}, line 1", "UTF-16, or another text that is not UTF-8"
-    return DataError(explain(what, got=got, expected="UTF-8", fix="convert the file: iconv -f UTF-16 -t UTF-8"))
+def _no_text(path: Path, got: str, *, fix: str) -> DataError:
+    return DataError(explain(f"{path}, line 1", got=got, expected="a CSV in UTF-8", fix=fix))

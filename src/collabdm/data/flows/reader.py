@@ -18,6 +18,8 @@ from collabdm.errors import DataError, explain
 
 __all__ = ["read_flows"]
 
+_NAMED = 5
+
 
 def read_flows(
     path: Path,
@@ -45,7 +47,7 @@ def read_flows(
     counts.ignored_columns = tuple(name for name in header if name not in {c.name for c in schema.columns})
     reading = _Reading(path, schema, schema.features(keep_leaking=keep_leaking), labelled, counts)
     # Positions, not names: columns that nobody needs may be called alike.
-    names = [name if name in needed else f"#{position}" for position, name in enumerate(header)]
+    names = [name if name in needed else f"#{position}" for position, name in enumerate(header, 1)]
     for block in blocks:
         yield from reading.chunks(block, names, needed)
     if not counts.rows:
@@ -131,8 +133,11 @@ def _needed(schema: FlowSchema, keep_leaking: bool, labelled: bool) -> dict[str,
 def _check_header(path: Path, header: Sequence[str], needed: dict[str, str]) -> None:
     missing = [name for name in needed if name not in header]
     if missing:
-        got = f"no column {', '.join(missing)}"
-        fix = "use another --schema, or add the columns" if len(header) > 1 else "separate the columns by commas"
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        got = f"no column {', '.join(missing[:_NAMED])}{more}"
+        fix = "use another --schema, or add the columns"
+        if len(missing) == len(needed):
+            fix = "begin the file with a header line, its names separated by commas, or use another --schema"
         raise DataError(explain(f"{path}, line 1", got=got, expected="the columns of the schema", fix=fix))
     twice = [name for name, count in Counter(header).items() if count > 1 and name in needed]
     if twice:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from collabdm.data.flows.cells import Cells, cell_error
+from collabdm.data.flows.cells import Cells
+from collabdm.data.flows.faults import cell_error
 from collabdm.data.flows.schema import StationRule
 
 __all__ = ["Stations"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from collabdm.data.flows.cells import Texts, cell_error
+from collabdm.data.flows.cells import Texts
+from collabdm.data.flows.faults import cell_error
 from collabdm.data.flows.schema import Column
 from collabdm.data.flows.tally import Tally
 

@@ -27,8 +27,8 @@ from tiny_runs import tiny_config
 TRAINED = {"rivals.training.network.width": 8, "rivals.training.network.depth": 2, "rivals.training.epochs": 1}
 TRAINED |= {"rivals.training.least_steps": 60, "evaluate.count": 2}
 
-SYNTHESIS = {"epochs": 5, "batch": 64, "latent": 16, "generator_width": 8, "student_steps": 15}
-SYNTHESIS |= {"generator_steps": 12, "generator_lr": 0.03}
+SYNTHESIS = {"epochs": 4, "batch": 64, "latent": 16, "generator_width": 8, "student_steps": 15}
+SYNTHESIS |= {"generator_steps": 8, "generator_lr": 0.04}
 DENSE = TRAINED | {f"rivals.dense.{key}": value for key, value in SYNTHESIS.items()}
 CO_BOOSTING = TRAINED | {f"rivals.co_boosting.{key}": value for key, value in SYNTHESIS.items()}
 UNROLLED = {"iterations": 3, "unroll": 3, "window": 2, "batch": 32, "width": 8}

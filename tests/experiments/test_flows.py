@@ -43,10 +43,11 @@ def test_a_curve_ends_where_a_class_has_fewer_windows_and_says_so(tmp_path: Path
     arrays["site_train"] = arrays["station_train"]
     outcome = run("figure3", write_sites(tmp_path / "d.npz", **arrays), tmp_path / "out", settings=["plan.seeds=7"])
     assert sorted((c.method, c.ipc) for c in asked) == [
-        (method, ipc) for method in ("collabdm-pae", "random-real") for ipc in (1, 5, 10)
+        (method, ipc) for method in ("collabdm", "collabdm-pae", "random-real") for ipc in (1, 5, 10)
     ]
     assert {(c.partition.kind, c.partition.column, c.plan.seeds) for c in asked} == {("by-column", "station", 7)}
-    assert set(outcome.failed) == {f"ipc{ipc}-{m}" for ipc in (20, 50) for m in ("collabdm-pae", "random-real")}
+    methods = ("collabdm", "collabdm-pae", "random-real")
+    assert set(outcome.failed) == {f"ipc{ipc}-{method}" for ipc in (20, 50) for method in methods}
     assert all("got 19 of y; expected at least" in why for why in outcome.failed.values())
     lines = table("figure3", tmp_path / "out").splitlines()
     assert "| collabdm-pae | 10 | 50.0 ± 0.0 | 25.0 | 4.0 | the paper, on 5G-NIDD: 99 % |" in lines
@@ -63,5 +64,11 @@ def test_the_matrix_has_a_line_for_each_architecture_and_finished_ones_are_not_r
     assert (asked[0].evaluate.count, asked[0].evaluate.protocol, asked[0].ipc) == (1, "fast", 10)
     assert table("table3", tmp_path / "out").count("50.0 (25.0)") == 4
     run("table3", data, tmp_path / "out", settings=["local.iterations=1"])
-    assert [c.plan.network.name for c in asked if c.plan.network] == ["alexnet", "convnet", "resnet18", "vgg11"]
-    assert table("table3", tmp_path / "out").count("50.0 (25.0)") == 16
+    networks = ["convnet", "alexnet", "resnet18", "vgg11"]
+    pairs = [(c.plan.network.name, c.method) for c in asked if c.plan.network]
+    assert sorted(pairs) == sorted((name, method) for name in networks for method in ("collabdm-pae", "collabdm"))
+    lines = table("table3", tmp_path / "out").splitlines()
+    assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == [
+        row for name in networks for row in (name, f"{name}, collabdm")
+    ]
+    assert "\n".join(lines).count("50.0 (25.0)") == 32

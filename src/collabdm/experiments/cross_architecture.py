@@ -27,7 +27,9 @@ def distilled_on(records: Sequence[Mapping[str, Any]]) -> str:
 
 def _row(record: Mapping[str, Any]) -> str:
     config = record["config"]
-    return config["plan"]["network"]["name"] if config["method"] == "collabdm-pae" else config["method"]
+    network = (config["plan"].get("network") or {}).get("name")
+    named = [network] if network else []
+    return ", ".join(named if network and config["method"] == "collabdm-pae" else [*named, config["method"]])
 
 
 def _cells(scale: Scale) -> tuple[Cell, ...]:

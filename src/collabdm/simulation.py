@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from collabdm.baselines import RivalJob
 from collabdm.baselines.judged import rival_metrics
@@ -21,31 +20,22 @@ from collabdm.config import Config
 from collabdm.contributing import contribute_all
 from collabdm.curves import bytes_at
 from collabdm.data import Dataset, load_dataset, partition_table
-from collabdm.distilled_set import DistilledSet, load
+from collabdm.distilled_set import load
 from collabdm.engine import Engine
 from collabdm.errors import DataError, explain
 from collabdm.evaluation import summary, without_confusion
 from collabdm.files import write_atomically, write_json
 from collabdm.inbox import seal
 from collabdm.judging import Judgement, judge, training_set
-from collabdm.local import images_from_real
 from collabdm.memory import begin_stage, with_total
 from collabdm.methods import method_named
 from collabdm.networks import build_network
 from collabdm.partition_expand import check_factor
 from collabdm.pictures import partition_picture
-from collabdm.planning import (
-    augmentation_for,
-    fitted,
-    make_plan,
-    networks_tested,
-    normalisation_for,
-    protocol_for,
-    resolved,
-)
+from collabdm.planning import fitted, make_plan, networks_tested, protocol_for, resolved
+from collabdm.pooled import all_data, random_real_set
 from collabdm.progress import Report, silent
 from collabdm.protocol import encode_plan
-from collabdm.randomness import Stream
 from collabdm.repeats import gathered
 from collabdm.rounds import distill_round, distilled_set
 from collabdm.runs import environment, finished_metrics, logged, settled_config
@@ -237,44 +227,13 @@ def _rival(run: _Run) -> dict[str, Any]:
 
 
 def _real(run: _Run) -> dict[str, Any]:
-    """`ipc` real images of every class from the pooled data, or as many bytes of downsampled tiles."""
-    config, train = run.config, run.dataset.train
-    factor = config.factor
-    normalisation = normalisation_for(config, run.dataset.preset)
-    images, labels = [], []
-    for y, held in enumerate(train.counts()):
-        if not held:
-            continue
-        stream = Stream(config.seed, "random-real", y)
-        rows = train.of_class(y)[stream.choose(int(held), config.ipc * factor**2)]
-        wanted = min(config.ipc, max(len(rows) // factor**2, 1))
-        rows = np.resize(rows, wanted * factor**2)
-        images.append(images_from_real(train, rows, factor, normalisation, engine=run.engine))
-        labels += [y] * wanted
-    chosen = DistilledSet(
-        images=torch.cat(images).float(),
-        labels=torch.tensor(labels),
-        classes=train.classes,
-        mean=normalisation.mean,
-        std=normalisation.std,
-        factor=factor,
-        augment=augmentation_for(config, run.dataset.preset),
-        method=config.method,
-        facts={"dataset": run.dataset.name, "ipc": config.ipc, "init": "real", **run.dataset.facts},
-    )
+    chosen = random_real_set(run.dataset, run.config, engine=run.engine)
     chosen.save(run.folder / "distilled", overwrite=True)
     return _judged(run, training_set(load(run.folder / "distilled")))
 
 
 def _full(run: _Run) -> dict[str, Any]:
-    config, train = run.config, run.dataset.train
-    everything = TrainingSet(
-        images=train,
-        labels=torch.from_numpy(train.labels),
-        normalisation=normalisation_for(config, run.dataset.preset),
-        augment=augmentation_for(config, run.dataset.preset),
-    )
-    return _judged(run, everything)
+    return _judged(run, all_data(run.dataset, run.config))
 
 
 def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:

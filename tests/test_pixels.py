@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from collabdm.pixels import Normalisation, denormalised, normalised
+from collabdm.pixels import Normalisation, channels_last, denormalised, normalised
 
 COLOUR = Normalisation(mean=(0.5, 0.25, 0.0), std=(0.5, 0.2, 2.0))
 
@@ -64,3 +64,15 @@ def test_strided_and_read_only_images_work_and_stay_as_they_are() -> None:
 def test_impossible_constants_are_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     with pytest.raises(ValidationError):
         Normalisation(mean=mean, std=std)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_last_keeps_values_and_makes_convolutions_keep_the_layout(channels: int) -> None:
+    images = torch.arange(2.0 * channels * 8 * 8).view(2, channels, 8, 8).requires_grad_()
+    placed = channels_last(images)
+    assert torch.equal(placed, images)
+    out = torch.nn.functional.conv2d(placed, torch.ones(4, channels, 3, 3), padding=1)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert not out.is_contiguous()
+    (gradient,) = torch.autograd.grad((placed * images.detach()).sum(), images)
+    assert torch.equal(gradient, images.detach())

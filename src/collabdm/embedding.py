@@ -16,7 +16,7 @@ from collabdm.augment import Augmentation, augment
 from collabdm.engine import Engine
 from collabdm.kernels import fused_body
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
-from collabdm.pixels import Normalisation, normalised
+from collabdm.pixels import Normalisation, channels_last, normalised
 from collabdm.randomness import Stream
 from collabdm.statistics import MOMENTS, moment_means
 from collabdm.workers import in_order
@@ -136,7 +136,7 @@ class Embedder:
 
     def _place(self, tensor: Tensor) -> Tensor:
         placed = tensor.to(self.engine.device, self.engine.torch_dtype)
-        return placed.contiguous(memory_format=torch.channels_last) if placed.dim() == 4 else placed
+        return channels_last(placed) if placed.dim() == 4 else placed
 
 
 def class_moments(

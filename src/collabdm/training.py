@@ -23,7 +23,7 @@ from collabdm.embedding import compiled, padded
 from collabdm.engine import Engine
 from collabdm.kernels import fused_body
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
-from collabdm.pixels import Normalisation, normalised
+from collabdm.pixels import Normalisation, channels_last, normalised
 from collabdm.predicting import predictions
 from collabdm.randomness import Stream
 from collabdm.scores import Scores, scores
@@ -278,7 +278,7 @@ class _Model:
         if self.fused:
             embeddings = self.fused(parameters, images).float()
             return functional.linear(embeddings, parameters["classifier.weight"], parameters["classifier.bias"])
-        given = images.to(self._engine.torch_dtype).contiguous(memory_format=torch.channels_last)
+        given = channels_last(images.to(self._engine.torch_dtype))
         return self._apply(parameters, given).to(self._engine.image_dtype)
 
 

@@ -40,6 +40,33 @@ def test_batch_norm_distance() -> None:
     assert float(batch_norm_distance({"a": first}, parameters)) == pytest.approx(5.0)
 
 
+def slow_distance(images: torch.Tensor, mean: torch.Tensor, var: torch.Tensor) -> torch.Tensor:
+    """The same with torch's own reductions and gradients."""
+    variances, means = torch.var_mean(images, dim=(0, 2, 3), correction=0)
+    return torch.linalg.vector_norm(means - mean) + torch.linalg.vector_norm(variances - var)
+
+
+def test_the_gradient_of_batch_norm_distance_is_that_of_torchs_reductions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # Far from zero beside its spread, where sums of squares would lose digits.
+    images = 100 + torch.randn(4, 3, 5, 6, generator=generator, dtype=torch.float64)
+    mean, var = 100 + torch.randn(3, generator=generator).double(), torch.rand(3, generator=generator).double()
+    parameters = {"a.running_mean": mean, "a.running_var": var}
+    for given, tolerance in ((images, 1e-10), (images.float(), 1e-4)):
+        given = given.to(memory_format=torch.channels_last).requires_grad_()
+        distance = batch_norm_distance(
+            {"a": given}, {name: value.to(given.dtype) for name, value in parameters.items()}
+        )
+        exact = images.clone().requires_grad_()
+        expected = slow_distance(exact, mean, var)
+        assert float(distance.detach()) == pytest.approx(float(expected.detach()), rel=tolerance)
+        (gradient,), (reference,) = torch.autograd.grad(3 * distance, given), torch.autograd.grad(3 * expected, exact)
+        torch.testing.assert_close(gradient.double(), reference, rtol=0, atol=tolerance)
+    constant = torch.full((2, 3, 2, 2), 7.0, dtype=torch.float64, requires_grad=True)
+    at_rest = batch_norm_distance({"a": constant}, {"a.running_mean": mean, "a.running_var": var})
+    assert torch.autograd.grad(at_rest, constant)[0].isfinite().all()
+
+
 def test_divergence() -> None:
     teacher, student = torch.tensor([[LOG3, 0.0]]), torch.tensor([[0.0, 0.0]])
     # KL((3/4, 1/4) || (1/2, 1/2)) = 3/4 log(3/2) + 1/4 log(1/2).

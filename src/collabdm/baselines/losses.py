@@ -1,6 +1,7 @@
 """What DENSE and Co-Boosting minimise, as pure functions of logits and activations."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,8 +25,9 @@ def batch_norm_distance(inputs: Mapping[str, Tensor], parameters: Mapping[str, T
     """
     total = torch.zeros((), device=next(iter(parameters.values())).device)
     for name, images in inputs.items():
-        variances, means = torch.var_mean(images.float(), dim=(0, 2, 3), correction=0)
-        total = total + torch.linalg.vector_norm(means - parameters[f"{name}.running_mean"])
+        usual = parameters[f"{name}.running_mean"]
+        offsets, variances = _Moments.apply(images, usual)
+        total = total + torch.linalg.vector_norm(offsets)
         total = total + torch.linalg.vector_norm(variances - parameters[f"{name}.running_var"])
     return total
 
@@ -49,3 +51,28 @@ def hard_cross_entropy(logits: Tensor, labels: Tensor, hardness: float) -> Tenso
     """Cross-entropy with weights (1 - p)^hardness, p the probability of the label, taken as constants (Co-Boosting)."""
     losses = functional.cross_entropy(logits, labels, reduction="none")
     return ((1 - torch.exp(-losses.detach())) ** hardness * losses).mean()
+
+
+class _Moments(torch.autograd.Function):
+    """Per channel the mean of `images` less `around`, and the variance.
+
+    Torch's own reduction over three dimensions and its gradient took two fifths of DENSE's time. Here the sums are
+    matrix products, taken around the running mean so that nothing cancels, and the gradient is one multiply-add.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, around: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = images.permute(0, 2, 3, 1).flatten(0, 2)
+        pixels = pixels.to(torch.promote_types(pixels.dtype, torch.float32)) - around
+        offsets = pixels.new_full((len(pixels),), 1 / len(pixels)) @ pixels
+        variances = torch.diagonal(pixels.T @ pixels) / len(pixels) - offsets**2
+        ctx.save_for_backward(images, around + offsets)
+        return offsets, variances.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        images, means = ctx.saved_tensors
+        of_offsets, of_variances = (each[:, None, None] for each in gradients)
+        count = images.numel() // images.shape[1]
+        centred = images - means[:, None, None]
+        return torch.addcmul(of_offsets / count, centred, 2 * of_variances / count).to(images.dtype), None

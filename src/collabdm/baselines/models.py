@@ -18,7 +18,7 @@ from collabdm.checkpoints import Checkpoint
 from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.networks import Architecture, BatchNorm, build_network
-from collabdm.pixels import Normalisation, normalised
+from collabdm.pixels import Normalisation, channels_last, normalised
 from collabdm.predicting import predictions
 from collabdm.protocol.encoding import EncodingName, plain_floats
 from collabdm.scores import Scores, scores
@@ -89,7 +89,7 @@ class Functional:
         placed = {n: v.to(self._dtype) if n in self._converted else v for n, v in parameters.items()}
         moved = given.to(self._dtype)
         if moved.dim() == 4:
-            moved = moved.contiguous(memory_format=torch.channels_last)
+            moved = channels_last(moved)
         try:
             output = functional_call(self._own.network, placed, (moved,)).to(given.dtype)
             return output, dict(self._own.inputs)

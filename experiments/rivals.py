@@ -4,15 +4,23 @@
 
 Settings are reduced so that two cores need at most 100 minutes for Fashion-MNIST (five clients, ten images per class,
 beta 0.1 and 0.5); docs/rivals.md compares them with the papers'. Methods whose data lie in one place do not depend on
-the partition, and are run once. The table is written to `rivals.md`, its numbers to `rivals.json`.
+the partition, and are run once, on all cores; then the partitions run beside each other, on a part of the cores each:
+much of the rivals' work hardly gains from a second thread. The table is written to `rivals.md`, its numbers to
+`rivals.json`.
 """
 
 import argparse
-import json
+import multiprocessing
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from collabdm.baselines import RIVALS
 from collabdm.comparison import compare
@@ -28,6 +36,18 @@ ROUND = ("local-dm", "local-dm-pae", "collabdm", "collabdm-pae")
 HEADER = "| partition | method | judged as | accuracy, % | kB down | kB up | rounds | client s | server s |\n"
 HEADER += "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one partition: its folder's name, methods, and settings (`key=value`, the data set among them)."""
+
+    name: str
+    methods: Sequence[str]
+    dataset: str
+    settings: Sequence[str]
+
 
 def main() -> None:
     """Run what is missing; write and print the table."""
@@ -35,29 +55,51 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("--out", type=Path, default=Path("runs/rivals"))
     parser.add_argument("--betas", type=float, nargs="+", default=[0.1, 0.5])
-    parser.add_argument("--only", nargs="+", choices=METHODS, metavar="METHOD", help="these rows only")
+    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     given = parser.parse_args()
-    tune_allocator()
-    cells: dict[str, tuple[Sequence[str], list[str]]] = {"pooled": (POOLED, [])}
-    cells |= {f"beta-{beta:g}": ((*ROUND, *RIVALS), [f"partition.beta={beta}"]) for beta in given.betas}
-    rows: list[dict[str, Any]] = []
-    for name, (methods, settings) in cells.items():
-        chosen = [method for method in methods if given.only is None or method in given.only]
-        if not chosen:
-            continue
-        started = time.perf_counter()
-        config = load_config(settings=[*BASE, *settings, *given.settings], options={"dataset": given.dataset})
-        rows += compare(config, chosen, given.out / name, report=_told)
-        write_json(given.out / "rivals.json", {"settings": [*BASE, *given.settings], "rows": rows})
-        _add_seconds(given.out / "seconds.json", name, time.perf_counter() - started)
-    seconds = json.loads((given.out / "seconds.json").read_text())
-    text = HEADER + "".join(map(_line, rows)) + f"\n{sum(seconds.values()) / 60:.0f} minutes in all.\n" + _floor(rows)
+    settings = [*BASE, *given.settings]
+    pooled = Part("pooled", POOLED, given.dataset, settings)
+    skewed = [
+        Part(f"beta-{beta:g}", (*ROUND, *RIVALS), given.dataset, [*settings, f"partition.beta={beta}"])
+        for beta in given.betas
+    ]
+    started, there = time.perf_counter(), len(list(given.out.glob("*/*/metrics.json")))
+    rows: list[Row] = []
+    for found in _results(pooled, skewed, partial(_rows, out=given.out, only=given.only)):
+        rows += found
+        write_json(given.out / "rivals.json", {"settings": settings, "rows": rows})
+    minutes = (time.perf_counter() - started) / 60
+    spent = f"\n{minutes:.0f} minutes on {torch.get_num_threads()} cores; {there} rows had been finished before.\n"
+    text = HEADER + "".join(map(_line, rows)) + spent + _floor(rows)
     write_atomically(given.out / "rivals.md", text.encode())
     print(text)
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def _results(pooled: Part, skewed: Sequence[Part], run: Callable[[Part], list[Row]]) -> Iterator[list[Row]]:
+    """The rows of each part, in order: the first on all cores, then the others beside each other."""
+    yield run(pooled)
+    cores = torch.get_num_threads()
+    jobs = min(len(skewed), cores)
+    if jobs < 2:
+        yield from map(run, skewed)
+        return
+    # Read when a process first loads torch, so it is set here and not in the process.
+    os.environ["OMP_NUM_THREADS"] = str(cores // jobs)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(run, skewed)
+
+
+def _rows(part: Part, *, out: Path, only: Sequence[str]) -> list[Row]:
+    methods = [method for method in part.methods if method in only]
+    if not methods:
+        return []
+    tune_allocator()
+    config = load_config(settings=part.settings, options={"dataset": part.dataset})
+    return compare(config, methods, out / part.name, report=partial(_told, part.name))
+
+
+def _line(row: Row) -> str:
     judged = f"{row['product']}: {', '.join(row['networks'])}"
     accuracy = f"{100 * row['accuracy_mean']:.1f} ± {100 * row['accuracy_std']:.1f}"
     sent = f"{row['bytes_down'] / 1000:.1f} | {row['bytes_up'] / 1000:.1f} | {row['rounds']}"
@@ -65,7 +107,7 @@ def _line(row: Mapping[str, Any]) -> str:
     return f"| {row['partition']} | `{row['method']}` | {judged} | {accuracy} | {sent} | {spent} |\n"
 
 
-def _floor(rows: Sequence[Mapping[str, Any]]) -> str:
+def _floor(rows: Sequence[Row]) -> str:
     """The rows that do not beat one-shot FedAvg on their partition, so that nobody overlooks them."""
     floors = {row["partition"]: row["accuracy_mean"] for row in rows if row["method"] == "fedavg"}
     below = [
@@ -76,15 +118,9 @@ def _floor(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"\nNot above one-shot FedAvg: {', '.join(below) or 'none'}.\n"
 
 
-def _add_seconds(path: Path, name: str, spent: float) -> None:
-    """A table that was interrupted took what all its parts took."""
-    seconds = json.loads(path.read_text()) if path.exists() else {}
-    write_json(path, seconds | {name: seconds.get(name, 0.0) + spent})
-
-
-def _told(event: Event) -> None:
+def _told(part: str, event: Event) -> None:
     if event.stage == "compare":
-        print(f"{time.strftime('%H:%M')} {event.done + 1} of {event.total}: {event.message}", flush=True)
+        print(f"{time.strftime('%H:%M')} {part}, {event.done + 1} of {event.total}: {event.message}", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from collabdm.planning import resolved
 from collabdm.simulation import simulate_on
 
 BASE = ["ipc=10", "plan.batch=128", "local.iterations=200", "evaluate.count=2"]
-SEEDS = (5, 20, 80)
+SEEDS = (5, 20, 50)
 STRAWMEN = ("strawman-gradient", "strawman-meta")
 
 

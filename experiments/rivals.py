@@ -3,10 +3,10 @@
     python experiments/rivals.py fashion_mnist --out runs/rivals        (resumable: finished rows are skipped)
 
 Settings are reduced to bring Fashion-MNIST (five clients, ten images per class, beta 0.1 and 0.5) near 100 minutes on
-two cores; docs/rivals.md compares them with the papers', and says what was timed. Methods whose data lie in one place do not depend on
-the partition, and are run once, on all cores; then the partitions run beside each other, on a part of the cores each:
-much of the rivals' work hardly gains from a second thread. The table is written to `rivals.md`, its numbers to
-`rivals.json`.
+two cores; docs/rivals.md compares them with the papers', and says what was timed. Methods whose data lie in one place
+do not depend on the partition, and are run once, on all cores; then the partitions run beside each other, on a part of
+the cores each: much of the rivals' work hardly gains from a second thread. The table is written to `rivals.md`, its
+numbers to `rivals.json`.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("--out", type=Path, default=Path("runs/rivals"))
     parser.add_argument("--betas", type=float, nargs="+", default=[0.1, 0.5])
-    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD", help="these rows")
+    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD", help="rows")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     given = parser.parse_args()
     settings = [*BASE, *given.settings]

@@ -382,10 +382,22 @@ def test_wrong_tensors_are_refused(case: str) -> None:
         ("means", (0, 1, 0, 2), np.nan, "NaN or infinity in means"),
         ("means", (0, 0, 0, 0), np.inf, "NaN or infinity in means"),
         ("images", (2, 0, 3, 3), -np.inf, "NaN or infinity in images"),
+        ("images", (0, 0, 1, 2), 101.0, "101 in images; expected pixels within +-100"),
+        ("images", (2, 0, 3, 3), -9e5, "9e+05 in images"),
     ],
 )
 def test_wrong_values_are_refused(name: str, index: tuple[int, ...], value: float, says: str) -> None:
     assert says in refusal(changed(name, index, value)())
+
+
+@pytest.mark.parametrize("encoding", ["fp32", "fp16", "int8"])
+def test_runaway_pixels_of_an_honest_client_are_clipped_to_what_the_server_takes(encoding: str) -> None:
+    plan = a_plan(encoding=encoding)
+    sent = a_contribution(plan)
+    sent.images[0, 0, 1, 2], sent.images[2, 0, 3, 3] = 3e7, -101.0
+    received = decode(encode_contribution(sent, plan), plan).images
+    assert (received[0, 0, 1, 2], received[2, 0, 3, 3]) == (pytest.approx(100), pytest.approx(-100))
+    assert sent.images.max() == np.float32(3e7)
 
 
 def test_the_most_that_is_allowed_passes() -> None:

@@ -40,6 +40,19 @@ def test_the_keys_are_those_promised() -> None:
     assert found == {name: set(keys.split()) for name, keys in KEYS.items()}
 
 
+def single(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """For every leaf of a tree, the tree that has this leaf alone."""
+    found = []
+    for key, value in tree.items():
+        found += [{key: inner} for inner in single(value)] if isinstance(value, dict) else [{key: value}]
+    return found
+
+
+@pytest.mark.parametrize("layer", single(Config().model_dump(mode="json", exclude_none=True)), ids=str)
+def test_naming_a_default_changes_nothing_else(layer: dict[str, Any]) -> None:
+    assert make_config(layer) == Config()
+
+
 EVERYTHING: dict[str, Any] = {
     "dataset": "some/where with spaces",
     "method": "central-dm-pae",

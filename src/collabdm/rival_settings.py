@@ -137,6 +137,14 @@ class StrawmanSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     init: Literal["local", "noise"] = "local"
 
 
+class StrawmanMetaSpec(StrawmanSpec, frozen=True, extra="forbid", allow_inf_nan=False):
+    """The strawman that learns by meta-learning: its defaults, also where only some of its keys are set."""
+
+    batch: Annotated[int, Field(ge=1)] = 256
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    inner_lr: Annotated[float, Field(gt=0)] = 3e-3
+
+
 class RivalsSpec(BaseModel, frozen=True, extra="forbid"):
     """`training`: the client models that several rivals share; then one field per rival that has settings."""
 
@@ -148,4 +156,4 @@ class RivalsSpec(BaseModel, frozen=True, extra="forbid"):
     dosfl_soft: DosflSoftSpec = DosflSoftSpec()
     feddm: FedDMSpec = FedDMSpec()
     strawman_gradient: StrawmanSpec = StrawmanSpec()
-    strawman_meta: StrawmanSpec = StrawmanSpec(lr=0.01, inner_lr=3e-3, batch=256)
+    strawman_meta: StrawmanMetaSpec = StrawmanMetaSpec()

@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--tuned", action="store_true", help="let glibc keep freed memory, as the command line does")
     if parser.parse_args().tuned:
         tune_allocator()
-    engine = resolve_engine("compiled", "cpu", 0.0)
+    engine = resolve_engine("compiled", "cpu", 0.0, own=True)
     probed = probe(engine)
     loops = {
         "client_statistics": (ours_statistics(engine), plain_statistics(), CLASSES * BATCH, 1),

@@ -73,7 +73,7 @@ def client(*, seeds: int, batch: int, ipc: int, side: int, samples: int, clients
     data = Samples(images=images, labels=np.arange(samples) % len(CLASSES), classes=CLASSES)
     _warm_up(plan, data)
     before = _peak()
-    stages, engine = StageStore(), resolve_engine("compiled", "cpu", 0.0)
+    stages, engine = StageStore(), resolve_engine("compiled", "cpu", 0.0, own=True)
     encoded = encode_contribution(contribute(plan, "0", data, engine=engine, stages=stages), plan)
     return {
         "statistics_seconds": stages.seconds["statistics"],
@@ -87,7 +87,7 @@ def client(*, seeds: int, batch: int, ipc: int, side: int, samples: int, clients
 def server(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> dict[str, float]:
     """Aggregation and distillation from made-up contributions, read from files."""
     plan = _plan(seeds=seeds, batch=batch, ipc=ipc, side=side, clients=clients)
-    engine = resolve_engine("compiled", "cpu", 0.0)
+    engine = resolve_engine("compiled", "cpu", 0.0, own=True)
     features = build_network(plan.network, plan.sample.shape, len(CLASSES)).features
     images = torch.zeros(ipc * len(CLASSES), 3, side, side)
     labels = torch.arange(len(CLASSES)).repeat_interleave(ipc)
@@ -129,7 +129,7 @@ def _plan(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> Plan:
 def _warm_up(plan: Plan, data: Samples) -> None:
     """Libraries are loaded and kernels built before anything is measured."""
     small = plan.model_copy(update={"seeds": 1, "batch": 4, "local": plan.local.model_copy(update={"iterations": 1})})
-    contribute(small, "0", data.take(np.arange(100)), engine=resolve_engine("compiled", "cpu", 0.0))
+    contribute(small, "0", data.take(np.arange(100)), engine=resolve_engine("compiled", "cpu", 0.0, own=True))
 
 
 def _peak() -> int:

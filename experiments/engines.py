@@ -34,7 +34,7 @@ def main() -> None:
     given = parser.parse_args()
     tune_allocator()
     dataset = load_dataset(given.dataset)
-    fast = resolve_engine("compiled", "cpu", 0.0)
+    fast = resolve_engine("compiled", "cpu", 0.0, own=True)
     engines: dict[str, Engine] = {"fast": fast, "plain": EAGER.model_copy(update={"threads": fast.threads})}
     accuracies: dict[str, list[float]] = {}
     for name, engine in engines.items():

@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import shutil
+from typing import Literal
 
 import pytest
 import torch
@@ -37,7 +38,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.usefixtures("machine")
 def test_auto_compiles_only_large_work() -> None:
     assert resolve_engine("auto", "auto", SMALL) == EAGER
-    assert resolve_engine("auto", "cpu", LARGE) == Engine(kind="compiled", dtype="bfloat16", device="cpu", chunk=32)
+    assert resolve_engine("auto", "cpu", LARGE) == Engine(kind="compiled", dtype="float32", device="cpu", chunk=32)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("name", ["auto", "compiled"])
+def test_bfloat16_is_for_the_networks_whose_gradients_it_keeps(name: Literal["auto", "compiled"]) -> None:
+    assert resolve_engine(name, "cpu", LARGE, own=True).dtype == "bfloat16"
+    assert resolve_engine(name, "cpu", LARGE, own=False).dtype == "float32"
 
 
 @pytest.mark.usefixtures("machine")
@@ -62,9 +70,9 @@ def test_the_threads_of_torch_are_kept_and_spread(machine: pytest.MonkeyPatch) -
 
 def test_compiled_without_bfloat16_instructions_is_float32(machine: pytest.MonkeyPatch) -> None:
     machine.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False}, raising=False)
-    assert resolve_engine("compiled", "cpu", SMALL).dtype == "float32"
+    assert resolve_engine("compiled", "cpu", SMALL, own=True).dtype == "float32"
     machine.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert resolve_engine("auto", "cpu", LARGE).dtype == "float32"
+    assert resolve_engine("auto", "cpu", LARGE, own=True).dtype == "float32"
 
 
 @pytest.mark.usefixtures("machine")

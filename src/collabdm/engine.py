@@ -81,9 +81,10 @@ def resolve_engine(
 ) -> Engine:
     """Choose for a whole work of about `gigaflop` (counting forward and backward).
 
-    `auto` compiles in bfloat16 where the work repays compilation, a C++ compiler exists (or the device is CUDA) and the
-    processor multiplies bfloat16 natively; otherwise it is eager in float32. `own`: our own kernels know all networks
-    of the work. `tell` gets one line where compiling was worth it but cannot be done.
+    `auto` compiles where the work repays it and a C++ compiler exists (or the device is CUDA); otherwise it is eager in
+    float32. `own`: our own kernels know all networks of the work. Only then, and where it is multiplied natively,
+    compiled work is in bfloat16: through deeper networks that changes gradients by half (`experiments/precision.py`).
+    `tell` gets one line where compiling was worth it but cannot be done.
     Raises `ConfigError` for a device that is not there, or `compiled` without a compiler.
     """
     resolved = _device(device)
@@ -114,7 +115,7 @@ def resolve_engine(
         tell("plain torch in float32, several times slower: no working C++ compiler here (install g++)")
     if not wanted or not can_compile:
         return Engine.model_validate(settings)
-    dtype = "bfloat16" if _fast_bfloat16(resolved) else "float32"
+    dtype = "bfloat16" if own and _fast_bfloat16(resolved) else "float32"
     return Engine.model_validate(settings | {"kind": "compiled", "dtype": dtype})
 
 

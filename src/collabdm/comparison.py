@@ -86,7 +86,7 @@ def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:
         "method": method,
         "product": metrics["product"],
         "networks": metrics["networks"],
-        "partition": shared["kind"] + (f" {shared['beta']:g}" if shared["kind"].startswith("dirichlet") else ""),
+        "partition": "pooled" if method_named(method).central else _label(shared),
         "accuracy_mean": accuracy["mean"],
         "accuracy_std": accuracy["std"],
         "accuracy_stderr": accuracy["std"] / count**0.5,
@@ -98,6 +98,10 @@ def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:
         "server_seconds": seconds["server"],
         "seconds": sum(client) + seconds["server"] + seconds["evaluate"],
     }
+
+
+def _label(shared: dict[str, Any]) -> str:
+    return shared["kind"] + (f" {shared['beta']:g}" if shared["kind"].startswith("dirichlet") else "")
 
 
 def _distilled(method: str, run: Path) -> list[tuple[str, DistilledSet]]:

@@ -157,6 +157,21 @@ def test_progress_runs_to_its_end(held_out: Samples) -> None:
     assert [(event.done, event.total) for event in told] == [(i + 1, 8) for i in range(8)]
 
 
+def test_a_network_that_diverged_is_named(held_out: Samples) -> None:
+    events: list[Event] = []
+    wild = RECIPE.model_copy(update={"lr": 1e30, "epochs": 4, "count": 1})
+    networks = (NetworkSpec(name="alexnet"),)
+    (lost,) = judged(a_set(1), held_out, networks=networks, protocol=wild, report=events.append)
+    assert lost.diverged
+    assert [e.message for e in events if e.message] == [
+        "alexnet 0 diverged: its loss is not finite, its accuracy that of one class"
+    ]
+    assert summary([lost], held_out.classes)["networks"][0]["diverged"] is True
+    (sound,) = judged(a_set(1), held_out, networks=networks, protocol=RECIPE.model_copy(update={"count": 1}))
+    assert not sound.diverged
+    assert "diverged" not in summary([sound], held_out.classes)["networks"][0]
+
+
 def test_without_test_data_there_is_no_judging(held_out: Samples) -> None:
     with pytest.raises(DataError, match=r"^test data: got none; expected a test split; fix: "):
         next(judged(a_set(1), held_out.take([])))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from collabdm.checkpoints import Checkpoint
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
@@ -29,6 +31,7 @@ __all__ = ["NetworkResult", "evaluate", "network_seed", "spread", "summary", "wi
 class NetworkResult:
     """One trained network: its accuracy on the test data in [0, 1], and per class (None for one without test data).
 
+    `diverged`: training ended in numbers that are not finite, so that the accuracy is that of one class.
     `macro_f1` and `confusion` as in `scores`; `seconds` of training and testing, and `memory`, the process's mark at
     their end (`memory.highest`). None where an earlier version did not say it.
     """
@@ -39,6 +42,7 @@ class NetworkResult:
     per_class: tuple[float | None, ...]
     macro_f1: float | None = None
     confusion: tuple[tuple[int, ...], ...] | None = None
+    diverged: bool = False
     # What it cost is no part of what was found.
     seconds: float | None = field(default=None, compare=False)
     memory: float | None = field(default=None, compare=False)
@@ -91,6 +95,9 @@ def evaluate(
     for job, result in zip(work, in_processes(_judged, work, engine.processes), strict=True):
         if several:
             report(Event(stage="evaluate", done=job.done + 1, total=job.total))
+        if result.diverged:
+            told = f"{result.network} {result.index} diverged: its loss is not finite, its accuracy that of one class"
+            report(Event(stage="evaluate", done=job.done + 1, total=job.total, message=told))
         yield result
         for checkpoint in _checkpoints(job):
             checkpoint.remove()
@@ -163,6 +170,7 @@ def _judged(job: _Job) -> NetworkResult:
         index=job.index,
         seconds=before + time.perf_counter() - started,
         memory=highest(),
+        diverged=not all(bool(torch.isfinite(value).all()) for value in parameters.values()),
         **found._asdict(),
     )
 
@@ -176,6 +184,7 @@ def summary(results: Sequence[NetworkResult], classes: Sequence[str]) -> dict[st
     networks = [
         {"network": r.network, "index": r.index, "accuracy": r.accuracy}
         | ({} if r.macro_f1 is None else {"macro_f1": r.macro_f1})
+        | ({"diverged": True} if r.diverged else {})
         | ({} if r.confusion is None else {"confusion": [list(row) for row in r.confusion]})
         for r in results
     ]

@@ -49,7 +49,7 @@ def main() -> None:
 
 def _computed(name: str, training: TrainingSet, engine: Engine) -> list[Tensor]:
     """Mean embedding, gradient at the images and gradient at the weights, each as one vector."""
-    spec, images = NetworkSpec(name=name), training.images
+    spec, images = NetworkSpec.model_validate({"name": name}), training.images
     assert isinstance(images, Tensor)
     shape, classes = (images.shape[1], images.shape[2], images.shape[3]), int(training.labels.max()) + 1
     embedder = Embedder(spec, shape, engine)

@@ -16,6 +16,7 @@ __all__ = [
     "DenseSpec",
     "DosflSoftSpec",
     "RivalsSpec",
+    "StrawmanMetaSpec",
     "StrawmanSpec",
     "SynthesisSpec",
 ]

@@ -28,9 +28,10 @@ def main() -> None:
     """Measure with both allocators and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE / "latest.json")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for both sides")
     given = parser.parse_args()
     started = time.time()
-    default, tuned = (_measured(*options) for options in ((), ("--tuned",)))
+    default, tuned = (_measured("--device", given.device, *options) for options in ((), ("--tuned",)))
     report = {
         "commit": _commit(),
         **environment(Engine.model_validate(default["engine"])),

@@ -1,6 +1,6 @@
 """One measurement of every hot loop, ours and plain, in this process; prints JSON. Started by `bench.py`.
 
-python benchmarks/loops.py [--tuned]
+python benchmarks/loops.py [--tuned] [--device cuda]
 """
 
 import argparse
@@ -43,20 +43,28 @@ def main() -> None:
     """Measure everything and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tuned", action="store_true", help="let glibc keep freed memory, as the command line does")
-    if parser.parse_args().tuned:
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    if given.tuned:
         tune_allocator()
-    engine = resolve_engine("compiled", "cpu", 0.0, own=True)
+    # One process: starting several would be most of the reduced cell.
+    engine = resolve_engine("compiled", given.device, 0.0, own=True).model_copy(update={"processes": 1})
     probed = probe(engine)
     loops = {
-        "client_statistics": (ours_statistics(engine), plain_statistics(), CLASSES * BATCH, 1),
-        "local_step": (ours_step(engine, LOCAL_PER_CLASS, MOMENTS), plain_step(LOCAL_PER_CLASS, real=False), 240, 2),
+        "client_statistics": (ours_statistics(engine), plain_statistics(engine), CLASSES * BATCH, 1),
+        "local_step": (
+            ours_step(engine, LOCAL_PER_CLASS, MOMENTS),
+            plain_step(engine, LOCAL_PER_CLASS, real=False),
+            240,
+            2,
+        ),
         "server_step": (
             ours_step(engine, IPC, STATISTICS["mean"]),
-            plain_step(IPC, real=False),
+            plain_step(engine, IPC, real=False),
             CLASSES * IPC * FACTOR**2,
             2,
         ),
-        "evaluation_epoch": (ours_epoch(engine), plain_epoch(), SET, 3),
+        "evaluation_epoch": (ours_epoch(engine), plain_epoch(engine), SET, 3),
     }
     measured = {}
     for name, (ours, theirs, images, passes) in loops.items():
@@ -76,7 +84,7 @@ def main() -> None:
         }
         print(name, measured[name], file=sys.stderr)
     # The authors embed real data again at every local step; with `local.reuse` nothing real is embedded.
-    authors = median(plain_step(LOCAL_PER_CLASS, real=True), repeats=3)
+    authors = median(plain_step(engine, LOCAL_PER_CLASS, real=True), repeats=3)
     measured["local_step"] |= {
         "authors_seconds": authors,
         "speedup_with_reuse": authors / measured["local_step"]["seconds"],
@@ -159,16 +167,15 @@ def median(run: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def probe(engine: Engine) -> list[float]:
-    """GFLOP/s of the encoder's second and third convolution alone (chunk 32, the engine's dtype), a dozen times.
+    """GFLOP/s of the encoder's second and third convolution alone (the engine's chunk and dtype), a dozen times.
 
     Run just before and after each loop, and compared by medians on both sides: on a shared machine the peak of another
     second says nothing.
     """
-    weight = torch.randn(128, 128, 3, 3).to(engine.torch_dtype).contiguous(memory_format=torch.channels_last)
-    given = [
-        torch.randn(32, 128, side, side).to(engine.torch_dtype).contiguous(memory_format=torch.channels_last)
-        for side in (16, 8)
-    ]
+    weight, *given = (
+        torch.randn(shape).to(engine.device, engine.torch_dtype).contiguous(memory_format=torch.channels_last)
+        for shape in ((128, 128, 3, 3), *((engine.chunk, 128, side, side) for side in (16, 8)))
+    )
 
     def run() -> None:
         with torch.no_grad():
@@ -176,21 +183,29 @@ def probe(engine: Engine) -> list[float]:
                 for images in given:
                     functional.conv2d(images, weight, padding=1)
 
-    flop = 20 * 32 * sum(2 * 128 * 128 * 9 * side * side for side in (16, 8))
+    flop = 20 * engine.chunk * sum(2 * 128 * 128 * 9 * side * side for side in (16, 8))
     run()
     return [flop / seconds(run) / 1e9 for _ in range(12)]
 
 
 def seconds(run: Callable[[], object]) -> float:
     """What one run takes."""
+    _settle()
     started = time.perf_counter()
     run()
+    _settle()
     return time.perf_counter() - started
 
 
-def images_of(count: int) -> torch.Tensor:
-    """Random normalised images."""
-    return torch.from_numpy(Stream(1, "images", count).uniform((count, *SHAPE), -2, 2)).float()
+def _settle() -> None:
+    """An accelerator works on after the call that gave it work."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def images_of(count: int, engine: Engine) -> torch.Tensor:
+    """Random normalised images where the engine computes."""
+    return torch.from_numpy(Stream(1, "images", count).uniform((count, *SHAPE), -2, 2)).float().to(engine.device)
 
 
 def ours_statistics(engine: Engine) -> Callable[[], object]:
@@ -202,19 +217,19 @@ def ours_statistics(engine: Engine) -> Callable[[], object]:
     return lambda: class_moments(embedder, embedder.encoder(7), pixels, drawn, shown, NORMALISATION)
 
 
-def plain_statistics() -> Callable[[], object]:
+def plain_statistics(engine: Engine) -> Callable[[], object]:
     """The same from float images that are there already."""
-    real = images_of(5000)
+    real = images_of(5000, engine)
     return lambda: plain.statistics(real, BATCH)
 
 
 def ours_step(engine: Engine, per_class: int, statistic: Statistic) -> Callable[[], object]:
     """A joint step on `per_class` stored images of every class."""
     embedder = embedder_for(NetworkSpec(), SHAPE, engine)
-    images = images_of(CLASSES * per_class)
+    images = images_of(CLASSES * per_class, engine)
     labels = torch.arange(CLASSES).repeat_interleave(per_class)
     state = SyntheticState(images=images, labels=labels, momentum=torch.zeros_like(images))
-    value = torch.rand(len(statistic.parts), embedder.features)
+    value = torch.rand(len(statistic.parts), embedder.features, device=images.device)
     targets = {
         y: ClassTarget(value=value, drawn=BATCH, augmentation=draw_augmentation(Stream(4, y), tuple(OPERATIONS)))
         for y in range(CLASSES)
@@ -232,17 +247,17 @@ def ours_step(engine: Engine, per_class: int, statistic: Statistic) -> Callable[
     )
 
 
-def plain_step(per_class: int, *, real: bool) -> Callable[[], object]:
+def plain_step(engine: Engine, per_class: int, *, real: bool) -> Callable[[], object]:
     """The authors' step; with `real`, those of a middling client's real images that it draws are embedded too."""
-    synthetic = images_of(CLASSES * per_class)
-    given = images_of(LOCAL_REAL) if real else None
+    synthetic = images_of(CLASSES * per_class, engine)
+    given = images_of(LOCAL_REAL, engine) if real else None
     return lambda: plain.distillation_step(synthetic, given, LOCAL_REAL // CLASSES, FACTOR)
 
 
 def ours_epoch(engine: Engine) -> Callable[[], object]:
     """One epoch of training a classifier on a set of 2,000 images."""
     training = TrainingSet(
-        images=images_of(SET),
+        images=images_of(SET, engine),
         labels=torch.arange(SET) % CLASSES,
         normalisation=NORMALISATION,
         augment=tuple(OPERATIONS),
@@ -251,9 +266,10 @@ def ours_epoch(engine: Engine) -> Callable[[], object]:
     return lambda: train(training, NetworkSpec(), classes=CLASSES, protocol=protocol, seed=0, engine=engine)
 
 
-def plain_epoch() -> Callable[[], object]:
+def plain_epoch(engine: Engine) -> Callable[[], object]:
     """The same in plain torch."""
-    images, labels = images_of(SET), torch.arange(SET) % CLASSES
+    images = images_of(SET, engine)
+    labels = torch.arange(SET, device=images.device) % CLASSES
     return lambda: plain.training_epoch(images, labels, 256)
 
 

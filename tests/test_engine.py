@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import shutil
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -66,6 +67,22 @@ def test_the_threads_of_torch_are_kept_and_spread(machine: pytest.MonkeyPatch) -
     machine.setattr(torch, "get_num_threads", lambda: 40)
     many = resolve_engine("auto", "cpu", LARGE)
     assert (many.processes, many.threads) == (5, 8)
+
+
+@pytest.mark.parametrize(("cores", "gigabytes", "processes"), [(16, 80, 8), (16, 16, 3), (6, 80, 3), (1, 4, 1)])
+def test_several_processes_keep_an_accelerator_busy(
+    machine: pytest.MonkeyPatch, cores: int, gigabytes: int, processes: int
+) -> None:
+    machine.setattr(torch.cuda, "is_available", lambda: True)
+    machine.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    machine.setattr(
+        torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=gigabytes * 10**9), raising=False
+    )
+    machine.setattr(torch, "get_num_threads", lambda: cores)
+    large = resolve_engine("auto", "auto", LARGE, own=True)
+    assert (large.kind, large.dtype, large.device) == ("compiled", "bfloat16", "cuda")
+    assert (large.processes, large.threads) == (processes, 1)
+    assert resolve_engine("auto", "auto", SMALL, own=True) == Engine(device="cuda", chunk=512)
 
 
 def test_compiled_without_bfloat16_instructions_is_float32(machine: pytest.MonkeyPatch) -> None:

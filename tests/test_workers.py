@@ -43,6 +43,14 @@ def test_workers_run_torch_on_one_thread_and_the_caller_gets_its_own_back() -> N
         assert torch.get_num_threads() == 2
 
 
+def test_convolutions_in_float32_are_not_rounded_to_tf32() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    assert list(in_order(lambda _: torch.backends.cudnn.allow_tf32, range(1), Threads(1, 1))) == [False]
+    with torch_threads(1):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_an_error_reaches_the_caller() -> None:
     def fail(i: int) -> int:
         if i == 3:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from collabdm.pixels import uploaded
 from collabdm.randomness import Stream
 
 __all__ = ["OPERATIONS", "Augmentation", "augment", "draw_augmentation"]
@@ -74,8 +75,8 @@ def _crop(images: Tensor, u: np.ndarray) -> Tensor:
     if len(u) == 1:
         top, left = int(tops[0]), int(lefts[0])
         return padded[:, :, top : top + height, left : left + width]
-    rows = torch.from_numpy(tops[:, None] + np.arange(height)).to(images.device)
-    columns = torch.from_numpy(lefts[:, None] + np.arange(width)).to(images.device)
+    rows = uploaded(torch.from_numpy(tops[:, None] + np.arange(height)), images.device)
+    columns = uploaded(torch.from_numpy(lefts[:, None] + np.arange(width)), images.device)
     samples = torch.arange(n, device=images.device).view(-1, 1, 1, 1)
     planes = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
     return padded[samples, planes, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
@@ -90,11 +91,11 @@ def _cutout(images: Tensor, u: np.ndarray) -> Tensor:
         inside.append((position >= start) & (position < start + hole))
     rows, columns = inside
     kept = ~(rows[:, None, :, None] & columns[:, None, None, :])
-    return images * torch.from_numpy(kept).to(images.device)
+    return images * uploaded(torch.from_numpy(kept), images.device)
 
 
 def _flip(images: Tensor, u: np.ndarray) -> Tensor:
-    flipped = torch.from_numpy(u[:, 0] < 0.5).to(images.device)
+    flipped = uploaded(torch.from_numpy(u[:, 0] < 0.5), images.device)
     return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
 
 
@@ -123,7 +124,7 @@ def _index(uniform: np.ndarray, high: int) -> np.ndarray:
 
 
 def _placed(values: np.ndarray, images: Tensor) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(images.device, images.dtype)
+    return uploaded(torch.from_numpy(np.ascontiguousarray(values)), images.device, images.dtype)
 
 
 OPERATIONS: dict[str, Callable[[Tensor, np.ndarray], Tensor]] = {

@@ -16,7 +16,7 @@ from collabdm.augment import Augmentation, augment
 from collabdm.engine import Engine
 from collabdm.kernels import fused_body
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
-from collabdm.pixels import Normalisation, channels_last, normalised
+from collabdm.pixels import Normalisation, channels_last, normalised, uploaded
 from collabdm.randomness import Stream
 from collabdm.statistics import MOMENTS, moment_means
 from collabdm.workers import in_order
@@ -135,7 +135,7 @@ class Embedder:
         return self._forward(encoder, given)[:count].to(self.engine.image_dtype)
 
     def _place(self, tensor: Tensor) -> Tensor:
-        placed = tensor.to(self.engine.device, self.engine.torch_dtype)
+        placed = uploaded(tensor, torch.device(self.engine.device), self.engine.torch_dtype)
         return channels_last(placed) if placed.dim() == 4 else placed
 
 

@@ -27,6 +27,10 @@ BUILD_FROM_GFLOP = 200.0
 # A batch of 256 has eight chunks of 32: more threads would wait for one another.
 MOST_THREADS = 8
 
+# On an accelerator a process is busy launching: several keep it busy. Each needs a core or two, and memory for a
+# context, and for the activations of `HELD_IMAGES`.
+CORES_A_PROCESS, GIGABYTES_A_PROCESS = 2, 5
+
 
 class Engine(BaseModel, frozen=True, extra="forbid"):
     """A resolved engine.
@@ -103,12 +107,12 @@ def resolve_engine(
                 fix="install g++, or use engine=eager",
             )
         )
-    cores = 1 if cuda else torch.get_num_threads()
-    processes = max(1, cores // MOST_THREADS)
+    cores = torch.get_num_threads()
+    processes = _processes_beside(resolved, cores, wanted) if cuda else max(1, cores // MOST_THREADS)
     settings = {
         "device": resolved,
         "chunk": 512 if cuda else 32,
-        "threads": cores // processes,
+        "threads": 1 if cuda else cores // processes,
         "processes": processes,
     }
     if wanted and not can_compile:
@@ -140,6 +144,13 @@ def _device(device: str) -> str:
             explain("device", got=device, expected="a device that torch finds here", fix="use device=cpu or auto")
         ) from error
     return device
+
+
+def _processes_beside(device: str, cores: int, wanted: bool) -> int:
+    if not wanted:  # too little work to start any
+        return 1
+    memory = torch.cuda.get_device_properties(device).total_memory / 1e9
+    return max(1, min(cores // CORES_A_PROCESS, int(memory / GIGABYTES_A_PROCESS), MOST_THREADS))
 
 
 def _fast_bfloat16(device: str) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 from collabdm.augment import Augmentation
 from collabdm.embedding import Embedder
 from collabdm.partition_expand import expand
+from collabdm.pixels import uploaded
 from collabdm.statistics import Statistic
 
 __all__ = ["ClassTarget", "StepKind", "SyntheticState", "matching_step"]
@@ -34,7 +35,10 @@ class ClassTarget:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SyntheticState:
-    """Synthetic images [n, C, H, W] (normalised), their labels int64 [n], and the optimiser's momentum buffer."""
+    """Synthetic images [n, C, H, W] (normalised), their labels int64 [n], and the optimiser's momentum buffer.
+
+    Labels are kept on the CPU: which images are whose is settled without asking an accelerator.
+    """
 
     images: Tensor
     labels: Tensor
@@ -77,8 +81,8 @@ def matching_step(
     members = rows if chosen is None else chosen
     for group in _groups({y: members[y] for y in order}, factor):
         _add_gradient(gradient, losses, images, group, targets, embedder, encoder, statistic, factor)
-    own = torch.isin(state.labels, torch.tensor(order, device=images.device)) | (step == "joint")
-    own = own.view(-1, 1, 1, 1)
+    own = torch.isin(state.labels, torch.tensor(order)) | (step == "joint")
+    own = uploaded(own, images.device).view(-1, 1, 1, 1)
     buffer = torch.where(own, momentum * buffer + gradient, buffer)
     images = torch.where(own, images - lr * buffer, images)
     images, buffer = _drift(images, buffer, after, lr, momentum)
@@ -97,21 +101,19 @@ def _add_gradient(
     factor: int,
 ) -> None:
     """The gradient of the classes' losses, written at their images; losses go to `losses`."""
-    indices = torch.cat(list(group.values()))
+    indices = uploaded(torch.cat(list(group.values())), images.device)
     leaf = images[indices].requires_grad_()
     expanded = expand(leaf, factor)
     sizes = [len(rows) * factor * factor for rows in group.values()]
     augmentations = [targets[y].augmentation for y in group]
     embedded, back = embedder.linearised(dict(encoder), expanded.detach(), sizes, augmentations)
     embeddings = embedded.requires_grad_()
-    terms = {
-        y: statistic.loss(targets[y].value, targets[y].drawn, part)
-        for y, part in zip(group, embeddings.split(sizes), strict=True)
-    }
-    (at_embeddings,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), embeddings)
+    parts = zip(group, embeddings.split(sizes), strict=True)
+    terms = torch.stack([statistic.loss(targets[y].value, targets[y].drawn, part) for y, part in parts])
+    (at_embeddings,) = torch.autograd.grad(terms.sum(), embeddings)
     (at_images,) = torch.autograd.grad(expanded, leaf, back(at_embeddings))
     gradient[indices] = at_images
-    losses.update({y: float(term.detach()) for y, term in terms.items()})
+    losses.update(zip(group, terms.detach().tolist(), strict=True))
 
 
 def _groups(members: Mapping[int, Tensor], factor: int) -> Iterator[dict[int, Tensor]]:

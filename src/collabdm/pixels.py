@@ -4,12 +4,14 @@ Normalisation belongs to the plan: constants that every party knows, never compu
 server of a real round can see.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from pydantic import BaseModel, model_validator
 from torch import Tensor
 
-__all__ = ["Normalisation", "channels_last", "denormalised", "normalised"]
+__all__ = ["Normalisation", "channels_last", "denormalised", "normalised", "uploaded"]
 
 
 class Normalisation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -28,7 +30,7 @@ class Normalisation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
 def normalised(images: np.ndarray, normalisation: Normalisation, *, device: str, dtype: torch.dtype) -> Tensor:
     """uint8 [n, C, H, W] (divided by 255) or float [0, 1] pixels to (pixel - mean) / std, on `device`."""
     # Read-only arrays are copied: torch would warn about them.
-    pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device)
+    pixels = uploaded(torch.from_numpy(np.require(images, requirements=["C", "W"])), torch.device(device))
     scale = 255.0 if pixels.dtype == torch.uint8 else 1.0
     mean, std = _constants(normalisation, pixels.device, dtype)
     return (pixels.to(dtype) / scale - mean) / std
@@ -38,6 +40,15 @@ def denormalised(images: Tensor, normalisation: Normalisation) -> Tensor:
     """Normalised images [n, C, H, W] to pixels, about [0, 1] but not clipped."""
     mean, std = _constants(normalisation, images.device, images.dtype)
     return images * std + mean
+
+
+def uploaded(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The tensor on `device` without waiting for what an accelerator has yet to do.
+
+    Torch's plain `to` waits, and a loop of small operations then runs no faster than they can be launched. The values
+    are those at the call: memory that is not pinned is copied aside first.
+    """
+    return tensor.to(device, tensor.dtype if dtype is None else dtype, non_blocking=device.type != "cpu")
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -50,6 +61,7 @@ def channels_last(images: Tensor) -> Tensor:
     return images.permute(0, 2, 3, 1).reshape(n, -1).view(n, height, width, channels).permute(0, 3, 1, 2)
 
 
+@lru_cache(maxsize=16)
 def _constants(normalisation: Normalisation, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     mean = torch.tensor(normalisation.mean, dtype=dtype, device=device).view(-1, 1, 1)
     return mean, torch.tensor(normalisation.std, dtype=dtype, device=device).view(-1, 1, 1)

@@ -14,6 +14,7 @@ from collabdm.aggregation import FEWEST, PLAIN, AggregationName, Rule, combined
 from collabdm.embedding import embedder_for
 from collabdm.engine import Engine
 from collabdm.matching import ClassTarget, StepKind, SyntheticState, matching_step
+from collabdm.pixels import uploaded
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
 from collabdm.statistics import STATISTICS
@@ -134,7 +135,7 @@ def distill(
 def initial_state(images: Tensor, labels: Tensor, engine: Engine) -> SyntheticState:
     """The optimiser's state before the first step."""
     placed = images.to(engine.device, engine.image_dtype)
-    return SyntheticState(images=placed, labels=labels.to(engine.device), momentum=torch.zeros_like(placed))
+    return SyntheticState(images=placed, labels=labels.cpu(), momentum=torch.zeros_like(placed))
 
 
 def refine(
@@ -152,7 +153,7 @@ def refine(
         t = _seed_at(plan, step)
         targets = {
             y: ClassTarget(
-                value=torch.from_numpy(target.values[t, y]).to(engine.device, engine.image_dtype),
+                value=uploaded(torch.from_numpy(target.values[t, y]), torch.device(engine.device), engine.image_dtype),
                 drawn=int(target.drawn[t, y]),
                 augmentation=plan.augmentation(t, y),
             )
@@ -212,5 +213,5 @@ def _synthetic_batch(
     for y in targets:
         rows = (labels == y).nonzero().flatten()
         drawn = Stream(plan.seed, "synthetic-batch", step, y).choose(len(rows), spec.batch)
-        chosen[y] = rows[torch.from_numpy(np.sort(drawn)).to(rows.device)]
+        chosen[y] = rows[torch.from_numpy(np.sort(drawn))]
     return chosen

@@ -4,6 +4,7 @@ Chunks of a batch go through one compiled graph (loss and gradient of the parame
 machine's convolutions cost.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from collabdm.embedding import compiled, padded
 from collabdm.engine import Engine
 from collabdm.kernels import fused_body
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
-from collabdm.pixels import Normalisation, channels_last, normalised
+from collabdm.pixels import Normalisation, channels_last, normalised, uploaded
 from collabdm.predicting import predictions
 from collabdm.randomness import Stream
 from collabdm.scores import Scores, scores
@@ -79,8 +80,15 @@ class TrainingSet:
             pixels = self.images.images[rows]
             images = normalised(pixels, self.normalisation, device=engine.device, dtype=engine.image_dtype)
         else:
-            images = self.images[torch.from_numpy(rows)].to(engine.device, engine.image_dtype)
-        return images, self.labels[torch.from_numpy(rows)].to(engine.device)
+            chosen = uploaded(torch.from_numpy(rows), self.images.device)
+            images = self.images[chosen].to(engine.device, engine.image_dtype)
+        return images, uploaded(self.labels[torch.from_numpy(rows)], torch.device(engine.device))
+
+    def placed(self, engine: Engine) -> "TrainingSet":
+        """The same with expanded images where the engine computes: they are few, and shown hundreds of times."""
+        if isinstance(self.images, Samples):
+            return self
+        return dataclasses.replace(self, images=self.images.to(engine.device))
 
     def digest(self) -> str:
         """SHA-256 over all of it, in hex."""
@@ -108,6 +116,8 @@ def train(
     One augmentation is drawn per batch, with parameters per image. Initial parameters, order and augmentation follow
     from `seed` alone. With a `checkpoint` an interrupted training goes on from it, to the same bits.
     """
+    # No larger than a batch: what compiled code takes is filled up to a whole chunk.
+    engine = engine.model_copy(update={"chunk": min(engine.chunk, protocol.batch)})
     model, checkpoint = _model(spec, _shape(training), classes, engine), checkpoint or Checkpoint()
     found = checkpoint.found()
     initial = within(found, "parameters") or initial_parameters(model.network, Stream(seed, "network"))
@@ -115,23 +125,26 @@ def train(
     size = len(training.labels)
     epochs = protocol.epochs_for(size)
     order, augmentation = Stream(seed, "order"), Stream(seed, "augment")
-    begin, total = None, 0.0
+    training = training.placed(engine)
+    # Added up where it is computed: asking for it after every batch would make an accelerator wait.
+    nothing = torch.zeros((), dtype=torch.float64, device=engine.device)
+    begin, total = None, nothing
     optimiser = _optimiser(parameters, protocol, 0, epochs)
     if found:
-        begin, total = Place.of(within(found, "place")), float(found["total"])
+        begin, total = Place.of(within(found, "place")), found["total"].to(nothing)
         augmentation.move_to(found["augmentation"].numpy())
         optimiser = _optimiser(parameters, protocol, begin.epoch, epochs)
         restore_optimiser(optimiser, within(found, "optimiser"))
     for batch in batches(order, size, protocol.batch, epochs, begin):
         if batch.first:
-            total = 0.0
+            total = nothing
             if batch.epoch == epochs // 2 + 1:
                 optimiser = _optimiser(parameters, protocol, batch.epoch, epochs)
         drawn = draw_augmentation(augmentation, training.augment, len(batch.rows))
-        total += model.set_gradient(parameters, training, batch.rows, drawn) * len(batch.rows)
+        total = total + model.set_gradient(parameters, training, batch.rows, drawn).double() * len(batch.rows)
         optimiser.step()
         if batch.last:
-            tell(batch.epoch + 1, epochs, total / size)
+            tell(batch.epoch + 1, epochs, float(total) / size)
         checkpoint.keep(partial(_state, parameters, optimiser, batch.after, augmentation, total))
     return {name: value.detach() for name, value in parameters.items()}
 
@@ -150,7 +163,7 @@ def loss_gradient(
     model = _model(spec, _shape(training), classes, engine)
     leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     loss = model.set_gradient(leaves, training, rows, augmentation)
-    return {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}, loss
+    return {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}, float(loss)
 
 
 def test_accuracy(
@@ -199,14 +212,14 @@ def logits(
 
 
 def _state(
-    parameters: Mapping[str, Tensor], optimiser: torch.optim.SGD, place: Place, augmentation: Stream, total: float
+    parameters: Mapping[str, Tensor], optimiser: torch.optim.SGD, place: Place, augmentation: Stream, total: Tensor
 ) -> dict[str, Tensor]:
     """What `train` goes on from."""
     return (
         named("parameters", parameters)
         | named("optimiser", optimiser_state(optimiser))
         | named("place", place.tensors())
-        | {"augmentation": torch.from_numpy(augmentation.position), "total": torch.tensor(total, dtype=torch.float64)}
+        | {"augmentation": torch.from_numpy(augmentation.position), "total": total}
     )
 
 
@@ -234,7 +247,7 @@ class _Model:
         training: TrainingSet,
         rows: np.ndarray,
         augmentation: Augmentation | None,
-    ) -> float:
+    ) -> Tensor:
         """Set `.grad` of the parameters to the gradient of the mean cross-entropy over a batch; returns that mean.
 
         Chunks add up in order, whichever thread computed them.
@@ -261,7 +274,7 @@ class _Model:
             for leaf, grad in zip(leaves, grads, strict=True):
                 if grad is not None and leaf.grad is not None:
                     leaf.grad += grad
-        return float(total)
+        return total
 
     def placed(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Parameters in the dtypes that `logits` computes in."""

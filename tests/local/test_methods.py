@@ -27,19 +27,10 @@ from collabdm.protocol import (
 )
 from collabdm.stages import StageStore
 from interruptions import assert_goes_on
+from quick_methods import LOCAL_SETTINGS as SETTINGS
 from reference import small_plan
 
 MakeSamples = Callable[..., Samples]
-SETTINGS: dict[str, dict[str, Any]] = {
-    "dm": {"iterations": 3},
-    "kip": {"kip": {"iterations": 3, "lr": 0.01, "stop": 1.0}},
-    "gmm": {},
-    "dbscan": {},
-    "bptt": {"bptt": {"iterations": 3, "unroll": 3, "window": 2, "batch": 8, "width": 4}},
-    "feddm": {"feddm": {"iterations": 3, "batch": 4}},
-    "gradient": {"gradient": {"iterations": 3, "restart": 2, "inner": 1, "batch": 4}},
-    "real": {},
-}
 
 
 @pytest.mark.parametrize("pae", [1, 2])

@@ -13,6 +13,7 @@ from collabdm.embedding import Embedder, class_moments, embedder_for
 from collabdm.engine import Engine
 from collabdm.local.start import LocalJob
 from collabdm.matching import ClassTarget, SyntheticState, matching_step
+from collabdm.pixels import uploaded
 from collabdm.progress import Event, Report
 from collabdm.randomness import Stream
 from collabdm.statistics import MOMENTS, STATISTICS
@@ -59,9 +60,9 @@ def resumed(checkpoint: Checkpoint, images: Tensor, labels: Tensor) -> tuple[int
     """The steps done and the state that an interrupted call left, or those before the first step."""
     found = checkpoint.found()
     if not found:
-        return 0, SyntheticState(images=images, labels=labels, momentum=torch.zeros_like(images))
+        return 0, SyntheticState(images=images, labels=labels.cpu(), momentum=torch.zeros_like(images))
     known, momentum = (found[name].to(images) for name in ("images", "momentum"))
-    return int(found["done"]), SyntheticState(images=known, labels=labels, momentum=momentum)
+    return int(found["done"]), SyntheticState(images=known, labels=labels.cpu(), momentum=momentum)
 
 
 Targets = tuple[int, dict[int, ClassTarget]]
@@ -112,5 +113,5 @@ def _fresh(job: LocalJob, embedder: Embedder, begin: int) -> Iterator[Targets]:
 
 
 def _on_engine(target: ClassTarget, engine: Engine) -> ClassTarget:
-    value = target.value.to(engine.device, engine.image_dtype)
+    value = uploaded(target.value, torch.device(engine.device), engine.image_dtype)
     return ClassTarget(value=value, drawn=target.drawn, augmentation=target.augmentation)

@@ -1,0 +1,183 @@
+"""The same work on an accelerator as on the processor. Skipped where torch finds none."""
+
+import dataclasses
+import operator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from collabdm.augment import OPERATIONS, Augmentation, augment, draw_augmentation
+from collabdm.baselines import RIVALS
+from collabdm.client import contribute
+from collabdm.data import Dataset, Samples, load_dataset
+from collabdm.distilled_set import load
+from collabdm.embedding import Embedder, class_moments
+from collabdm.engine import EAGER, REFERENCE, Engine, resolve_engine
+from collabdm.local import LOCAL_METHODS
+from collabdm.networks import NetworkSpec, build_network, initial_parameters
+from collabdm.pixels import Normalisation
+from collabdm.protocol import encode_contribution
+from collabdm.randomness import Stream
+from collabdm.simulation import simulate_on
+from collabdm.stages import StageStore
+from collabdm.training import Protocol, TrainingSet, loss_gradient, train
+from interruptions import assert_goes_on
+from quick_methods import LOCAL_SETTINGS, RIVAL_SETTINGS
+from reference import relative_error, small_plan
+from tiny_runs import tiny_config, two_epochs
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+
+EXACT = Engine(dtype="float64", device="cuda", chunk=32)
+PLAIN = Engine(dtype="float32", device="cuda", chunk=32)
+FAST = Engine(kind="compiled", dtype="bfloat16", device="cuda", chunk=32)
+SHAPE = (3, 32, 32)
+NORMALISATION = Normalisation(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
+NETWORKS = [NetworkSpec(width=16), *(NetworkSpec(name=name) for name in ("alexnet", "vgg11", "resnet18"))]
+MakeSamples = Callable[..., Samples]
+
+
+def images(count: int) -> torch.Tensor:
+    return torch.from_numpy(Stream(1, "images", count).uniform((count, *SHAPE), -2, 2))
+
+
+def shown_to(groups: int) -> list[Augmentation | None]:
+    return [draw_augmentation(Stream(2, group), tuple(OPERATIONS)) for group in range(groups)]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("count", [1, 9])
+def test_augmentations(operation: str, count: int) -> None:
+    drawn = Augmentation(operation=operation, uniforms=Stream(3, operation).uniform((count, 3)))
+    assert relative_error(augment(images(9).cuda(), drawn).cpu(), augment(images(9), drawn)) < 1e-9
+
+
+@pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize(("engine", "within"), [(EXACT, 1e-9), (PLAIN, 1e-5), (FAST, 2e-2)], ids=["f64", "f32", "bf16"])
+def test_statistics_of_a_client(spec: NetworkSpec, engine: Engine, within: float) -> None:
+    pixels = Stream(4, "pixels").integers(256, (90, *SHAPE)).astype(np.uint8)
+    drawn = {y: Stream(5, y).choose(90, count) for y, count in ((0, 41), (2, 1), (3, 30))}
+    augmentations = dict(zip(drawn, shown_to(3), strict=True))
+
+    def moments(engine: Engine) -> np.ndarray:
+        embedder = Embedder(spec, SHAPE, engine)
+        return class_moments(embedder, embedder.encoder(7), pixels, drawn, augmentations, NORMALISATION)
+
+    # Means only: a variance of a few samples in bfloat16 is mostly rounding.
+    assert relative_error(moments(engine)[:, 0], moments(REFERENCE)[:, 0]) < within
+
+
+@pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize(("engine", "within"), [(EXACT, 1e-8), (PLAIN, 2e-2)], ids=["f64", "f32"])
+def test_gradients_at_images_and_weights(spec: NetworkSpec, engine: Engine, within: float) -> None:
+    sizes, rows = [20, 0, 25], np.arange(45)
+
+    def at_images(engine: Engine) -> torch.Tensor:
+        embedder = Embedder(spec, SHAPE, engine)
+        batch = images(45).to(engine.device, engine.image_dtype)
+        embeddings, back = embedder.linearised(embedder.encoder(7), batch, sizes, shown_to(3))
+        return back(embeddings).cpu()
+
+    def at_weights(engine: Engine) -> torch.Tensor:
+        training = TrainingSet(
+            images=images(45).float(), labels=torch.arange(45) % 10, normalisation=NORMALISATION, augment=()
+        )
+        values = initial_parameters(build_network(spec, SHAPE, 10), Stream(8, "network"))
+        placed = {name: value.to(engine.device, engine.image_dtype) for name, value in values.items()}
+        shown = draw_augmentation(Stream(9), tuple(OPERATIONS), 45)
+        gradient, _ = loss_gradient(placed, training, rows, spec, classes=10, augmentation=shown, engine=engine)
+        return torch.cat([gradient[name].flatten().cpu() for name in sorted(gradient)])
+
+    assert relative_error(at_images(engine), at_images(REFERENCE)) < within
+    assert relative_error(at_weights(engine), at_weights(REFERENCE)) < within
+
+
+def test_bfloat16_gradients_of_the_convnet_are_as_near_as_on_the_processor() -> None:
+    spec, shown = NetworkSpec(), shown_to(2)
+
+    def gradient(engine: Engine) -> torch.Tensor:
+        embedder = Embedder(spec, SHAPE, engine)
+        batch = images(40).to(engine.device, engine.image_dtype)
+        embeddings, back = embedder.linearised(embedder.encoder(7), batch, [10, 30], shown)
+        return back(embeddings).cpu()
+
+    assert relative_error(gradient(FAST), gradient(REFERENCE)) < 0.2
+
+
+def test_a_network_is_trained_alike() -> None:
+    spec, recipe = NetworkSpec(width=16), Protocol(name="test", count=1, epochs=5, batch=16)
+    training = TrainingSet(
+        images=images(40).float(), labels=torch.arange(40) % 4, normalisation=NORMALISATION, augment=tuple(OPERATIONS)
+    )
+
+    def trained(engine: Engine) -> torch.Tensor:
+        found = train(training, spec, classes=4, protocol=recipe, seed=3, engine=engine)
+        return torch.cat([found[name].flatten().cpu() for name in sorted(found)])
+
+    assert relative_error(trained(EXACT), trained(REFERENCE)) < 1e-8
+    assert relative_error(trained(FAST), trained(REFERENCE)) < 2e-2
+
+
+@pytest.mark.parametrize("method", sorted(LOCAL_METHODS))
+def test_every_local_method_sends_the_same(make_samples: MakeSamples, method: str, tmp_path: Path) -> None:
+    samples = make_samples([9, 0, 12], (3, 8, 12))
+    plan = small_plan(pae=2, local={"method": method, **LOCAL_SETTINGS[method]}, ipc=6, seeds=2)
+    here, there = (contribute(plan, "bob", samples, engine=engine) for engine in (REFERENCE, EXACT))
+    assert relative_error(there.images, here.images) < 1e-5
+    assert relative_error(there.means, here.means) < 1e-5
+
+    def work(folder: Path) -> bytes:
+        return encode_contribution(contribute(plan, "bob", samples, engine=EXACT, stages=StageStore(folder)), plan)
+
+    if method in ("dm", "kip", "bptt"):
+        assert_goes_on(work, tmp_path, operator.eq, [2])
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    whole = load_dataset("digits")
+    return dataclasses.replace(whole, train=whole.train.take(np.arange(600)), test=whole.test.take(np.arange(200)))
+
+
+ROUNDS: list[tuple[str, dict[str, Any]]] = [
+    ("collabdm", {}),
+    ("collabdm-pae", {"server.batch": 1, "server.step": "per-class", "plan.statistics": "moments"}),
+    ("central-dm", {}),
+    ("random-real-pae", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "more"), ROUNDS)
+def test_a_whole_round_gives_the_same_set(method: str, more: dict[str, Any], digits: Dataset, tmp_path: Path) -> None:
+    config = tiny_config({"method": method} | more)
+    with two_epochs():
+        found = {name: simulate_on(digits, config, tmp_path / name, engine=engine) for name, engine in BOTH.items()}
+    here, there = (load(tmp_path / name / "distilled").images for name in BOTH)
+    assert relative_error(there, here) < 1e-5
+    assert found["there"]["accuracy"]["mean"] == pytest.approx(found["here"]["accuracy"]["mean"], abs=0.02)
+    assert found["there"]["hardware"]["engine"]["device"] == "cuda"
+
+
+BOTH = {"here": REFERENCE, "there": EXACT}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_every_rival_does_the_same(name: str, digits: Dataset, tmp_path: Path) -> None:
+    config = tiny_config({"method": name} | RIVAL_SETTINGS[name] | {"evaluate.count": 1})
+    engines = {"here": EAGER, "there": PLAIN}
+    with two_epochs():
+        found = {at: simulate_on(digits, config, tmp_path / at, engine=engine) for at, engine in engines.items()}
+    # Sums in another order turn a few of two hundred predictions.
+    assert found["there"]["accuracy"]["mean"] == pytest.approx(found["here"]["accuracy"]["mean"], abs=0.1)
+    assert found["there"]["bytes"] == found["here"]["bytes"]
+
+
+def test_auto_takes_the_accelerator_and_compiles_large_work() -> None:
+    assert resolve_engine("auto", "auto", 1.0, own=True).kind == "eager"
+    large = resolve_engine("auto", "auto", 1e6, own=True)
+    assert (large.kind, large.device, large.dtype) == ("compiled", "cuda", "bfloat16")
+    assert resolve_engine("auto", "auto", 1e6).dtype == "float32"

@@ -43,12 +43,12 @@ def denormalised(images: Tensor, normalisation: Normalisation) -> Tensor:
 
 
 def uploaded(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """The tensor on `device` without waiting for what an accelerator has yet to do.
+    """The tensor on `device`, without waiting for what a GPU has yet to do.
 
     Torch's plain `to` waits, and a loop of small operations then runs no faster than they can be launched. The values
     are those at the call: memory that is not pinned is copied aside first.
     """
-    return tensor.to(device, tensor.dtype if dtype is None else dtype, non_blocking=device.type != "cpu")
+    return tensor.to(device, tensor.dtype if dtype is None else dtype, non_blocking=device.type == "cuda")
 
 
 def channels_last(images: Tensor) -> Tensor:

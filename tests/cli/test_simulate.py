@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import collabdm.client
 import collabdm.contributing
@@ -53,6 +54,16 @@ def test_force_replaces_run_folders_and_nothing_else(tmp_path: Path) -> None:
     assert outcome.err == ""
     assert not (old / "leftover").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "old"]
+
+
+def test_a_full_gpu_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free.")
+
+    monkeypatch.setattr(collabdm.contributing, "contribute", full)
+    outcome = run("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / "run", "--quiet")
+    assert_refused(outcome, "GPU memory: got CUDA out of memory; expected 5 GB a process; fix: ")
+    assert "OMP_NUM_THREADS=2" in outcome.err
 
 
 def test_an_interrupted_run_says_so_and_resumes_to_the_same_set(

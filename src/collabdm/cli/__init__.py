@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Annotated, NoReturn, cast
 
+import torch
 import typer
 
 from collabdm.cli.changes import forget
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except _UsageError as error:
         expected = f"what `{error.ctx.command_path if error.ctx else 'collabdm'} --help` lists"
         _leave(explain("command line", got=error.format_message(), expected=expected, fix="check the spelling"), 2)
+    except torch.cuda.OutOfMemoryError as error:
+        fix = "free some, start anew with OMP_NUM_THREADS=2 (then one process uses the GPU), or use --device cpu"
+        _leave(explain("GPU memory", got=str(error).split(". ")[0], expected="5 GB a process", fix=fix), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     # Newer releases of typer turn the key into this code themselves.

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Annotated, NoReturn, cast
 
-import torch
 import typer
 
 from collabdm.cli.changes import forget
@@ -49,11 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except _UsageError as error:
         expected = f"what `{error.ctx.command_path if error.ctx else 'collabdm'} --help` lists"
         _leave(explain("command line", got=error.format_message(), expected=expected, fix="check the spelling"), 2)
-    except torch.cuda.OutOfMemoryError as error:
-        fix = "free some, start anew with OMP_NUM_THREADS=2 (then one process uses the GPU), or use --device cpu"
-        _leave(explain("GPU memory", got=str(error).split(". ")[0], expected="5 GB a process", fix=fix), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except RuntimeError as error:
+        # Torch's, known by its name: importing it would make `--help` slow.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        fix = "free some, start anew with OMP_NUM_THREADS=2 (then one process uses the GPU), or use --device cpu"
+        _leave(explain("GPU memory", got=str(error).split(". ")[0], expected="5 GB a process", fix=fix), 2)
     # Newer releases of typer turn the key into this code themselves.
     if code == INTERRUPTED:
         _leave("interrupted; a run goes on with --resume, an experiment with the same command", code)

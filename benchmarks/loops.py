@@ -28,10 +28,11 @@ from collabdm.matching import ClassTarget, SyntheticState, matching_step
 from collabdm.networks import NetworkSpec
 from collabdm.pixels import Normalisation
 from collabdm.randomness import Stream
+from collabdm.recipes import PROTOCOLS, Protocol
 from collabdm.sharing import parts_of
 from collabdm.simulation import simulate_on
 from collabdm.statistics import MOMENTS, STATISTICS, Statistic
-from collabdm.training import PROTOCOLS, Protocol, TrainingSet, train
+from collabdm.training import TrainingSet, train
 
 SHAPE, CLASSES, REPEATS = (3, 32, 32), 10, 5
 NORMALISATION = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -6,6 +6,10 @@ Statistics are computed once, for the most seeds; a plan of fewer sends the firs
 no others. Encodings differ only after that, so all cells of one number of seeds share the local sets as well, and all
 cells share the networks' seeds: differences are paired. Halving the seeds doubles the server's passes, which cost no
 bytes, so that every cell takes as many steps. Resumable: finished cells are skipped, and an unfinished one goes on.
+
+    python experiments/encoding.py ... --only '200-*' --networks 5      then      --only '*-int8' --networks 2
+
+`--only` takes cells by name (seeds and encoding); a cell that more networks are asked of trains the further ones.
 """
 
 import argparse
@@ -13,6 +17,7 @@ import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -49,36 +54,45 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200, help="the most seeds; the curve halves them")
     parser.add_argument("--halvings", type=int, default=3, help="how often the seeds are halved")
     parser.add_argument("--networks", type=int, default=5)
+    parser.add_argument("--only", nargs="*", default=["*"], metavar="PATTERN", help="cells by name: 200-int8, 100-*")
     parser.add_argument("--out", type=Path, default=Path("runs/encoding"))
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     given = parser.parse_args()
     tune_allocator()
     options = {"dataset": given.dataset, "partition.clients": given.clients, "ipc": given.ipc}
-    options |= {"plan.seeds": given.seeds, "evaluate.count": given.networks}
+    options["plan.seeds"] = given.seeds
     config = load_config(settings=[*BASE, *given.settings], options=options)
     dataset = load_dataset(config.dataset)
     engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes))
     config = settled_config(given.out, config, engine)
     assert isinstance(config.engine, Engine)
-    cells = []
-    for seeds in sorted({max(given.seeds >> i, 1) for i in range(given.halvings + 1)}, reverse=True):
-        cells += _cells(dataset, config, config.engine, seeds, given.out)
-        table = _table(cells)
-        write_atomically(given.out / "encoding.md", table.encode())
-        write_atomically(given.out / "encoding.png", _plot(cells))
-    print(_table(cells))
+    lengths = sorted({max(given.seeds >> i, 1) for i in range(given.halvings + 1)}, reverse=True)
+    for seeds in lengths:
+        wanted = [e for e in ENCODINGS if any(fnmatch(f"{seeds}-{e}", pattern) for pattern in given.only)]
+        _run(dataset, config, seeds, wanted, given.networks, given.out)
+        cells = [cell for length in lengths for e in ENCODINGS if (cell := _read(given.out / f"{length}-{e}"))]
+        if cells:
+            write_atomically(given.out / "encoding.md", _table(cells).encode())
+            write_atomically(given.out / "encoding.png", _plot(cells))
+    print((given.out / "encoding.md").read_text())
 
 
-def _cells(dataset: Dataset, config: Config, engine: Engine, seeds: int, out: Path) -> list[dict[str, Any]]:
-    """One result per encoding: read, where it is finished."""
-    folders = {encoding: out / f"{seeds}-{encoding}" for encoding in ENCODINGS}
-    if not all((folder / "cell.json").exists() for folder in folders.values()):
-        sent = _contributions(dataset, config, engine, seeds, out / "stages")
-        for encoding, folder in folders.items():
-            if not (folder / "cell.json").exists():
-                plan = _plan(dataset, config, seeds).model_copy(update={"encoding": encoding})
-                write_json(folder / "cell.json", _cell(dataset, config, engine, plan, sent, folder))
-    return [json.loads((folder / "cell.json").read_text()) for folder in folders.values()]
+def _run(dataset: Dataset, config: Config, seeds: int, encodings: Sequence[str], networks: int, out: Path) -> None:
+    """Finish the cells of one number of seeds that have fewer networks than asked for."""
+    folders = {encoding: out / f"{seeds}-{encoding}" for encoding in encodings}
+    left = {e: folder for e, folder in folders.items() if len(_read(folder).get("accuracies", ())) < networks}
+    if not left:
+        return
+    assert isinstance(config.engine, Engine)
+    sent = _contributions(dataset, config, config.engine, seeds, out / "stages")
+    for encoding, folder in left.items():
+        plan = _plan(dataset, config, seeds).model_copy(update={"encoding": encoding})
+        write_json(folder / "cell.json", _cell(dataset, config, config.engine, plan, sent, networks, folder))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "cell.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 Sent = Mapping[str, Contribution]
@@ -109,7 +123,9 @@ class _FirstSeeds(StageStore):
         return {"values": self._values} if key.startswith("statistics") else super().compute(key, work)
 
 
-def _cell(dataset: Dataset, config: Config, engine: Engine, plan: Plan, sent: Sent, folder: Path) -> dict[str, Any]:
+def _cell(
+    dataset: Dataset, config: Config, engine: Engine, plan: Plan, sent: Sent, networks: int, folder: Path
+) -> dict[str, Any]:
     contents = {client: encode_contribution(contribution, plan) for client, contribution in sent.items()}
     for client, content in contents.items():
         write_atomically(folder / "contributions" / contribution_name(plan, client), content)
@@ -117,7 +133,8 @@ def _cell(dataset: Dataset, config: Config, engine: Engine, plan: Plan, sent: Se
     longer = config.model_copy(update={"server": config.server.model_copy(update={"passes": passes})})
     distill_round(plan, folder / "contributions", folder, longer, engine=engine)
     training = training_set(load(folder / "distilled"))
-    results = judge(training, dataset, longer, engine=engine, kept=folder / "networks.json", report=silent).results
+    judged = longer.model_copy(update={"evaluate": longer.evaluate.model_copy(update={"count": networks})})
+    results = judge(training, dataset, judged, engine=engine, kept=folder / "networks.json", report=silent).results
     parts = [bytes_by_part(content) for content in contents.values()]
     clipped = [share for content in contents.values() if (share := clipped_share(content)) is not None]
     cell = {
@@ -143,19 +160,20 @@ def _plan(dataset: Dataset, config: Config, seeds: int) -> Plan:
 
 def _table(cells: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| T | encoding | MB per client | means | images | rest | accuracy, % | against fp32, points |",
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| T | encoding | MB per client | means | images | rest | accuracy, % | networks | against fp32, points |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     reference = {cell["seeds"]: cell["accuracies"] for cell in cells if cell["encoding"] == "fp32"}
     for cell in cells:
         parts, accuracies = cell["parts"], [100 * accuracy for accuracy in cell["accuracies"]]
-        pairs = zip(accuracies, reference[cell["seeds"]], strict=True)
+        # Cells may have different numbers of networks: the first of both are the same.
+        pairs = zip(accuracies, reference.get(cell["seeds"], ()), strict=False)
         differences = [mine - 100 * other for mine, other in pairs]
-        compared = f"{statistics.fmean(differences):+.2f} ± {_error(differences):.2f}"
+        compared = f"{statistics.fmean(differences):+.2f} ± {_error(differences):.2f}" if differences else ""
         figures = (cell["bytes"], parts["means"], parts["images"], cell["bytes"] - parts["means"] - parts["images"])
         sizes = " | ".join(f"{figure / 1e6:.3f}" for figure in figures)
         against = "" if cell["encoding"] == "fp32" else compared
-        mean = f"{statistics.fmean(accuracies):.2f} ± {_error(accuracies):.2f}"
+        mean = f"{statistics.fmean(accuracies):.2f} ± {_error(accuracies):.2f} | {len(accuracies)}"
         lines.append(f"| {cell['seeds']} | {cell['encoding']} | {sizes} | {mean} | {against} |")
     return "\n".join(lines) + "\n"
 
@@ -173,6 +191,8 @@ def _plot(cells: Sequence[Mapping[str, Any]]) -> bytes:
         accuracies = [[100 * accuracy for accuracy in cell["accuracies"]] for cell in mine]
         sizes, errors = [cell["bytes"] / 1e6 for cell in mine], [_error(values) for values in accuracies]
         means = [statistics.fmean(values) for values in accuracies]
+        if not mine:
+            continue
         axes.errorbar(sizes, means, yerr=errors, label=encoding, color=colour, marker="o", capsize=3, linewidth=1.6)
         for cell, size, mean in zip(mine, sizes, means, strict=True):
             axes.annotate(

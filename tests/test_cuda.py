@@ -22,9 +22,10 @@ from collabdm.networks import NetworkSpec, build_network, initial_parameters
 from collabdm.pixels import Normalisation
 from collabdm.protocol import encode_contribution
 from collabdm.randomness import Stream
+from collabdm.recipes import Protocol
 from collabdm.simulation import simulate_on
 from collabdm.stages import StageStore
-from collabdm.training import Protocol, TrainingSet, loss_gradient, train
+from collabdm.training import TrainingSet, loss_gradient, train
 from interruptions import assert_goes_on
 from quick_methods import LOCAL_SETTINGS, RIVAL_SETTINGS
 from reference import relative_error, small_plan

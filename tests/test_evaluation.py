@@ -22,7 +22,8 @@ from collabdm.networks import NetworkSpec, initial_parameters
 from collabdm.pixels import Normalisation
 from collabdm.progress import Event
 from collabdm.randomness import Stream
-from collabdm.training import Protocol, TrainingSet, train
+from collabdm.recipes import Protocol
+from collabdm.training import TrainingSet, train
 from collabdm.training import test_accuracy as accuracy_on
 from interruptions import Killed, assert_goes_on, killed_after
 from tiny_runs import TINY_NETWORK

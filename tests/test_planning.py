@@ -16,7 +16,7 @@ from collabdm.networks import NetworkSpec
 from collabdm.pixels import Normalisation
 from collabdm.planning import make_plan, networks_tested, protocol_for, resolved
 from collabdm.protocol import Plan, decode_plan, encode_plan
-from collabdm.training import PROTOCOLS
+from collabdm.recipes import PROTOCOLS
 
 DIGITS = PRESETS["digits"]
 NO_FLIP = ("colour", "crop", "cutout", "scale", "rotate")

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
@@ -20,7 +18,8 @@ from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
 from collabdm.pixels import Normalisation
 from collabdm.randomness import Stream
-from collabdm.training import PROTOCOLS, Protocol, TrainingSet, train
+from collabdm.recipes import Protocol
+from collabdm.training import TrainingSet, train
 from collabdm.training import test_accuracy as accuracy_on
 from interruptions import assert_goes_on
 from tiny_runs import TINY_NETWORK
@@ -169,33 +168,6 @@ def plain_like(parameters: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
         return nn.functional.linear(images.flatten(1), p["classifier.weight"], p["classifier.bias"])
 
     return forward
-
-
-@given(
-    size=st.integers(1, 10**6),
-    epochs=st.integers(1, 2000),
-    most=st.none() | st.integers(1, 10**6),
-    least=st.integers(1, 20),
-)
-def test_epochs_stay_within_their_bounds(size: int, epochs: int, most: int | None, least: int) -> None:
-    recipe = Protocol(name="x", count=1, epochs=epochs, most_samples=most, least_epochs=least)
-    found = recipe.epochs_for(size)
-    assert min(least, epochs) <= found <= epochs
-    if most is None or epochs * size <= most:
-        assert found == epochs
-    elif found > least:
-        assert found * size <= most < (found + 1) * size
-
-
-def test_the_published_recipes() -> None:
-    paper, fast = PROTOCOLS["paper"], PROTOCOLS["fast"]
-    assert (paper.count, paper.epochs, paper.lr, paper.momentum, paper.weight_decay, paper.batch) == (
-        *(20, 1000, 0.01),
-        *(0.9, 5e-4, 256),
-    )
-    assert paper.epochs_for(10**6) == 1000
-    assert fast.epochs_for(400) == fast.epochs < 1000
-    assert fast.epochs_for(50_000) == fast.least_epochs
 
 
 def test_another_architecture_trains_too() -> None:

@@ -11,7 +11,7 @@ import pytest
 from collabdm.config import Config, load_config
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
-from collabdm.training import PROTOCOLS
+from collabdm.recipes import PROTOCOLS
 
 TINY_NETWORK = NetworkSpec(name="convnet", width=8, depth=2)
 TINY: dict[str, Any] = {

@@ -21,7 +21,8 @@ from collabdm.memory import highest
 from collabdm.networks import NetworkSpec
 from collabdm.progress import Event, Report, silent
 from collabdm.randomness import Stream
-from collabdm.training import Protocol, TrainingSet, test_accuracy, train
+from collabdm.recipes import Protocol
+from collabdm.training import TrainingSet, test_accuracy, train
 from collabdm.workers import in_processes
 
 __all__ = ["NetworkResult", "evaluate", "network_seed", "spread", "summary", "without_confusion"]

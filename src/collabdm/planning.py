@@ -18,7 +18,7 @@ from collabdm.networks import Architecture, NetworkSpec, build_network
 from collabdm.pixels import Normalisation
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan
-from collabdm.training import PROTOCOLS, Protocol
+from collabdm.recipes import PROTOCOLS, Protocol
 
 __all__ = [
     "augmentation_for",

@@ -14,7 +14,7 @@ import pytest
 import collabdm.engine
 from collabdm.cli import main
 from collabdm.randomness import Stream
-from collabdm.training import PROTOCOLS
+from collabdm.recipes import PROTOCOLS
 
 # Settings under which a whole round on scikit-learn's digits takes a second.
 TINY = (

@@ -9,7 +9,7 @@ from cli.conftest import assert_refused, run
 from collabdm.classifier import Classifier, load_classifier
 from collabdm.data.flows.images import window_image
 from collabdm.data.flows.reader import read_flows
-from collabdm.training import PROTOCOLS
+from collabdm.recipes import PROTOCOLS
 from flow_classifiers import FLOWS, SETTINGS, flow_set, write_flows
 
 NETWORK = ("--set", 'evaluate.networks=[{name="convnet",width=4,depth=1}]', "--engine", "eager", "--device", "cpu")

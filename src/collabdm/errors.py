@@ -58,10 +58,18 @@ class QuorumError(CollabDMError):
     exit_code = 3
 
 
+# Of what was got, at most so many characters are told: a stranger's number may have thousands of digits.
+_MOST_TOLD = 500
+
+
 def explain(what: str, *, got: object, expected: str, fix: str) -> str:
     """One line for a user: `what: got ...; expected ...; fix: ...`.
 
-    What was got may come from a stranger's file, so nothing in it reaches a terminal as a control character.
+    What was got may come from a stranger's file, so nothing in it reaches a terminal as a control character, and the
+    end of what is long is left out.
     """
-    line = " ".join(f"{what}: got {got}; expected {expected}; fix: {fix}".split())
+    told = str(got)
+    if len(told) > _MOST_TOLD:
+        told = f"{told[:_MOST_TOLD]} (and {len(told) - _MOST_TOLD} more characters)"
+    line = " ".join(f"{what}: got {told}; expected {expected}; fix: {fix}".split())
     return "".join(character if character.isprintable() else "?" for character in line)

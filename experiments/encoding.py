@@ -169,13 +169,18 @@ def _table(cells: Sequence[Mapping[str, Any]]) -> str:
         # Cells may have different numbers of networks: the first of both are the same.
         pairs = zip(accuracies, reference.get(cell["seeds"], ()), strict=False)
         differences = [mine - 100 * other for mine, other in pairs]
-        compared = f"{statistics.fmean(differences):+.2f} ± {_error(differences):.2f}" if differences else ""
+        compared = _spread(differences, "+") if differences else ""
         figures = (cell["bytes"], parts["means"], parts["images"], cell["bytes"] - parts["means"] - parts["images"])
         sizes = " | ".join(f"{figure / 1e6:.3f}" for figure in figures)
         against = "" if cell["encoding"] == "fp32" else compared
-        mean = f"{statistics.fmean(accuracies):.2f} ± {_error(accuracies):.2f} | {len(accuracies)}"
+        mean = f"{_spread(accuracies)} | {len(accuracies)}"
         lines.append(f"| {cell['seeds']} | {cell['encoding']} | {sizes} | {mean} | {against} |")
     return "\n".join(lines) + "\n"
+
+
+def _spread(values: Sequence[float], sign: str = "") -> str:
+    error = f" ± {_error(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{sign}.2f}{error}"
 
 
 def _error(values: Sequence[float]) -> float:
@@ -198,7 +203,8 @@ def _plot(cells: Sequence[Mapping[str, Any]]) -> bytes:
             axes.annotate(
                 f"T {cell['seeds']}", (size, mean), (4, 5), textcoords="offset points", fontsize=7, color=colour
             )
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("MB up per client")
     axes.set_ylabel("accuracy, %")
     axes.set_title("What bytes buy (bars: standard error over networks)", loc="left", fontsize=11)

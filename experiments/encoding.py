@@ -58,6 +58,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/encoding"))
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     given = parser.parse_args()
+    lengths = sorted({max(given.seeds >> i, 1) for i in range(given.halvings + 1)}, reverse=True)
+    names = [f"{seeds}-{encoding}" for seeds in lengths for encoding in ENCODINGS]
+    asked = [name for name in names if any(fnmatch(name, pattern) for pattern in given.only)]
+    if not asked:
+        parser.error(f"--only: got {given.only}; expected patterns of {', '.join(names)}")
     tune_allocator()
     options = {"dataset": given.dataset, "partition.clients": given.clients, "ipc": given.ipc}
     options["plan.seeds"] = given.seeds
@@ -65,12 +70,10 @@ def main() -> None:
     dataset = load_dataset(config.dataset)
     engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes))
     config = settled_config(given.out, config, engine)
-    assert isinstance(config.engine, Engine)
-    lengths = sorted({max(given.seeds >> i, 1) for i in range(given.halvings + 1)}, reverse=True)
     for seeds in lengths:
-        wanted = [e for e in ENCODINGS if any(fnmatch(f"{seeds}-{e}", pattern) for pattern in given.only)]
+        wanted = [e for e in ENCODINGS if f"{seeds}-{e}" in asked]
         _run(dataset, config, seeds, wanted, given.networks, given.out)
-        cells = [cell for length in lengths for e in ENCODINGS if (cell := _read(given.out / f"{length}-{e}"))]
+        cells = [cell for name in names if (cell := _read(given.out / name))]
         if cells:
             write_atomically(given.out / "encoding.md", _table(cells).encode())
             write_atomically(given.out / "encoding.png", _plot(cells))
@@ -193,11 +196,11 @@ def _plot(cells: Sequence[Mapping[str, Any]]) -> bytes:
     axes = figure.add_subplot()
     for encoding, colour in COLOURS.items():
         mine = [cell for cell in cells if cell["encoding"] == encoding]
+        if not mine:
+            continue
         accuracies = [[100 * accuracy for accuracy in cell["accuracies"]] for cell in mine]
         sizes, errors = [cell["bytes"] / 1e6 for cell in mine], [_error(values) for values in accuracies]
         means = [statistics.fmean(values) for values in accuracies]
-        if not mine:
-            continue
         axes.errorbar(sizes, means, yerr=errors, label=encoding, color=colour, marker="o", capsize=3, linewidth=1.6)
         for cell, size, mean in zip(mine, sizes, means, strict=True):
             axes.annotate(

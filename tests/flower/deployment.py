@@ -5,13 +5,14 @@ import ipaddress
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,14 +116,14 @@ class Deployment:
         """The shipped configuration in front of the SuperLink, as a plain user."""
         folder, nginx = self.folder / "nginx", _nginx()
         folder.mkdir()
-        site = NGINX_CONF.read_text()
-        for shipped, here in (
-            ("/etc/collabdm/", f"{self.folder}/"),
-            ("127.0.0.1:8000", f"127.0.0.1:{self.port}"),
-            ("listen 8443", f"listen 127.0.0.1:{self.proxy_port}"),
-        ):
-            assert shipped in site
-            site = site.replace(shipped, here)
+        site = _here(
+            NGINX_CONF,
+            {
+                "/etc/collabdm/": f"{self.folder}/",
+                "127.0.0.1:8000": f"127.0.0.1:{self.port}",
+                "listen 8443": f"listen 127.0.0.1:{self.proxy_port}",
+            },
+        )
         parts = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         paths = "".join(f"{part}_temp_path {folder}/{part};\n" for part in parts)
         (folder / "nginx.conf").write_text(
@@ -140,6 +141,16 @@ class Deployment:
         at = self.proxy_port if self.tls else self.port
         options = (f"--superlink=127.0.0.1:{at}", "--host=127.0.0.1", f"--port={free_port()}", *security)
         self._start(name, "flower-supernode", *options, "--node-config", node_config)
+
+    def start_unit(self, name: str, replaced: Mapping[str, str]) -> None:
+        """What the shipped systemd unit starts, in the environment that it names and no other."""
+        (self.folder / "state").mkdir(exist_ok=True)
+        paths = {"/opt/collabdm/bin": str(Path(sys.executable).parent), "/var/lib/collabdm": str(self.folder / "state")}
+        unit = _here(APP.parent / "deploy" / f"collabdm-{name}.service", paths | dict(replaced)).replace("\\\n", " ")
+        lines = [line.partition("=") for line in unit.splitlines() if not line.startswith("#")]
+        given = [word for key, _, words in lines if key == "Environment" for word in shlex.split(words)]
+        (start,) = [shlex.split(words) for key, _, words in lines if key == "ExecStart"]
+        self._start(name, *start, environment=dict(word.split("=", 1) for word in given) | {"HOME": str(self.folder)})
 
     def flwr(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The `flwr` command, as the operator has it."""
@@ -189,11 +200,11 @@ class Deployment:
         for name in list(self._processes):
             self.kill(name)
 
-    def _start(self, name: str, program: str, *arguments: str) -> None:
+    def _start(self, name: str, program: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         with open(self.folder / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
                 [program if program.startswith("/") else command(program), *arguments],
-                env=self._environment,
+                env=self._environment if environment is None else environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -211,6 +222,15 @@ def deployed(folder: Path, *, tls: bool = False) -> Iterator[Deployment]:
         raise
     finally:
         deployment.stop()
+
+
+def _here(shipped: Path, replaced: Mapping[str, str]) -> str:
+    """A shipped configuration with this deployment's paths and ports."""
+    text = shipped.read_text()
+    for there, here in replaced.items():
+        assert there in text, there
+        text = text.replace(there, here)
+    return text
 
 
 def _nginx() -> str:

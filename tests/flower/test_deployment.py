@@ -2,15 +2,17 @@
 
 import http.client
 import json
+import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
 from flwr.proto.control_pb2 import ListRunsRequest, ListRunsResponse, RegisterNodeRequest, StartRunRequest
 
-from flower.deployment import APP, PATIENCE, Deployment, deployed, wait_until, write_key
+from flower.deployment import APP, PATIENCE, Deployment, deployed, free_port, wait_until, write_key
 
 pytestmark = pytest.mark.slow
 
@@ -141,3 +143,24 @@ def test_a_node_with_a_registered_key_is_let_in(deployment: Deployment) -> None:
     assert deployment.flwr("supernode", "register", f"{key}.pub", "link", "--name", "north").returncode == 0
     deployment.start_node("north", 'client="north"', key=key)
     wait_until(lambda: "online" in _nodes(deployment).values(), "north's connection")
+
+
+def test_the_shipped_units_start_a_superlink_and_a_node(tmp_path: Path) -> None:
+    with deployed(tmp_path, tls=True) as own:
+        own.start_unit("superlink", {"/etc/collabdm/": f"{tmp_path}/", "--port 8000": f"--port {own.port}"})
+        wait_until(lambda: own.flwr("list", "link").returncode == 0, "the SuperLink's start")
+        key = write_key(tmp_path / "north")
+        assert own.flwr("supernode", "register", f"{key}.pub", "link", "--name", "north").returncode == 0
+        at = {"collabdm.example.org:8443": f"127.0.0.1:{own.port}", "--port 9094": f"--port {free_port()}"}
+        own.start_unit("supernode", {"/etc/collabdm/": f"{tmp_path}/"} | at)
+        wait_until(lambda: "online" in _nodes(own).values(), "north's connection")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+@pytest.mark.parametrize("name", ["superlink", "supernode"])
+def test_systemd_understands_every_line_of_the_shipped_units(name: str, tmp_path: Path) -> None:
+    unit = tmp_path / f"collabdm-{name}.service"
+    text = (APP.parent / "deploy" / unit.name).read_text().replace("/opt/collabdm/bin/flower-", "/bin/true --")
+    unit.write_text(text)
+    checked = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert [line for line in checked.stderr.splitlines() if unit.name in line and "User" not in line] == []

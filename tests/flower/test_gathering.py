@@ -1,8 +1,11 @@
 """The loop that asks and hears, against nodes that lie, die, hang, repeat themselves and come back."""
 
+import json
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
@@ -109,6 +112,61 @@ def test_a_node_that_hangs_costs_the_deadline_and_nothing_else(simulated: Simula
     assert got.lines[-2:] == ["node cid has not answered before the deadline", "no contribution of cid"]
 
 
+def test_an_upload_that_stalls_holds_up_neither_the_others_nor_the_deadline(
+    simulated: Simulated, tmp_path: Path
+) -> None:
+    forever = threading.Event()
+
+    def stalls(message: Message) -> None:
+        forever.wait(60)
+
+    nodes = {9: ("cid", stalls), **_honest(simulated, "ada", "bob")}
+    got = Gathered(simulated, tmp_path / "contributions", FakeGrid(nodes))
+    forever.set()
+    assert (got.stored, got.refused) == (["ada", "bob"], {})
+    assert DEADLINE <= got.took <= DEADLINE + 2
+    assert got.lines[-2:] == ["node cid has not answered before the deadline", "no contribution of cid"]
+
+
+@pytest.mark.parametrize("error", [json.JSONDecodeError("Expecting value", "", 0), KeyError("x"), MemoryError()])
+def test_a_reply_that_flower_cannot_unpack_costs_only_its_own(
+    error: Exception, simulated: Simulated, tmp_path: Path
+) -> None:
+    def unpacking(message: Message) -> Message:
+        raise error
+
+    grid = FakeGrid({9: ("cid", unpacking), **_honest(simulated, "ada", "bob")})
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert (got.stored, list(got.refused), got.took) == (["ada", "bob"], ["node cid"], 0.0)
+    assert f"a reply that cannot be read ({type(error).__name__}" in got.refused["node cid"]
+
+
+def test_a_link_that_fails_for_a_moment_costs_nothing(simulated: Simulated, tmp_path: Path) -> None:
+    nodes, tries = _honest(simulated, "ada", "bob", "cid"), []
+    good = nodes[11][1]
+
+    def fails_once(message: Message) -> Message | None:
+        tries.append(message)
+        if len(tries) == 1:
+            raise httpx.ReadTimeout("no answer")
+        return good(message)
+
+    nodes[11] = ("bob", fails_once)
+    got = Gathered(simulated, tmp_path / "contributions", FakeGrid(nodes))
+    assert (got.stored, got.refused, got.took) == (["ada", "bob", "cid"], {}, 1.0)
+
+
+def test_refusals_of_one_client_do_not_end_the_wait_for_another(simulated: Simulated, tmp_path: Path) -> None:
+    nodes = _honest(simulated, "ada", "bob")
+    refusing = saying(refusal_reply("no disk"))
+    grid = FakeGrid({**nodes, 20: ("ada", refusing), 21: ("ada", refusing), 22: ("bob", refusing)})
+    grid.online = lambda node: node not in (10, 11) or grid.now >= 30
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    # Neither ada's two refusals and bob's end the wait for cid, who may come at any time until the deadline.
+    assert got.stored == ["ada", "bob"]
+    assert DEADLINE <= got.took <= DEADLINE + 2
+
+
 def test_a_node_that_joins_late_is_asked_when_it_comes(simulated: Simulated, tmp_path: Path) -> None:
     grid = FakeGrid(_honest(simulated, "ada", "bob", "cid"))
     grid.online = lambda node: node != 12 or grid.now >= 50
@@ -186,6 +244,21 @@ def test_a_second_reply_to_one_query_is_not_taken(simulated: Simulated, tmp_path
     got = Gathered(simulated, folder, Repeating(_honest(simulated, "ada", "bob", "cid")))
     assert (got.stored, got.refused) == (["ada", "bob", "cid"], {})
     assert (folder / "0-ada.safetensors").read_bytes() == simulated.contribution("ada")
+
+
+def test_a_reply_that_names_another_nodes_query_answers_its_own(simulated: Simulated, tmp_path: Path) -> None:
+    class Mislabelled(FakeGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+            replies = list(super().pull_messages(message_ids))
+            for reply in replies:
+                if reply.metadata.dst_node_id == 1 and reply.metadata.src_node_id == 13:
+                    reply.metadata.__dict__["_reply_to_message_id"] = "query 0"
+            return replies
+
+    nodes = {13: ("cid", saying(contribution_reply(simulated.contribution("ada")))), **_honest(simulated, "ada", "bob")}
+    got = Gathered(simulated, tmp_path / "contributions", Mislabelled(dict(sorted(nodes.items()))))
+    assert got.stored == ["ada", "bob"]
+    assert "got a contribution of ada; expected one of cid" in got.refused["node cid"]
 
 
 def test_resumed_it_asks_only_for_what_is_not_stored(simulated: Simulated, tmp_path: Path) -> None:

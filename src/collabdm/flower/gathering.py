@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 
 from collabdm.errors import ContributionError, explain
 from collabdm.flower.messages import MESSAGE_TYPE, query, read_reply
+from collabdm.flower.pulling import Pulls
 from collabdm.inbox import accept, acceptance, intact, recorded
 from collabdm.progress import Event, Report
 from collabdm.protocol import Plan, decode_contribution, encode_plan
@@ -40,7 +41,8 @@ def gather(
 
     `deadline`: seconds from now. A node that was registered under a client's name speaks for that client only, and is
     not asked where this client's contribution is stored already; nodes without a name (Flower's simulation) are
-    believed. Ends early when every client's contribution is stored or every client's node has refused.
+    believed. Ends early when nothing is under way and of every client a contribution is stored, or every node that
+    came under its name has refused.
     """
     folder.mkdir(parents=True, exist_ok=True)
     round_ = _Round(grid, plan, folder, clock() + deadline, report, clock)
@@ -69,14 +71,19 @@ class _Round:
         self._pending: dict[str, int] = {}  # query -> node
         self._asked: dict[int, int] = {}  # node -> how often
         self._answered: set[int] = set()
+        self._refusing: set[int] = set()
+        self._pulls = Pulls(grid, most=self._expected.largest)
         self.refused: dict[str, str] = {}
         self.end = end
 
     def complete(self) -> bool:
         """Whether waiting longer can bring nothing."""
-        clients = len(self._plan.clients)
-        nothing_due = not self._pending and len(self._stored) + len(self.refused) >= clients
-        return len(self._stored) == clients or nothing_due
+        if len(self._stored) == len(self._plan.clients):
+            return True
+        may_answer = {name for node, name in self._names.items() if node not in self._answered}
+        refusing = [self._names[node] for node in self._refusing]
+        settled = self._stored | {name for name in refusing if name and name not in may_answer}
+        return not self._pending and len(settled) + refusing.count("") >= len(self._plan.clients)
 
     def ask(self) -> None:
         """A query to every node that is reachable and has not answered."""
@@ -94,13 +101,9 @@ class _Round:
                 self._say(f"asked {self._called(node.node_id)}{again}")
 
     def hear(self) -> None:
-        """Take what has arrived, one reply at a time: a contribution may be large."""
-        for query_id in list(self._pending):
-            for reply in self._grid.pull_messages([query_id]):
-                # Errors are made by the SuperLink: only this says which query they belong to.
-                node = self._pending.pop(reply.metadata.reply_to_message_id, None)
-                if node is not None:
-                    self._take(node, reply)
+        """Take what has arrived."""
+        for query_id, came in self._pulls.look(self._pending).items():
+            self._take(self._pending.pop(query_id), came)
 
     def tell_who_is_missing(self) -> None:
         """Name the clients without a contribution, and the nodes that did not answer in time."""
@@ -116,21 +119,23 @@ class _Round:
             return False
         return not name or (name in self._plan.clients and name not in self._stored)
 
-    def _take(self, node: int, reply: Message) -> None:
+    def _take(self, node: int, reply: Message | str) -> None:
+        """`reply`: or what is wrong with it."""
         called = self._called(node)
-        if reply.has_error() and reply.error.code in LOST and self._asked[node] < MOST_ASKED:
-            self._say(f"{called}: {LOST[reply.error.code]}; it is asked again when it is back")
+        code = reply.error.code if isinstance(reply, Message) and reply.has_error() else None
+        if code in LOST and self._asked[node] < MOST_ASKED:
+            self._say(f"{called}: {LOST[code]}; it is asked again when it is back")
             return
         self._answered.add(node)
         try:
-            if reply.has_error():
-                code = reply.error.code
+            if code is not None:
                 got = LOST.get(code, "an exception in its app" if code == 2 else "an error")
-                raise ContributionError(
-                    explain(called, got=f"{got} (code {code})", expected="a contribution", fix="see the node's log")
-                )
+                reply = f"{got} (code {code})"
+            if isinstance(reply, str):
+                raise ContributionError(explain(called, got=reply, expected="a contribution", fix="see the node's log"))
             client, size = self._store(self._names[node], read_reply(reply.content, name=called), called)
         except ContributionError as error:
+            self._refusing.add(node)
             self.refused[called] = str(error)
             self._say(f"refused {error}")
             return

@@ -1,5 +1,6 @@
 """What a client sends, against the slow reference; and the store of its costly stages."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,9 +241,10 @@ def test_an_interrupted_stage_of_statistics_goes_on_after_its_last_block(
             with pytest.raises(KeyboardInterrupt):
                 asked()
     assert seen == [1, 2, 3, 4, 5, 6, 7]
-    # Finished: one file, from which a repeated request is answered, whatever the engine.
-    (kept,) = tmp_path.iterdir()
+    # Finished: one file and its digest, from which a repeated request is answered, whatever the engine.
+    kept, digest = sorted(tmp_path.iterdir())
     assert kept.read_bytes() == fresh
+    assert digest.read_text() == f"{hashlib.sha256(fresh).hexdigest()}  {kept.name}\n"
     monkeypatch.setattr(contributing, "contribute", None)
     assert cached_contribution(plan, "ada", samples, tmp_path, engine=REFERENCE) == fresh
 
@@ -256,7 +258,23 @@ def test_another_request_is_not_answered_from_the_cache(change: str, make_sample
     asked, client, data = plans.get(change, plan), "bob" if change == "client" else "ada", samples.get(change, own)
     got = cached_contribution(asked, client, data, tmp_path, engine=EAGER)
     assert got == encode_contribution(contribute(asked, client, data, engine=EAGER), asked)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: content[:-1] + b"!", lambda _: b""])
+def test_what_was_damaged_in_the_cache_is_computed_again(
+    damage: Callable[[bytes], bytes], make_samples: MakeSamples, tmp_path: Path
+) -> None:
+    plan, samples = small_plan(), make_samples([6, 1, 3], SHAPE)
+    fresh = cached_contribution(plan, "ada", samples, tmp_path, engine=EAGER)
+    (kept,) = tmp_path.glob("*.safetensors")
+    kept.write_bytes(damage(fresh))
+    assert cached_contribution(plan, "ada", samples, tmp_path, engine=EAGER) == fresh
+    assert kept.read_bytes() == fresh
+    (digest,) = tmp_path.glob("*.sha256")
+    digest.unlink()
+    assert cached_contribution(plan, "ada", samples, tmp_path, engine=EAGER) == fresh
+    assert digest.exists()
 
 
 def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tmp_path: Path) -> None:

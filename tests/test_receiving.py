@@ -170,10 +170,29 @@ def test_a_damaged_stored_file_is_mended_from_the_source(sent: Sent, source: Pat
     stored = run / "contributions" / contribution_name(plan, "ada")
     stored.write_bytes(files["ada"][:-1] + b"!")
     assert list(collect(plan, run / "contributions").refused) == [stored.name]
-    assert late_files(plan, run) == ["a.safetensors"]
+    said: list[Event] = []
+    assert late_files(plan, run, report=said.append) == []
+    assert [event.message for event in said] == [
+        "a.safetensors: the stored contribution of client ada was damaged, and is whole again"
+    ]
+    assert collect(plan, run / "contributions").refused == {}
+    stored.write_bytes(b"damaged again")
     reopen(run)
     receive(plan, source, run)
     assert collect(plan, run / "contributions").refused == {}
+
+
+def test_a_source_that_goes_away_is_looked_for_until_the_deadline(sent: Sent, source: Path, tmp_path: Path) -> None:
+    plan, files = sent
+    away, said = tmp_path / "away", list[Event]()
+    _put(source, "a", files["ada"])()
+    days = Days(at3=lambda: source.rename(away), at6=lambda: away.rename(source), at7=_put(source, "b", files["bob"]))
+    run = tmp_path / "run"
+    receive(plan, source, run, deadline=20, report=said.append, clock=days.clock, sleep=days.sleep)
+    assert _stored(plan, run) == {"ada": files["ada"], "bob": files["bob"]}
+    told = [event.message for event in said if event.message]
+    assert told == [f"{source} cannot be read (No such file or directory); it is looked for until the deadline"]
+    assert days.now == 1020
 
 
 def test_no_source(sent: Sent, tmp_path: Path) -> None:

@@ -89,6 +89,28 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     assert not (run / "checkpoint.safetensors").exists()
 
 
+def test_classes_whose_holders_take_part_at_no_seed_are_named(
+    make_samples: Callable[..., Samples], tmp_path: Path
+) -> None:
+    # One of two clients at each of two seeds: for some seed of the plan, ada at both.
+    seed = next(seed for seed in range(99) if not _two(seed).assigned("bob"))
+    plan = _two(seed)
+    held = {"ada": [4, 2, 0], "bob": [1, 0, 3]}
+    files = {name: _file(plan, name, make_samples(counts, plan.sample.shape)) for name, counts in held.items()}
+    said: list[Event] = []
+    metrics = _distill(plan, _folder(tmp_path / "sent", files), tmp_path / "run", report=said.append)
+    lost = plan.classes[2]
+    assert (metrics["missing_classes"], metrics["untouched_classes"], metrics["skipped"]) == ([], [lost], 2)
+    assert f"not refined, their holders take part at no seed: {lost}" in [event.message for event in said]
+    begun, product = load(tmp_path / "run" / "initial"), load(tmp_path / "run" / "distilled")
+    assert torch.equal(begun.images[begun.labels == 2], product.images[product.labels == 2])
+    assert not torch.equal(begun.images[begun.labels == 0], product.images[product.labels == 0])
+
+
+def _two(seed: int) -> Plan:
+    return small_plan(clients=("ada", "bob"), participation=0.5, seeds=2, seed=seed)
+
+
 def _changed(content: bytes, metadata: Mapping[str, Any] | None = None, **tensors: np.ndarray) -> bytes:
     size = int.from_bytes(content[:8], "little")
     known = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["collabdm"])

@@ -17,20 +17,20 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from collabdm.config import Config, load_config
 from collabdm.contributing import contribution_name
 from collabdm.distilled_set import load
 from collabdm.engine import Engine
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
 from collabdm.files import sweep, write_atomically, write_json
-from collabdm.inbox import accept, acceptance, collect, discard
-from collabdm.progress import Report, silent
-from collabdm.protocol import Contribution, Plan, decode_contribution, decode_plan
+from collabdm.inbox import accept, acceptance, collect, discard, mended, read_bounded
+from collabdm.progress import Event, Report, silent
+from collabdm.protocol import Contribution, decode_contribution
 from collabdm.receiving import INBOX
+from collabdm.round_folder import config_of, plan_of, record_of
 from collabdm.rounds import checked_start, distill_round
 from collabdm.runs import environment
 
-__all__ = ["Change", "add", "carry_out", "forget", "remove", "under_way", "unknown_files"]
+__all__ = ["Change", "add", "carry_out", "forget", "read_late", "remove", "under_way", "unknown_files"]
 
 Kind = Literal["add", "remove", "forget"]
 
@@ -85,10 +85,11 @@ def add(
 ) -> dict[str, Any]:
     """Take a late contribution into the finished round in `folder`; returns its new metrics.
 
-    `name` is what messages call the file. Raises `RunFolderError` where there is no finished round or another change is
-    under way, `ContributionError` where the file cannot be used or the client's is in already.
+    One that is in already, but was damaged there since, is mended, and nothing else changes. `name` is what messages
+    call the file. Raises `RunFolderError` where there is no finished round or another change is under way,
+    `ContributionError` where the file cannot be used or the client's is in already.
     """
-    plan = _plan(folder)
+    plan = plan_of(folder)
     expected = acceptance(plan)
     contribution = decode_contribution(
         content, plan, features=expected.features, fingerprint=expected.fingerprint, name=name
@@ -96,6 +97,11 @@ def add(
     digest, client = hashlib.sha256(content).hexdigest(), contribution.client
     asked = Change(kind="add", client=client, digest=digest, passes=passes)
     if not _again(folder, asked):
+        if mended(plan, content, folder / INBOX, client=client):
+            record_of(folder)
+            message = f"{name}: the stored contribution of client {client} was damaged, and is whole again"
+            report(Event(stage="collect", client=client, done=1, total=1, message=message))
+            return json.loads((folder / "metrics.json").read_text())
         stored = collect(plan, folder / INBOX)
         if (folder / INBOX / contribution_name(plan, client)).exists():
             same = "the same file" if stored.digests.get(client) == digest else "a second contribution"
@@ -109,6 +115,14 @@ def add(
         limits = {"min_clients": min_clients, "allow_missing": allow_missing}
         _begin(folder, asked.model_copy(update=limits))
     return carry_out(folder, report=report)
+
+
+def read_late(folder: Path, path: Path) -> bytes:
+    """The bytes of a late contribution to the round in `folder`, unless they are more than any honest one has.
+
+    Raises `ContributionError` where they are, `OSError` where they cannot be read.
+    """
+    return read_bounded(path, acceptance(plan_of(folder)))
 
 
 def remove(
@@ -148,7 +162,7 @@ def forget(
     """
     asked = Change(kind="forget", client=client)
     if not _again(folder, asked):
-        shaped = _clients_in(folder) | {entry["client"] for entry in _round(folder).get("history", ())}
+        shaped = _clients_in(folder) | {entry["client"] for entry in record_of(folder).get("history", ())}
         _left(folder, client, known=shaped, min_clients=min_clients, allow_missing=allow_missing)
         limits = {"min_clients": min_clients, "allow_missing": allow_missing}
         _begin(folder, asked.model_copy(update=limits))
@@ -168,7 +182,7 @@ def unknown_files(folder: Path) -> list[str]:
 
 def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
     """Do what `change.json` says, from wherever it was interrupted; returns the metrics."""
-    change, plan, config = under_way(folder), _plan(folder), _config(folder)
+    change, plan, config = under_way(folder), plan_of(folder), config_of(folder)
     assert change is not None, folder
     assert isinstance(config.engine, Engine)
     sweep(folder)
@@ -220,7 +234,7 @@ def _again(folder: Path, asked: Change) -> bool:
 
 
 def _begin(folder: Path, change: Change) -> None:
-    record = _round(folder)
+    record = record_of(folder)
     if change.kind != "forget":
         write_atomically(folder / _BEFORE, (folder / "distilled" / "distilled.safetensors").read_bytes())
     facts = {name: value for name, value in record.get("facts", {}).items() if name not in ("changes", "server")}
@@ -235,7 +249,7 @@ def _write(folder: Path, change: Change) -> None:
 
 def _left(folder: Path, client: str, *, known: Collection[str], min_clients: int | None, allow_missing: bool) -> str:
     """Check that the round can do without the client; its stored contribution's digest, if there is any."""
-    plan = _plan(folder)
+    plan = plan_of(folder)
     if client not in known:
         names = ", ".join(sorted(known)[:10])
         raise DataError(explain("client", got=client, expected=f"one that is in this round: {names}", fix="check it"))
@@ -254,42 +268,12 @@ def _sound(contributions: Mapping[str, Contribution], refused: Mapping[str, str]
 
 
 def _clients_in(folder: Path) -> set[str]:
-    plan = _plan(folder)
+    plan = plan_of(folder)
     return {client for client in plan.clients if (folder / INBOX / contribution_name(plan, client)).exists()}
 
 
 def _purge(folder: Path) -> None:
-    # An interrupted --force may have left the run before this one.
-    for path in (*(folder / name for name in _DERIVED), folder.with_name(f".{folder.name}.previous")):
+    # An interrupted --force may have left the run before this one. `folder` may be given as `.`, which has no name.
+    real = folder.resolve()
+    for path in (*(folder / name for name in _DERIVED), real.with_name(f".{real.name}.previous")):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _plan(folder: Path) -> Plan:
-    path = folder / "plan.json"
-    if not path.exists():
-        raise _no_round(folder, "no plan.json")
-    return decode_plan(path.read_bytes(), name=f"plan {path}")
-
-
-def _config(folder: Path) -> Config:
-    path = folder / "config.toml"
-    if not path.exists():
-        raise _no_round(folder, "no config.toml")
-    return load_config(file=path)
-
-
-def _round(folder: Path) -> dict[str, Any]:
-    """`round.json` of a finished round of files."""
-    parts = ("round.json", "metrics.json", "distilled")
-    absent = [name for name in parts if not (folder / name).exists()]
-    if absent:
-        raise _no_round(folder, f"no {absent[0]} yet")
-    if "partition" in json.loads((folder / "metrics.json").read_text()):
-        fix = "hold the round by files: collabdm distill RUN/plan.json RUN/contributions --out NEW"
-        raise RunFolderError(explain(f"{folder}", got="a simulation", expected="a round that was held", fix=fix))
-    return json.loads((folder / "round.json").read_text())
-
-
-def _no_round(folder: Path, got: str) -> RunFolderError:
-    fix = "check --out, or finish the run with --resume"
-    return RunFolderError(explain(f"{folder}", got=got, expected="the folder of a finished round", fix=fix))

@@ -1,5 +1,6 @@
 """A client's contribution as bytes, kept for a repeated request; and those of all clients of a simulation, as files."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,18 +29,22 @@ def cached_contribution(
 
     With a folder `cache` it is kept there by the plan's digest, the client and the data's digest: a repeated request is
     answered with the same bytes, whatever the engine, and an interrupted computation goes on after its finished stages,
-    which are removed at the end. Raises what `contribute` raises.
+    which are removed at the end. What was damaged there (its SHA-256 lies beside it) is computed again. Raises what
+    `contribute` raises.
     """
     if cache is None:
         return encode_contribution(contribute(plan, client, samples, engine=engine, report=report), plan)
     basis = {"plan": plan_digest(plan), "client": client, "data": data_digest(samples)}
     path = cache / f"{stage_key('contribution', basis)}.safetensors"
-    stages = path.with_suffix(".stages")
-    if not path.exists():
+    stages, digest = path.with_suffix(".stages"), path.with_suffix(".sha256")
+    content = path.read_bytes() if path.exists() and digest.exists() else b""
+    if not content or digest.read_text() != _line(path, content):
         made = contribute(plan, client, samples, engine=engine, stages=StageStore(stages), report=report)
-        write_atomically(path, encode_contribution(made, plan))
+        content = encode_contribution(made, plan)
+        write_atomically(path, content)
+        write_atomically(digest, _line(path, content).encode())
     shutil.rmtree(stages, ignore_errors=True)
-    return path.read_bytes()
+    return content
 
 
 def contribute_all(
@@ -86,6 +91,11 @@ def contribution_name(plan: Plan, client: str) -> str:
     """The file name of a client's contribution: its number in the plan, and what of its name is safe in a path."""
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in client)[:60]
     return f"{plan.clients.index(client):0{len(str(len(plan.clients)))}d}-{safe}.safetensors"
+
+
+def _line(path: Path, content: bytes) -> str:
+    """As `sha256sum` writes it."""
+    return f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

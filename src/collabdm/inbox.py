@@ -26,6 +26,7 @@ __all__ = [
     "collect",
     "discard",
     "intact",
+    "mended",
     "read_bounded",
     "recorded",
     "seal",
@@ -126,6 +127,15 @@ def intact(plan: Plan, client: str, folder: Path, known: Mapping[str, str]) -> b
     """Whether the client's contribution lies in `folder` as it was stored; `known`: the `recorded` digests."""
     path = folder / contribution_name(plan, client)
     return path.name in known and path.is_file() and _digest_of(path) == known[path.name]
+
+
+def mended(plan: Plan, content: bytes, folder: Path, *, client: str) -> bool:
+    """Whether the bytes are those that were stored of this client and damaged since; then they are stored again."""
+    known, target = recorded(folder), folder / contribution_name(plan, client)
+    if known.get(target.name) != hashlib.sha256(content).hexdigest() or intact(plan, client, folder, known):
+        return False
+    write_atomically(target, content)
+    return True
 
 
 def seal(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from collabdm.errors import CollabDMError, ContributionError, DataError, explain
 from collabdm.files import write_json
-from collabdm.inbox import Acceptance, accept, acceptance, intact, read_bounded, recorded
+from collabdm.inbox import Acceptance, accept, acceptance, intact, mended, read_bounded, recorded
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, decode_contribution
 
@@ -77,15 +77,23 @@ def reopen(folder: Path) -> None:
 
 
 def late_files(plan: Plan, folder: Path, *, report: Report = silent) -> list[str]:
-    """Names of files in the source that could have been taken, had they come before the reception closed."""
+    """Names of files in the source that could have been taken, had they come before the reception closed.
+
+    A stored contribution that was damaged since is mended where its file is still in the source.
+    """
     source = Path(_state(folder).get("source", folder / INBOX))
     expected, stored, late = acceptance(plan), recorded(folder / INBOX), []
     for path in _files(source) if source.is_dir() else ():
         try:
-            client = _client(plan, path, expected)
+            content = read_bounded(path, expected)
+            client = _client(plan, content, path.name, expected)
         except (CollabDMError, OSError):
             continue
         if intact(plan, client, folder / INBOX, stored):
+            continue
+        if mended(plan, content, folder / INBOX, client=client):
+            message = f"{path.name}: the stored contribution of client {client} was damaged, and is whole again"
+            report(Event(stage="collect", done=1, total=1, message=message))
             continue
         late.append(path.name)
         message = f"not taken {path.name}: it came after the reception closed; distill --add takes it"
@@ -107,6 +115,7 @@ class _Door:
         self._seen: dict[str, tuple[int, ...]] = {}
         self._untold: set[str] = set()
         self._settled: set[str] = set()
+        self._lost = False
         self.refused: dict[str, str] = {}
         stored = recorded(inbox)
         self._answered = {client for client in plan.clients if intact(plan, client, inbox, stored)}
@@ -117,7 +126,7 @@ class _Door:
 
     def look(self) -> None:
         self._settled = set(self._untold)
-        for path in _files(self._source):
+        for path in self._there():
             try:
                 stat = path.stat()
                 version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
@@ -136,6 +145,18 @@ class _Door:
             self._answered.add(sent.client)
             self._say(None, sent.client)
 
+    def _there(self) -> list[Path]:
+        """The files of the source; none, told once, while it cannot be read: a mounted folder may come back."""
+        try:
+            found = _files(self._source)
+        except OSError as error:
+            if not self._lost:
+                self._say(f"{self._source} cannot be read ({error.strerror}); it is looked for until the deadline")
+            self._lost = True
+            return []
+        self._lost = False
+        return found
+
     def tell(self, *, everything: bool) -> None:
         """Say what was refused: a file that still changes may only be on its way."""
         for name in sorted(self._untold if everything else self._untold & self._settled):
@@ -152,11 +173,9 @@ def _files(source: Path) -> list[Path]:
     return sorted(path for path in source.iterdir() if path.suffix == ".safetensors" and path.is_file())
 
 
-def _client(plan: Plan, path: Path, expected: Acceptance) -> str:
-    content = read_bounded(path, expected)
-    return decode_contribution(
-        content, plan, features=expected.features, fingerprint=expected.fingerprint, name=path.name
-    ).client
+def _client(plan: Plan, content: bytes, name: str, expected: Acceptance) -> str:
+    features, fingerprint = expected.features, expected.fingerprint
+    return decode_contribution(content, plan, features=features, fingerprint=fingerprint, name=name).client
 
 
 def _state(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collabdm.checkpoints import Checkpoint
 from collabdm.config import Config
 from collabdm.distilled_set import DistilledSet
 from collabdm.engine import Engine
-from collabdm.errors import DataError, QuorumError, explain
+from collabdm.errors import ConfigError, DataError, QuorumError, explain
 from collabdm.files import write_atomically, write_json
 from collabdm.inbox import collect
 from collabdm.initial_set import InitialSet, initial_set
@@ -26,7 +26,7 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, encode_plan, plan_digest
 from collabdm.server import Refinement, Target, aggregate, initial_state, refine
 
-__all__ = ["checked_start", "distill_round", "distilled_set"]
+__all__ = ["check_quorum", "checked_start", "distill_round", "distilled_set"]
 
 MOST_NAMED = 10
 CHECKPOINT = "checkpoint.safetensors"
@@ -71,6 +71,7 @@ def distill_round(
     begin_stage()
     target = aggregate(plan, usable, config.server.weighting, config.server.rule)
     unprotected = _unprotected(plan, target, config.server.rule, report)
+    untouched = _untouched(plan, target, initial, report)
     aggregated, memory = time.perf_counter(), {"aggregate": highest()}
     begin_stage()
     begun = _begun(initial, present)
@@ -100,6 +101,7 @@ def distill_round(
         "topped_up": {plan.classes[y]: count for y, count in initial.topped_up.items()},
         "skipped": target.skipped,
         "unprotected": unprotected,
+        "untouched_classes": untouched,
         "missing_classes": [plan.classes[y] for y in initial.missing],
         "missing": sorted(set(plan.clients) - set(collected.contributions)),
         "refused": collected.refused,
@@ -108,6 +110,13 @@ def distill_round(
     write_json(folder / "round.json", record)
     checkpoint.remove()
     return metrics
+
+
+def check_quorum(plan: Plan, min_clients: int | None) -> None:
+    """Before any work: raise `ConfigError` where more contributions are asked for than the plan has clients."""
+    if min_clients is not None and min_clients > len(plan.clients):
+        expected = f"at most the {len(plan.clients)} of the plan"
+        raise ConfigError(explain("--min-clients", got=min_clients, expected=expected, fix="lower it"))
 
 
 def checked_start(
@@ -165,6 +174,19 @@ def _unprotected(plan: Plan, target: Target, rule: Rule, report: Report) -> dict
         message = f"unprotected, fewer than {FEWEST} participants hold it: {', '.join(named[:MOST_NAMED])}{others}"
         report(Event(stage="aggregate", done=1, total=1, message=message))
     return seeds
+
+
+def _untouched(plan: Plan, target: Target, initial: InitialSet, report: Report) -> list[str]:
+    """The classes of the set whose holders take part at no seed, so that their images are never refined; told."""
+    if not plan.seeds:
+        return []
+    present = set(initial.labels.tolist())
+    names = [plan.classes[y] for y, weight in enumerate(target.weights.sum(axis=0)) if not weight and y in present]
+    if names:
+        others = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        message = f"not refined, their holders take part at no seed: {', '.join(names[:MOST_NAMED])}{others}"
+        report(Event(stage="aggregate", done=1, total=1, message=message))
+    return names
 
 
 def _begun(initial: InitialSet, present: DistilledSet | None) -> torch.Tensor:

@@ -37,7 +37,7 @@ from collabdm.pooled import all_data, random_real_set
 from collabdm.progress import Report, silent
 from collabdm.protocol import encode_plan
 from collabdm.repeats import gathered
-from collabdm.rounds import distill_round, distilled_set
+from collabdm.rounds import check_quorum, distill_round, distilled_set
 from collabdm.runs import environment, finished_metrics, logged, settled_config
 from collabdm.server import Refinement
 from collabdm.sharing import parts_of
@@ -144,6 +144,7 @@ def _round(run: _Run) -> dict[str, Any]:
     parts = parts_of(config, dataset)
     train = dataset.train
     plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
+    check_quorum(plan, run.min_clients)
     write_atomically(run.folder / "plan.json", encode_plan(plan))
     seconds, memory = contribute_all(
         plan,

@@ -1,3 +1,6 @@
+import errno
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +67,7 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "tiles too small": (["--set", "plan.pae=5"], "5"),
     "no such config": (["--config", "nowhere.toml"], "nowhere.toml"),
     "no quorum possible": (["--min-clients", "0"], "--min-clients"),
+    "a quorum beyond the plan": (["--min-clients", "4"], "--min-clients: got 4; expected at most the 3 of the plan"),
 }
 
 
@@ -136,3 +140,51 @@ def test_compare_refuses_an_unknown_method_before_any_work(tmp_path: Path) -> No
 def test_plan_of_impossible_wishes(arguments: list[str], mentions: str, tmp_path: Path) -> None:
     assert_refused(run("plan", *arguments, "--out", tmp_path / "plan.json"), mentions)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("place", "mentions"),
+    [("file/run", "file is a file, not a folder"), ("file/deeper/run", "a file, not a folder"), ("link", "a link to")],
+)
+def test_where_nothing_can_be_written_is_told_before_any_work(place: str, mentions: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    assert_refused(run("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / place), mentions)
+    plan = run("plan", "--dataset", "digits", *TINY, "--out", tmp_path / place)
+    assert_refused(plan, mentions)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_the_machine_refuses_on_the_way_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/srv/runs/distilled")
+
+    monkeypatch.setattr("collabdm.files.os.replace", full)
+    outcome = run("plan", "--dataset", "digits", *TINY, "--out", tmp_path / "plan.json")
+    assert_refused(outcome, "/srv/runs/distilled: got No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_stops_is_no_error() -> None:
+    command = f"{Path(sys.executable).parent / 'collabdm'} experiment list | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=300)
+    assert done.stderr == ""
+
+
+def test_an_empty_folder_that_was_there_is_empty_again(tmp_path: Path) -> None:
+    data, out = write_npz(tmp_path / "data.npz", classes=np.array(["a", "b", "c", "d"])), tmp_path / "run"
+    out.mkdir()
+    for _ in range(2):
+        assert_refused(run("simulate", "--dataset", data, *TINY, "--out", out, "--quiet"), "--allow-missing-classes")
+        assert list(out.iterdir()) == []
+
+
+def test_a_run_is_not_replaced_from_within_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "run")
+    assert_refused(run("simulate", "--dataset", "digits", *TINY, "--out", ".", "--force"), "where you are")
+    assert (tmp_path / "run" / "metrics.json").exists()

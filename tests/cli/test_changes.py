@@ -120,6 +120,40 @@ def test_what_a_change_refuses(
     assert {path: path.read_bytes() for path in held_by_two.rglob("*") if path.is_file()} == before
 
 
+def test_a_late_file_is_read_no_further_than_an_honest_one_could_be(held_by_two: Path, tmp_path: Path) -> None:
+    huge = tmp_path / "huge.safetensors"
+    with open(huge, "wb") as file:
+        file.truncate(2**40)
+    assert_refused(run("distill", "--add", huge, "--out", held_by_two), "huge.safetensors: got more than")
+    assert_refused(run("info", huge.rename(tmp_path / "plan.json")), "a plan file")
+
+
+def test_a_damaged_stored_contribution_is_mended_by_its_file(
+    exchanged: Path, simulated: Simulated, tmp_path: Path
+) -> None:
+    out = _held(exchanged, simulated, tmp_path, "012")
+    stored = sorted((out / "contributions").iterdir())[1]
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    stored.write_bytes(stored.read_bytes()[:-5])
+    assert_refused(run("forget", "2", "--out", out, "--quiet"), "bytes damaged since they were stored")
+    mended = run("distill", "--add", exchanged / "contributions" / "from 1.safetensors", "--out", out)
+    assert mended.code == 0, mended.err
+    assert "client 1 was damaged, and is whole again" in mended.err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_round_may_be_changed_from_within_its_folder(
+    exchanged: Path, simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = _held(exchanged, simulated, tmp_path, "012")
+    monkeypatch.chdir(out)
+    for arguments in (("distill", "--remove", "1"), ("forget", "2", "--min-clients", "1")):
+        outcome = run(*arguments, "--out", ".", "--quiet")
+        assert outcome.code == 0, outcome.err
+    assert not (out / "change.json").exists()
+    assert [path.name[0] for path in (out / "contributions").iterdir()] == ["0"]
+
+
 @pytest.fixture(scope="module")
 def held_by_two(exchanged: Path, simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _held(exchanged, simulated, tmp_path_factory.mktemp("two"), "01")

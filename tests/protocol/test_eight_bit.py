@@ -229,7 +229,26 @@ def test_other_chunks_are_refused(content: bytes) -> None:
 
 @pytest.mark.parametrize("stream", [b"", b"\0" * 20, ROWS[:8], ROWS[:-8], zlib.compress(bytes(100)), b"x" + ROWS])
 def test_a_bad_stream_is_refused(stream: bytes) -> None:
-    refused(png_of(4, 30, chunk(b"IDAT", stream)), "cannot be decompressed")
+    refused(png_of(4, 30, chunk(b"IDAT", stream)), "cannot be decompressed|bytes of image rows|without an end")
+
+
+# Pillow reads all of these, and leaves black what is missing.
+NOT_FILLED = {
+    "the first row only": zlib.compress(bytes(13)),
+    "half of the rows": zlib.compress(bytes(15 * 13)),
+    "a byte too few": zlib.compress(bytes(30 * 13 - 1)),
+    "a byte too many": zlib.compress(bytes(30 * 13 + 1)),
+    "something after the end": ROWS + b"more",
+    "no checksum at the end": ROWS[:-4],
+    "half a checksum": ROWS[:-2],
+}
+
+
+@pytest.mark.parametrize("name", NOT_FILLED)
+def test_image_data_that_do_not_fill_the_image_are_refused(name: str) -> None:
+    refused(
+        png_of(4, 30, chunk(b"IDAT", NOT_FILLED[name])), "bytes of image rows; expected 390|without an end, or beyond"
+    )
 
 
 def test_every_flipped_bit_is_noticed() -> None:
@@ -256,9 +275,9 @@ def test_a_stream_beyond_the_image_is_not_decompressed_further() -> None:
     tensors = strip_of_images(some_images()) | {"images": np.frombuffer(bomb, np.uint8)}
     tracemalloc.start()
     try:
-        with pytest.raises(ContributionError):
-            read(tensors, (5, 3, 6, 5))
-        read(tensors, (5, 3, 6, 4))
+        for shape in ((5, 3, 6, 5), (5, 3, 6, 4)):
+            with pytest.raises(ContributionError):
+                read(tensors, shape)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

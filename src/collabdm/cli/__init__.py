@@ -1,5 +1,7 @@
 """The command line: parse, call, print. `main` is the entry point `collabdm`."""
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -39,10 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     0; 2 for bad input; 3 for too few contributions or an alarm of `detect`; 130 for Ctrl-C.
 
-    Bad input is told in one line on standard error. Anything unforeseen keeps its traceback: it is a bug.
+    Bad input, and what the machine refuses, is told in one line on standard error. Anything unforeseen keeps its
+    traceback: it is a bug.
     """
     try:
         code = app(args=arguments, prog_name="collabdm", standalone_mode=False) or 0
+        sys.stdout.flush()
     except CollabDMError as error:
         _leave(str(error), error.exit_code)
     except _UsageError as error:
@@ -50,6 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(explain("command line", got=error.format_message(), expected=expected, fix="check the spelling"), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read what is printed has stopped (`| head`); what Python still has to flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    except OSError as error:
+        got = error.strerror or type(error).__name__
+        fix = "check the path, who may write there, and the free space"
+        _leave(explain(str(error.filename or "file system"), got=got, expected="files to read and write", fix=fix), 2)
+    except MemoryError:
+        fix = "free some, or use smaller settings (--ipc, plan.batch, engine.processes)"
+        _leave(explain("memory", got="none left", expected="more", fix=fix), 2)
     except RuntimeError as error:
         # Torch's, known by its name: importing it would make `--help` slow.
         if type(error).__name__ != "OutOfMemoryError":

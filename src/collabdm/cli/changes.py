@@ -39,7 +39,7 @@ def changed(
         elif added is not None:
             metrics = add(
                 out,
-                _read(added),
+                _read(out, added),
                 name=added.name,
                 passes=1 if passes is None else passes,
                 min_clients=min_clients,
@@ -97,9 +97,11 @@ def forget(
         print_facts(f"{client} is forgotten; distilled set: {out / 'distilled'}", facts)
 
 
-def _read(path: Path) -> bytes:
+def _read(out: Path, path: Path) -> bytes:
+    from collabdm.changes import read_late
+
     try:
-        return path.read_bytes()
+        return read_late(out, path)
     except OSError as error:
         got = error.strerror or "an error"
         raise ContributionError(

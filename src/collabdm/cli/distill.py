@@ -81,6 +81,7 @@ def distill(
         "topped up": metrics["topped_up"],
         "clients missing": metrics["missing"],
         "classes missing": metrics["missing_classes"],
+        "classes not refined": metrics.get("untouched_classes"),
         "refused": list(metrics["refused"]),
         "late, not taken": metrics.get("late"),
         "note": metrics.get("note"),
@@ -105,9 +106,10 @@ def _served(
     from collabdm.planning import engine_for
     from collabdm.protocol import encode_plan
     from collabdm.receiving import INBOX, late_files, receive, reopen
-    from collabdm.rounds import distill_round
+    from collabdm.rounds import check_quorum, distill_round
     from collabdm.runs import environment, finished_metrics, settled_config
 
+    check_quorum(plan, min_clients)
     content, own = encode_plan(plan), out / "plan.json"
     if own.exists() and own.read_bytes() != content:
         raise RunFolderError(explain(f"{out}", got="another plan", expected="its own plan.json", fix="pass that one"))

@@ -1,5 +1,6 @@
 """Where a command writes: refused before any work, and left as it was when the input turns out to be bad."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +20,21 @@ def run_folder(folder: Path, *, force: bool, resume: bool, keep: bool = False) -
     """
     from collabdm.runs import MARKS, prepare_run_folder
 
+    _check_writable(folder)
+    # Also where it is given as `.` or as a link.
+    folder = folder.resolve()
     previous = folder.with_name(f".{folder.name}.previous")
     replacing = force and not resume and any((folder / mark).is_file() for mark in MARKS)
+    if replacing and Path.cwd().is_relative_to(folder):
+        fix = "run the command from another folder"
+        raise RunFolderError(explain("--force", got=f"{folder}, where you are", expected="another folder", fix=fix))
     if replacing:
         shutil.rmtree(previous, ignore_errors=True)
         folder.rename(previous)
     else:
         prepare_run_folder(folder, force=force, resume=resume)
-    new = not folder.exists()
+    existed = folder.exists()
+    new = not existed or not any(folder.iterdir())
     try:
         yield
     except (ConfigError, DataError, PlanError, QuorumError):
@@ -34,6 +42,8 @@ def run_folder(folder: Path, *, force: bool, resume: bool, keep: bool = False) -
             raise
         if new:
             shutil.rmtree(folder, ignore_errors=True)
+        if new and existed:
+            folder.mkdir(exist_ok=True)
         if replacing:
             previous.rename(folder)
         raise
@@ -42,9 +52,22 @@ def run_folder(folder: Path, *, force: bool, resume: bool, keep: bool = False) -
 
 
 def check_new(path: Path, *, force: bool) -> None:
-    """Raise `RunFolderError` where `path` exists; with `force`, only where it is a folder."""
+    """Raise `RunFolderError` where `path` exists, with `force` only where it is a folder; or cannot be written."""
+    _check_writable(path)
     if not path.exists() or (force and path.is_file()):
         return
     fix = "choose another --out" if path.is_dir() else "choose another --out, or --force to replace it"
     got = f"{path}, a folder" if path.is_dir() else f"{path}, a file"
     raise RunFolderError(explain("--out", got=f"{got} that exists", expected="a new path", fix=fix))
+
+
+def _check_writable(path: Path) -> None:
+    """Before any work is done: whether `path`, or the first folder above it that there is, can be written to."""
+    there = next(above for above in (path, *path.absolute().parents) if os.path.lexists(above))
+    problem = "a link to nothing" if not there.exists() else "no right to write there"
+    if there != path and there.exists() and not there.is_dir():
+        problem = "a file, not a folder"
+    elif there.exists() and os.access(there, os.W_OK):
+        return
+    expected, fix = "a place that can be written", "choose another path"
+    raise RunFolderError(explain("--out", got=f"{path}: {there} is {problem}", expected=expected, fix=fix))

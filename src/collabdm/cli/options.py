@@ -71,7 +71,7 @@ def _config(
 
     given = {name: value for name, value in locals().items() if name in _KEYS and value is not None}
     if clients is not None:
-        given["clients"] = int(clients) if clients.lstrip("-").isdigit() else tuple(listed(clients))
+        given["clients"] = int(clients) if re.fullmatch(r"-?[0-9]{1,9}", clients) else tuple(listed(clients))
     options = {_KEYS[name]: value for name, value in given.items()}
     return load_config(preset=preset, file=config_file, settings=settings or (), options=options)
 

@@ -103,5 +103,6 @@ def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
         "skipped": f"{metrics['skipped']} (seed, class) that no client covers" if metrics.get("skipped") else "",
         "clients missing": metrics.get("missing"),
         "classes missing": metrics.get("missing_classes"),
+        "classes not refined": metrics.get("untouched_classes"),
         "refused": list(metrics.get("refused", ())),
     }

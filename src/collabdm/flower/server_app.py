@@ -21,7 +21,7 @@ from collabdm.planning import engine_for, settings_for
 from collabdm.progress import Report
 from collabdm.protocol import Plan, decode_plan, encode_plan
 from collabdm.receiving import INBOX, close, closed, reopen
-from collabdm.rounds import distill_round
+from collabdm.rounds import check_quorum, distill_round
 from collabdm.runs import environment, finished_metrics, logged, prepare_run_folder, settled_config
 
 __all__ = ["app", "hold_round", "main"]
@@ -57,6 +57,7 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
     plan or other settings.
     """
     plan, folder = _plan(settings), settings.out
+    check_quorum(plan, settings.min_clients)
     config = settings_for(settings.configuration, plan)
     prepare_run_folder(folder, force=False, resume=True)
     if _stored_plan(folder) not in (None, encode_plan(plan)):

@@ -87,7 +87,7 @@ def _png(pixels: np.ndarray) -> bytes:
 def _pixels(content: bytes, shape: tuple[int, int, int], check: Checker) -> np.ndarray:
     """uint8 [rows, columns, channels] of a PNG that has exactly this shape."""
     check.that(shape[0] <= _MOST_ROWS, f"{shape[0]} rows of pixels", f"at most {_MOST_ROWS}")
-    _check_chunks(content, _beginning(shape), check)
+    _check_filled(_image_data(content, _beginning(shape), check), shape, check)
     try:
         # Not `Image.open`: its guard against large images is a global setting, and the size is checked already.
         with PngImageFile(io.BytesIO(content)) as image:
@@ -103,16 +103,30 @@ def _beginning(shape: tuple[int, int, int]) -> bytes:
     return _SIGNATURE + struct.pack(">I", len(header) - 4) + header + struct.pack(">I", zlib.crc32(header))
 
 
-def _check_chunks(content: bytes, beginning: bytes, check: Checker) -> None:
-    """The expected header, then image data alone, undamaged, then the end."""
+def _image_data(content: bytes, beginning: bytes, check: Checker) -> bytes:
+    """What stands between the expected header and the end: image data alone, undamaged, still compressed."""
     check.that(content.startswith(beginning), "another header in images", "a PNG strip of as many images as labels")
-    kinds, position = [], len(beginning)
+    kinds, data, position = [], [], len(beginning)
     while position + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, position)
         end = position + 12 + length
         chunk, checksum = content[position + 4 : end - 4], content[end - 4 : end]
         check.that(struct.pack(">I", zlib.crc32(chunk)) == checksum, "damaged images", "a whole PNG")
         kinds.append(chunk[:4])
+        data.append(chunk[4:])
         position = end
     whole = position == len(content) and kinds[-1:] == [b"IEND"] and set(kinds[:-1]) == {b"IDAT"}
     check.that(whole, "other chunks in images", "IDAT and IEND")
+    return b"".join(data[:-1])
+
+
+def _check_filled(data: bytes, shape: tuple[int, int, int], check: Checker) -> None:
+    """Image data that unpack to every row and no byte more: Pillow takes less, and leaves black what is missing."""
+    rows, columns, channels = shape
+    size, stream = rows * (1 + columns * channels), zlib.decompressobj()
+    try:
+        unpacked = len(stream.decompress(data, size + 1))
+    except zlib.error as error:
+        raise check.error(f"images that cannot be decompressed ({error})", "a whole PNG") from None
+    check.that(unpacked == size, f"{unpacked} bytes of image rows", f"{size}")
+    check.that(stream.eof and not stream.unused_data, "image data without an end, or beyond it", "a whole PNG")

@@ -188,3 +188,18 @@ def test_a_run_is_not_replaced_from_within_its_folder(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path / "run")
     assert_refused(run("simulate", "--dataset", "digits", *TINY, "--out", ".", "--force"), "where you are")
     assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    asked = ("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / "run", "--quiet")
+    assert run(*asked).code == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setattr("collabdm.simulation.distill_round", full)
+    assert_refused(run(*asked, "--force"), "No space left on device")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    # Nothing was to be replaced here: what is done so far is kept for --resume.
+    assert_refused(run(*asked[:-2], tmp_path / "new", "--quiet"), "No space left on device")
+    assert list((tmp_path / "new" / "contributions").iterdir())

@@ -13,7 +13,8 @@ __all__ = ["check_new", "run_folder"]
 
 @contextmanager
 def run_folder(folder: Path, *, force: bool, resume: bool, keep: bool = False) -> Iterator[None]:
-    """The run folder of a new or resumed run. Input that is refused in the block leaves everything as it was.
+    """The run folder of a new or resumed run. Input that is refused in the block leaves everything as it was; what the
+    machine refuses (`OSError`) leaves the run that was to be replaced.
 
     With `keep`, a folder that has contributions stays for `--resume`: they may be hard to get again.
     Raises `RunFolderError` where it exists, without `force` and `resume`.
@@ -37,8 +38,11 @@ def run_folder(folder: Path, *, force: bool, resume: bool, keep: bool = False) -
     new = not existed or not any(folder.iterdir())
     try:
         yield
-    except (ConfigError, DataError, PlanError, QuorumError):
+    except (ConfigError, DataError, PlanError, QuorumError, OSError) as error:
         if keep and any(folder.glob("contributions/*.safetensors")):
+            raise
+        # A full disk, say: a new run can go on with --resume, but it is no reason to lose the run before it.
+        if isinstance(error, OSError) and not replacing:
             raise
         if new:
             shutil.rmtree(folder, ignore_errors=True)

@@ -203,3 +203,13 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(tmp_path: Path, monk
     # Nothing was to be replaced here: what is done so far is kept for --resume.
     assert_refused(run(*asked[:-2], tmp_path / "new", "--quiet"), "No space left on device")
     assert list((tmp_path / "new" / "contributions").iterdir())
+
+
+def test_a_run_behind_a_link_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for _ in range(2):
+        outcome = run("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / "link", "--quiet", "--force")
+        assert outcome.code == 0, outcome.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+    assert (tmp_path / "real" / "metrics.json").exists()

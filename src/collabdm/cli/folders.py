@@ -32,6 +32,8 @@ def run_folder(folder: Path, *, force: bool, resume: bool, keep: bool = False) -
     if replacing:
         shutil.rmtree(previous, ignore_errors=True)
         folder.rename(previous)
+        # At once: a link to it must not lead to nothing.
+        folder.mkdir()
     else:
         prepare_run_folder(folder, force=force, resume=resume)
     existed = folder.exists()

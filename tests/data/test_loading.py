@@ -132,6 +132,28 @@ def test_npz_labels_classes_and_columns(tmp_path: Path) -> None:
     assert data.train.labels.tolist() == [1, 0, 1, 0, 2, 2]
 
 
+def test_npz_text_in_bytes(tmp_path: Path) -> None:
+    coded = np.array(["häß".encode(), b"b", b"b"] * 2)
+    data = load_dataset(str(save(tmp_path / "labels.npz", y_train=coded, y_test=coded[:3])))
+    assert (data.train.classes, data.test.labels.tolist()) == (("b", "häß"), [1, 0, 0])
+    data = load_dataset(str(save(tmp_path / "classes.npz", classes=np.array(["häß".encode(), b"b", b"c"]))))
+    assert data.train.classes == ("häß", "b", "c")
+    latin = np.array(["h\xe4\xdf".encode("latin-1"), b"b", b"b"])
+    for name in ("y_test", "classes"):
+        refused(save(tmp_path / "latin.npz", **{"y_train": coded, name: latin}), f"{name} of .*got .S3 .*UTF-8")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_masks_of_0_and_1_are_refused_but_black_images_are_not(tmp_path: Path, kind: type) -> None:
+    masks = (pixels(6, 8, 8) > 99).astype(kind)
+    refused(save(tmp_path / "a.npz", x_train=masks), "pixels of .*train.*: got integers up to 1; expected 0..255")
+    refused(save(tmp_path / "b.npz", x_test=masks[:3]), "pixels of .*test.*: got integers up to 1; expected 0..255")
+    assert load_samples(str(save(tmp_path / "c.npz", x_train=masks * 0))).images.max() == 0
+    assert load_samples(str(save(tmp_path / "d.npz", x_train=masks * 1.0))).images.max() == 1
+    write_parquet(tmp_path / "png" / "train.parquet", [png(mask.astype(np.uint8)) for mask in masks], [0] * 6)
+    refused(tmp_path / "png", "integers up to 1", splits=("train",))
+
+
 def test_npz_of_a_known_data_set_takes_its_preset_even_with_few_classes(tmp_path: Path) -> None:
     arrays = {"x_train": pixels(6, 28, 28), "x_test": None, "y_test": None}
     path = save(tmp_path / "fashion-mnist.npz", y_train=np.array([3, 9, 3, 9, 3, 3]), **arrays)

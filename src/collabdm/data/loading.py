@@ -151,8 +151,8 @@ def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, S
 
 def _values(source: str, labels: np.ndarray) -> np.ndarray:
     """Labels as int64 or text."""
-    if labels.dtype.kind in "US":
-        return labels.astype(str)
+    if labels.dtype.kind == "U":
+        return labels
     whole = labels.astype(np.int64)
     if len(whole) and whole.min() < 0:
         raise DataError(

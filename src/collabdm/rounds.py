@@ -15,7 +15,7 @@ from collabdm.checkpoints import Checkpoint
 from collabdm.config import Config
 from collabdm.distilled_set import DistilledSet
 from collabdm.engine import Engine
-from collabdm.errors import DataError, QuorumError, explain
+from collabdm.errors import ConfigError, DataError, QuorumError, explain
 from collabdm.files import write_atomically, write_json
 from collabdm.inbox import collect
 from collabdm.initial_set import InitialSet, initial_set
@@ -54,7 +54,8 @@ def distill_round(
     of the plan's clients by default. `visit` sees every state on the way. `present`: a set to go on from, instead of
     the union of the local sets (which still gives the classes that it lacks); `facts` go to the set's card, `facts` and
     `history` to `round.json`.
-    Raises `QuorumError` where fewer came; `DataError` where nobody holds a class, unless `allow_missing`.
+    Raises `QuorumError` where fewer came; `DataError` where nobody holds a class, unless `allow_missing`; `ConfigError`
+    where the images diverge.
     """
     collected = collect(plan, contributions, report=report)
     usable = list(collected.contributions.values())
@@ -79,6 +80,7 @@ def distill_round(
     state, losses = _resumed(checkpoint, initial_state(begun, initial.labels, engine))
     for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
         state = refinement.state
+        _check_finite(state.images, config)
         losses.append(refinement.loss)
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
         visit(refinement)
@@ -165,6 +167,13 @@ def _unprotected(plan: Plan, target: Target, rule: Rule, report: Report) -> dict
         message = f"unprotected, fewer than {FEWEST} participants hold it: {', '.join(named[:MOST_NAMED])}{others}"
         report(Event(stage="aggregate", done=1, total=1, message=message))
     return seeds
+
+
+def _check_finite(images: torch.Tensor, config: Config) -> None:
+    if not bool(torch.isfinite(images.float()).all()):
+        got = f"images that diverged at server.lr = {config.server.lr:g}"
+        fix = "choose a smaller server.lr"
+        raise ConfigError(explain("distillation", got=got, expected="finite pixels", fix=fix))
 
 
 def _begun(initial: InitialSet, present: DistilledSet | None) -> torch.Tensor:

@@ -66,7 +66,7 @@ def _below_splits(folder: Path, parent: Path) -> bool:
     if not parent.is_relative_to(root):
         return False
     parts = parent.relative_to(root).parts
-    return len(parts) > (parts[:1] != () and parts[0] in _SPLIT_FOLDERS)
+    return len(parts) > 1 or (len(parts) == 1 and parts[0] not in _SPLIT_FOLDERS)
 
 
 def _unclear(folder: Path, got: str) -> DataError:

@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
@@ -10,6 +11,8 @@ import yaml
 from click import Context, Group
 
 from collabdm.cli import app
+from collabdm.data.partition import PartitionKind
+from collabdm.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -54,6 +57,22 @@ def test_commands_and_options_exist(path: Path) -> None:
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         given = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
         assert given <= known, (words, given - known)
+
+
+def test_the_settings_name_every_method_and_partition() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    missing = [name for name in (*METHODS, *get_args(PartitionKind)) if f"`{name}`" not in text]
+    assert not missing
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "quickstart.md"], ids=lambda path: path.name)
+def test_examples_import_torch_and_shuffle_the_sorted_set(path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert blocks
+    for block in blocks:
+        compile(block, path.name, "exec")
+        assert "torch." not in block or "import torch\n" in block
+        assert block.count("DataLoader(") == block.count("shuffle=True")
 
 
 def test_the_quick_start_has_commands() -> None:

@@ -14,7 +14,7 @@ from collabdm.errors import ConfigError
 from collabdm.methods import METHODS
 from collabdm.networks import NetworkSpec
 from collabdm.pixels import Normalisation
-from collabdm.planning import make_plan, networks_tested, protocol_for, resolved
+from collabdm.planning import engine_for, make_plan, networks_tested, protocol_for, resolved
 from collabdm.protocol import Plan, decode_plan, encode_plan
 from collabdm.recipes import PROTOCOLS
 
@@ -166,6 +166,59 @@ def test_the_engine_is_resolved_from_the_whole_work(monkeypatch: pytest.MonkeyPa
     # What was resolved once is kept.
     kept = Engine(dtype="float64", chunk=7)
     assert resolved([load_config(options={"engine": kept.model_dump()})], DIGITS, DIGITS.shape, 10) == kept
+
+
+def test_a_site_s_engine_is_chosen_by_its_share_of_the_plan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float, bool]] = []
+
+    def spied(name: str, device: str, gigaflop: float, *, own: bool, tell: object) -> Engine:
+        asked.append((gigaflop, own))
+        return Engine()
+
+    monkeypatch.setattr("collabdm.planning.resolve_engine", spied)
+
+    def share(plan: Plan, **options: Any) -> tuple[float, bool]:
+        engine_for(load_config(options={key.replace("__", "."): value for key, value in options.items()}), plan)
+        return asked[-1]
+
+    plan = plan_of()
+    own = share(plan)
+    for others in (
+        {"evaluate__count": 50, "evaluate__protocol": "paper", "evaluate__networks": "alexnet,vgg11", "repeats": 9},
+        {
+            "server__passes": 99,
+            "plan__seeds": 7,
+            "ipc": 99,
+            "method": "central-dm",
+            "partition__clients": 9,
+            "local__iterations": 9,
+        },
+    ):
+        assert share(plan, **others) == own
+    resolved(
+        [load_config(options={"partition.clients": 2, "evaluate.count": 1, "evaluate.epochs": 1})],
+        DIGITS,
+        DIGITS.shape,
+        10,
+    )
+    assert 0 < 2 * own[0] < asked[-1][0]
+    assert share(plan_of(plan__seeds=400)) > own > share(plan_of(plan__batch=64))
+    assert share(plan_of(clients=("a", "b", "c"))) < own > share(plan_of(local__iterations=10))
+    assert share(plan_of(plan__network={"width": 8}))[0] < own[0]
+    kept = Engine(dtype="float64", chunk=7)
+    assert engine_for(load_config(options={"engine": kept.model_dump()}), plan) == kept
+
+
+def test_a_tiny_plan_is_computed_alike_by_simulation_sites_and_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collabdm.engine, "compiler", lambda: "/usr/bin/g++")
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    tiny: dict[str, Any] = {"ipc": 1, "plan__seeds": 2, "plan__batch": 8, "local__iterations": 5}
+    plan, config = plan_of(**tiny), load_config(options={"device": "cpu"})
+    whole = {"device": "cpu", "evaluate.count": 1, "evaluate.epochs": 2, "partition.clients": 2}
+    whole |= {key.replace("__", "."): value for key, value in tiny.items()}
+    simulated = resolved([load_config(options=whole)], DIGITS, DIGITS.shape, 10)
+    assert engine_for(config, plan) == simulated
+    assert simulated.kind == "eager"
 
 
 def test_auto_compiles_large_work_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from collabdm.config import Config
 from collabdm.data import Samples
 from collabdm.distilled_set import load
 from collabdm.engine import REFERENCE
-from collabdm.errors import DataError, QuorumError
+from collabdm.errors import ConfigError, DataError, QuorumError
 from collabdm.inbox import collect
 from collabdm.initial_set import initial_set
 from collabdm.progress import Event
@@ -109,6 +109,14 @@ def test_classes_whose_holders_take_part_at_no_seed_are_named(
 
 def _two(seed: int) -> Plan:
     return small_plan(clients=("ada", "bob"), participation=0.5, seeds=2, seed=seed)
+
+
+def test_images_that_diverge_name_the_rate(sent: Sent, tmp_path: Path) -> None:
+    plan, files = sent
+    config = tiny_config({"server.lr": 1e200})
+    with pytest.raises(ConfigError, match=r"images that diverged at server.lr = 1e\+200; .*; fix: choose a smaller"):
+        _distill(plan, _folder(tmp_path / "sent", files), tmp_path / "run", config)
+    assert not (tmp_path / "run" / "distilled").exists()
 
 
 def _changed(content: bytes, metadata: Mapping[str, Any] | None = None, **tensors: np.ndarray) -> bytes:

@@ -9,6 +9,7 @@ from collabdm.config import Config
 from collabdm.data import load_dataset
 from collabdm.distilled_set import DistilledSet, load
 from collabdm.engine import Engine
+from collabdm.errors import ConfigError, explain
 from collabdm.files import write_atomically, write_json
 from collabdm.methods import method_named
 from collabdm.pictures import comparison_picture
@@ -40,8 +41,12 @@ def compare(
     (where known); `bytes_down`, `bytes_up` and `client_seconds` (means over clients); `rounds`, `server_seconds`,
     `seconds`. What methods agree on (client statistics, local sets, client models) is computed once for all of them;
     `seconds` counts it for each all the same.
-    Everything is checked before anything is written.
+    Everything is checked before anything is written. Raises `ConfigError` where there are no methods, and what
+    `check_usable` raises.
     """
+    if not methods:
+        fix = "name some, or leave --methods out for the usual seven"
+        raise ConfigError(explain("methods to compare", got="none", expected="at least one", fix=fix))
     configs = [_config_of(config, name) for name in methods]
     dataset = load_dataset(config.dataset)
     for one in configs:

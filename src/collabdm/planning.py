@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
 from collabdm.augment import OPERATIONS
-from collabdm.config import Config
-from collabdm.data.presets import Preset, generic_preset
+from collabdm.config import Config, PlanSpec
+from collabdm.data.presets import Preset
 from collabdm.engine import Engine, resolve_engine
 from collabdm.errors import ConfigError, explain
 from collabdm.kernels import fits
@@ -17,7 +17,7 @@ from collabdm.methods import method_named
 from collabdm.networks import Architecture, NetworkSpec, build_network
 from collabdm.pixels import Normalisation
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Plan
+from collabdm.protocol import LocalSpec, Plan
 from collabdm.recipes import PROTOCOLS, Protocol
 
 __all__ = [
@@ -116,17 +116,9 @@ def resolved(
     configs: Sequence[Config], preset: Preset, shape: tuple[int, int, int], classes: int, *, report: Report = silent
 ) -> Engine:
     """The engine for the whole work of `configs` together, as the first of them asks."""
-    first = configs[0]
-    if isinstance(first.engine, Engine):
-        return first.engine
     networks = {spec for c in configs for spec in (network_for(c, preset), *networks_tested(c, preset))}
-    return resolve_engine(
-        first.engine,
-        first.device,
-        sum(work_of(c, preset, shape, classes) for c in configs),
-        own=all(fits(build_network(spec, shape, classes)) for spec in networks),
-        tell=lambda line: report(Event(stage="engine", done=1, total=1, message=line)),
-    )
+    own = all(fits(build_network(spec, shape, classes)) for spec in networks)
+    return _resolved(configs[0], sum(work_of(c, preset, shape, classes) for c in configs), own, report)
 
 
 def settings_for(config: Config, plan: Plan) -> Config:
@@ -140,17 +132,15 @@ def settings_for(config: Config, plan: Plan) -> Config:
 
 
 def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine:
-    """The configured engine, or the one that suits one site's share of the plan's work. Raises `ConfigError`."""
-    work = {"seeds": plan.seeds, "batch": plan.batch, "network": plan.network, "pae": plan.pae}
-    share = settings_for(config, plan).model_copy(
-        update={
-            "local": plan.local,
-            "partition": config.partition.model_copy(update={"clients": 1}),
-            "plan": config.plan.model_copy(update=work),
-        }
-    )
-    shape = plan.sample.shape
-    return resolved([share], generic_preset("plan", shape, plan.classes), shape, len(plan.classes), report=report)
+    """The configured engine, or the one that suits one site's share of the plan's work. Raises `ConfigError`.
+
+    It follows from the plan and the machine alone, so that sites and server agree: what the server does, and how the
+    set is judged, is no site's work.
+    """
+    shape, classes, clients = plan.sample.shape, len(plan.classes), len(plan.clients)
+    images = _clients_images(plan, plan.local, plan.ipc * classes * plan.pae**2, classes, clients)
+    gigaflop = images / clients * _gigaflop(plan.network, shape, classes)
+    return _resolved(config, gigaflop, fits(build_network(plan.network, shape, classes)), report)
 
 
 def work_of(config: Config, preset: Preset, shape: tuple[int, int, int], classes: int) -> float:
@@ -165,15 +155,9 @@ def work_of(config: Config, preset: Preset, shape: tuple[int, int, int], classes
     kinds = len(config.evaluate.networks or (None,))
     images = 3.0 * protocol.count * kinds * min(protocol.epochs * stored, protocol.most_samples or 10**12)
     if method.source == "round":
-        images += config.plan.seeds * config.plan.batch * classes * (1 if method.central else clients / 2)
-        matched = config.local.iterations if config.local.method == "dm" else 0
-        images += 2 * (matched + config.server.passes * config.plan.seeds * method.refined) * stored
-        if matched and not config.local.reuse:
-            images += matched * config.local.batch * classes * clients / 2
-    network = build_network(network_for(config, preset), shape, classes)
-    with FlopCounterMode(display=False) as counter, torch.device("meta"):
-        network(torch.empty(1, *shape))
-    return images * counter.get_total_flops() / 1e9 * config.repeats
+        images += _clients_images(config.plan, config.local, stored, classes, clients, central=method.central)
+        images += 2 * config.server.passes * config.plan.seeds * method.refined * stored
+    return images * _gigaflop(network_for(config, preset), shape, classes) * config.repeats
 
 
 def fitted(network: Spec, preset: Preset) -> Spec:
@@ -181,3 +165,34 @@ def fitted(network: Spec, preset: Preset) -> Spec:
     if network.name == "convnet" and network.depth is None and preset.depth != 3:
         return network.model_copy(update={"depth": preset.depth})
     return network
+
+
+def _resolved(config: Config, gigaflop: float, own: bool, report: Report) -> Engine:
+    if isinstance(config.engine, Engine):
+        return config.engine
+
+    def tell(line: str) -> None:
+        report(Event(stage="engine", done=1, total=1, message=line))
+
+    return resolve_engine(config.engine, config.device, gigaflop, own=own, tell=tell)
+
+
+def _clients_images(
+    plan: PlanSpec | Plan, local: LocalSpec, stored: int, classes: int, clients: int, *, central: bool = False
+) -> float:
+    """Images through a network at all clients together, each of which has half the classes; `stored`: samples of
+    their local sets."""
+    images = plan.seeds * plan.batch * classes * (1 if central else clients / 2)
+    matched = local.iterations if local.method == "dm" else 0
+    images += 2 * matched * stored
+    if matched and not local.reuse:
+        images += matched * local.batch * classes * clients / 2
+    return images
+
+
+def _gigaflop(spec: NetworkSpec, shape: tuple[int, int, int], classes: int) -> float:
+    """10^9 operations of one image through the network."""
+    network = build_network(spec, shape, classes)
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        network(torch.empty(1, *shape))
+    return counter.get_total_flops() / 1e9

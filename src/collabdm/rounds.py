@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -54,7 +55,8 @@ def distill_round(
     of the plan's clients by default. `visit` sees every state on the way. `present`: a set to go on from, instead of
     the union of the local sets (which still gives the classes that it lacks); `facts` go to the set's card, `facts` and
     `history` to `round.json`.
-    Raises `QuorumError` where fewer came; `DataError` where nobody holds a class, unless `allow_missing`.
+    Raises `QuorumError` where fewer came; `DataError` where nobody holds a class, unless `allow_missing`; `ConfigError`
+    where the images diverge.
     """
     collected = collect(plan, contributions, report=report)
     usable = list(collected.contributions.values())
@@ -80,11 +82,14 @@ def distill_round(
     state, losses = _resumed(checkpoint, initial_state(begun, initial.labels, engine))
     for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
         state = refinement.state
+        # A step later than the images themselves, but at no cost; they are looked at in the end.
+        _check_finite(refinement.loss, config)
         losses.append(refinement.loss)
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
         visit(refinement)
         checkpoint.keep(partial(_kept, state, losses))
     seconds = checkpoint.seconds + time.perf_counter() - aggregated
+    _check_finite(float(state.images.abs().max()), config)
     distilled = distilled_set(plan, state.images, initial.labels, config, facts or {})
     distilled.save(folder / "distilled", overwrite=True)
     if losses:
@@ -187,6 +192,13 @@ def _untouched(plan: Plan, target: Target, initial: InitialSet, report: Report) 
         message = f"not refined, their holders take part at no seed: {', '.join(names[:MOST_NAMED])}{others}"
         report(Event(stage="aggregate", done=1, total=1, message=message))
     return names
+
+
+def _check_finite(value: float, config: Config) -> None:
+    if not math.isfinite(value):
+        got = f"images that diverged at server.lr = {config.server.lr:g}"
+        fix = "choose a smaller server.lr"
+        raise ConfigError(explain("distillation", got=got, expected="finite pixels", fix=fix))
 
 
 def _begun(initial: InitialSet, present: DistilledSet | None) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """A whole run in one process: share a data set among clients, hold the round, evaluate.
 
 Every contribution goes through the encoding and a file, as between real sites, so a simulation and a round of files
-give the same set to the bit.
+give the same set to the bit under the same engine (`auto` may choose another for a whole run than for a site's share).
 """
 
 import dataclasses

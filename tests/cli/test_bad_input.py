@@ -121,6 +121,13 @@ def test_bad_plan(command: str, content: bytes | None, mentions: str, tmp_path: 
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("methods", ["", " , "])
+def test_compare_refuses_no_methods(methods: str, tmp_path: Path) -> None:
+    outcome = run("compare", "--dataset", "digits", *TINY, "--methods", methods, "--out", tmp_path / "run")
+    assert_refused(outcome, "methods to compare: got none")
+    assert not (tmp_path / "run").exists()
+
+
 def test_compare_refuses_an_unknown_method_before_any_work(tmp_path: Path) -> None:
     outcome = run("compare", "--dataset", "digits", *TINY, "--methods", "collabdm,magic", "--out", tmp_path / "run")
     assert_refused(outcome, "magic")

@@ -120,6 +120,22 @@ def test_info_of_unfinished_and_compared_runs(simulated: Simulated, tmp_path: Pa
     assert run("info", tmp_path, "--json").json == {"kind": "comparison", "rows": rows}
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "3", '{"accuracy": 3}', '{"accuracy": {"m": 1}}', '{"accuracy": {"mean": NaN, "std": 0}}', "[" * 10**5],
+)
+def test_info_of_damaged_metrics(text: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(text)
+    assert_refused(run("info", tmp_path), "metrics.json: got ")
+    assert_refused(run("info", tmp_path, "--json"), "metrics.json: got ")
+
+
+@pytest.mark.parametrize("text", ["{}", "3", "null"])
+def test_info_of_a_damaged_comparison(text: str, tmp_path: Path) -> None:
+    (tmp_path / "comparison.json").write_text(text)
+    assert_refused(run("info", tmp_path), f"comparison.json: got {text.replace('null', 'None')}; expected rows")
+
+
 def test_info_of_a_hostile_contribution(tmp_path: Path) -> None:
     path, metadata = tmp_path / "sent.safetensors", {"format": "collabdm-contribution", "client": "\x1b[31mred"}
     tensors = {"held": np.ones(2, np.int64), "means": np.ones(2, np.float16)}

@@ -119,6 +119,32 @@ def test_contribute_refuses(arguments: list[str], mentions: str, tmp_path: Path)
     assert not (tmp_path / "sent.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "mentions"),
+    [
+        (
+            ("--set", "seed=3"),
+            "got partition.clients = 0, 1, 2, 3, 4 (5); expected the plan's: partition.clients = 0, 1 (2)",
+        ),
+        (("--set", "partition.clients=2", "--set", "seed=4"), "--shard: got seed = 4; expected the plan's: seed = 3"),
+        (
+            ("--set", "partition.clients=2", "--set", "seed=3", "--set", "partition.kind=dirichlet-reserved"),
+            "--shard: got ipc = 10; expected the plan's: ipc = 1",
+        ),
+    ],
+)
+def test_a_shard_of_another_partition_is_refused(settings: tuple[str, ...], mentions: str, tmp_path: Path) -> None:
+    plan, out = tmp_path / "plan.json", tmp_path / "sent.safetensors"
+    assert run("plan", "--dataset", "digits", *TINY, "--clients", 2, "--seed", 3, "--out", plan).code == 0
+    asked = ("contribute", plan, "--dataset", "digits", "--client", "0", "--shard", "--out", out)
+    outcome = run(*asked, *settings)
+    assert_refused(outcome, mentions)
+    assert "--config RUN/config.toml" in outcome.err
+    assert not out.exists()
+    same = ("--set", "partition.clients=2", "--set", "seed=3", "--set", "partition.kind=iid")
+    assert run(*asked, *same, "--json").json["samples"] == 649
+
+
 def test_plan_by_column_takes_the_clients_from_the_data(tmp_path: Path) -> None:
     source = write_npz(tmp_path / "data.npz", site_train=["x", "y"] * 15)
     column = ("--dataset", source, "--partition", "by-column", "--set", "partition.column=site")

@@ -132,6 +132,28 @@ def test_npz_labels_classes_and_columns(tmp_path: Path) -> None:
     assert data.train.labels.tolist() == [1, 0, 1, 0, 2, 2]
 
 
+def test_npz_text_in_bytes(tmp_path: Path) -> None:
+    coded = np.array(["häß".encode(), b"b", b"b"] * 2)
+    data = load_dataset(str(save(tmp_path / "labels.npz", y_train=coded, y_test=coded[:3])))
+    assert (data.train.classes, data.test.labels.tolist()) == (("b", "häß"), [1, 0, 0])
+    data = load_dataset(str(save(tmp_path / "classes.npz", classes=np.array(["häß".encode(), b"b", b"c"]))))
+    assert data.train.classes == ("häß", "b", "c")
+    latin = np.array(["h\xe4\xdf".encode("latin-1"), b"b", b"b"])
+    for name in ("y_test", "classes"):
+        refused(save(tmp_path / "latin.npz", **{"y_train": coded, name: latin}), f"{name} of .*got .S3 .*UTF-8")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_masks_of_0_and_1_are_refused_but_black_images_are_not(tmp_path: Path, kind: type) -> None:
+    masks = (pixels(6, 8, 8) > 99).astype(kind)
+    refused(save(tmp_path / "a.npz", x_train=masks), "pixels of .*train.*: got integers up to 1; expected 0..255")
+    refused(save(tmp_path / "b.npz", x_test=masks[:3]), "pixels of .*test.*: got integers up to 1; expected 0..255")
+    assert load_samples(str(save(tmp_path / "c.npz", x_train=masks * 0))).images.max() == 0
+    assert load_samples(str(save(tmp_path / "d.npz", x_train=masks * 1.0))).images.max() == 1
+    write_parquet(tmp_path / "png" / "train.parquet", [png(mask.astype(np.uint8)) for mask in masks], [0] * 6)
+    refused(tmp_path / "png", "integers up to 1", splits=("train",))
+
+
 def test_npz_of_a_known_data_set_takes_its_preset_even_with_few_classes(tmp_path: Path) -> None:
     arrays = {"x_train": pixels(6, 28, 28), "x_test": None, "y_test": None}
     path = save(tmp_path / "fashion-mnist.npz", y_train=np.array([3, 9, 3, 9, 3, 3]), **arrays)
@@ -289,6 +311,78 @@ def test_saved_to_disk_and_validation_as_test(tmp_path: Path) -> None:
     assert data.train.labels.tolist() == data.test.labels.tolist() == [1, 0]
     assert load_samples(str(tmp_path / "alone")).labels.tolist() == [1, 0]
     refused(tmp_path / "alone", "splits of .*: got train; expected test")
+
+
+def two_splits(folder: Path, train: datasets.Dataset, test: datasets.Dataset) -> Path:
+    datasets.DatasetDict({"train": train, "test": test}).save_to_disk(str(folder))
+    return folder
+
+
+def table(labels: list, feature: Any, column: str = "image") -> datasets.Dataset:
+    rows = {column: [{"bytes": png(pixels(4, 4, seed=k)), "path": None} for k in range(len(labels))], "label": labels}
+    return datasets.Dataset.from_dict(rows, features=datasets.Features({column: datasets.Image(), "label": feature}))
+
+
+def names(*classes: str) -> datasets.ClassLabel:
+    return datasets.ClassLabel(names=list(classes))
+
+
+def test_labels_of_each_split_are_read_by_its_own_class_names(tmp_path: Path) -> None:
+    train = table([0, 1, 2], names("a", "b", "c"))
+    text, whole = datasets.Value("string"), datasets.Value("int64")
+    for number, (first, second, want) in enumerate(
+        (
+            (train, table([0, 0, 1], names("a", "c")), [0, 0, 2]),
+            (train, table([0, 1, 2], names("c", "a", "never-held", "b")).select([0, 1]), [2, 0]),
+            (train, table(["c", "b"], text), [2, 1]),
+            (train, table([2, 1], whole), [2, 1]),
+            (table(["b", "a"], text), table([0, 1], names("b", "a")), [1, 0]),
+            (table([7, 3], whole), table([1, 0], names("3", "7")), [1, 0]),
+        )
+    ):
+        data = load_dataset(str(two_splits(tmp_path / str(number), first, second)))
+        assert data.test.labels.tolist() == want, number
+        assert data.test.classes == data.train.classes
+    other = two_splits(tmp_path / "other", train, table([0, 1], names("a", "d")))
+    refused(other, r"test\), row 1: got d; expected one of the 3 classes of the train part")
+    unlabelled = two_splits(tmp_path / "unlabelled", train, table([0, -1], names("a", "c")))
+    refused(unlabelled, "column label of .*test: got nothing in row 1")
+    assert load_dataset(str(other), splits=("test",)).test.classes == ("a", "d")
+
+
+def test_parquet_files_of_other_class_names_are_refused(tmp_path: Path) -> None:
+    # The library would read both by the names of the first.
+    write_parquet(tmp_path / "train.parquet", [png(pixels(4, 4))] * 3, [0, 1, 2], "abc")
+    write_parquet(tmp_path / "test.parquet", [png(pixels(4, 4))] * 2, [0, 1], "ac")
+    refused(tmp_path, "class names in .*train.parquet, column label: got a, b, c; expected a, c, as in test.parquet")
+
+
+def test_columns_are_found_in_each_split(tmp_path: Path) -> None:
+    train, test = table([0, 1], names("a", "b")), table([1], names("a", "b"), column="img")
+    data = load_dataset(str(two_splits(tmp_path / "both", train, test)))
+    np.testing.assert_array_equal(data.test.images[0, 0], pixels(4, 4))
+    refused(
+        two_splits(tmp_path / "none", train, test.remove_columns("label")),
+        "columns of .*none, test: got img; expected exactly one label column",
+    )
+
+
+def test_a_site_with_one_class_of_images(tmp_path: Path) -> None:
+    def folder(name: str, *files: str) -> Path:
+        for number, file in enumerate(files):
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels(8, 8, seed=number)).save(tmp_path / name / file)
+        return tmp_path / name
+
+    for name in ("healthy/1.png", "train/healthy/1.png", "train/train/1.png"):
+        samples = load_samples(str(folder(name.replace("/", "-"), name, name.replace("1.", "2."))))
+        assert samples.classes == (Path(name).parts[-2],)
+        assert samples.labels.tolist() == [0, 0]
+    data = load_dataset(str(folder("tested", "train/b/1.png", "test/a/2.png", "test/b/3.png")))
+    assert (data.train.classes, data.train.labels.tolist(), data.test.labels.tolist()) == (("a", "b"), [1], [0, 1])
+    for number, files in enumerate((["1.png", "2.png"], ["train/1.png"], ["train/1.png", "test/1.png"])):
+        refused(folder(f"flat-{number}", *files), "got images without a folder of their class", splits=("train",))
+    refused(folder("deep", "a/1.png", "b/day/2.png"), "got folders of images at several depths", splits=("train",))
 
 
 def test_unusable_folders(tmp_path: Path) -> None:

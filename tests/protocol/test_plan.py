@@ -52,8 +52,10 @@ def changed(**changes: Any) -> bytes:
 plans = st.builds(
     a_plan,
     seed=st.integers(0, 2**53 - 1),
-    clients=st.sets(st.text("abcäß .-_", min_size=1, max_size=5), min_size=1, max_size=6).map(sorted),
-    classes=st.lists(st.text("aZ09 ./-é漢", min_size=1, max_size=6), min_size=1, max_size=4, unique=True),
+    clients=st.sets(st.text("abcäß .-_", min_size=1, max_size=5).filter(str.strip), min_size=1, max_size=6).map(sorted),
+    classes=st.lists(
+        st.text("aZ09 ./-é漢", min_size=1, max_size=6).filter(str.strip), min_size=1, max_size=4, unique=True
+    ),
     normalisation=st.fixed_dictionaries(
         {"mean": st.floats(-1, 1).map(lambda x: [x]), "std": st.floats(0.01, 2).map(lambda x: [x])}
     ),
@@ -148,9 +150,12 @@ def test_another_version_is_refused_by_name(version: object) -> None:
         ("clients", [""]),
         ("clients", ["a\x1bb"]),
         ("clients", ["x" * 201]),
+        ("clients", [" ", "a"]),
         ("clients", ["\ud800"]),
         ("classes", []),
         ("classes", ["a", "a"]),
+        ("classes", ["a", " "]),
+        ("classes", ["a", "\u3000"]),
         ("sample", {"channels": 2, "height": 8, "width": 8}),
         ("sample", {"channels": 1, "height": 8, "width": 8, "depth": 1}),
         ("sample", {"channels": 1, "height": 10**9, "width": 8}),

@@ -170,13 +170,19 @@ def _classifier(path: Path) -> dict[str, Any]:
 
 def _run(path: Path) -> dict[str, Any]:
     metrics = _read_json(path / "metrics.json")
-    accuracy = metrics.get("accuracy")
+    accuracy = metrics.get("accuracy") if isinstance(metrics, dict) else None
+    if not isinstance(metrics, dict) or (accuracy and not _has_both(accuracy)):
+        raise _damaged(path / "metrics.json", str(metrics), "what a run measured")
     wanted = ("method", "dataset", "ipc", "seed", "bytes", "seconds", "topped_up", "skipped", "missing", "refused")
     return {
         "kind": "run",
         **({"accuracy": {name: accuracy[name] for name in ("mean", "std")}} if accuracy else {}),
         **{name: metrics[name] for name in wanted if name in metrics},
     }
+
+
+def _has_both(accuracy: object) -> bool:
+    return isinstance(accuracy, dict) and {"mean", "std"} <= accuracy.keys()
 
 
 def _unfinished(path: Path) -> dict[str, Any]:
@@ -187,11 +193,22 @@ def _unfinished(path: Path) -> dict[str, Any]:
 
 
 def _comparison(path: Path) -> dict[str, Any]:
-    return {"kind": "comparison", "rows": _read_json(path / "comparison.json")}
+    rows = _read_json(path / "comparison.json")
+    if not isinstance(rows, list):
+        raise _damaged(path / "comparison.json", str(rows), "rows of a comparison")
+    return {"kind": "comparison", "rows": rows}
 
 
 def _read_json(path: Path) -> Any:
     try:
-        return jsonlib.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RunFolderError(explain(f"{path}", got=str(error)[:200], expected="JSON", fix="run it again")) from None
+        return jsonlib.loads(path.read_bytes(), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error), "JSON") from None
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant}, which is no JSON")
+
+
+def _damaged(path: Path, got: str, expected: str) -> RunFolderError:
+    return RunFolderError(explain(f"{path}", got=got[:200], expected=expected, fix="run it again"))

@@ -1,6 +1,7 @@
 """`collabdm plan` and `contribute`: one round between real sites, by files."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,7 +58,9 @@ def contribute(
     client: Annotated[str, Option(help="This client's name in the plan.")],
     out: Annotated[Path, Option(help="The contribution file to write (.safetensors).")],
     dataset: str | None = None,
-    shard: Annotated[bool, Option("--shard", help="Use this client's part in `simulate`.")] = False,
+    shard: Annotated[
+        bool, Option("--shard", help="Use this client's part in `simulate`; give its settings: --config, --set.")
+    ] = False,
     cache: Annotated[
         Path | None, Option(help="Keep work and result here: an interrupted or repeated request goes on from it.")
     ] = None,
@@ -85,6 +88,8 @@ def contribute(
         raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
     check_new(out, force=force)
     asked = read_plan(plan_file)
+    if shard:
+        _check_shared(config, asked)
     samples: Samples = shard_of(config, client) if shard else load_samples(config.dataset)
     samples = samples.with_classes(asked.classes)
     tune_allocator()
@@ -147,6 +152,31 @@ def _declared(
         return preset.classes, preset.shape, preset
     dataset = load_dataset(config.dataset, splits=("train",))
     return dataset.train.classes, dataset.train.shape, dataset.preset
+
+
+def _check_shared(config: "Config", plan: "Plan") -> None:
+    """Refuse settings under which other clients would share the data than the plan's, or draw other shares."""
+    names, spec = tuple(_clients(config)), config.partition
+    reserves = spec.kind == "dirichlet-reserved" and spec.reserve is None
+    wrong = {
+        "partition.clients": (_several(names), _several(plan.clients), names != plan.clients),
+        "seed": (config.seed, plan.seed, config.seed != plan.seed),
+        "ipc": (config.ipc, plan.ipc, reserves and config.ipc != plan.ipc),
+    }
+    settings = {name: (got, asked) for name, (got, asked, differs) in wrong.items() if differs}
+    if settings:
+        raise ConfigError(
+            explain(
+                "--shard",
+                got=", ".join(f"{name} = {got}" for name, (got, _) in settings.items()),
+                expected=f"the plan's: {', '.join(f'{name} = {asked}' for name, (_, asked) in settings.items())}",
+                fix="give the simulation's settings, also those of its partition: --config RUN/config.toml, or --set",
+            )
+        )
+
+
+def _several(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''} ({len(names)})"
 
 
 def _shape(text: str) -> tuple[int, int, int]:

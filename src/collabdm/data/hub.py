@@ -4,12 +4,13 @@ The library finds files and splits; the images are decoded here. Nothing is writ
 the library keeps its own cache.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from collabdm.data.class_folders import with_class_folders
 from collabdm.data.decode import decode_images
 from collabdm.data.presets import Preset
 from collabdm.data.quiet import quietly
@@ -30,39 +31,62 @@ def read_with_datasets(
 ) -> RawData:
     """The asked splits of a hub repository (with its `config`) or a local folder.
 
-    Where there is no `test` split, `validation` (or `valid`, `val`) stands in. The columns are the `hint`'s
+    Where there is no `test` split, `validation` (or `valid`, `val`) stands in. Each split's columns are the `hint`'s
     where it fits, else the only image column and the class-label column (or one called label, labels, class,
-    target or y).
+    target or y). The classes are those that the first split declares; labels of one that declares others are their
+    names.
 
     Raises:
         DataError: the library cannot read it, a split is missing, or no image or label column can be told.
     """
-    import datasets
-
     with quietly():
         try:
-            loaded = _load(source, config)
+            by_split = _load(source, config)
+        except DataError:
+            raise
         except Exception as error:
             raise _unreadable(source, error) from error
-        by_split = loaded if isinstance(loaded, dict) else {"train": loaded}
         chosen = {split: by_split[_split_name(source, split, list(by_split))] for split in splits}
         first = next(iter(chosen.values()))
-        image_column = _image_column(source, first.features, hint)
-        label_column = _label_column(source, first.features, hint)
-        label_feature = first.features[label_column]
-        declared = tuple(label_feature.names) if isinstance(label_feature, datasets.ClassLabel) else None
-        parts = {
-            split: _part(f"{source}, {split}", table, image_column, label_column) for split, table in chosen.items()
-        }
+        declared = _declared(first.features[_label_column(source, first.features, hint)])
+        parts = {split: _part(f"{source}, {split}", table, hint, declared) for split, table in chosen.items()}
     return RawData(name=name, classes=declared, parts=parts)
 
 
-def _load(source: str, config: str | None) -> Any:
+def _load(source: str, config: str | None) -> Mapping[str, Any]:
     import datasets
 
     folder = Path(source)
     saved = (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
-    return datasets.load_from_disk(source) if saved else datasets.load_dataset(source, config)
+    loaded: Any = datasets.load_from_disk(source) if saved else datasets.load_dataset(source, config)
+    by_split = loaded if isinstance(loaded, dict) else {"train": loaded}
+    if saved or not folder.is_dir():
+        return by_split
+    _check_parquet(folder)
+    return with_class_folders(folder, by_split)
+
+
+def _check_parquet(folder: Path) -> None:
+    """Refuse files that differ in their class names: the library would read the labels of all by those of the first."""
+    import datasets
+    from pyarrow.parquet import read_schema
+
+    seen: dict[str, tuple[Path, tuple[str, ...]]] = {}
+    for file in sorted(folder.rglob("*.parquet")):
+        for column, feature in datasets.Features.from_arrow_schema(read_schema(file)).items():
+            names = _declared(feature)
+            if names is None:
+                continue
+            first, others = seen.setdefault(column, (file, names))
+            if names != others:
+                raise DataError(
+                    explain(
+                        f"class names in {file}, column {column}",
+                        got=", ".join(names)[:200],
+                        expected=f"{', '.join(others)[:200]}, as in {first.name}",
+                        fix="give all files the same class names in the same order, or the names as text labels",
+                    )
+                )
 
 
 def _split_name(source: str, split: str, found: list[str]) -> str:
@@ -118,9 +142,17 @@ def _only(source: str, what: str, candidates: list[str], preferred: str | None, 
     )
 
 
-def _part(source: str, table: "datasets.Dataset", image_column: str, label_column: str) -> RawPart:
+def _declared(feature: Any) -> tuple[str, ...] | None:
     import datasets
 
+    return tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+
+
+def _part(source: str, table: "datasets.Dataset", hint: Preset | None, classes: tuple[str, ...] | None) -> RawPart:
+    import datasets
+
+    image_column = _image_column(source, table.features, hint)
+    label_column = _label_column(source, table.features, hint)
     encoded: Any = table.select_columns([image_column])
     if isinstance(table.features[image_column], datasets.Image):
         encoded = encoded.cast_column(image_column, datasets.Image(decode=False))
@@ -128,11 +160,14 @@ def _part(source: str, table: "datasets.Dataset", image_column: str, label_colum
     images = decode_images(items, len(table), source=source)
     others = [name for name in table.column_names if name not in (image_column, label_column)]
     columns = {name: _column(table, name) for name in others if _is_scalar(table.features[name])}
-    return RawPart(images=images, labels=_labels(source, table, label_column), columns=columns)
+    return RawPart(images=images, labels=_labels(source, table, label_column, classes), columns=columns)
 
 
-def _labels(source: str, table: "datasets.Dataset", name: str) -> np.ndarray:
+def _labels(source: str, table: "datasets.Dataset", name: str, classes: tuple[str, ...] | None) -> np.ndarray:
+    """Positions in `classes`, or values as they are; positions in other classes become their names."""
     values = table.select_columns([name])[:][name]
+    if _declared(table.features[name]) not in (None, classes):
+        values = _named(table.features[name], values)
     missing = next((row for row, value in enumerate(values) if value is None), None)
     labels = np.asarray(values)
     if missing is not None or labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "biuU"):
@@ -160,10 +195,14 @@ def _column(table: "datasets.Dataset", name: str) -> np.ndarray:
     values = table.select_columns([name])[:][name]
     feature = table.features[name]
     if isinstance(feature, datasets.ClassLabel):
-        values = [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
+        values = _named(feature, values)
     if any(value is None for value in values):
         values = ["" if value is None else str(value) for value in values]
     return np.asarray(values)
+
+
+def _named(feature: Any, values: Sequence[Any]) -> list[str | None]:
+    return [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
 
 
 def _unreadable(source: str, error: Exception) -> DataError:

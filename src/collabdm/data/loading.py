@@ -6,9 +6,10 @@ write `./cifar10`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -136,21 +137,22 @@ def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, S
     classes, lookup = raw.classes, None
     if classes is None:
         classes, lookup = _classes(next(iter(values.values())), candidate)
+    by_name = {name: index for index, name in enumerate(classes)}
+
+    def positions(split: str) -> np.ndarray:
+        own = values[split]
+        return _positions(named[split], own, by_name if own.dtype.kind == "U" else lookup)
+
     return {
-        split: checked_samples(
-            part.images,
-            values[split] if lookup is None else _positions(named[split], values[split], lookup),
-            classes,
-            source=named[split],
-        )
+        split: checked_samples(part.images, positions(split), classes, source=named[split])
         for split, part in raw.parts.items()
     }
 
 
 def _values(source: str, labels: np.ndarray) -> np.ndarray:
     """Labels as int64 or text."""
-    if labels.dtype.kind in "US":
-        return labels.astype(str)
+    if labels.dtype.kind == "U":
+        return labels
     whole = labels.astype(np.int64)
     if len(whole) and whole.min() < 0:
         raise DataError(
@@ -165,7 +167,7 @@ def _values(source: str, labels: np.ndarray) -> np.ndarray:
 
 
 def _classes(values: np.ndarray, candidate: Preset | None) -> tuple[tuple[str, ...], dict[object, int]]:
-    """(class names, label value -> class) of labels that declare no classes."""
+    """(class names, label value -> class) of labels that declare no classes; text is found by name anyway."""
     if candidate is None:
         found = np.unique(values).tolist()
         return tuple(str(value) for value in found), {value: index for index, value in enumerate(found)}
@@ -173,7 +175,10 @@ def _classes(values: np.ndarray, candidate: Preset | None) -> tuple[tuple[str, .
     return candidate.classes, {key: index for index, key in enumerate(keys)}
 
 
-def _positions(source: str, values: np.ndarray, lookup: dict[object, int]) -> np.ndarray:
+def _positions(source: str, values: np.ndarray, lookup: Mapping[Any, int] | None) -> np.ndarray:
+    """Labels as positions among the classes, which they are already where there is no `lookup`."""
+    if lookup is None:
+        return values
     listed = values.tolist()
     unknown = next((row for row, value in enumerate(listed) if value not in lookup), None)
     if unknown is not None:

@@ -16,7 +16,7 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
 
     Images: [n, H, W], [n, H, W, C] or [n, C, H, W] with C of 1, 3 or 4 (alpha is dropped); uint8, floats in
     [0, 1], other integers within 0..255, or booleans (black and white). Labels: integers or text, [n] or [n,
-    1].
+    1]. Text may be bytes, in UTF-8.
 
     Raises:
         DataError: not an archive, an array missing, of another kind, or of an ambiguous shape.
@@ -27,7 +27,7 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
         raise _refused(path, "classes", classes, "a 1-D array of text", "store np.array([...names...])")
     return RawData(
         name=path.stem,
-        classes=None if classes is None else tuple(classes.astype(str).tolist()),
+        classes=None if classes is None else tuple(_text(path, "classes", classes).tolist()),
         parts={split: _part(path, arrays, split, declared=classes is not None) for split in splits},
     )
 
@@ -64,7 +64,8 @@ def _part(path: Path, arrays: dict[str, np.ndarray], split: str, *, declared: bo
     kinds, wanted = ("biu", "integers") if declared else ("biuUS", "integers or text")
     if flat.shape != (len(images),) or flat.dtype.kind not in kinds:
         raise _refused(path, f"y_{split}", labels, f"{wanted}, [{len(images)}]", "store one class per image")
-    return RawPart(images=images, labels=flat, columns=_columns(path, arrays, split, len(images)))
+    labels = _text(path, f"y_{split}", flat)
+    return RawPart(images=images, labels=labels, columns=_columns(path, arrays, split, len(images)))
 
 
 def _pixels(path: Path, name: str, images: np.ndarray) -> np.ndarray:
@@ -105,6 +106,14 @@ def _channels_first(path: Path, name: str, images: np.ndarray) -> np.ndarray:
         )
     moved = np.moveaxis(images, 3, 1) if last else images
     return np.ascontiguousarray(moved[:, :3] if moved.shape[1] == 4 else moved)
+
+
+def _text(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    """Bytes as text, anything else as it is."""
+    try:
+        return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+    except UnicodeDecodeError:
+        raise _refused(path, name, array, "text, or bytes in UTF-8", "store it as text: array.astype(str)") from None
 
 
 def _columns(path: Path, arrays: dict[str, np.ndarray], split: str, rows: int) -> dict[str, np.ndarray]:

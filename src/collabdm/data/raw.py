@@ -20,7 +20,7 @@ class RawPart:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RawData:
-    """The splits by name. Labels are positions in `classes`, or values where that is None.
+    """The splits by name. Labels are positions in `classes` or names of them; where that is None, values.
 
     `facts`: what the source says about how its images were made, as plain JSON.
     """

@@ -136,7 +136,8 @@ def checked_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[st
     """Samples from outside, looked at closely; `source` names them in errors.
 
     Raises:
-        DataError: no rows, a label outside the classes, pixels that are NaN, infinite or outside [0, 1].
+        DataError: no rows, a label outside the classes, pixels that are NaN, infinite or outside [0, 1], or 8-bit
+            pixels that are only 0 and 1.
     """
     if len(labels) == 0:
         raise DataError(
@@ -144,6 +145,16 @@ def checked_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[st
         )
     if images.dtype.kind == "f":
         _check_float_pixels(images, source)
+    elif images.size and int(images.max()) == 1:
+        # Black images there are; but images whose brightest pixel is 1 of 255 are masks, and would be taken for black.
+        raise DataError(
+            explain(
+                f"pixels of {source}",
+                got="integers up to 1",
+                expected="0..255",
+                fix="multiply by 255, or give floats in [0, 1]",
+            )
+        )
     try:
         return Samples(images=images, labels=labels, classes=tuple(classes))
     except DataError as error:

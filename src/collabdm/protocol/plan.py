@@ -24,8 +24,8 @@ StatisticName = Literal["mean", "moments", "none"]
 
 
 def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("a name must be printable")
+    if not text.isprintable() or not text.strip():
+        raise ValueError("a name must be printable and not blank")
     return text
 
 

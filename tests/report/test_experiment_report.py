@@ -88,6 +88,14 @@ def test_every_cell_says_how_to_run_it_again() -> None:
     assert "collabdm experiment run table2 --preset smoke --out runs/table2" in text
 
 
+def test_settings_over_the_preset_are_told_and_repeated() -> None:
+    text = told(Page(experiment_report("table2", "", [cell("a")], 0, settings=["repeats=1", "plan.augment=a, b"])))
+    assert "Settings over the preset: repeats=1, plan.augment=a, b." in text
+    given = "--preset smoke --set repeats=1 --set 'plan.augment=a, b'"
+    assert f"collabdm experiment run table2 {given} --out runs/table2" in text
+    assert f"collabdm experiment run table2 {given} --only a --out runs/table2" in text
+
+
 def test_agreement_is_drawn_from_three_cells() -> None:
     three = [cell(str(i), rank=i, accuracy=0.5 + 0.1 * i, paper=58.0, **{"seed": i}) for i in range(3)]
     assert "2 of 3 cells reach the paper's accuracy." in told(Page(experiment_report("x", "", three, 0)))

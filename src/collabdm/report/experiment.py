@@ -1,12 +1,12 @@
 """The page of an experiment: its cells beside the paper's figures."""
 
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from collabdm.report.charts import Chart, Series, line_chart
+from collabdm.report.commands import experiment_command
 from collabdm.report.heat import Heat, share_heat
 from collabdm.report.page import render
 from collabdm.report.reading import Cell, checked
@@ -48,9 +48,12 @@ class _CellRow:
     provenance: list[tuple[str, str]]
 
 
-def experiment_report(name: str, summary: str, cells: Sequence[Mapping[str, Any]], remaining: int) -> bytes:
+def experiment_report(
+    name: str, summary: str, cells: Sequence[Mapping[str, Any]], remaining: int, *, settings: Sequence[str] = ()
+) -> bytes:
     """One self-contained HTML file about the cells that ran (the JSON of each); `remaining` are yet to run.
 
+    `settings` (`key=value`) were given over the preset.
     Raises `RunFolderError` for a cell that is not what the runner writes.
     """
     read = sorted((_checked(cell) for cell in cells), key=lambda cell: (cell.rank, cell.cell))
@@ -58,13 +61,14 @@ def experiment_report(name: str, summary: str, cells: Sequence[Mapping[str, Any]
     keys = _varying(finished)
     # Where more varies than fits a table (one factor at a time), cells go by their names.
     named, keys = len(keys) > _MOST_VARYING, keys if len(keys) <= _MOST_VARYING else []
-    rows = [_row(cell, keys, named=named) for cell in finished]
+    rows = [_row(cell, keys, settings, named=named) for cell in finished]
     compared = [row.difference for row in rows if row.difference is not None]
     return render(
         "experiment.html",
         title=name,
         summary=summary,
         presets=sorted({cell.preset for cell in read if cell.preset}),
+        given=settings,
         first="Cell" if named else "Method",
         keys=[key.rpartition(".")[2] if key.count(".") == 1 else key for key in keys],
         groups=_grouped(rows),
@@ -79,7 +83,7 @@ def experiment_report(name: str, summary: str, cells: Sequence[Mapping[str, Any]
         by_network=_by_network(rows),
         agreement=_agreement(rows),
         curves=_curves(rows),
-        command=_command(name, read, None),
+        command=experiment_command(name, read[0].preset, settings) if read else "",
     )
 
 
@@ -94,7 +98,7 @@ def _varying(cells: Sequence[Cell]) -> list[str]:
     return [key for key in vary if key.split(".")[0] not in _ASIDE]
 
 
-def _row(cell: Cell, keys: Sequence[str], *, named: bool) -> _CellRow:
+def _row(cell: Cell, keys: Sequence[str], given: Sequence[str], *, named: bool) -> _CellRow:
     tree = flattened(cell.config)
     method, data = str(tree.get("method", cell.cell)), cell.dataset or data_name(str(tree.get("dataset", "")))
     assert cell.accuracy is not None
@@ -107,16 +111,11 @@ def _row(cell: Cell, keys: Sequence[str], *, named: bool) -> _CellRow:
         difference=None if cell.paper is None else 100 * cell.accuracy.mean - cell.paper,
         up=mean_up(cell),
         seconds=computed_seconds(cell.seconds),
-        command=_command(cell.experiment, [cell], cell.cell),
+        command=experiment_command(cell.experiment, cell.preset, given, cell.cell),
         settings=[setting for setting in setting_rows(cell.config) if setting.changed],
         stages=stage_rows(cell.seconds, cell.memory),
         provenance=provenance(cell.versions, cell.hardware),
     )
-
-
-def _command(experiment: str, cells: Sequence[Cell], only: str | None) -> str:
-    words = ["collabdm", "experiment", "run", experiment, "--preset", cells[0].preset] if cells else []
-    return shlex.join([*words, *(["--only", only] if only else []), "--out", f"runs/{experiment}"]) if words else ""
 
 
 def _by_network(rows: Sequence[_CellRow]) -> Heat | None:

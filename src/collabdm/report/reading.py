@@ -16,6 +16,7 @@ from collabdm.errors import RunFolderError, explain
 
 __all__ = [
     "Accuracy",
+    "Begun",
     "Bytes",
     "Cell",
     "Metrics",
@@ -130,6 +131,14 @@ class Metrics(_Result, frozen=True):
     missing: tuple[str, ...] = ()
     refused: dict[str, str] = {}
     peak_memory: Amount | None = None
+
+
+class Begun(_Read, frozen=True):
+    """`experiment.json`: what an experiment's folder was begun with."""
+
+    experiment: str
+    preset: str
+    settings: tuple[str, ...] = ()
 
 
 class Row(_Read, frozen=True):

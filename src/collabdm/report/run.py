@@ -7,6 +7,7 @@ from typing import Any
 
 from collabdm.distilled_set import DistilledSet, load
 from collabdm.errors import RunFolderError, explain
+from collabdm.report.commands import of_experiment
 from collabdm.report.gallery import gallery
 from collabdm.report.heat import taken_for
 from collabdm.report.page import render
@@ -35,6 +36,7 @@ def run_page(folder: Path) -> bytes:
     method = metrics.method or _named(tree, "method")
     data = metrics.dataset or _named(tree, "dataset")
     confused = confusion(metrics.accuracy)
+    experiment = of_experiment(folder)
     return render(
         "run.html",
         title=f"{method} on {data_name(data)}" if metrics.method or not finished else "A round of files",
@@ -57,7 +59,8 @@ def run_page(folder: Path) -> bytes:
         clients=client_rows(metrics),
         settings=setting_rows(tree),
         config_text=text,
-        command=_command(metrics, finished),
+        command=experiment or _command(metrics, finished),
+        saved=experiment is None,
         provenance=provenance(metrics.versions, metrics.hardware),
     )
 

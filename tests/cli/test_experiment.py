@@ -74,6 +74,12 @@ def test_a_budget_that_is_spent_is_told(tmp_path: Path) -> None:
     assert "3 left" in outcome.out
 
 
+def test_settings_stand_below_the_table(tmp_path: Path) -> None:
+    given = ("--preset", "tiny", "--set", "plan.batch=6", "--out", tmp_path / "out", "--budget", "0s", "--quiet")
+    assert "Settings over the preset: plan.batch=6." in run("experiment", "run", "tiny", *given).out
+    assert (tmp_path / "out" / "table.md").read_text().endswith("Settings over the preset: plan.batch=6.\n")
+
+
 def test_data_that_cannot_be_had_fail_their_cells_and_the_exit_code_says_so(tmp_path: Path) -> None:
     given = ("--data", f"digits={tmp_path / 'absent'}", "--only", "*-real")
     outcome = run("experiment", "run", "tiny", "--preset", "tiny", "--out", tmp_path / "out", *given, "--quiet")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from collabdm.errors import ConfigError, RunFolderError
-from collabdm.experiments import Cell, Experiment, Outcome, run_experiment
+from collabdm.experiments import Cell, Experiment, Outcome, run_experiment, runner
 from collabdm.experiments.records import commit, locked
 from collabdm.progress import Event
 from experiments.tiny_experiment import EXPERIMENT, SCALE, cells, records_in, registered, results_in
@@ -49,6 +49,27 @@ def test_a_record_holds_what_was_promised(whole: Path) -> None:
     assert record["config"]["method"] == "collabdm-pae"
     assert record["commit"] == commit()
     assert "losses" not in record
+
+
+@pytest.mark.parametrize(
+    ("settings", "paper", "note"),
+    [
+        ((), 90.0, ""),
+        (("plan.batch=6", "evaluate.count=1"), 90.0, "with plan.batch=6, evaluate.count=1"),
+        (("partition.clients=2",), None, "other partition than the paper's: not comparable with the paper; with part"),
+        (("ipc=1",), None, "other ipc than the paper's: not comparable"),
+        (("evaluate.networks=alexnet",), None, "other evaluate.networks than the paper's: not comparable"),
+    ],
+)
+def test_the_papers_figure_stands_beside_the_papers_problem_alone(
+    settings: tuple[str, ...], paper: float | None, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "simulate_on", lambda *_, **__: {"accuracy": {}})
+    run_experiment(EXPERIMENT, SCALE, tmp_path / "out", settings=settings, only=["*collabdm*"])
+    record = records_in(tmp_path / "out")["digits-collabdm-pae"]
+    assert (record["paper"], record["paper_source"]) == (paper, "Table 2" if paper else "")
+    assert record["note"].startswith(note)
+    assert bool(record["note"]) == bool(settings)
 
 
 def test_a_finished_experiment_keeps_sets_but_not_what_clients_sent(whole: Path) -> None:

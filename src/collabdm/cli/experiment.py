@@ -123,7 +123,7 @@ def report(name: Name, out: Out) -> None:
     remaining = len(found.cells) - found.count("finished")
     page = experiment_report(name, chosen.summary, found.records, remaining, settings=found.settings)
     write_atomically(out / "report.html", page)
-    print(chosen.table(found.records))
+    print(_table(chosen, found))
     print(f"\n{out / 'report.html'}")
 
 
@@ -132,7 +132,7 @@ def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
     from collabdm.files import write_atomically
 
     found = status_of(chosen, out)
-    table = chosen.table(found.records)
+    table = _table(chosen, found)
     write_atomically(out / "table.md", table.encode() + b"\n")
     print(table)
     for cell, why in outcome.failed.items():
@@ -140,6 +140,11 @@ def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
     if outcome.stopped is not None:
         print(f"the budget is spent, in {outcome.stopped}: repeat the command to go on there", file=sys.stderr)
     print_facts(f"\n{out}", _summary(found))
+
+
+def _table(chosen: "Experiment", found: "Status") -> str:
+    table = chosen.table(found.records)
+    return f"{table}\n\nSettings over the preset: {', '.join(found.settings)}." if found.settings else table
 
 
 def _summary(found: "Status") -> dict[str, object]:

@@ -9,7 +9,7 @@ from collabdm.errors import ConfigError, explain
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.tables import results_table
 
-__all__ = ["Cell", "Experiment", "Record", "check_settings", "config_of"]
+__all__ = ["Cell", "Experiment", "Record", "check_settings", "config_of", "not_comparable"]
 
 Record = Mapping[str, Any]
 """A cell's JSON."""
@@ -64,3 +64,23 @@ def check_settings(cells: Sequence[Cell], settings: Sequence[str]) -> None:
         if cells and all(key in cell.options for cell in cells):
             fix = "choose among the cells with --only"
             raise ConfigError(explain("--set", got=key, expected="no factor of the experiment's grid", fix=fix))
+
+
+def not_comparable(cell: Cell, scale: Scale, settings: Sequence[str], standing_in: str | None) -> str | None:
+    """Why the cell's accuracy is not to be held against the paper's; None where it may be.
+
+    Settings of the recipe (T, B, steps, rates, networks judging) leave the paper's figure beside the cell, whose note
+    names them: what they cost is what one asks. Another problem makes it another table: other data, clients, or images.
+    """
+    if standing_in is not None:
+        return f"{standing_in} stands in for {cell.dataset}"
+    if scale.images is not None:
+        return f"few images of {cell.dataset}"
+    asked, given = (config_of(cell, scale, some).model_dump(include=_COMPARED) for some in ((), settings))
+    other = [_COMPARED_AS.get(key, key) for key in asked if asked[key] != given[key]]
+    return f"other {' and '.join(other)} than the paper's" if other else None
+
+
+# What makes a cell's problem, apart from the recipe that solves it.
+_COMPARED = {"dataset": True, "ipc": True, "partition": True, "evaluate": {"networks"}}
+_COMPARED_AS = {"evaluate": "evaluate.networks"}

@@ -17,7 +17,7 @@ from collabdm.config import Config
 from collabdm.data import Dataset
 from collabdm.engine import Engine
 from collabdm.errors import CollabDMError, ConfigError, DataError, RunFolderError, explain
-from collabdm.experiments.base import Cell, Experiment, check_settings, config_of
+from collabdm.experiments.base import Cell, Experiment, check_settings, config_of, not_comparable
 from collabdm.experiments.budget import BudgetSpentError, Clock
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.records import (
@@ -65,9 +65,9 @@ def run_experiment(
 ) -> Outcome:
     """Run what is not finished of the cells whose names match a pattern of `only` (all by default), by rank.
 
-    `settings` (`key=value`) go over the scale's; `data` says where data sets lie, by name. After `budget` seconds it
-    stops inside a cell, and goes on there the next time. Everything that can be wrong with settings is found before
-    anything is computed.
+    `settings` (`key=value`) go over the scale's, and stand in the notes; `data` says where data sets lie, by name. After
+    `budget` seconds it stops inside a cell, and goes on there the next time. Everything that can be wrong with settings
+    is found before anything is computed.
     Raises `ConfigError` for settings or patterns that fit nothing; `RunFolderError` where the folder has other things,
     was begun with other settings, or is being worked in.
     """
@@ -99,6 +99,7 @@ def run_experiment(
             folder=folder,
             cells={cell.name: cell for cell in cells},
             configs=configs,
+            settings=settings,
             data=data,
             report=report,
             clock=Clock(folder, clock, budget),
@@ -145,6 +146,7 @@ class _Work:
     folder: Path
     cells: Mapping[str, Cell]
     configs: Mapping[str, Config]
+    settings: Sequence[str]
     data: Mapping[str, str]
     report: Report
     clock: Clock
@@ -183,18 +185,19 @@ class _Work:
 
     def _described(self, cell: Cell, config: Config) -> dict[str, Any]:
         standing_in = stand_in_for(cell.dataset, self.data, self.scale)
-        comparable = standing_in is None and self.scale.images is None
-        of_what = f"{standing_in} stands in for {cell.dataset}" if standing_in else f"few images of {cell.dataset}"
+        why = not_comparable(cell, self.scale, self.settings, standing_in)
+        given = f"with {', '.join(self.settings)}" if self.settings else ""
+        note = cell.note if why is None else f"{why}: not comparable with the paper"
         return {
             "cell": cell.name,
             "experiment": self.experiment,
             "preset": self.scale.name,
             "rank": cell.rank,
             "dataset": cell.dataset,
-            "paper": cell.paper if comparable else None,
-            "paper_source": cell.paper_source if comparable else "",
-            "anchors": [list(point) for point in cell.anchors] if comparable else [],
-            "note": cell.note if comparable else f"{of_what}: not comparable with the paper",
+            "paper": cell.paper if why is None else None,
+            "paper_source": cell.paper_source if why is None else "",
+            "anchors": [list(point) for point in cell.anchors] if why is None else [],
+            "note": "; ".join(part for part in (note, given) if part),
             **({} if standing_in is None else {"stand_in": standing_in}),
             "digest": digest_of(config),
             "commit": self.commit,

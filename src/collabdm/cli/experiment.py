@@ -121,7 +121,7 @@ def report(name: Name, out: Out) -> None:
     chosen = experiment_named(name)
     found = status_of(chosen, out)
     remaining = len(found.cells) - found.count("finished")
-    page = experiment_report(name, chosen.summary, found.records, remaining, settings=found.settings)
+    page = experiment_report(name, chosen.summary, found.records, remaining, settings=found.settings, folder=out)
     write_atomically(out / "report.html", page)
     print(_table(chosen, found))
     print(f"\n{out / 'report.html'}")

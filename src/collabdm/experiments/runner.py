@@ -65,9 +65,9 @@ def run_experiment(
 ) -> Outcome:
     """Run what is not finished of the cells whose names match a pattern of `only` (all by default), by rank.
 
-    `settings` (`key=value`) go over the scale's, and stand in the notes; `data` says where data sets lie, by name. After
-    `budget` seconds it stops inside a cell, and goes on there the next time. Everything that can be wrong with settings
-    is found before anything is computed.
+    `settings` (`key=value`) go over the scale's, and stand in the notes; `data` says where data sets lie, by name.
+    After `budget` seconds it stops inside a cell, and goes on there the next time. Everything that can be wrong with
+    settings is found before anything is computed.
     Raises `ConfigError` for settings or patterns that fit nothing; `RunFolderError` where the folder has other things,
     was begun with other settings, or is being worked in.
     """

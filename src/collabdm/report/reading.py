@@ -110,6 +110,15 @@ class _Result(_Read, frozen=True):
     product: str | None = None
     networks: tuple[str, ...] = ()
     rounds: int | None = None
+    repeats: tuple[Share, ...] = ()
+    protocol: dict[str, Any] = {}
+    topped_up: dict[str, int] = {}
+    skipped: int = 0
+    unprotected: dict[str, int] | None = None
+    missing_classes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    refused: dict[str, str] = {}
+    peak_memory: Amount | None = None
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
 

@@ -1,12 +1,16 @@
 """The report of an experiment: ours beside the paper's, what is left, what failed."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from collabdm.errors import RunFolderError
+from collabdm.experiments import scale_named
+from collabdm.experiments.base import config_of
+from collabdm.experiments.figure2 import FIGURE2
 from collabdm.report import experiment_report
 from pages import Page
 from report_samples import cell, write_run
@@ -51,6 +55,25 @@ def test_curves_with_the_papers_figure_and_the_central_line() -> None:
     looks = [value.split()[0] for tag, name, value in page.attributes if (tag, name) == ("path", "class")]
     # Each once in the legend, once in the plot; a hollow dot is two. Two more lines are the cell's own, unfolded.
     assert [looks.count(look) for look in ("line", "dashed", "hollow", "hole")] == [4, 2, 2, 2]
+
+
+def test_figure_2_whole_is_a_chart_for_each_size_and_number_of_clients() -> None:
+    cells = []
+    for shape in FIGURE2.cells(scale_named("paper")):
+        one = cell(shape.name, rank=shape.rank, accuracy=0.6, paper=shape.paper)
+        config = config_of(shape, scale_named("paper"))
+        one |= {"config": config.model_dump(mode="json", exclude_none=True), "dataset": "cifar10"}
+        cells.append(one | ({"bytes": {}, "curve": []} if "central" in shape.name else {}))
+    page = experiment_report("figure2", "", cells, 0)
+    shown = page.split(b"<h2>Accuracy against bytes</h2>")[1].split(b"<h2")[0].decode()
+    assert re.findall("<h3>(.*?)</h3>", shown) == [f"ipc {i}, {k} clients" for i in (10, 50) for k in (5, 20)]
+    for chart in shown.split("<h3>")[1:]:
+        legend = re.findall("</svg>(.*?)</li>", chart)
+        assert legend[:3] == ["collabdm-pae", "collabdm", "central-dm-pae (no bytes)"]
+        # In the legend: no colour twice, and the paper's is nobody else's.
+        colours = re.findall(r'<path class="(?:line|dashed|hollow) (k\d)"', chart.split("</ul>")[0])
+        assert len(set(colours)) == len(colours) == len(legend)
+    assert "evaluate_every" not in told(Page(page)).split("Every cell")[0]
 
 
 def test_the_papers_points_on_the_way_and_what_stands_in() -> None:

@@ -16,7 +16,7 @@ from collabdm.report.sections import flattened
 __all__ = ["experiment_report"]
 
 # What differs between cells without being what is compared, or has a column of its own.
-_ASIDE = ("engine", "device", "seed", "dataset", "method")
+_ASIDE = ("engine", "device", "seed", "dataset", "method", "server.evaluate_every")
 _MOST_VARYING = 5
 
 
@@ -62,7 +62,7 @@ def experiment_report(
         networks=sorted({network for cell in finished for network in cell.networks}),
         by_network=_by_network(rows),
         agreement=agreement(rows),
-        curves=curves(rows),
+        curves=curves(rows, keys),
         command=experiment_command(name, read[0].preset, settings) if read else "",
     )
 
@@ -75,7 +75,7 @@ def _varying(cells: Sequence[Cell]) -> list[str]:
     trees = [flattened(cell.config) for cell in cells]
     keys = list(dict.fromkeys(key for tree in trees for key in tree))
     vary = [key for key in keys if len({str(tree.get(key)) for tree in trees}) > 1]
-    return [key for key in vary if key.split(".")[0] not in _ASIDE]
+    return [key for key in vary if key not in _ASIDE and key.split(".")[0] not in _ASIDE]
 
 
 def _by_network(rows: Sequence[CellRow]) -> Heat | None:

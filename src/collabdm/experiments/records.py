@@ -1,6 +1,7 @@
 """An experiment's folder: what it was begun with, one record per cell, seconds spent, and a lock.
 
 experiment.json   name, preset, settings, and which data stand in for which
+data.json         digests of the data sets used
 cells/<cell>.json the record of a finished or failed cell
 runs/<cell>/      its run folder; without the contributions once it is finished
 stages/           what cells share; removed once every cell is finished
@@ -12,7 +13,7 @@ import fcntl
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ __all__ = [
     "opened",
     "read_records",
     "read_spent",
+    "same_data",
     "write_record",
     "write_spent",
 ]
@@ -90,6 +92,24 @@ def read_spent(folder: Path) -> dict[str, float]:
 def write_spent(folder: Path, spent: Mapping[str, float]) -> None:
     """Seconds of work per cell so far."""
     write_json(folder / "spent.json", {name: round(seconds, 3) for name, seconds in spent.items()})
+
+
+def same_data(folder: Path, name: str, digest: str, records: Iterable[Mapping[str, Any]]) -> None:
+    """Note the digest of the data set `name`, or check that it is the one used in this folder before, where that is
+    known: records of earlier versions do not say. Raises `RunFolderError`.
+    """
+    path = folder / "data.json"
+    noted = _object(path, str) if path.exists() else {}
+    of_records = [one.get("data") for one in records if one.get("dataset") == name and "failed" not in one]
+    for known in (noted.get(name), *of_records):
+        if known is not None and known != digest:
+            fix = "give --data the same data again, or choose another --out"
+            expected = f"{known[:12]}, with which cells here were run"
+            raise RunFolderError(
+                explain(f"{folder}: data of {name}", got=f"SHA-256 {digest[:12]}", expected=expected, fix=fix)
+            )
+    if name not in noted:
+        write_json(path, {**noted, name: digest})
 
 
 def begun_with(folder: Path) -> dict[str, Any] | None:
@@ -151,6 +171,20 @@ def commit() -> str | None:
     found = _git(here.parent, "rev-parse", "HEAD")
     changed = _git(here.parents[1], "status", "--porcelain", "--untracked-files=no", "--", ".")
     return found and found + ("+changes" if changed else "")
+
+
+def _object(path: Path, kind: type | tuple[type, ...]) -> dict[str, Any]:
+    """A JSON object whose values are all of a kind; raises `RunFolderError`."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        tree = None
+    if not isinstance(tree, dict) or not all(isinstance(value, kind) for value in tree.values()):
+        fix = "remove it"
+        raise RunFolderError(
+            explain(f"{path}", got="another file", expected="what an experiment writes there", fix=fix)
+        )
+    return tree
 
 
 def _read(path: Path, keys: set[str], *, expected: str, fix: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,10 @@ from collabdm.experiments.records import (
     locked,
     opened,
     read_records,
+    same_data,
     write_record,
 )
-from collabdm.experiments.sources import check_given, dataset_for, stand_in_for
+from collabdm.experiments.sources import check_given, content_digest, dataset_for, stand_in_for
 from collabdm.planning import resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.simulation import simulate_on
@@ -69,7 +71,7 @@ def run_experiment(
     After `budget` seconds it stops inside a cell, and goes on there the next time. Everything that can be wrong with
     settings is found before anything is computed.
     Raises `ConfigError` for settings or patterns that fit nothing; `RunFolderError` where the folder has other things,
-    was begun with other settings, or is being worked in.
+    was begun with other settings or data, or is being worked in.
     """
     data = dict(data or {})
     cells = experiment.cells(scale)
@@ -152,15 +154,18 @@ class _Work:
     clock: Clock
     commit: str | None
     _datasets: dict[str, Dataset | CollabDMError] = field(default_factory=dict)
+    _digests: dict[str, str] = field(default_factory=dict)
     _engines: dict[str, Engine] = field(default_factory=dict)
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """A cell's record, written."""
         config, run = self.configs[cell.name], self.folder / "runs" / cell.name
         described = self._described(cell, config)
+        self._check_data(cell)
         self.clock.enter(cell.name)
         try:
             dataset = self._dataset(cell.dataset)
+            described["data"] = self._digests[cell.dataset]
             _check_enough(dataset, config)
             metrics = simulate_on(
                 dataset,
@@ -204,6 +209,15 @@ class _Work:
             "config": config.model_dump(mode="json", exclude_none=True),
         }
 
+    def _check_data(self, cell: Cell) -> None:
+        """Data that cannot be had are the cell's own failure, told when it is run; other data are nobody's result."""
+        if cell.dataset not in self._datasets:
+            with suppress(CollabDMError):
+                self._dataset(cell.dataset)
+            if cell.dataset in self._digests:
+                records = read_records(self.folder, list(self.cells.values())).values()
+                same_data(self.folder, cell.dataset, self._digests[cell.dataset], records)
+
     def _told(self, event: Event) -> None:
         self.report(event)
         self.clock.look()
@@ -212,7 +226,8 @@ class _Work:
         """Loaded once for all cells; data that cannot be had are not asked for again."""
         if name not in self._datasets:
             try:
-                self._datasets[name] = dataset_for(name, self.data, self.scale)
+                self._datasets[name] = found = dataset_for(name, self.data, self.scale)
+                self._digests[name] = content_digest(found)
             except CollabDMError as error:
                 self._datasets[name] = error
         found = self._datasets[name]

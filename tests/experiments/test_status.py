@@ -62,6 +62,28 @@ def test_what_remains_follows_from_finished_cells_of_the_method_and_their_work(t
     assert found["other"].remaining == pytest.approx(30.0 * work(other) / work(small))
 
 
+def test_records_alone_say_what_was_spent(tmp_path: Path) -> None:
+    folder, cell = begun(tmp_path / "out"), cells(SCALE)[0]
+    note(folder, cell, 30.0)
+    found = status_of(EXPERIMENT, folder)
+    assert found.spent == 30.0
+    assert {one.cell.name: one.spent for one in found.cells}[cell.name] == 30.0
+
+
+def test_rivals_that_were_not_measured_are_uncounted(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "out")
+    rivals = [
+        Cell(name=f"{method}-{ipc}", options={"dataset": "digits", "method": method, "ipc": ipc}, rank=rank)
+        for rank, (method, ipc) in enumerate([("dosfl", 2), ("dosfl", 3), ("fedavg", 2), ("random-real", 2)])
+    ]
+    experiment = Experiment(name="tiny", summary="", cells=lambda scale: tuple(rivals))
+    assert status_of(experiment, folder).uncounted == ("dosfl", "fedavg")
+    note(folder, rivals[0], 30.0)
+    assert status_of(experiment, folder).uncounted == ("fedavg",)
+    note(folder, rivals[2], 30.0)
+    assert status_of(experiment, folder).uncounted == ()
+
+
 def test_a_failed_cell_is_one_that_remains(tmp_path: Path) -> None:
     folder, cell = begun(tmp_path / "out"), cells(SCALE)[0]
     note(folder, cell, 1.0, failed="no data")

@@ -34,10 +34,23 @@ Out = Annotated[Path, Option(help="The experiment's folder.")]
 
 
 @experiment.command("list")
-def list_experiments(json: Json = False) -> None:
-    """What there is to run, and at which scales."""
-    from collabdm.experiments import EXPERIMENTS, SCALES
+def list_experiments(
+    name: Annotated[str | None, Argument(metavar="[NAME]", help="Its cells by name.", show_default=False)] = None,
+    preset: Annotated[str, Option(help="At which scale: with NAME.")] = DEFAULT_PRESET,
+    json: Json = False,
+) -> None:
+    """What there is to run, and at which scales; with NAME the cells of that experiment, most informative first."""
+    from collabdm.experiments import EXPERIMENTS, SCALES, experiment_named, scale_named
 
+    if name is not None:
+        cells = sorted(experiment_named(name).cells(scale_named(preset)), key=lambda cell: cell.rank)
+        if json:
+            rows = [{"cell": one.name, "dataset": one.dataset, "paper": one.paper, "note": one.note} for one in cells]
+            print_json({"experiment": name, "preset": preset, "cells": rows})
+            return
+        for one in cells:
+            print(one.name)
+        return
     counts = {name: {scale: len(one.cells(SCALES[scale])) for scale in SCALES} for name, one in EXPERIMENTS.items()}
     if json:
         found = [{"name": name, "summary": one.summary, "cells": counts[name]} for name, one in EXPERIMENTS.items()]
@@ -108,6 +121,9 @@ def status(name: Name, out: Out, json: Json = False) -> None:
         if one.state != "left" or len(found.cells) <= 100
     ]
     print_table(("cell", "state", "spent", "remaining", "why"), rows)
+    if len(rows) < len(found.cells):
+        hidden = len(found.cells) - len(rows)
+        print(f"\n{hidden} left: collabdm experiment list {name} --preset {found.scale.name} names them")
 
 
 @experiment.command("report")
@@ -153,7 +169,8 @@ def _summary(found: "Status") -> dict[str, object]:
         "cells": ", ".join(f"{count} {state}" for state in states if (count := found.count(state))),
         "settings": " ".join(found.settings),
         "spent": _hours(found.spent),
-        "remaining, about": _hours(found.remaining),
+        # What rivals do by themselves is not counted before one of them has been measured.
+        "remaining, at least" if found.uncounted else "remaining, about": _hours(found.remaining),
     }
 
 
@@ -165,6 +182,7 @@ def _status_json(found: "Status") -> Mapping[str, object]:
         **{state: found.count(state) for state in ("finished", "failed", "begun", "left")},
         "spent": found.spent,
         "remaining": found.remaining,
+        "uncounted": list(found.uncounted),
         "cells": [
             {"cell": one.cell.name, "state": one.state, "spent": one.spent, "remaining": one.remaining, "why": one.why}
             for one in found.cells

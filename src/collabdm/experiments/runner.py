@@ -136,7 +136,9 @@ def chosen_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
     for pattern in only:
         if not fnmatch.filter([cell.name for cell in cells], pattern):
             expected = f"a pattern such as {cells[0].name if cells else '*'} or *"
-            raise ConfigError(explain("--only", got=pattern[:80], expected=expected, fix="see `experiment status`"))
+            raise ConfigError(
+                explain("--only", got=pattern[:80], expected=expected, fix="see `experiment list NAME --preset PRESET`")
+            )
     chosen = [cell for cell in cells if not only or any(fnmatch.fnmatchcase(cell.name, one) for one in only)]
     return sorted(chosen, key=lambda cell: (cell.rank, cell.name))
 

@@ -1,6 +1,7 @@
 """From settings and a data set's declared facts to a plan, and to a resolved engine."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -170,10 +171,16 @@ def work_of(config: Config, preset: Preset, shape: tuple[int, int, int], classes
         images += 2 * (matched + config.server.passes * config.plan.seeds * method.refined) * stored
         if matched and not config.local.reuse:
             images += matched * config.local.batch * classes * clients / 2
-    network = build_network(network_for(config, preset), shape, classes)
+    return images * _operations(network_for(config, preset), shape, classes) / 1e9 * config.repeats
+
+
+@lru_cache(maxsize=64)
+def _operations(spec: NetworkSpec, shape: tuple[int, int, int], classes: int) -> int:
+    """Of one image through a network; counted once for all cells of a grid, which is most of the time of a status."""
+    network = build_network(spec, shape, classes)
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network(torch.empty(1, *shape))
-    return images * counter.get_total_flops() / 1e9 * config.repeats
+    return counter.get_total_flops()
 
 
 def fitted(network: Spec, preset: Preset) -> Spec:

@@ -21,6 +21,7 @@ from typing import Any
 from collabdm.config import Config
 from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell
+from collabdm.experiments.record_shapes import CellRecord, Facts, FinishedRecord, check_shape
 from collabdm.files import sweep, write_json
 
 __all__ = [
@@ -72,21 +73,27 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 def read_records(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
     """The records that are there, by cell, in the order of `cells`.
 
-    Raises `RunFolderError` for a file that is none.
+    Raises `RunFolderError` for a file that is none, or is another cell's.
     """
     found = {}
     for cell in cells:
         path = folder / "cells" / f"{cell.name}.json"
         if path.exists():
+            record = _read(path)
+            kind = CellRecord if isinstance(record, dict) and "failed" in record else FinishedRecord
             fix = "remove the file, and run the cell again"
-            found[cell.name] = _read(path, {"cell", "digest", "spent"}, expected="a cell's record", fix=fix)
+            check_shape(kind, record, path, expected="a cell's record", fix=fix)
+            if record["cell"] != cell.name:
+                got = f"the record of {record['cell'][:80]}"
+                raise RunFolderError(explain(f"{path}", got=got, expected=f"that of {cell.name}", fix=fix))
+            found[cell.name] = record
     return found
 
 
 def read_spent(folder: Path) -> dict[str, float]:
-    """Seconds of work per cell so far."""
+    """Seconds of work per cell so far. Raises `RunFolderError` for a damaged file."""
     path = folder / "spent.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return _object(path, (int, float)) if path.exists() else {}
 
 
 def write_spent(folder: Path, spent: Mapping[str, float]) -> None:
@@ -119,10 +126,10 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FOLDER_FACTS
     if path.exists():
-        keys = {"experiment", "preset", "settings", "stand_ins"}
-        return _read(
-            path, keys, expected="what an experiment was begun with", fix="restore it, or choose another --out"
-        )
+        tree = _read(path)
+        fix = "restore it, or choose another --out"
+        check_shape(Facts, tree, path, expected="what an experiment was begun with", fix=fix)
+        return tree
     if folder.exists() and (not folder.is_dir() or any(child.name != "lock" for child in folder.iterdir())):
         fix = "choose another --out"
         raise RunFolderError(explain(f"{folder}", got="other content", expected="an experiment's folder", fix=fix))
@@ -175,26 +182,19 @@ def commit() -> str | None:
 
 def _object(path: Path, kind: type | tuple[type, ...]) -> dict[str, Any]:
     """A JSON object whose values are all of a kind; raises `RunFolderError`."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        tree = None
+    tree = _read(path)
     if not isinstance(tree, dict) or not all(isinstance(value, kind) for value in tree.values()):
-        fix = "remove it"
-        raise RunFolderError(
-            explain(f"{path}", got="another file", expected="what an experiment writes there", fix=fix)
-        )
+        expected = "what an experiment writes there"
+        raise RunFolderError(explain(f"{path}", got="another file", expected=expected, fix="remove it"))
     return tree
 
 
-def _read(path: Path, keys: set[str], *, expected: str, fix: str) -> dict[str, Any]:
+def _read(path: Path) -> Any:
+    """The JSON in a file; None where there is none."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        tree = None
-    if not isinstance(tree, dict) or not keys <= set(tree):
-        raise RunFolderError(explain(f"{path}", got="another file", expected=expected, fix=fix))
-    return tree
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

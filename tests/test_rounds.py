@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,13 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     assert metrics["unprotected"] is None
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert not (run / "checkpoint.safetensors").exists()
+
+
+def test_the_time_of_a_visit_is_not_the_servers(sent: Sent, tmp_path: Path) -> None:
+    plan, files = sent
+    place, began = _folder(tmp_path / "sent", files), time.perf_counter()
+    metrics = _distill(plan, place, tmp_path / "run", visit=lambda _: time.sleep(0.1))
+    assert sum(metrics["seconds"].values()) < time.perf_counter() - began - 6 * 0.1
 
 
 def _changed(content: bytes, metadata: Mapping[str, Any] | None = None, **tensors: np.ndarray) -> bytes:

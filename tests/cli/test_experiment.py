@@ -74,7 +74,9 @@ def test_a_report_has_the_cells(begun: tuple[Path, Outcome]) -> None:
     out, _ = begun
     outcome = run("experiment", "report", "tiny", "--out", out)
     assert outcome.code == 0, outcome.err
-    assert "digits-random-real" in (out / "report.html").read_text(encoding="utf-8")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "digits-random-real" in page
+    assert page.count('src="data:image/png') == 20
 
 
 def test_preset_and_settings_are_remembered(begun: tuple[Path, Outcome], tmp_path: Path) -> None:
@@ -118,6 +120,7 @@ def test_data_that_cannot_be_had_fail_their_cells_and_the_exit_code_says_so(tmp_
         (("run", "tiny", "--preset", "tiny", "--data", "svhn=here"), "expected one of digits"),
         (("run", "tiny", "--preset", "tiny", "--only", "no*"), "see `experiment list NAME"),
         (("run", "tiny", "--preset", "tiny", "--set", "ipc=x"), "ipc"),
+        (("run", "figure2", "--set", 'partition={kind="dirichlet"}'), "no factor of the experiment's grid"),
         (("status", "tiny"), "got none"),
         (("report", "tiny"), "got none"),
     ],

@@ -66,7 +66,8 @@ def test_a_record_holds_what_was_promised(whole: Path) -> None:
 def test_the_papers_figure_stands_beside_the_papers_problem_alone(
     settings: tuple[str, ...], paper: float | None, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "simulate_on", lambda *_, **__: {"accuracy": {}})
+    metrics = {"accuracy": {"mean": 0.5, "std": 0.0, "networks": []}, "bytes": {"up": {}}}
+    monkeypatch.setattr(runner, "simulate_on", lambda *_, **__: metrics)
     run_experiment(EXPERIMENT, SCALE, tmp_path / "out", settings=settings, only=["*collabdm*"])
     record = records_in(tmp_path / "out")["digits-collabdm-pae"]
     assert (record["paper"], record["paper_source"]) == (paper, "Table 2" if paper else "")

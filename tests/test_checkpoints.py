@@ -87,6 +87,16 @@ def test_without_a_path_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert os.listdir(tmp_path) == []
 
 
+def test_other_work_is_left_out_of_the_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    checkpoint = Checkpoint(tmp_path / "a", "basis")
+    now[0] = 50.0
+    checkpoint.leave_out(30.0)
+    checkpoint.keep(lambda: {"a": torch.ones(1)})
+    assert Checkpoint(tmp_path / "a", "basis").seconds == 20
+
+
 def test_states_are_written_at_intervals_and_seconds_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 20.0)

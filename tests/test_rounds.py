@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,13 @@ def test_images_that_diverge_name_the_rate(sent: Sent, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"images that diverged at server.lr = 1e\+200; .*; fix: choose a smaller"):
         _distill(plan, _folder(tmp_path / "sent", files), tmp_path / "run", config)
     assert not (tmp_path / "run" / "distilled").exists()
+
+
+def test_the_time_of_a_visit_is_not_the_servers(sent: Sent, tmp_path: Path) -> None:
+    plan, files = sent
+    place, began = _folder(tmp_path / "sent", files), time.perf_counter()
+    metrics = _distill(plan, place, tmp_path / "run", visit=lambda _: time.sleep(0.1))
+    assert sum(metrics["seconds"].values()) < time.perf_counter() - began - 6 * 0.1
 
 
 def _changed(content: bytes, metadata: Mapping[str, Any] | None = None, **tensors: np.ndarray) -> bytes:

@@ -219,6 +219,13 @@ def test_evaluations_on_the_way(whole: Path, tmp_path: Path, monkeypatch: pytest
         assert point["bytes_up"] == pytest.approx(np.sum(parts) / 3 - (3 - point["steps"]) / 3 * np.mean(means))
         assert point["bytes_down"] == metrics["bytes"]["down"]["0"]
         assert "confusion" not in point["networks"][0]
+    # Judging is evaluation, whenever it is done.
+    kept = [json.loads((tmp_path / "watched" / f"{name}.json").read_text()) for name in ("curve", "networks")]
+    spent = [one["seconds"] for rows in kept for one in rows]
+    assert len(spent) == 3
+    assert min(spent) > 0
+    assert metrics["seconds"]["evaluate"] == pytest.approx(sum(spent))
+    assert "seconds" not in metrics["curve"][0]
     # Looking changes nothing, and an interruption between two looks loses none.
     assert load(tmp_path / "watched" / "distilled").images.equal(load(whole / "distilled").images)
     with monkeypatch.context() as patch:

@@ -67,6 +67,10 @@ class Checkpoint:
         # From after the writing: a state that takes long to write is written less often.
         self._last = time.perf_counter()
 
+    def leave_out(self, seconds: float) -> None:
+        """Of what the computation takes, so many seconds were other work."""
+        self._begun += seconds
+
     def remove(self) -> None:
         """The computation is finished, and its result kept elsewhere."""
         if self._path is not None:

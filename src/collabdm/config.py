@@ -30,6 +30,7 @@ __all__ = [
     "config_toml",
     "load_config",
     "make_config",
+    "setting_tree",
 ]
 
 
@@ -166,7 +167,7 @@ def load_config(
     if preset not in PRESETS:
         raise ConfigError(explain("preset", got=preset, expected=f"one of {', '.join(PRESETS)}", fix="choose one"))
     given = {key: value for key, value in options.items() if value is not None}
-    layers = [PRESETS[preset], _read(file) if file else {}, *map(_setting, settings)]
+    layers = [PRESETS[preset], _read(file) if file else {}, *map(setting_tree, settings)]
     return make_config(*layers, *(_nested(key, value) for key, value in given.items()))
 
 
@@ -175,15 +176,8 @@ def config_toml(config: Config) -> bytes:
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode()
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return _parsed(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        got = str(error)[:200]
-        raise ConfigError(explain(f"config {file}", got=got, expected="a TOML file", fix="check it")) from None
-
-
-def _setting(text: str) -> dict[str, Any]:
+def setting_tree(text: str) -> dict[str, Any]:
+    """The tree of one `key=value`; raises `ConfigError` for what is none."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(explain("--set", got=text, expected="key=value", fix="for example --set server.passes=3"))
@@ -192,6 +186,14 @@ def _setting(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         parsed = value.strip()
     return _nested(key.strip(), parsed)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return _parsed(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        got = str(error)[:200]
+        raise ConfigError(explain(f"config {file}", got=got, expected="a TOML file", fix="check it")) from None
 
 
 def _parsed(text: str) -> dict[str, Any]:

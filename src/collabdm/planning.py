@@ -1,6 +1,7 @@
 """From settings and a data set's declared facts to a plan, and to a resolved engine."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -190,8 +191,9 @@ def _clients_images(
     return images
 
 
+@lru_cache(maxsize=64)
 def _gigaflop(spec: NetworkSpec, shape: tuple[int, int, int], classes: int) -> float:
-    """10^9 operations of one image through the network."""
+    """10^9 operations of one image through the network; counted once for all cells of a grid."""
     network = build_network(spec, shape, classes)
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network(torch.empty(1, *shape))

@@ -52,9 +52,9 @@ def distill_round(
     returns metrics.
 
     Goes on from a checkpoint that an interrupted call left there. `min_clients` usable contributions are needed, half
-    of the plan's clients by default. `visit` sees every state on the way. `present`: a set to go on from, instead of
-    the union of the local sets (which still gives the classes that it lacks); `facts` go to the set's card, `facts` and
-    `history` to `round.json`.
+    of the plan's clients by default. `visit` sees every state on the way, and its time is not the server's. `present`:
+    a set to go on from, instead of the union of the local sets (which still gives the classes that it lacks); `facts`
+    go to the set's card, `facts` and `history` to `round.json`.
     Raises `QuorumError` where fewer came; `DataError` where nobody holds a class, unless `allow_missing`; `ConfigError`
     where the images diverge.
     """
@@ -80,15 +80,19 @@ def distill_round(
     distilled_set(plan, begun, initial.labels, config, facts or {}).save(folder / "initial", overwrite=True)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
     state, losses = _resumed(checkpoint, initial_state(begun, initial.labels, engine))
+    aside = 0.0
     for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
         state = refinement.state
         # A step later than the images themselves, but at no cost; they are looked at in the end.
         _check_finite(refinement.loss, config)
         losses.append(refinement.loss)
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
+        visited = time.perf_counter()
         visit(refinement)
+        checkpoint.leave_out(time.perf_counter() - visited)
+        aside += time.perf_counter() - visited
         checkpoint.keep(partial(_kept, state, losses))
-    seconds = checkpoint.seconds + time.perf_counter() - aggregated
+    seconds = checkpoint.seconds + time.perf_counter() - aggregated - aside
     _check_finite(float(state.images.abs().max()), config)
     distilled = distilled_set(plan, state.images, initial.labels, config, facts or {})
     distilled.save(folder / "distilled", overwrite=True)

@@ -166,7 +166,8 @@ def _round(run: _Run) -> dict[str, Any]:
         if every and steps % every == 0 and steps < refinement.total and not judged:
             images = distilled_set(plan, refinement.state.images, refinement.state.labels, config, {})
             found = run.judge(training_set(images), kept=f"networks-{steps}.json")
-            curve.append({"steps": steps, **without_confusion(summary(found.results, train.classes))})
+            point = {"steps": steps, **without_confusion(summary(found.results, train.classes))}
+            curve.append(point | {"seconds": found.seconds})
             write_json(kept, curve)
 
     metrics = distill_round(
@@ -186,7 +187,9 @@ def _round(run: _Run) -> dict[str, Any]:
     begin_stage()
     found = run.judge(training_set(load(run.folder / "distilled")))
     server = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill"))
-    ends = {"server": server, "evaluate": found.seconds, "total": time.perf_counter() - started}
+    # Version 0.1 did not note what a point took.
+    judged = found.seconds + sum(point.pop("seconds", 0.0) for point in curve)
+    ends = {"server": server, "evaluate": judged, "total": time.perf_counter() - started}
     metrics["seconds"] = seconds | metrics["seconds"] | ends
     metrics["memory"] = with_total(memory | metrics.get("memory", {}) | {"evaluate": found.memory})
     return {

@@ -7,6 +7,7 @@ import pytest
 
 from cli.conftest import Outcome, assert_refused, run
 from collabdm.experiments import EXPERIMENTS
+from collabdm.files import write_json
 from experiments.tiny_experiment import EXPERIMENT, records_in, registered
 
 
@@ -29,6 +30,25 @@ def test_what_there_is_to_run() -> None:
     assert all(f"  {name} " in listed.out for name in (*EXPERIMENTS, "cpu-best", "smoke"))
     found = run("experiment", "list", "--json").json
     assert {one["name"]: one["cells"]["tiny"] for one in found["experiments"]}["tiny"] == 3
+
+
+def test_the_cells_of_an_experiment_by_rank() -> None:
+    names = ["digits-collabdm-pae", "digits-random-real", "digits-local-dm-pae"]
+    assert run("experiment", "list", "tiny", "--preset", "tiny").out.splitlines() == names
+    found = run("experiment", "list", "tiny", "--preset", "tiny", "--json").json
+    assert [one["cell"] for one in found["cells"]] == names
+    assert found["cells"][0]["paper"] == 90.0
+    assert len(run("experiment", "list", "table2", "--preset", "paper").out.splitlines()) == 508
+    assert_refused(run("experiment", "list", "table9"), "expected one of table2")
+    assert_refused(run("experiment", "list", "tiny", "--preset", "huge"), "--preset")
+
+
+def test_status_of_a_large_grid_says_where_the_names_are(tmp_path: Path) -> None:
+    begun = {"experiment": "table2", "preset": "cpu", "settings": [], "stand_ins": {}}
+    write_json(tmp_path / "out" / "experiment.json", begun)
+    shown = run("experiment", "status", "table2", "--out", tmp_path / "out").out
+    assert "508 left: collabdm experiment list table2 --preset cpu names them" in shown
+    assert "remaining, at least" in shown
 
 
 def test_a_run_prints_its_table_and_what_remains(begun: tuple[Path, Outcome]) -> None:
@@ -54,7 +74,9 @@ def test_a_report_has_the_cells(begun: tuple[Path, Outcome]) -> None:
     out, _ = begun
     outcome = run("experiment", "report", "tiny", "--out", out)
     assert outcome.code == 0, outcome.err
-    assert "digits-random-real" in (out / "report.html").read_text(encoding="utf-8")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "digits-random-real" in page
+    assert page.count('src="data:image/png') == 20
 
 
 def test_preset_and_settings_are_remembered(begun: tuple[Path, Outcome], tmp_path: Path) -> None:
@@ -74,6 +96,12 @@ def test_a_budget_that_is_spent_is_told(tmp_path: Path) -> None:
     assert "3 left" in outcome.out
 
 
+def test_settings_stand_below_the_table(tmp_path: Path) -> None:
+    given = ("--preset", "tiny", "--set", "plan.batch=6", "--out", tmp_path / "out", "--budget", "0s", "--quiet")
+    assert "Settings over the preset: plan.batch=6." in run("experiment", "run", "tiny", *given).out
+    assert (tmp_path / "out" / "table.md").read_text().endswith("Settings over the preset: plan.batch=6.\n")
+
+
 def test_data_that_cannot_be_had_fail_their_cells_and_the_exit_code_says_so(tmp_path: Path) -> None:
     given = ("--data", f"digits={tmp_path / 'absent'}", "--only", "*-real")
     outcome = run("experiment", "run", "tiny", "--preset", "tiny", "--out", tmp_path / "out", *given, "--quiet")
@@ -90,8 +118,9 @@ def test_data_that_cannot_be_had_fail_their_cells_and_the_exit_code_says_so(tmp_
         (("run", "tiny", "--preset", "tiny", "--budget", "soon"), "--budget"),
         (("run", "tiny", "--preset", "tiny", "--data", "digits"), "NAME=PATH"),
         (("run", "tiny", "--preset", "tiny", "--data", "svhn=here"), "expected one of digits"),
-        (("run", "tiny", "--preset", "tiny", "--only", "no*"), "--only"),
+        (("run", "tiny", "--preset", "tiny", "--only", "no*"), "see `experiment list NAME"),
         (("run", "tiny", "--preset", "tiny", "--set", "ipc=x"), "ipc"),
+        (("run", "figure2", "--set", 'partition={kind="dirichlet"}'), "no factor of the experiment's grid"),
         (("status", "tiny"), "got none"),
         (("report", "tiny"), "got none"),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from collabdm.errors import ConfigError
 from collabdm.experiments import EXPERIMENTS, SCALES, Scale, experiment_named, scale_named
-from collabdm.experiments.base import Cell, config_of
+from collabdm.experiments.base import Cell, check_settings, config_of
 from collabdm.experiments.table2 import DATASETS, METHODS, paper_figure
 
 EVERY = [(name, scale) for name in EXPERIMENTS for scale in SCALES]
@@ -140,6 +140,45 @@ def test_robustness_goes_from_even_to_one_class_per_client() -> None:
     assert betas == {0.01, 0.03, 0.1, 0.3, 1.0, 10.0}
     kinds = {c.options["partition.kind"] for c in cells.values()}
     assert kinds == {"dirichlet", "dirichlet-reserved", "iid", "by-column"}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "setting"),
+    [
+        ("table2", "partition.kind=iid"),  # the pooled cells do not set it, and do not use it
+        ("table2", "partition=iid"),
+        ("table2", "ipc = 3"),
+        ("figure2", 'partition={kind="dirichlet"}'),
+        ("figure2", "partition.clients=3"),
+        ("cross-architecture", "plan.network.width=32"),
+        ("ablation", "plan.batch=7"),
+        ("ablation", "plan={batch=7}"),
+        ("ablation", 'plan.network={name="convnet", width=7}'),
+    ],
+)
+def test_a_factor_of_the_grid_cannot_be_set(experiment: str, setting: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^--set: got .*; expected no factor of the experiment's grid; fix: .*--only$"
+    ):
+        check_settings(list(cells_of(experiment, "cpu").values()), [setting])
+
+
+@pytest.mark.parametrize(
+    ("experiment", "setting"),
+    [
+        ("table2", "partition={clients=10}"),
+        ("table2", "plan.batch=100"),
+        ("table2", "plan.network={name='convnet', width=32}"),
+        ("cross-architecture", "partition.kind=iid"),
+        ("figure2", "plan.batch=100"),
+        ("ablation", "local.iterations=5"),
+        ("ablation", "server.lr=5"),
+    ],
+)
+def test_any_other_setting_can(experiment: str, setting: str) -> None:
+    cells = list(cells_of(experiment, "cpu").values())
+    check_settings(cells, [setting])
+    assert all(config_of(cell, SCALES["cpu"], [setting]) != config_of(cell, SCALES["cpu"]) for cell in cells)
 
 
 def test_unknown_names_are_told() -> None:

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from collabdm.errors import ConfigError, RunFolderError
-from collabdm.experiments import Cell, Experiment, Outcome, run_experiment
+from collabdm.experiments import Cell, Experiment, Outcome, run_experiment, runner
 from collabdm.experiments.records import commit, locked
 from collabdm.progress import Event
 from experiments.tiny_experiment import EXPERIMENT, SCALE, cells, records_in, registered, results_in
+from tiny_runs import write_sites
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,6 +51,28 @@ def test_a_record_holds_what_was_promised(whole: Path) -> None:
     assert record["config"]["method"] == "collabdm-pae"
     assert record["commit"] == commit()
     assert "losses" not in record
+
+
+@pytest.mark.parametrize(
+    ("settings", "paper", "note"),
+    [
+        ((), 90.0, ""),
+        (("plan.batch=6", "evaluate.count=1"), 90.0, "with plan.batch=6, evaluate.count=1"),
+        (("partition.clients=2",), None, "other partition than the paper's: not comparable with the paper; with part"),
+        (("ipc=1",), None, "other ipc than the paper's: not comparable"),
+        (("evaluate.networks=alexnet",), None, "other evaluate.networks than the paper's: not comparable"),
+    ],
+)
+def test_the_papers_figure_stands_beside_the_papers_problem_alone(
+    settings: tuple[str, ...], paper: float | None, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = {"accuracy": {"mean": 0.5, "std": 0.0, "networks": []}, "bytes": {"up": {}}}
+    monkeypatch.setattr(runner, "simulate_on", lambda *_, **__: metrics)
+    run_experiment(EXPERIMENT, SCALE, tmp_path / "out", settings=settings, only=["*collabdm*"])
+    record = records_in(tmp_path / "out")["digits-collabdm-pae"]
+    assert (record["paper"], record["paper_source"]) == (paper, "Table 2" if paper else "")
+    assert record["note"].startswith(note)
+    assert bool(record["note"]) == bool(settings)
 
 
 def test_a_finished_experiment_keeps_sets_but_not_what_clients_sent(whole: Path) -> None:
@@ -164,6 +188,29 @@ def test_a_folder_of_other_settings_is_refused_before_anything_is_done(whole: Pa
     with pytest.raises(RunFolderError, match="other content"):
         run_experiment(EXPERIMENT, SCALE, tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "keep me"
+
+
+def test_other_data_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    folder, cell = tmp_path / "out", replace(cells(SCALE)[2], options={"dataset": "sites", "method": "random-real"})
+    second = replace(cell, name="second", options=dict(cell.options) | {"ipc": 1})
+    experiment = replace(EXPERIMENT, cells=lambda scale: (cell, second))
+    for name, shift in (("a", 0), ("b", 1)):
+        write_sites(tmp_path / f"{name}.npz", y_train=(np.arange(36) // 12 + shift) % 3)
+    first, other = ({"sites": str(tmp_path / f"{name}.npz")} for name in "ab")
+    run_experiment(experiment, SCALE, folder, data=first, only=["digits*"])
+    digest = records_in(folder)["digits-random-real"]["data"]
+    assert json.loads((folder / "data.json").read_text()) == {"sites": digest}
+    with pytest.raises(RunFolderError, match=r"data of sites: got SHA-256 \w{12}; expected \w{12}, with which"):
+        run_experiment(experiment, SCALE, folder, data=other)
+    # Records alone say it too; and the cell has not become one that failed.
+    (folder / "data.json").unlink()
+    with pytest.raises(RunFolderError, match="data of sites"):
+        run_experiment(experiment, SCALE, folder, data=other)
+    assert set(records_in(folder)) == {"digits-random-real"}
+    # A record of an earlier version does not know.
+    path = folder / "cells" / "digits-random-real.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "data"}))
+    assert run_experiment(experiment, SCALE, folder, data=first).finished == 2
 
 
 def test_two_runners_do_not_share_a_folder(tmp_path: Path) -> None:

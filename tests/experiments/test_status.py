@@ -1,8 +1,10 @@
 """How far an experiment is, and what remains."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,8 @@ from collabdm.errors import RunFolderError
 from collabdm.experiments.base import Cell, Experiment, config_of
 from collabdm.experiments.records import opened, write_record, write_spent
 from collabdm.experiments.status import GFLOP_PER_SECOND, status_of
+from collabdm.experiments.table2 import TABLE2
+from collabdm.files import write_json
 from collabdm.planning import work_of
 from experiments.tiny_experiment import EXPERIMENT, SCALE, cells, registered
 
@@ -33,7 +37,9 @@ def work(cell: Cell) -> float:
 
 def note(folder: Path, cell: Cell, spent: float, **others: object) -> None:
     config = config_of(cell, SCALE).model_dump(mode="json", exclude_none=True)
-    write_record(folder, {"cell": cell.name, "digest": "", "spent": spent, "config": config, **others})
+    told = {"rank": cell.rank, "dataset": cell.dataset, "paper": None, "note": "", "config": config}
+    results = {"accuracy": {"mean": 0.5, "std": 0.0, "networks": []}, "bytes": {"up": {}}}
+    write_record(folder, {"cell": cell.name, "digest": "", "spent": spent, **told, **results, **others})
 
 
 def test_with_nothing_measured_the_rate_is_the_documented_one(tmp_path: Path) -> None:
@@ -62,12 +68,84 @@ def test_what_remains_follows_from_finished_cells_of_the_method_and_their_work(t
     assert found["other"].remaining == pytest.approx(30.0 * work(other) / work(small))
 
 
+def test_records_alone_say_what_was_spent(tmp_path: Path) -> None:
+    folder, cell = begun(tmp_path / "out"), cells(SCALE)[0]
+    note(folder, cell, 30.0)
+    found = status_of(EXPERIMENT, folder)
+    assert found.spent == 30.0
+    assert {one.cell.name: one.spent for one in found.cells}[cell.name] == 30.0
+
+
+def test_rivals_that_were_not_measured_are_uncounted(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "out")
+    rivals = [
+        Cell(name=f"{method}-{ipc}", options={"dataset": "digits", "method": method, "ipc": ipc}, rank=rank)
+        for rank, (method, ipc) in enumerate([("dosfl", 2), ("dosfl", 3), ("fedavg", 2), ("random-real", 2)])
+    ]
+    experiment = Experiment(name="tiny", summary="", cells=lambda scale: tuple(rivals))
+    assert status_of(experiment, folder).uncounted == ("dosfl", "fedavg")
+    note(folder, rivals[0], 30.0)
+    assert status_of(experiment, folder).uncounted == ("fedavg",)
+    note(folder, rivals[2], 30.0)
+    assert status_of(experiment, folder).uncounted == ()
+
+
 def test_a_failed_cell_is_one_that_remains(tmp_path: Path) -> None:
     folder, cell = begun(tmp_path / "out"), cells(SCALE)[0]
     note(folder, cell, 1.0, failed="no data")
     found = status_of(EXPERIMENT, folder)
     assert (found.count("failed"), found.count("left"), found.count("finished")) == (1, 2, 0)
     assert [one.why for one in found.cells if one.state == "failed"] == ["no data"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "5", '{"a": "x"}', "\xff", "[" * 100_000])
+def test_a_damaged_file_of_seconds_is_told(content: str, tmp_path: Path) -> None:
+    folder = begun(tmp_path / "out")
+    (folder / "spent.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(RunFolderError, match=r"spent\.json: got another file; .*; fix: remove it$"):
+        status_of(EXPERIMENT, folder)
+
+
+@pytest.mark.parametrize("changed", [{"preset": 5}, {"settings": "a=1"}, {"settings": [1]}, {"stand_ins": []}])
+def test_damaged_facts_are_told(changed: dict[str, Any], tmp_path: Path) -> None:
+    folder = begun(tmp_path / "out")
+    write_json(folder / "experiment.json", json.loads((folder / "experiment.json").read_text()) | changed)
+    with pytest.raises(RunFolderError, match=r"experiment\.json: got .*; expected what an experiment was begun with;"):
+        status_of(EXPERIMENT, folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"config": None},
+        {"config": {}},
+        {"spent": "long"},
+        {"accuracy": None},
+        {"accuracy": {"mean": "high"}},
+        {"bytes": {}},
+        {"cell": "../other"},
+        {"rank": None},
+        {"failed": 3},
+    ],
+)
+def test_a_damaged_record_is_told(damage: dict[str, Any], tmp_path: Path) -> None:
+    folder, cell = begun(tmp_path / "out"), cells(SCALE)[0]
+    note(folder, cell, 1.0)
+    path = folder / "cells" / f"{cell.name}.json"
+    write_json(path, json.loads(path.read_text()) | damage)
+    with pytest.raises(
+        RunFolderError, match=rf"{cell.name}\.json: got .*; fix: remove the file, and run the cell again$"
+    ):
+        status_of(EXPERIMENT, folder)
+
+
+@pytest.mark.parametrize("preset", ["paper", "best", "cpu"])
+def test_committed_records_are_read(preset: str) -> None:
+    folder = Path(__file__).parents[2] / "docs" / "results" / "table2" / preset
+    found = status_of(TABLE2, folder)
+    assert found.count("finished") == len(list((folder / "cells").iterdir())) > 0
+    assert found.spent > 500
+    assert "dosfl" in found.uncounted
 
 
 def test_other_folders_are_told(tmp_path: Path) -> None:

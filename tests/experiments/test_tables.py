@@ -64,10 +64,12 @@ def test_robustness_is_ordered_by_skew() -> None:
 
 
 def test_networks_are_columns() -> None:
-    table = accuracy_by_network([record("a", 0.5), failed("b", rank=1)], corner="on", row=lambda one: one["cell"])
-    assert table.splitlines() == [
-        "| on | convnet | alexnet | note |",
-        "| --- | --- | --- | --- |",
-        "| a | 50.0 (25.0) | 50.0 (25.0) |  |",
-        "| b |  |  | data set svhn: got a\\|b |",
+    large = record("c", 0.5, rank=2, bytes={"up": {"a": 9_100_000}})
+    cells = [record("a", 0.5), failed("b", rank=1), large]
+    assert accuracy_by_network(cells, corner="on", row=lambda one: one["cell"]).splitlines() == [
+        "| on | convnet | alexnet | largest contribution, MB | note |",
+        "| --- | --- | --- | --- | --- |",
+        "| a | 50.0 (25.0) | 50.0 (25.0) | 8.4 |  |",
+        "| b |  |  |  | data set svhn: got a\\|b |",
+        "| c | 50.0 (25.0) | 50.0 (25.0) | 9.1 (over 9) |  |",
     ]

@@ -1,13 +1,19 @@
 """The report of an experiment: ours beside the paper's, what is left, what failed."""
 
+import itertools
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from collabdm.errors import RunFolderError
+from collabdm.experiments import scale_named
+from collabdm.experiments.base import config_of
+from collabdm.experiments.figure2 import FIGURE2
 from collabdm.report import experiment_report
 from pages import Page
-from report_samples import cell
+from report_samples import cell, write_run
 
 TABLE: list[dict[str, Any]] = [
     cell("a", rank=2, accuracy=0.6, paper=58.5, method="collabdm"),
@@ -47,16 +53,37 @@ def test_curves_with_the_papers_figure_and_the_central_line() -> None:
     labels = [value for _, name, value in page.attributes if name == "aria-label"]
     assert any("collabdm reaches 60.0\u00a0% at 800\u00a0kB" in label for label in labels)
     looks = [value.split()[0] for tag, name, value in page.attributes if (tag, name) == ("path", "class")]
-    # Each once in the legend, once in the plot; a hollow dot is two.
-    assert [looks.count(look) for look in ("line", "dashed", "hollow", "hole")] == [2, 2, 2, 2]
+    # Each once in the legend, once in the plot; a hollow dot is two. Two more lines are the cell's own, unfolded.
+    assert [looks.count(look) for look in ("line", "dashed", "hollow", "hole")] == [4, 2, 2, 2]
+
+
+def test_figure_2_whole_is_a_chart_for_each_size_and_number_of_clients() -> None:
+    cells = []
+    for shape in FIGURE2.cells(scale_named("paper")):
+        one = cell(shape.name, rank=shape.rank, accuracy=0.6, paper=shape.paper)
+        config = config_of(shape, scale_named("paper"))
+        one |= {"config": config.model_dump(mode="json", exclude_none=True), "dataset": "cifar10"}
+        cells.append(one | ({"bytes": {}, "curve": []} if "central" in shape.name else {}))
+    page = experiment_report("figure2", "", cells, 0)
+    shown = page.split(b"<h2>Accuracy against bytes</h2>")[1].split(b"<h2")[0].decode()
+    assert re.findall("<h3>(.*?)</h3>", shown) == [f"ipc {i}, {k} clients" for i in (10, 50) for k in (5, 20)]
+    for chart in shown.split("<h3>")[1:]:
+        legend = re.findall("</svg>(.*?)</li>", chart)
+        assert legend[:3] == ["collabdm-pae", "collabdm", "central-dm-pae (no bytes)"]
+        # In the legend: no colour twice, and the paper's is nobody else's.
+        colours = re.findall(r'<path class="(?:line|dashed|hollow) (k\d)"', chart.split("</ul>")[0])
+        assert len(set(colours)) == len(colours) == len(legend)
+    assert "evaluate_every" not in told(Page(page)).split("Every cell")[0]
 
 
 def test_the_papers_points_on_the_way_and_what_stands_in() -> None:
     one = TABLE[0] | {"anchors": [[0.3, 57.0], [0.6, 58.0]], "dataset": "cifar10", "stand_in": "digits"}
     page = Page(experiment_report("figure2", "", [one], 0))
     assert "cifar10, digits standing in" in page.headings
-    hollow = [value for tag, name, value in page.attributes if (tag, name) == ("path", "d") and value.count("h0") == 3]
-    assert len(hollow) == 2
+    pairs = itertools.pairwise(page.attributes)
+    places = [d for (_, _, look), (_, name, d) in pairs if look.startswith(("hollow", "hole")) and name == "d"]
+    # In the legend, and at the three points.
+    assert [place.count("h0") for place in places] == [1, 1, 3, 3]
 
 
 def test_one_factor_at_a_time_goes_by_the_cells_names() -> None:
@@ -86,6 +113,62 @@ def test_every_cell_says_how_to_run_it_again() -> None:
     text = told(Page(experiment_report("table2", "", [cell("a b")], 0)))
     assert "collabdm experiment run table2 --preset smoke --only 'a b' --out runs/table2" in text
     assert "collabdm experiment run table2 --preset smoke --out runs/table2" in text
+
+
+def test_a_cell_unfolds_to_all_that_a_runs_page_tells(tmp_path: Path) -> None:
+    page = Page(experiment_report("table2", "", [cell("a")], 0, folder=tmp_path))
+    page.assert_harmless()
+    text = told(page)
+    for part in (
+        "Accuracy of each class",
+        "Most often cat for dog (38 %)",
+        "Percent of each class (row)",
+        "Samples of each class that every client held",
+        "means 600 kB, images 100 kB",
+        "Server: refinement 1 min 5 s 512 MB",
+        "3 pairs of seed and class",
+        "rivals.fedd3.",
+        "server.passes = 1",
+    ):
+        assert part in text, part
+    labels = [value for _, name, value in page.attributes if name == "aria-label"]
+    assert any(label.startswith("Accuracy goes from 50.0\u00a0% at 300\u00a0kB to 60.0") for label in labels)
+    # Neither images nor losses are in a record.
+    assert "img" not in page.tags
+    assert not any("matching loss" in label for label in labels)
+
+
+def test_images_and_losses_come_from_the_cells_own_runs(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a")
+    outside = write_run(tmp_path / "outside")
+    cells = [cell("a"), cell("b", rank=1), cell(f"../{outside.name}", rank=2)]
+    page = Page(experiment_report("table2", "", cells, 0, folder=tmp_path))
+    page.assert_harmless()
+    labels = [value for _, name, value in page.attributes if name == "aria-label"]
+    assert labels.count("cat, before refinement: 2 images") == labels.count("cat, distilled: 2 images") == 1
+    assert labels.count("The matching loss goes from 9 to 2.25 in 6 steps.") == 1
+
+
+def test_of_a_large_grid_the_first_cells_are_told_in_full(tmp_path: Path) -> None:
+    cells = [cell(f"a{i}", rank=i) for i in range(80)]
+    for one in cells:
+        write_run(tmp_path / "runs" / one["cell"])
+    page = experiment_report("table2", "", cells, 0, folder=tmp_path)
+    text = told(Page(page))
+    assert "The first 30 are told in full" in text
+    assert text.count("Most often cat for dog") == 30
+    assert text.count("collabdm experiment run table2 --preset smoke --only a") == 80
+    labels = [value for _, name, value in Page(page).attributes if name == "aria-label"]
+    assert labels.count("dog, distilled: 2 images") == 30
+    assert len(page) < 1_500_000
+
+
+def test_settings_over_the_preset_are_told_and_repeated() -> None:
+    text = told(Page(experiment_report("table2", "", [cell("a")], 0, settings=["repeats=1", "plan.augment=a, b"])))
+    assert "Settings over the preset: repeats=1, plan.augment=a, b." in text
+    given = "--preset smoke --set repeats=1 --set 'plan.augment=a, b'"
+    assert f"collabdm experiment run table2 {given} --out runs/table2" in text
+    assert f"collabdm experiment run table2 {given} --only a --out runs/table2" in text
 
 
 def test_agreement_is_drawn_from_three_cells() -> None:

@@ -136,6 +136,20 @@ def test_a_round_of_files(tmp_path: Path) -> None:
     assert "collabdm distill plan.json contributions/ --config config.toml" in page.text
 
 
+def test_a_cell_of_an_experiment_is_made_again_by_the_experiment(tmp_path: Path) -> None:
+    begun = {"experiment": "robustness", "preset": "cpu", "settings": ["plan.seeds=9"], "stand_ins": {}}
+    write_json(tmp_path / "out" / "experiment.json", begun)
+    folder = write_run(tmp_path / "out" / "runs" / "one-class-collabdm")
+    expected = "collabdm experiment run robustness --preset cpu --set plan.seeds=9 --only one-class-collabdm --out"
+    for place in (folder, write_run(folder / "repeat-0")):
+        page = Page(run_report(place))
+        page.assert_harmless()
+        assert expected in texts(page)
+        assert "collabdm simulate" not in texts(page)
+    write_json(tmp_path / "out" / "experiment.json", {"experiment": 5})
+    assert "collabdm simulate" in texts(Page(run_report(folder)))
+
+
 def hostile(value: Any, key: str = "") -> Any:
     """Every text replaced, keys too where they are names that somebody else chose."""
     if isinstance(value, dict):

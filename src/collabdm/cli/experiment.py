@@ -34,10 +34,23 @@ Out = Annotated[Path, Option(help="The experiment's folder.")]
 
 
 @experiment.command("list")
-def list_experiments(json: Json = False) -> None:
-    """What there is to run, and at which scales."""
-    from collabdm.experiments import EXPERIMENTS, SCALES
+def list_experiments(
+    name: Annotated[str | None, Argument(metavar="[NAME]", help="Its cells by name.", show_default=False)] = None,
+    preset: Annotated[str, Option(help="At which scale: with NAME.")] = DEFAULT_PRESET,
+    json: Json = False,
+) -> None:
+    """What there is to run, and at which scales; with NAME the cells of that experiment, most informative first."""
+    from collabdm.experiments import EXPERIMENTS, SCALES, experiment_named, scale_named
 
+    if name is not None:
+        cells = sorted(experiment_named(name).cells(scale_named(preset)), key=lambda cell: cell.rank)
+        if json:
+            rows = [{"cell": one.name, "dataset": one.dataset, "paper": one.paper, "note": one.note} for one in cells]
+            print_json({"experiment": name, "preset": preset, "cells": rows})
+            return
+        for one in cells:
+            print(one.name)
+        return
     counts = {name: {scale: len(one.cells(SCALES[scale])) for scale in SCALES} for name, one in EXPERIMENTS.items()}
     if json:
         found = [{"name": name, "summary": one.summary, "cells": counts[name]} for name, one in EXPERIMENTS.items()]
@@ -108,6 +121,9 @@ def status(name: Name, out: Out, json: Json = False) -> None:
         if one.state != "left" or len(found.cells) <= 100
     ]
     print_table(("cell", "state", "spent", "remaining", "why"), rows)
+    if len(rows) < len(found.cells):
+        hidden = len(found.cells) - len(rows)
+        print(f"\n{hidden} left: collabdm experiment list {name} --preset {found.scale.name} names them")
 
 
 @experiment.command("report")
@@ -121,9 +137,9 @@ def report(name: Name, out: Out) -> None:
     chosen = experiment_named(name)
     found = status_of(chosen, out)
     remaining = len(found.cells) - found.count("finished")
-    page = experiment_report(name, chosen.summary, found.records, remaining)
+    page = experiment_report(name, chosen.summary, found.records, remaining, settings=found.settings, folder=out)
     write_atomically(out / "report.html", page)
-    print(chosen.table(found.records))
+    print(_table(chosen, found))
     print(f"\n{out / 'report.html'}")
 
 
@@ -132,7 +148,7 @@ def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
     from collabdm.files import write_atomically
 
     found = status_of(chosen, out)
-    table = chosen.table(found.records)
+    table = _table(chosen, found)
     write_atomically(out / "table.md", table.encode() + b"\n")
     print(table)
     for cell, why in outcome.failed.items():
@@ -142,13 +158,19 @@ def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
     print_facts(f"\n{out}", _summary(found))
 
 
+def _table(chosen: "Experiment", found: "Status") -> str:
+    table = chosen.table(found.records)
+    return f"{table}\n\nSettings over the preset: {', '.join(found.settings)}." if found.settings else table
+
+
 def _summary(found: "Status") -> dict[str, object]:
     states = ("finished", "failed", "begun", "left")
     return {
         "cells": ", ".join(f"{count} {state}" for state in states if (count := found.count(state))),
         "settings": " ".join(found.settings),
         "spent": _hours(found.spent),
-        "remaining, about": _hours(found.remaining),
+        # What rivals do by themselves is not counted before one of them has been measured.
+        "remaining, at least" if found.uncounted else "remaining, about": _hours(found.remaining),
     }
 
 
@@ -160,6 +182,7 @@ def _status_json(found: "Status") -> Mapping[str, object]:
         **{state: found.count(state) for state in ("finished", "failed", "begun", "left")},
         "spent": found.spent,
         "remaining": found.remaining,
+        "uncounted": list(found.uncounted),
         "cells": [
             {"cell": one.cell.name, "state": one.state, "spent": one.spent, "remaining": one.remaining, "why": one.why}
             for one in found.cells

@@ -1,15 +1,15 @@
 """What an experiment is: a grid of cells, each one configuration and what the paper says of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collabdm.config import Config, load_config
+from collabdm.config import Config, load_config, setting_tree
 from collabdm.errors import ConfigError, explain
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.tables import results_table
 
-__all__ = ["Cell", "Experiment", "Record", "check_settings", "config_of"]
+__all__ = ["Cell", "Experiment", "Record", "check_settings", "config_of", "not_comparable"]
 
 Record = Mapping[str, Any]
 """A cell's JSON."""
@@ -58,9 +58,46 @@ def config_of(cell: Cell, scale: Scale, settings: Sequence[str] = (), *, dataset
 
 
 def check_settings(cells: Sequence[Cell], settings: Sequence[str]) -> None:
-    """Raise `ConfigError` for a setting that every cell sets itself: it would be without effect."""
+    """Raise `ConfigError` for a setting that some cell sets itself: it would be without effect there."""
+    own = {key for cell in cells for key in _leaves(cell.options)}
     for setting in settings:
-        key = setting.partition("=")[0].strip()
-        if cells and all(key in cell.options for cell in cells):
+        taken = [key for key in _leaves(setting_tree(setting)) if any(_same_place(key, one) for one in own)]
+        if taken:
             fix = "choose among the cells with --only"
-            raise ConfigError(explain("--set", got=key, expected="no factor of the experiment's grid", fix=fix))
+            raise ConfigError(
+                explain("--set", got=taken[0][:80], expected="no factor of the experiment's grid", fix=fix)
+            )
+
+
+def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Dotted keys of all that is no table."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two keys are the same, or one lies within the other."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
+def not_comparable(cell: Cell, scale: Scale, settings: Sequence[str], standing_in: str | None) -> str | None:
+    """Why the cell's accuracy is not to be held against the paper's; None where it may be.
+
+    Settings of the recipe (T, B, steps, rates, networks judging) leave the paper's figure beside the cell, whose note
+    names them: what they cost is what one asks. Another problem makes it another table: other data, clients, or images.
+    """
+    if standing_in is not None:
+        return f"{standing_in} stands in for {cell.dataset}"
+    if scale.images is not None:
+        return f"few images of {cell.dataset}"
+    asked, given = (config_of(cell, scale, some).model_dump(include=_COMPARED) for some in ((), settings))
+    other = [_COMPARED_AS.get(key, key) for key in asked if asked[key] != given[key]]
+    return f"other {' and '.join(other)} than the paper's" if other else None
+
+
+# What makes a cell's problem, apart from the recipe that solves it.
+_COMPARED = {"dataset": True, "ipc": True, "partition": True, "evaluate": {"networks"}}
+_COMPARED_AS = {"evaluate": "evaluate.networks"}

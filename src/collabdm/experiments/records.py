@@ -1,6 +1,7 @@
 """An experiment's folder: what it was begun with, one record per cell, seconds spent, and a lock.
 
 experiment.json   name, preset, settings, and which data stand in for which
+data.json         digests of the data sets used
 cells/<cell>.json the record of a finished or failed cell
 runs/<cell>/      its run folder; without the contributions once it is finished
 stages/           what cells share; removed once every cell is finished
@@ -12,7 +13,7 @@ import fcntl
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from collabdm.config import Config
 from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell
+from collabdm.experiments.record_shapes import CellRecord, Facts, FinishedRecord, check_shape
 from collabdm.files import sweep, write_json
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "opened",
     "read_records",
     "read_spent",
+    "same_data",
     "write_record",
     "write_spent",
 ]
@@ -70,26 +73,50 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 def read_records(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
     """The records that are there, by cell, in the order of `cells`.
 
-    Raises `RunFolderError` for a file that is none.
+    Raises `RunFolderError` for a file that is none, or is another cell's.
     """
     found = {}
     for cell in cells:
         path = folder / "cells" / f"{cell.name}.json"
         if path.exists():
+            record = _read(path)
+            kind = CellRecord if isinstance(record, dict) and "failed" in record else FinishedRecord
             fix = "remove the file, and run the cell again"
-            found[cell.name] = _read(path, {"cell", "digest", "spent"}, expected="a cell's record", fix=fix)
+            check_shape(kind, record, path, expected="a cell's record", fix=fix)
+            if record["cell"] != cell.name:
+                got = f"the record of {record['cell'][:80]}"
+                raise RunFolderError(explain(f"{path}", got=got, expected=f"that of {cell.name}", fix=fix))
+            found[cell.name] = record
     return found
 
 
 def read_spent(folder: Path) -> dict[str, float]:
-    """Seconds of work per cell so far."""
+    """Seconds of work per cell so far. Raises `RunFolderError` for a damaged file."""
     path = folder / "spent.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return _object(path, (int, float)) if path.exists() else {}
 
 
 def write_spent(folder: Path, spent: Mapping[str, float]) -> None:
     """Seconds of work per cell so far."""
     write_json(folder / "spent.json", {name: round(seconds, 3) for name, seconds in spent.items()})
+
+
+def same_data(folder: Path, name: str, digest: str, records: Iterable[Mapping[str, Any]]) -> None:
+    """Note the digest of the data set `name`, or check that it is the one used in this folder before, where that is
+    known: records of earlier versions do not say. Raises `RunFolderError`.
+    """
+    path = folder / "data.json"
+    noted = _object(path, str) if path.exists() else {}
+    of_records = [one.get("data") for one in records if one.get("dataset") == name and "failed" not in one]
+    for known in (noted.get(name), *of_records):
+        if known is not None and known != digest:
+            fix = "give --data the same data again, or choose another --out"
+            expected = f"{known[:12]}, with which cells here were run"
+            raise RunFolderError(
+                explain(f"{folder}: data of {name}", got=f"SHA-256 {digest[:12]}", expected=expected, fix=fix)
+            )
+    if name not in noted:
+        write_json(path, {**noted, name: digest})
 
 
 def begun_with(folder: Path) -> dict[str, Any] | None:
@@ -99,10 +126,10 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FOLDER_FACTS
     if path.exists():
-        keys = {"experiment", "preset", "settings", "stand_ins"}
-        return _read(
-            path, keys, expected="what an experiment was begun with", fix="restore it, or choose another --out"
-        )
+        tree = _read(path)
+        fix = "restore it, or choose another --out"
+        check_shape(Facts, tree, path, expected="what an experiment was begun with", fix=fix)
+        return tree
     if folder.exists() and (not folder.is_dir() or any(child.name != "lock" for child in folder.iterdir())):
         fix = "choose another --out"
         raise RunFolderError(explain(f"{folder}", got="other content", expected="an experiment's folder", fix=fix))
@@ -153,14 +180,21 @@ def commit() -> str | None:
     return found and found + ("+changes" if changed else "")
 
 
-def _read(path: Path, keys: set[str], *, expected: str, fix: str) -> dict[str, Any]:
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        tree = None
-    if not isinstance(tree, dict) or not keys <= set(tree):
-        raise RunFolderError(explain(f"{path}", got="another file", expected=expected, fix=fix))
+def _object(path: Path, kind: type | tuple[type, ...]) -> dict[str, Any]:
+    """A JSON object whose values are all of a kind; raises `RunFolderError`."""
+    tree = _read(path)
+    if not isinstance(tree, dict) or not all(isinstance(value, kind) for value in tree.values()):
+        expected = "what an experiment writes there"
+        raise RunFolderError(explain(f"{path}", got="another file", expected=expected, fix="remove it"))
     return tree
+
+
+def _read(path: Path) -> Any:
+    """The JSON in a file; None where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

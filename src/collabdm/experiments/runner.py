@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from collabdm.config import Config
 from collabdm.data import Dataset
 from collabdm.engine import Engine
 from collabdm.errors import CollabDMError, ConfigError, DataError, RunFolderError, explain
-from collabdm.experiments.base import Cell, Experiment, check_settings, config_of
+from collabdm.experiments.base import Cell, Experiment, check_settings, config_of, not_comparable
 from collabdm.experiments.budget import BudgetSpentError, Clock
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.records import (
@@ -28,9 +29,10 @@ from collabdm.experiments.records import (
     locked,
     opened,
     read_records,
+    same_data,
     write_record,
 )
-from collabdm.experiments.sources import check_given, dataset_for, stand_in_for
+from collabdm.experiments.sources import check_given, content_digest, dataset_for, stand_in_for
 from collabdm.planning import resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.simulation import simulate_on
@@ -65,11 +67,11 @@ def run_experiment(
 ) -> Outcome:
     """Run what is not finished of the cells whose names match a pattern of `only` (all by default), by rank.
 
-    `settings` (`key=value`) go over the scale's; `data` says where data sets lie, by name. After `budget` seconds it
-    stops inside a cell, and goes on there the next time. Everything that can be wrong with settings is found before
-    anything is computed.
+    `settings` (`key=value`) go over the scale's, and stand in the notes; `data` says where data sets lie, by name.
+    After `budget` seconds it stops inside a cell, and goes on there the next time. Everything that can be wrong with
+    settings is found before anything is computed.
     Raises `ConfigError` for settings or patterns that fit nothing; `RunFolderError` where the folder has other things,
-    was begun with other settings, or is being worked in.
+    was begun with other settings or data, or is being worked in.
     """
     data = dict(data or {})
     cells = experiment.cells(scale)
@@ -99,6 +101,7 @@ def run_experiment(
             folder=folder,
             cells={cell.name: cell for cell in cells},
             configs=configs,
+            settings=settings,
             data=data,
             report=report,
             clock=Clock(folder, clock, budget),
@@ -133,7 +136,9 @@ def chosen_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
     for pattern in only:
         if not fnmatch.filter([cell.name for cell in cells], pattern):
             expected = f"a pattern such as {cells[0].name if cells else '*'} or *"
-            raise ConfigError(explain("--only", got=pattern[:80], expected=expected, fix="see `experiment status`"))
+            raise ConfigError(
+                explain("--only", got=pattern[:80], expected=expected, fix="see `experiment list NAME --preset PRESET`")
+            )
     chosen = [cell for cell in cells if not only or any(fnmatch.fnmatchcase(cell.name, one) for one in only)]
     return sorted(chosen, key=lambda cell: (cell.rank, cell.name))
 
@@ -145,20 +150,24 @@ class _Work:
     folder: Path
     cells: Mapping[str, Cell]
     configs: Mapping[str, Config]
+    settings: Sequence[str]
     data: Mapping[str, str]
     report: Report
     clock: Clock
     commit: str | None
     _datasets: dict[str, Dataset | CollabDMError] = field(default_factory=dict)
+    _digests: dict[str, str] = field(default_factory=dict)
     _engines: dict[str, Engine] = field(default_factory=dict)
 
     def run(self, cell: Cell) -> dict[str, Any]:
         """A cell's record, written."""
         config, run = self.configs[cell.name], self.folder / "runs" / cell.name
         described = self._described(cell, config)
+        self._check_data(cell)
         self.clock.enter(cell.name)
         try:
             dataset = self._dataset(cell.dataset)
+            described["data"] = self._digests[cell.dataset]
             _check_enough(dataset, config)
             metrics = simulate_on(
                 dataset,
@@ -183,23 +192,33 @@ class _Work:
 
     def _described(self, cell: Cell, config: Config) -> dict[str, Any]:
         standing_in = stand_in_for(cell.dataset, self.data, self.scale)
-        comparable = standing_in is None and self.scale.images is None
-        of_what = f"{standing_in} stands in for {cell.dataset}" if standing_in else f"few images of {cell.dataset}"
+        why = not_comparable(cell, self.scale, self.settings, standing_in)
+        given = f"with {', '.join(self.settings)}" if self.settings else ""
+        note = cell.note if why is None else f"{why}: not comparable with the paper"
         return {
             "cell": cell.name,
             "experiment": self.experiment,
             "preset": self.scale.name,
             "rank": cell.rank,
             "dataset": cell.dataset,
-            "paper": cell.paper if comparable else None,
-            "paper_source": cell.paper_source if comparable else "",
-            "anchors": [list(point) for point in cell.anchors] if comparable else [],
-            "note": cell.note if comparable else f"{of_what}: not comparable with the paper",
+            "paper": cell.paper if why is None else None,
+            "paper_source": cell.paper_source if why is None else "",
+            "anchors": [list(point) for point in cell.anchors] if why is None else [],
+            "note": "; ".join(part for part in (note, given) if part),
             **({} if standing_in is None else {"stand_in": standing_in}),
             "digest": digest_of(config),
             "commit": self.commit,
             "config": config.model_dump(mode="json", exclude_none=True),
         }
+
+    def _check_data(self, cell: Cell) -> None:
+        """Data that cannot be had are the cell's own failure, told when it is run; other data are nobody's result."""
+        if cell.dataset not in self._datasets:
+            with suppress(CollabDMError):
+                self._dataset(cell.dataset)
+            if cell.dataset in self._digests:
+                records = read_records(self.folder, list(self.cells.values())).values()
+                same_data(self.folder, cell.dataset, self._digests[cell.dataset], records)
 
     def _told(self, event: Event) -> None:
         self.report(event)
@@ -209,7 +228,8 @@ class _Work:
         """Loaded once for all cells; data that cannot be had are not asked for again."""
         if name not in self._datasets:
             try:
-                self._datasets[name] = dataset_for(name, self.data, self.scale)
+                self._datasets[name] = found = dataset_for(name, self.data, self.scale)
+                self._digests[name] = content_digest(found)
             except CollabDMError as error:
                 self._datasets[name] = error
         found = self._datasets[name]

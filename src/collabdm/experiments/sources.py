@@ -1,17 +1,20 @@
 """Where an experiment's data lie, and what stands in for data that were not given."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from collabdm.client import data_digest
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.data.presets import PRESETS
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.experiments.presets import Scale
 from collabdm.randomness import Stream
 
-__all__ = ["CLASS_COLUMN", "IMAGES", "check_given", "dataset_for", "stand_in_for"]
+__all__ = ["CLASS_COLUMN", "IMAGES", "check_given", "content_digest", "dataset_for", "stand_in_for"]
 
 IMAGES = "images"
 """The name of images of flows, which have no home on the hub."""
@@ -52,6 +55,17 @@ def dataset_for(name: str, given: Mapping[str, str], scale: Scale) -> Dataset:
         columns["station"] = np.where(np.arange(len(dataset.train)) % 2, "b", "a")
     dataset = replace(dataset, columns=columns)
     return dataset if scale.images is None else _cut(dataset, *scale.images)
+
+
+def content_digest(dataset: Dataset) -> str:
+    """SHA-256 of all that results depend on: pixels, labels, names of classes, and columns."""
+    digest = hashlib.sha256()
+    for samples in (dataset.train, dataset.test):
+        digest.update(data_digest(samples).encode())
+        digest.update(json.dumps(samples.classes).encode())
+    for name, values in sorted(dataset.columns.items()):
+        digest.update(json.dumps([name, np.asarray(values).astype(str).tolist()]).encode())
+    return digest.hexdigest()
 
 
 def _named(dataset: Dataset, name: str) -> Dataset:

@@ -11,6 +11,7 @@ from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell, Experiment, config_of
 from collabdm.experiments.presets import Scale, scale_named
 from collabdm.experiments.records import begun_with, read_records, read_spent
+from collabdm.methods import method_named
 from collabdm.planning import work_of
 
 __all__ = ["GFLOP_PER_SECOND", "CellStatus", "Status", "status_of"]
@@ -32,13 +33,17 @@ class CellStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """An experiment's folder: its scale and settings, its records and every cell, in order of rank."""
+    """An experiment's folder: its scale and settings, its records and every cell, in order of rank.
+
+    `uncounted`: rivals that are left, and whose own distillation is in no estimate yet.
+    """
 
     experiment: str
     scale: Scale
     settings: tuple[str, ...]
     records: tuple[Mapping[str, Any], ...]
     cells: tuple[CellStatus, ...]
+    uncounted: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         """Cells in a state."""
@@ -60,7 +65,7 @@ def status_of(experiment: Experiment, folder: Path) -> Status:
 
     A cell that is left takes what finished cells of its method took for as much work (counted in operations of round
     and evaluation), or else all finished cells, or else `GFLOP_PER_SECOND`. For rivals the count leaves out their own
-    distillation: before one of a method is finished, its estimate is too low.
+    distillation: before one of a method is finished, its estimate is too low, and the method is `uncounted`.
     Raises `RunFolderError` where the folder has none, or another experiment.
     """
     begun = begun_with(folder)
@@ -73,13 +78,17 @@ def status_of(experiment: Experiment, folder: Path) -> Status:
     records, spent = read_records(folder, cells), read_spent(folder)
     configs = {cell.name: config_of(cell, scale, settings, dataset=stand_ins.get(cell.dataset)) for cell in cells}
     rates = _rates([record for record in records.values() if "failed" not in record])
-    found = []
+    found, uncounted = [], {}
     for cell in cells:
-        record, used = records.get(cell.name), spent.get(cell.name, 0.0)
+        record = records.get(cell.name)
+        # A folder that was copied has records, and no file of seconds.
+        used = spent.get(cell.name, 0.0 if record is None else record["spent"])
         if record is not None and "failed" not in record:
             found.append(CellStatus(cell=cell, state="finished", spent=used, remaining=0.0))
             continue
         config = configs[cell.name]
+        if method_named(config.method).source == "rival" and config.method not in rates:
+            uncounted[config.method] = None
         rate = rates.get(config.method, rates.get("", 1 / GFLOP_PER_SECOND))
         left = max(rate * _work(config) - used, 0.0)
         if record is not None:
@@ -92,6 +101,7 @@ def status_of(experiment: Experiment, folder: Path) -> Status:
         settings=settings,
         records=tuple(records[cell.name] for cell in cells if cell.name in records),
         cells=tuple(found),
+        uncounted=tuple(uncounted),
     )
 
 

@@ -4,7 +4,19 @@ import statistics
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["accuracy_beside_paper", "accuracy_by_network", "markdown", "matrix", "megabytes_up", "results_table"]
+__all__ = [
+    "LARGEST",
+    "accuracy_beside_paper",
+    "accuracy_by_network",
+    "largest_megabytes",
+    "markdown",
+    "matrix",
+    "megabytes_up",
+    "results_table",
+]
+
+MOST_MEGABYTES = 9.0
+LARGEST = "largest contribution, MB"
 
 
 def results_table(records: Sequence[Mapping[str, Any]]) -> str:
@@ -31,15 +43,20 @@ def matrix(
 def accuracy_by_network(
     records: Sequence[Mapping[str, Any]], *, corner: str, row: Callable[[Mapping[str, Any]], str]
 ) -> str:
-    """A line a cell, a column for each architecture tested: accuracy and (macro-F1), in percent."""
+    """A line a cell, a column for each architecture tested: accuracy and (macro-F1), in percent; and bytes."""
     columns = list(dict.fromkeys(one["network"] for record in records for one in _tested(record)))
     lines = []
     for record in sorted(records, key=lambda one: one["rank"]):
         by_network = {name: [one for one in _tested(record) if one["network"] == name] for name in columns}
         lines.append(
-            [row(record), *(_accuracy_and_f1(found) for found in by_network.values()), record.get("failed", "")]
+            [
+                row(record),
+                *(_accuracy_and_f1(found) for found in by_network.values()),
+                "" if "failed" in record else largest_megabytes(record),
+                record.get("failed", ""),
+            ]
         )
-    return markdown([corner, *columns, "note"], lines)
+    return markdown([corner, *columns, LARGEST, "note"], lines)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -59,6 +76,12 @@ def accuracy_beside_paper(record: Mapping[str, Any]) -> str:
 def megabytes_up(record: Mapping[str, Any]) -> float:
     """The largest client's bytes up, in 10^6."""
     return max(record["bytes"]["up"].values(), default=0) / 1e6
+
+
+def largest_megabytes(record: Mapping[str, Any]) -> str:
+    """`megabytes_up` as text; a contribution of more than 9 MB makes a cell none of the paper's."""
+    sent = megabytes_up(record)
+    return f"{sent:.1f}{' (over 9)' if sent > MOST_MEGABYTES else ''}"
 
 
 def _tested(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -7,7 +7,8 @@ from collabdm.report.gallery import gallery
 from collabdm.report.heat import Heat, share_heat
 from collabdm.report.page import render
 from collabdm.report.reading import Metrics, Row, checked, read_json
-from collabdm.report.run import data_name, distilled_of, provenance, settings_of
+from collabdm.report.result import distilled_of
+from collabdm.report.run import data_name, provenance, settings_of
 from collabdm.report.sections import partition, setting_rows
 from collabdm.report.wording import bytes_text, share, share_tick
 

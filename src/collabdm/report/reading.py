@@ -16,6 +16,7 @@ from collabdm.errors import RunFolderError, explain
 
 __all__ = [
     "Accuracy",
+    "Begun",
     "Bytes",
     "Cell",
     "Metrics",
@@ -109,6 +110,15 @@ class _Result(_Read, frozen=True):
     product: str | None = None
     networks: tuple[str, ...] = ()
     rounds: int | None = None
+    repeats: tuple[Share, ...] = ()
+    protocol: dict[str, Any] = {}
+    topped_up: dict[str, int] = {}
+    skipped: int = 0
+    unprotected: dict[str, int] | None = None
+    missing_classes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    refused: dict[str, str] = {}
+    peak_memory: Amount | None = None
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
 
@@ -130,6 +140,14 @@ class Metrics(_Result, frozen=True):
     missing: tuple[str, ...] = ()
     refused: dict[str, str] = {}
     peak_memory: Amount | None = None
+
+
+class Begun(_Read, frozen=True):
+    """`experiment.json`: what an experiment's folder was begun with."""
+
+    experiment: str
+    preset: str
+    settings: tuple[str, ...] = ()
 
 
 class Row(_Read, frozen=True):

@@ -5,36 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collabdm.distilled_set import DistilledSet, load
 from collabdm.errors import RunFolderError, explain
-from collabdm.report.gallery import gallery
-from collabdm.report.heat import taken_for
+from collabdm.report.commands import of_experiment
 from collabdm.report.page import render
 from collabdm.report.reading import Metrics, checked, read_json, read_toml
-from collabdm.report.sections import (
-    client_rows,
-    computed_seconds,
-    confusion,
-    curve_charts,
-    flattened,
-    loss_chart,
-    mean_up,
-    partition,
-    setting_rows,
-    stage_rows,
-)
+from collabdm.report.result import AFTER, result_view, sets_in
+from collabdm.report.sections import computed_seconds, flattened, mean_up
 
-__all__ = ["data_name", "distilled_of", "provenance", "run_page", "settings_of"]
+__all__ = ["data_name", "metrics_of", "provenance", "run_page", "settings_of"]
 
 
 def run_page(folder: Path) -> bytes:
     """HTML of the run in `folder`, finished or not; raises `RunFolderError`."""
-    metrics, finished = _metrics(folder)
+    metrics, finished = metrics_of(folder)
     tree, text = settings_of(folder)
-    sets = _sets(folder)
+    sets = sets_in(folder)
     method = metrics.method or _named(tree, "method")
     data = metrics.dataset or _named(tree, "dataset")
-    confused = confusion(metrics.accuracy)
+    experiment = of_experiment(folder)
     return render(
         "run.html",
         title=f"{method} on {data_name(data)}" if metrics.method or not finished else "A round of files",
@@ -44,28 +32,18 @@ def run_page(folder: Path) -> bytes:
         method=method,
         data=data_name(data),
         ipc=metrics.ipc or tree.get("ipc"),
-        images=len(sets[-1][1]) if sets and sets[-1][0] == _AFTER else None,
+        images=len(sets[-1][1]) if sets and sets[-1][0] == AFTER else None,
         up=mean_up(metrics),
-        gallery=gallery(sets, of_class=6 if len(sets) > 1 else 10) if sets else None,
-        confusion=confused[0] if confused else None,
-        mistakes=taken_for(confused[1], confused[0].rows) if confused else [],
-        partition=partition(metrics),
-        loss=loss_chart(metrics.losses),
-        curves=curve_charts(metrics),
+        result=result_view(metrics, tree, losses=metrics.losses, sets=sets, of_class=6 if len(sets) > 1 else 10),
         seconds=computed_seconds(metrics.seconds),
-        stages=stage_rows(metrics.seconds, metrics.memory),
-        clients=client_rows(metrics),
-        settings=setting_rows(tree),
         config_text=text,
-        command=_command(metrics, finished),
+        command=experiment or _command(metrics, finished),
+        saved=experiment is None,
         provenance=provenance(metrics.versions, metrics.hardware),
     )
 
 
-_BEFORE, _AFTER = "Before refinement", "Distilled"
-
-
-def _metrics(folder: Path) -> tuple[Metrics, bool]:
+def metrics_of(folder: Path) -> tuple[Metrics, bool]:
     """Of a finished run; of another, what its round has left so far."""
     path = folder / "metrics.json"
     if path.is_file():
@@ -84,19 +62,6 @@ def settings_of(folder: Path) -> tuple[dict[str, Any], str]:
         fix = "give the folder of a run"
         raise RunFolderError(explain(f"{folder}", got="no config.toml", expected="a run folder", fix=fix))
     return read_toml(path), path.read_text(encoding="utf-8")
-
-
-def distilled_of(folder: Path, name: str) -> DistilledSet | None:
-    """The set `name` of a run; of repeats, the first one's. Raises `DistilledSetError`."""
-    for place in (folder / name, folder / "repeat-0" / name):
-        if (place / "distilled.safetensors").is_file():
-            return load(place)
-    return None
-
-
-def _sets(folder: Path) -> list[tuple[str, DistilledSet]]:
-    found = [(_BEFORE, distilled_of(folder, "initial")), (_AFTER, distilled_of(folder, "distilled"))]
-    return [(title, chosen) for title, chosen in found if chosen is not None]
 
 
 def _named(tree: Mapping[str, Any], key: str) -> str:

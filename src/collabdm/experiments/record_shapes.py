@@ -1,0 +1,79 @@
+"""What readers of an experiment's folder rely on in its JSON files; there may be more."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from collabdm.errors import RunFolderError, explain
+
+__all__ = ["CellRecord", "Facts", "FinishedRecord", "check_shape"]
+
+
+def check_shape(kind: type[BaseModel], tree: Any, path: Path, *, expected: str, fix: str) -> None:
+    """Raise `RunFolderError` where the `tree` in the file `path` is not of a kind."""
+    try:
+        kind.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))[:80]
+        got = f"{where}: {first['msg']}" if where else "another file"
+        raise RunFolderError(explain(f"{path}", got=got, expected=expected, fix=fix)) from None
+
+
+class Facts(BaseModel):
+    """`experiment.json`."""
+
+    experiment: str
+    preset: str
+    settings: list[str]
+    stand_ins: dict[str, str]
+
+
+class _Partition(BaseModel):
+    kind: str
+    beta: float | None = None
+
+
+class _Settings(BaseModel):
+    method: str
+    ipc: int
+    partition: _Partition
+    plan: dict[str, Any]
+
+
+class CellRecord(BaseModel):
+    """Of any cell."""
+
+    cell: str
+    digest: str
+    spent: Annotated[float, Field(ge=0)]
+    rank: int
+    dataset: str
+    paper: float | None
+    note: str
+    config: _Settings
+    failed: str = ""
+
+
+class _Network(BaseModel):
+    network: str
+    accuracy: float
+    macro_f1: float | None = None
+
+
+class _Accuracy(BaseModel):
+    mean: float
+    std: float
+    networks: list[_Network]
+
+
+class _Bytes(BaseModel):
+    up: dict[str, float]
+
+
+class FinishedRecord(CellRecord):
+    """What tables show of a cell."""
+
+    accuracy: _Accuracy
+    bytes: _Bytes

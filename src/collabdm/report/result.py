@@ -1,0 +1,82 @@
+"""All that a page shows of one result, be it a run's or a cell's: the same sections, whatever stands around them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collabdm.distilled_set import DistilledSet, load
+from collabdm.report.charts import Chart
+from collabdm.report.gallery import Gallery, gallery
+from collabdm.report.heat import Heat, taken_for
+from collabdm.report.reading import Cell, Metrics
+from collabdm.report.sections import (
+    ClientRow,
+    Setting,
+    StageRow,
+    client_rows,
+    confusion,
+    curve_charts,
+    loss_chart,
+    partition,
+    setting_rows,
+    stage_rows,
+)
+
+__all__ = ["AFTER", "ResultView", "distilled_of", "result_view", "sets_in"]
+
+BEFORE, AFTER = "Before refinement", "Distilled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultView:
+    """Sections of `result.html`; what is None or empty is left out."""
+
+    told: Metrics | Cell
+    gallery: Gallery | None
+    confusion: Heat | None
+    mistakes: Sequence[tuple[str, str, str]]
+    partition: Heat | None
+    loss: Chart | None
+    curves: Sequence[Chart]
+    stages: Sequence[StageRow]
+    clients: Sequence[ClientRow]
+    settings: Sequence[Setting]
+
+
+def result_view(
+    told: Metrics | Cell,
+    tree: Mapping[str, Any],
+    *,
+    losses: Sequence[float] = (),
+    sets: Sequence[tuple[str, DistilledSet]] = (),
+    of_class: int = 10,
+) -> ResultView:
+    """`tree`: the settings; `sets`: titled, of which the first `of_class` images of each class are shown."""
+    confused = confusion(told.accuracy)
+    return ResultView(
+        told=told,
+        gallery=gallery(sets, of_class=of_class) if sets else None,
+        confusion=confused[0] if confused else None,
+        mistakes=taken_for(confused[1], confused[0].rows) if confused else [],
+        partition=partition(told),
+        loss=loss_chart(losses),
+        curves=curve_charts(told),
+        stages=stage_rows(told.seconds, told.memory),
+        clients=client_rows(told),
+        settings=setting_rows(tree),
+    )
+
+
+def distilled_of(folder: Path, name: str) -> DistilledSet | None:
+    """The set `name` of a run; of repeats, the first one's. Raises `DistilledSetError`."""
+    for place in (folder / name, folder / "repeat-0" / name):
+        if (place / "distilled.safetensors").is_file():
+            return load(place)
+    return None
+
+
+def sets_in(folder: Path) -> list[tuple[str, DistilledSet]]:
+    """A run's sets before and after refinement, as far as they are there. Raises `DistilledSetError`."""
+    found = [(BEFORE, distilled_of(folder, "initial")), (AFTER, distilled_of(folder, "distilled"))]
+    return [(title, chosen) for title, chosen in found if chosen is not None]

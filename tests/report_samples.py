@@ -91,6 +91,7 @@ def metrics(classes: tuple[str, ...] = CLASSES, accuracy: float = 0.75) -> dict[
         "skipped": 3,
         "unprotected": {classes[-1]: 4},
         "missing_classes": [],
+        "untouched_classes": [classes[-1]],
         "missing": ["west"],
         "refused": {"late.safetensors": "of another plan"},
         "versions": {"python": "3.11.7", "torch": "2.13.0"},

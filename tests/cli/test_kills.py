@@ -184,4 +184,4 @@ def test_a_killed_client_goes_on_to_the_same_bytes(
     outcome = run(*asked, "--quiet", "--force")
     assert outcome.code == 0, outcome.err
     assert out.read_bytes() == sent.read_bytes()
-    assert [path.suffix for path in cache.iterdir()] == [".safetensors"]
+    assert sorted(path.suffix for path in cache.iterdir()) == [".safetensors", ".sha256"]

@@ -16,7 +16,7 @@ from tiny_runs import write_sites
 def like_mnist(path: Path) -> str:
     labels = np.repeat(np.arange(10), 200)
     arrays = {"x_train": np.zeros((2000, 28, 28), np.uint8), "y_train": labels}
-    tested = {"x_test": np.ones((700, 28, 28), np.uint8), "y_test": np.repeat(np.arange(10), 70)}
+    tested = {"x_test": np.full((700, 28, 28), 9, np.uint8), "y_test": np.repeat(np.arange(10), 70)}
     np.savez(path, allow_pickle=False, **arrays, **tested)
     return str(path)
 

@@ -78,7 +78,7 @@ def test_real_sites_with_data_of_their_own(simulated: Simulated, own_data: dict[
     }
     run_config = _run_config(simulated, tmp_path / "run", config="")
     _serve(FakeGrid(nodes), run_config)
-    kept = sorted(path.read_bytes() for path in cache.iterdir())
+    kept = sorted(path.read_bytes() for path in cache.glob("*.safetensors"))
     assert kept == sorted(simulated.contribution(name) for name in simulated.plan.clients)
 
 

@@ -87,7 +87,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
         (["curve", "losses"], ["On the way"]),
         (["seconds", "memory", "peak_memory"], ["Time and memory"]),
         (["partition", "bytes", "seconds", "memory", "peak_memory"], ["The clients", "Time and memory"]),
-        (["topped_up", "skipped", "unprotected", "missing", "refused"], ["Worth knowing"]),
+        (["topped_up", "skipped", "unprotected", "untouched_classes", "missing", "refused"], ["Worth knowing"]),
         (["accuracy"], ["Accuracy of each class", "What is taken for what", "Every network"]),
     ],
 )

@@ -45,7 +45,7 @@ FOLDER_FACTS = "experiment.json"
 # What a cell's record takes from its run's metrics; the losses, one a step, stay in the run folder.
 _KEPT = (
     *("accuracy", "curve", "repeats", "bytes", "seconds", "memory", "peak_memory", "product", "networks", "rounds"),
-    *("partition", "protocol", "topped_up", "skipped", "missing_classes", "hardware", "versions"),
+    *("partition", "protocol", "topped_up", "skipped", "missing_classes", "untouched_classes", "hardware", "versions"),
 )
 
 

@@ -116,6 +116,7 @@ class _Result(_Read, frozen=True):
     skipped: int = 0
     unprotected: dict[str, int] | None = None
     missing_classes: tuple[str, ...] = ()
+    untouched_classes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     refused: dict[str, str] = {}
     peak_memory: Amount | None = None
@@ -131,15 +132,6 @@ class Metrics(_Result, frozen=True):
     ipc: int | None = None
     seed: int | None = None
     losses: tuple[float, ...] = ()
-    repeats: tuple[Share, ...] = ()
-    protocol: dict[str, Any] = {}
-    topped_up: dict[str, int] = {}
-    skipped: int = 0
-    unprotected: dict[str, int] | None = None
-    missing_classes: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    refused: dict[str, str] = {}
-    peak_memory: Amount | None = None
 
 
 class Begun(_Read, frozen=True):

@@ -121,7 +121,10 @@ def verdicts(
     found = windows(chunks, schema, kind="time", by=by, size=settings.flows_per_image, partial="pad")
     while batch := list(islice(found, WINDOWS_AT_ONCE)):
         images = np.stack([_image(window, settings) for window in batch])
-        for window, row in zip(batch, classifier.probabilities(images, engine), strict=True):
+        probabilities = classifier.probabilities(images, engine)
+        if not np.isfinite(probabilities).all():
+            _refuse("probabilities", "NaN or infinity", "numbers: its weights or its normalisation are out of range")
+        for window, row in zip(batch, probabilities, strict=True):
             yield Verdict(
                 source=source,
                 first_line=window.first_line,

@@ -1,5 +1,6 @@
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,38 @@ def test_what_is_no_classifier(model: Path, attack: Path, tmp_path: Path) -> Non
     assert_refused(run("detect", tmp_path / "nowhere.safetensors", attack), "nowhere")
     assert_refused(run("detect", model, attack, "--json", "--jsonl"), "--jsonl")
     assert_refused(run("detect", model, attack, "--threshold", "2"), "--threshold")
+
+
+def test_a_threshold_is_a_number(model: Path, attack: Path) -> None:
+    assert_refused(run("detect", model, attack, "--threshold", "nan"), "--threshold: got nan")
+
+
+def test_probabilities_that_are_none_are_no_clean_traffic(model: Path, attack: Path, tmp_path: Path) -> None:
+    spec = load_classifier(model).spec
+    broken = spec.normalisation.model_copy(update={"mean": (1e300,)})
+    out = remade(model, tmp_path / "broken.safetensors", normalisation=broken)
+    assert_refused(run("detect", out, attack), "probabilities: got NaN or infinity")
+
+
+def test_an_alarm_is_told_though_a_later_file_cannot_be_read(model: Path, attack: Path, tmp_path: Path) -> None:
+    outcome = run("detect", model, attack, tmp_path / "nowhere.csv")
+    assert (outcome.code, outcome.out.splitlines()[0][:32]) == (2, "ALARM: 2 of 7 windows flagged (a")
+    assert "nowhere.csv" in outcome.err.splitlines()[-1]
+    lines = run("detect", model, attack, tmp_path / "nowhere.csv", "--jsonl")
+    assert (lines.code, len(lines_of(lines.out))) == (2, 7)
+
+
+def test_long_and_many_hosts_take_no_more_than_themselves(model: Path, tmp_path: Path) -> None:
+    lines = write_flows(tmp_path / "a.csv", ["benign"] * 400).read_text().splitlines()
+    lines[9] = lines[9].replace(",10.0.1.", "," + "x" * 500_000, 1)
+    lines[10:] = [line.replace(",10.0.1.", f",h{row}.", 1) for row, line in enumerate(lines[10:])]
+    (tmp_path / "long.csv").write_text("\n".join(lines))
+    tracemalloc.start()
+    try:
+        told = run("detect", model, tmp_path / "long.csv", "--by", "source-host", "--json")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert told.json["windows"] == 391 + len({line.split(",")[1] for line in lines[1:9]}) + 1
+    # As text of one width, 400 rows of it were 800 MB.
+    assert peak < 100e6

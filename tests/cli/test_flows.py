@@ -108,3 +108,18 @@ def test_the_whole_file_becomes_the_papers_windows_quickly_and_in_bounded_memory
     # Of processor time: others may be busy on the machine.
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert facts["read"]["rows"] / seconds > 100_000
+
+
+def test_force_takes_nothing_that_is_not_the_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema, out = write_schema(tmp_path / "s.json"), tmp_path / "out"
+    command = ("flows", "to-images", write_csv(tmp_path / "flows.csv", *[ROW] * 8), "--schema", schema)
+    assert run(*command, "--out", out).code == 0
+    own = write_csv(out / "mine.csv", *[ROW] * 8)
+    assert_refused(run("flows", "to-images", own, "--schema", schema, "--out", out, "--force"), "mine.csv")
+    assert own.exists()
+    own.unlink()
+    monkeypatch.chdir(out)
+    assert_refused(run(*command, "--out", ".", "--force"), "where you are")
+    assert sorted(path.name for path in out.iterdir()) == ["flows.json", "train.parquet"]
+    monkeypatch.chdir(tmp_path)
+    assert run(*command, "--out", "out", "--force").code == 0

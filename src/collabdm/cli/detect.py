@@ -1,6 +1,7 @@
 """`collabdm detect`: what a trained classifier says of new network flows."""
 
 import json as jsonlib
+import math
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from typer import Argument, Option
 
 from collabdm.cli.options import Json
 from collabdm.cli.output import print_json, print_table
-from collabdm.errors import ClassifierError, ConfigError, explain
+from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.data.flows.images import ImageSettings
@@ -65,6 +66,8 @@ def detect(
 
     if json and jsonl:
         raise ConfigError(explain("output", got="--json and --jsonl", expected="one of them", fix="drop one"))
+    if not math.isfinite(threshold):
+        raise ConfigError(explain("--threshold", got=threshold, expected="a number from 0 to 1", fix="correct it"))
     classifier = load_classifier(model)
     settings = image_settings(classifier)
     if schema is not None:
@@ -74,19 +77,25 @@ def detect(
     policy = Policy(threshold=threshold, min_windows=min_windows, min_flows=min_flows)
     digest, found = classifier.digest(), list["Verdict"]()
     repairs: dict[str, dict[str, Any]] = {}
-    for name in flows:
-        tally = Tally()
-        with _path(name) as path:
-            chunks = read_flows(
-                path, settings.flow_schema, keep_leaking=settings.keep_leaking, labelled=False, tally=tally
-            )
-            for verdict in verdicts(classifier, chunks, source=name, by=_STREAMS[by], engine=_engine()):
-                found.append(verdict)
-                if jsonl:
-                    line = verdict_line(verdict, flagged=policy.flags(verdict), model=digest)
-                    print(jsonlib.dumps(line, allow_nan=False), flush=True)
-        repairs[name] = tally.facts()
-        _tell_repairs(name, repairs[name])
+    try:
+        for name in flows:
+            tally = Tally()
+            with _path(name) as path:
+                chunks = read_flows(
+                    path, settings.flow_schema, keep_leaking=settings.keep_leaking, labelled=False, tally=tally
+                )
+                for verdict in verdicts(classifier, chunks, source=name, by=_STREAMS[by], engine=_engine()):
+                    found.append(verdict)
+                    if jsonl:
+                        line = verdict_line(verdict, flagged=policy.flags(verdict), model=digest)
+                        print(jsonlib.dumps(line, allow_nan=False), flush=True)
+            repairs[name] = tally.facts()
+            _tell_repairs(name, repairs[name])
+    except CollabDMError:
+        # An alarm in what was judged before is not lost for a file that cannot be read.
+        if found and not json and not jsonl:
+            _print(summary(found, policy, classifier.spec.classes), found, policy)
+        raise
     told = summary(found, policy, classifier.spec.classes)
     if json:
         asked = {"by": by, "threshold": threshold, "min_windows": min_windows, "min_flows": min_flows}

@@ -1,6 +1,5 @@
 """`collabdm flows to-images` and `collabdm flows generate`: from network flows to a data set of images."""
 
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,9 @@ flows = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+# What `to-images` writes.
+_OWN = ("flows.json", "train.parquet", "test.parquet")
 
 Schema = Annotated[str, Option(help="5g-nidd, unsw-nb15, argus, or a JSON file.")]
 
@@ -56,6 +58,7 @@ def to_images(
     from collabdm.data.flows.dataset import images_of, save_images
     from collabdm.data.flows.synthetic import is_synthetic
 
+    out = out.resolve()
     _check_folder(out, force=force)
     settings = _settings(
         schema,
@@ -69,9 +72,8 @@ def to_images(
     )
     started = time.perf_counter()
     made = images_of(source, settings, test_share=test)
-    if force:
-        shutil.rmtree(out, ignore_errors=True)
-    facts = save_images(made, out, source={"file": source.name, "synthetic": is_synthetic(source)})
+    origin = {"file": source.name, "synthetic": is_synthetic(source)}
+    facts = save_images(made, out, source=origin, replace=force)
     seconds = time.perf_counter() - started
     if json:
         print_json({"path": str(out), "seconds": seconds, **facts})
@@ -132,9 +134,17 @@ def _settings(schema: str, *, side: int | None, flows_per_image: int | None, **c
 
 
 def _check_folder(out: Path, *, force: bool) -> None:
-    """Raise `RunFolderError` where `out` exists; with `force`, only where it is none that this command wrote."""
-    if not out.exists() or (force and (out / "flows.json").is_file()):
+    """Raise `RunFolderError` where `out` exists; with `force`, only where it is none that this command wrote, has other
+    things in it, or is where the user stands."""
+    if not out.exists():
         return
+    if force and (out / "flows.json").is_file():
+        others = sorted(path.name for path in out.iterdir() if path.name not in _OWN)
+        if not others and not Path.cwd().is_relative_to(out):
+            return
+        got = f"{out}, which also has {', '.join(others[:5])}" if others else f"{out}, where you are"
+        fix = "choose another --out, or take away what is not of the data set"
+        raise RunFolderError(explain("--force", got=got, expected="an earlier data set of flows alone", fix=fix))
     fix = "choose another --out" + ("" if force else ", or --force to replace an earlier data set of flows")
     raise RunFolderError(explain("--out", got=f"{out}, which exists", expected="a new folder", fix=fix))
 

@@ -31,7 +31,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column, name in enumerate(header):
         table.add_column(Text(name), justify="right" if column else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(_printable(cell)) for cell in row))
     # Wider than any terminal, which then wraps lines; rich would cut them.
     Console(width=10_000).print(table, crop=False)
 
@@ -57,8 +57,12 @@ def _plain(value: Any) -> str:
         return f"{shown}, ... ({len(value)} in all)" if len(value) > 12 else shown
     if isinstance(value, float):
         return f"{value:.4g}"
-    # It may come from a stranger's file: nothing in it reaches a terminal as a control character.
-    return "".join(character if character.isprintable() else "?" for character in " ".join(str(value).split()))
+    return _printable(" ".join(str(value).split()))
+
+
+def _printable(text: str) -> str:
+    """It may come from a stranger's file: nothing in it reaches a terminal as a control character."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _nested(value: Any) -> str:

@@ -81,7 +81,7 @@ def train(
 def _flow_settings(path: Path) -> dict[str, Any]:
     from collabdm.data.flows.facts import flow_facts
 
-    facts = flow_facts(path if path.is_dir() else path.parent)
+    facts = flow_facts(path)
     if not isinstance(settings := facts.get("flows"), dict):
         expected = "a data set of flows, or its flows.json"
         raise ConfigError(explain("--flows", got=path, expected=expected, fix="make one: collabdm flows to-images"))

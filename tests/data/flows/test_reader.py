@@ -246,3 +246,17 @@ def test_repeated_rows_are_left_out_whatever_their_dropped_columns(tmp_path: Pat
     chunk, facts = read(write_csv(tmp_path / "flows.csv", *rows), tiny_schema(deduplicate=True))
     assert chunk.lines.tolist() == [2, 4, 6, 7]
     assert (facts["rows"], facts["duplicates"]) == (6, 2)
+
+
+def test_where_stations_restart_no_cell_is_empty(tmp_path: Path) -> None:
+    schema = tiny_schema(station={"kind": "restart", "column": "no", "names": ["1", "2"]})
+    rows = [f"{number}{ROW[1:]}" for number in ("1", "2", "3")]
+    path = write_csv(tmp_path / "f.csv", *rows, ROW[1:], *rows[1:])
+    with pytest.raises(DataError, match=r"line 5, column no: got an empty cell"):
+        list(read_flows(path, schema))
+
+
+def test_a_header_that_is_no_csv(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "f.csv", ROW, header="x" * 200_000)
+    with pytest.raises(DataError, match="a header that cannot be read"):
+        list(read_flows(path, tiny_schema()))

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from collabdm.data.flows.schema import load_schema, schema_names
 from collabdm.errors import ConfigError
@@ -78,3 +79,18 @@ def test_no_schema_at_all_is_refused(tmp_path: Path, content: bytes | None) -> N
         path.write_bytes(content)
     with pytest.raises(ConfigError, match="schema"):
         load_schema(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "mentions"),
+    [
+        ({"host": "dur"}, "column dur must be text here"),
+        ({"station": {"kind": "column", "column": "ttl", "names": ["1"]}}, "column ttl must be text here"),
+        ({"station": {"kind": "restart", "column": "port", "names": ["1"]}}, "column port must be a number here"),
+        ({"time": "proto"}, "column proto must be a number here"),
+    ],
+)
+def test_a_column_is_read_in_one_way(changes: dict[str, Any], mentions: str) -> None:
+    with pytest.raises(ValidationError, match=mentions):
+        tiny_schema(**changes)
+    tiny_schema(host="tool", time="dur", station={"kind": "restart", "column": "no", "names": ["1"]})

@@ -48,7 +48,10 @@ def column_names(path: Path, header: Block) -> list[str]:
     except UnicodeDecodeError as error:
         got = f"byte 0x{header.content[error.start]:02x}, which is not UTF-8"
         raise _no_text(path, got, fix="convert the file: iconv -f LATIN1 -t UTF-8") from None
-    cells = next(csv.reader([text]), []) if "\r" not in text else []
+    try:
+        cells = next(csv.reader([text]), []) if "\r" not in text else []
+    except csv.Error as error:
+        raise _no_text(path, f"a header that cannot be read ({error})", fix="check the file") from None
     names = [cell.strip() or f"Unnamed: {position}" for position, cell in enumerate(cells)]
     if not cells:
         got = "carriage returns alone as line ends" if "\r" in text else "an empty line"

@@ -99,8 +99,10 @@ def images_of(path: Path, settings: ImageSettings, *, test_share: float) -> Flow
     )
 
 
-def save_images(made: FlowImages, folder: Path, *, source: dict[str, Any]) -> dict[str, Any]:
+def save_images(made: FlowImages, folder: Path, *, source: dict[str, Any], replace: bool = False) -> dict[str, Any]:
     """Write the folder as a whole or not at all; `source` is what is known of the CSV. Returns what `flows.json` holds.
+
+    With `replace`, what was there before goes when the new one is whole.
 
     Raises `DataError` where the training part is empty.
     """
@@ -123,6 +125,8 @@ def save_images(made: FlowImages, folder: Path, *, source: dict[str, Any]) -> di
             if len(rows):
                 _write_part(made, rows, building / f"{part}.parquet")
         write_json(building / FLOWS_FILE, facts)
+        if replace:
+            shutil.rmtree(folder, ignore_errors=True)
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)

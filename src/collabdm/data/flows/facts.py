@@ -17,12 +17,12 @@ class _Saved(BaseModel, extra="ignore"):
     source: dict[str, JsonValue]
 
 
-def flow_facts(folder: Path) -> dict[str, JsonValue]:
+def flow_facts(place: Path) -> dict[str, JsonValue]:
     """How the images of a data set were made, for what is made from them: empty where they are not of flows.
 
-    Raises `DataError` for a `flows.json` that is none of ours.
+    `place`: the data set's folder, or such a file itself. Raises `DataError` for a `flows.json` that is none of ours.
     """
-    path = folder / FLOWS_FILE
+    path = place if place.is_file() else place / FLOWS_FILE
     if not path.is_file():
         return {}
     try:

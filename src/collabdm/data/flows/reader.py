@@ -99,7 +99,8 @@ class _Reading:
             stations=self._stations.of(cells) if self._labelled else np.zeros(len(lines), np.int64),
             lines=lines,
             times=cells.numbers[schema.time] if schema.time else None,
-            hosts=None if host is None else np.array([*host.levels, ""])[host.codes],
+            # Objects: an array of text is as wide as its longest cell in every row, which a stranger chooses.
+            hosts=None if host is None else np.array([*host.levels, ""], dtype=object)[host.codes],
         )
         return chunk if self._seen is None else self._distinct(chunk, cells)
 
@@ -117,8 +118,7 @@ class _Reading:
 def _needed(schema: FlowSchema, keep_leaking: bool, labelled: bool) -> dict[str, str]:
     """The columns to read: `number` or `text`."""
     columns = schema.features(keep_leaking=keep_leaking or (labelled and schema.deduplicate))
-    plain = {c.name for c in columns if c.kind == "numeric" and c.format == "number"}
-    needed = {c.name: "number" if c.name in plain else "text" for c in columns}
+    needed: dict[str, str] = {c.name: c.read_as for c in columns}
     if labelled:
         needed[schema.label.name] = "text"
         if schema.station.column:

@@ -57,6 +57,11 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError("levels must be distinct, and at least one")
         return self
 
+    @property
+    def read_as(self) -> Literal["number", "text"]:
+        """What its cells are read as."""
+        return "number" if self.kind == "numeric" and self.format == "number" else "text"
+
 
 class StationRule(BaseModel, frozen=True, extra="forbid"):
     """Which station a row is of: one for all, by data row (`edges`: the first rows of each further station, from 0), by
@@ -111,6 +116,13 @@ class FlowSchema(BaseModel, frozen=True, extra="forbid"):
         for named in (self.time, self.host, self.station.column):
             if named is not None and named not in names:
                 raise ValueError(f"no column is called {named}")
+        counts_up = self.station.kind == "restart"
+        for named, as_number in ((self.time, True), (self.host, False), (self.station.column, counts_up)):
+            column = next((one for one in self.columns if one.name == named), None)
+            # A column is read once: a feature that becomes pixels as a number cannot also be names, nor the reverse.
+            if column is not None and column.kind != "drop" and (column.read_as == "number") != as_number:
+                wanted = "a number" if as_number else "text"
+                raise ValueError(f"column {named} must be {wanted} here, and is read as {column.read_as}")
         return self
 
     @property

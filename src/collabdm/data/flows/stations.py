@@ -36,6 +36,10 @@ class Stations:
 
     def _restarts(self, cells: Cells, column: str) -> np.ndarray:
         values = cells.numbers[column]
+        if (empty := np.isnan(values)).any():
+            row, fix = int(np.argmax(empty)), "fill the cell, or change the station rule of the schema"
+            got, expected = "an empty cell", "a number: a new station begins where it falls"
+            raise cell_error(self._path, int(cells.lines[row]), column, got=got, expected=expected, fix=fix)
         stations = self._current + np.cumsum(np.diff(values, prepend=self._last) < 0)
         beyond = stations >= len(self._rule.names)
         if beyond.any():

@@ -85,8 +85,9 @@ def windows(
             waiting[key] = stream.take(slice(whole, None))
         yield from sorted(made, key=lambda window: window.last_line)
     if partial == "pad":
-        rest = [_window(flows, length, by, labelling) for flows in waiting.values() if len(flows)]
-        yield from sorted(rest, key=lambda window: window.last_line)
+        # One at a time: a padded window is large, and by host there may be one for every address that was made up.
+        rest = sorted((flows for flows in waiting.values() if len(flows)), key=lambda flows: int(flows.lines[-1]))
+        yield from (_window(flows, length, by, labelling) for flows in rest)
 
 
 def _check(chunk: FlowChunk, kind: WindowKind, by: str) -> None:

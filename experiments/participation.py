@@ -158,19 +158,19 @@ def _picture(rows: Sequence[Mapping[str, Any]]) -> bytes:
     panels = figure.subplots(len(SHARES), len(BETAS), sharex=True, sharey=True, squeeze=False)
     for (i, share), (j, beta) in itertools.product(enumerate(SHARES), enumerate(BETAS)):
         axes = panels[i, j]
-        for clients in CLIENTS:
+        for colour, clients in enumerate(CLIENTS):
             line = sorted(
                 (row["participation"], 100 * row["accuracy"])
                 for row in rows
                 if (row["share"], row["beta"], row["clients"]) == (share, beta, clients)
             )
             if line:
-                axes.plot(*np.array(line).T, marker="o", label=f"K = {clients}")
+                axes.plot(*np.array(line).T, marker="o", color=f"C{colour}", label=f"K = {clients}")
         axes.set_title(f"{100 * share:.0f} % of the data, beta = {beta}")
         axes.set_xlabel("participation (epsilon)")
         axes.set_ylabel("accuracy, %")
         if axes.lines:
-            axes.legend()
+            axes.legend(loc="lower right")
     content = BytesIO()
     figure.savefig(content, format="png", dpi=120)
     return content.getvalue()

@@ -1,5 +1,7 @@
 import io
 import json
+import os
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -129,6 +131,19 @@ def test_standard_input(model: Path, attack: Path, monkeypatch: pytest.MonkeyPat
         line | {"source": ""} for line in lines_of(read.out)
     ]
     assert lines_of(piped.out)[0]["source"] == "-"
+
+
+def test_a_pipe(model: Path, attack: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "flows"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(attack.read_bytes()), daemon=True)
+    writer.start()
+    piped, read = run("detect", model, pipe, "--jsonl"), run("detect", model, attack, "--jsonl")
+    writer.join()
+    assert piped.code == 3
+    assert [line | {"source": ""} for line in lines_of(piped.out)] == [
+        line | {"source": ""} for line in lines_of(read.out)
+    ]
 
 
 def test_nothing_is_repaired_silently(model: Path, attack: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -126,12 +126,14 @@ def _check_schema(name: str, settings: "ImageSettings") -> None:
 
 @contextmanager
 def _path(name: str) -> Iterator[Path]:
-    """The file itself, or standard input as a file: a CSV is looked at more than once."""
-    if name != "-":
-        yield Path(name)
+    """The file itself; standard input or a pipe as a file: a CSV is looked at more than once."""
+    path = Path(name)
+    if name != "-" and not path.is_fifo():
+        yield path
         return
     with tempfile.NamedTemporaryFile(suffix=".csv") as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
+        with nullcontext(sys.stdin.buffer) if name == "-" else path.open("rb") as source:
+            shutil.copyfileobj(source, spool)
         spool.flush()
         yield Path(spool.name)
 

@@ -56,7 +56,7 @@ eventually() { # eventually WHAT COMMAND...: try once a second
 }
 
 for tool in flwr flower-superlink flower-supernode collabdm; do
-    [[ -x $BIN/$tool ]] || { echo "no $BIN/$tool: run 'make setup', or pip install 'collabdm[flower]'" >&2; exit 1; }
+    [[ -x $BIN/$tool ]] || { echo "no $BIN/$tool: run 'make setup', or pip install '.[flower]'" >&2; exit 1; }
 done
 for tool in openssl ssh-keygen ps; do
     command -v $tool >/dev/null || { echo "no $tool: install openssl, openssh-client and procps" >&2; exit 1; }

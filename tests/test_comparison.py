@@ -169,6 +169,8 @@ def test_everything_is_checked_before_anything_is_written(tmp_path: Path) -> Non
         compare(config, ["random-real", "collabdm-pae"], tmp_path / "run")
     with pytest.raises(ConfigError, match=r"^method: got magic; expected one of "):
         compare(tiny_config(), ["random-real", "magic"], tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"^methods to compare: got random-real more than once; "):
+        compare(tiny_config(), ["random-real", "collabdm", "random-real"], tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -195,6 +195,21 @@ def test_a_source_that_goes_away_is_looked_for_until_the_deadline(sent: Sent, so
     assert days.now == 1020
 
 
+def test_files_without_the_ending_are_named_where_an_answer_lacks(sent: Sent, source: Path, tmp_path: Path) -> None:
+    plan, files = sent
+    events, (first, *others) = list[Event](), sorted(files)
+    _put(source, first, files[first])()
+    (source / "south.bin").write_bytes(b"?")
+    receive(plan, source, tmp_path, report=events.append)
+    told = [event.message for event in events if event.message]
+    assert told == ["not looked at, for want of the ending .safetensors: south.bin"]
+    for name in others:
+        _put(source, name, files[name])()
+    reopen(tmp_path)
+    receive(plan, source, tmp_path, report=events.append)
+    assert [event.message for event in events if event.message] == told
+
+
 def test_no_source(sent: Sent, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^contributions: got .*nowhere; expected a folder of files; fix: "):
         receive(sent[0], tmp_path / "nowhere", tmp_path / "run")

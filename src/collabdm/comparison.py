@@ -41,12 +41,15 @@ def compare(
     (where known); `bytes_down`, `bytes_up` and `client_seconds` (means over clients); `rounds`, `server_seconds`,
     `seconds`. What methods agree on (client statistics, local sets, client models) is computed once for all of them;
     `seconds` counts it for each all the same.
-    Everything is checked before anything is written. Raises `ConfigError` where there are no methods, and what
-    `check_usable` raises.
+    Everything is checked before anything is written. Raises `ConfigError` where there are no methods or one is named
+    twice, and what `check_usable` raises.
     """
     if not methods:
         fix = "name some, or leave --methods out for the usual seven"
         raise ConfigError(explain("methods to compare", got="none", expected="at least one", fix=fix))
+    if twice := sorted({name for name in methods if methods.count(name) > 1}):
+        got = f"{', '.join(twice)} more than once"
+        raise ConfigError(explain("methods to compare", got=got, expected="every method once", fix="drop the others"))
     configs = [_config_of(config, name) for name in methods]
     dataset = load_dataset(config.dataset)
     for one in configs:

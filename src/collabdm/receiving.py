@@ -21,6 +21,7 @@ __all__ = ["INBOX", "close", "closed", "late_files", "receive", "reopen", "sourc
 INBOX = "contributions"
 SECONDS_BETWEEN_LOOKS = 1.0
 _STATE = "reception.json"
+_NAMED = 5
 
 
 def receive(
@@ -56,6 +57,8 @@ def receive(
         if not left:
             break
         sleep(min(SECONDS_BETWEEN_LOOKS, left))
+    if not door.complete:
+        door.tell_others()
     write_json(folder / _STATE, state | {"closed": True, "refused": door.refused})
     return door.refused
 
@@ -162,6 +165,15 @@ class _Door:
         for name in sorted(self._untold if everything else self._untold & self._settled):
             self._say(f"refused {self.refused[name]}")
             self._untold.discard(name)
+
+    def tell_others(self) -> None:
+        """Name the files that were not looked at: a contribution may have lost its ending on its way."""
+        if not self._source.is_dir():
+            return
+        others = sorted(one.name for one in self._source.iterdir() if one.suffix != ".safetensors" and one.is_file())
+        if others:
+            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            self._say(f"not looked at, for want of the ending .safetensors: {', '.join(others[:_NAMED])}{more}")
 
     def _say(self, message: str | None, client: str | None = None) -> None:
         done, total = len(self._answered), len(self._plan.clients)

@@ -133,6 +133,16 @@ def test_standard_input(model: Path, attack: Path, monkeypatch: pytest.MonkeyPat
     assert lines_of(piped.out)[0]["source"] == "-"
 
 
+def test_errors_name_standard_input(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(b"a,b\n1,2\n")
+
+    monkeypatch.setattr("sys.stdin", Stdin())
+    outcome = run("detect", model, "-")
+    assert outcome.code == 2
+    assert "standard input, line 1: got no column" in outcome.err
+
+
 def test_a_pipe(model: Path, attack: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "flows"
     os.mkfifo(pipe)

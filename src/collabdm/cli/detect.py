@@ -135,7 +135,12 @@ def _path(name: str) -> Iterator[Path]:
         with nullcontext(sys.stdin.buffer) if name == "-" else path.open("rb") as source:
             shutil.copyfileobj(source, spool)
         spool.flush()
-        yield Path(spool.name)
+        try:
+            yield Path(spool.name)
+        except CollabDMError as error:
+            # The spool is gone when the message is read.
+            shown = "standard input" if name == "-" else name
+            raise type(error)(str(error).replace(spool.name, shown)) from None
 
 
 def _tell_repairs(name: str, facts: Mapping[str, Any]) -> None:

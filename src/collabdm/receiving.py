@@ -21,7 +21,7 @@ __all__ = ["INBOX", "close", "closed", "late_files", "receive", "reopen", "sourc
 INBOX = "contributions"
 SECONDS_BETWEEN_LOOKS = 1.0
 _STATE = "reception.json"
-_NAMED = 5
+_SHOWN = 5
 
 
 def receive(
@@ -86,7 +86,7 @@ def late_files(plan: Plan, folder: Path, *, report: Report = silent) -> list[str
     """
     source = Path(_state(folder).get("source", folder / INBOX))
     expected, stored, late = acceptance(plan), recorded(folder / INBOX), []
-    for path in _files(source) if source.is_dir() else ():
+    for path in filter(_has_ending, _files(source)) if source.is_dir() else ():
         try:
             content = read_bounded(path, expected)
             client = _client(plan, content, path.name, expected)
@@ -129,7 +129,7 @@ class _Door:
 
     def look(self) -> None:
         self._settled = set(self._untold)
-        for path in self._there():
+        for path in filter(_has_ending, self._there()):
             try:
                 stat = path.stat()
                 version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
@@ -168,12 +168,10 @@ class _Door:
 
     def tell_others(self) -> None:
         """Name the files that were not looked at: a contribution may have lost its ending on its way."""
-        if not self._source.is_dir():
-            return
-        others = sorted(one.name for one in self._source.iterdir() if one.suffix != ".safetensors" and one.is_file())
+        others = [path.name for path in self._there() if not _has_ending(path)]
         if others:
-            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-            self._say(f"not looked at, for want of the ending .safetensors: {', '.join(others[:_NAMED])}{more}")
+            more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+            self._say(f"not looked at, for want of the ending .safetensors: {', '.join(others[:_SHOWN])}{more}")
 
     def _say(self, message: str | None, client: str | None = None) -> None:
         done, total = len(self._answered), len(self._plan.clients)
@@ -182,7 +180,11 @@ class _Door:
 
 
 def _files(source: Path) -> list[Path]:
-    return sorted(path for path in source.iterdir() if path.suffix == ".safetensors" and path.is_file())
+    return sorted(path for path in source.iterdir() if path.is_file())
+
+
+def _has_ending(path: Path) -> bool:
+    return path.suffix == ".safetensors"
 
 
 def _client(plan: Plan, content: bytes, name: str, expected: Acceptance) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from collabdm.files import sweep, write_atomically
+from collabdm.errors import RunFolderError
+from collabdm.files import read_json, sweep, write_atomically, write_json
 
 
 def test_writes_exactly_these_bytes_and_nothing_else(tmp_path: Path) -> None:
@@ -65,3 +66,16 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     sweep(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
     assert kept.read_bytes() == b"kept"
+
+
+def test_json_comes_back(tmp_path: Path) -> None:
+    for value in ({"a": [1, 2.5, None, "x"]}, [], 3):
+        write_json(tmp_path / "a.json", value)
+        assert read_json(tmp_path / "a.json", type(value)) == value
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"null", b'{"a": NaN}', b"[" * 100_000])
+def test_damaged_json_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"a\.json: got .*; expected what CollabDM writes there; fix: restore"):
+        read_json(tmp_path / "a.json", dict)

@@ -8,7 +8,6 @@ moment goes on when it is asked for again.
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from collabdm.contributing import contribution_name
 from collabdm.distilled_set import load
 from collabdm.engine import Engine
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
-from collabdm.files import sweep, write_atomically, write_json
+from collabdm.files import read_json, sweep, write_atomically, write_json
 from collabdm.inbox import accept, acceptance, collect, discard, mended, read_bounded
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, decode_contribution
@@ -101,7 +100,7 @@ def add(
             record_of(folder)
             message = f"{name}: the stored contribution of client {client} was damaged, and is whole again"
             report(Event(stage="collect", client=client, done=1, total=1, message=message))
-            return json.loads((folder / "metrics.json").read_text())
+            return read_json(folder / "metrics.json", dict)
         stored = collect(plan, folder / INBOX)
         if (folder / INBOX / contribution_name(plan, client)).exists():
             same = "the same file" if stored.digests.get(client) == digest else "a second contribution"

@@ -93,7 +93,7 @@ class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):
 
     protocol: Literal["paper", "fast"] = "fast"
     networks: Annotated[tuple[Network, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
-    count: Annotated[int, Field(ge=1)] | None = None
+    count: Annotated[int, Field(ge=1, le=10_000)] | None = None
     epochs: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -15,7 +15,7 @@ from collabdm.errors import ConfigError, explain
 from collabdm.kernels import compiler, library
 from collabdm.workers import Threads
 
-__all__ = ["EAGER", "REFERENCE", "Engine", "EngineName", "resolve_engine", "tune_allocator"]
+__all__ = ["EAGER", "REFERENCE", "Engine", "EngineName", "found_device", "resolve_engine", "tune_allocator"]
 
 EngineName = Literal["auto", "eager", "compiled"]
 
@@ -91,7 +91,7 @@ def resolve_engine(
     `tell` gets one line where compiling was worth it but cannot be done.
     Raises `ConfigError` for a device that is not there, or `compiled` without a compiler.
     """
-    resolved = _device(device)
+    resolved = found_device(device)
     cuda = resolved.startswith("cuda")
     repaid = gigaflop >= (BUILD_FROM_GFLOP if own and not cuda else COMPILE_FROM_GFLOP)
     wanted = name == "compiled" or (name == "auto" and repaid)
@@ -134,7 +134,8 @@ def tune_allocator() -> None:
             libc.mallopt(option, value)
 
 
-def _device(device: str) -> str:
+def found_device(device: str) -> str:
+    """The device, `auto` resolved. Raises `ConfigError` for one that torch does not find here."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

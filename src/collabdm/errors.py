@@ -15,6 +15,7 @@ __all__ = [
     "QuorumError",
     "RunFolderError",
     "explain",
+    "printable",
 ]
 
 
@@ -71,5 +72,9 @@ def explain(what: str, *, got: object, expected: str, fix: str) -> str:
     told = str(got)
     if len(told) > _MOST_TOLD:
         told = f"{told[:_MOST_TOLD]} (and {len(told) - _MOST_TOLD} more characters)"
-    line = " ".join(f"{what}: got {told}; expected {expected}; fix: {fix}".split())
-    return "".join(character if character.isprintable() else "?" for character in line)
+    return printable(" ".join(f"{what}: got {told}; expected {expected}; fix: {fix}".split()))
+
+
+def printable(text: str) -> str:
+    """The text without control characters: it may come from a stranger's file, and go to a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,4 +1,4 @@
-"""Writing files so that a killed process never leaves half of one."""
+"""Writing files so that a killed process never leaves half of one, and reading them back."""
 
 import json
 import os
@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-__all__ = ["sweep", "write_atomically", "write_json", "written_atomically"]
+from collabdm.errors import RunFolderError, explain
+
+__all__ = ["read_json", "sweep", "write_atomically", "write_json", "written_atomically"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -41,8 +43,31 @@ def write_json(path: Path, value: object) -> None:
     write_atomically(path, json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
 
 
+def read_json(path: Path, kind: type = object) -> Any:
+    """The JSON in a file that CollabDM wrote: a `dict`, a `list`, or whatever it is.
+
+    Raises `RunFolderError` where that is not what it holds: disks fill, and people edit.
+    """
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)[:200] or type(error).__name__) from None
+    if not isinstance(tree, kind):
+        raise _damaged(path, f"{tree!r}"[:80])
+    return tree
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed writers left half-built anywhere in `folder`: nobody else may be writing there."""
     for pattern in (".*.part", ".*.old"):
         for path in list(folder.rglob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant}, which is no JSON")
+
+
+def _damaged(path: Path, got: str) -> RunFolderError:
+    fix = "restore the file, or run it again into a new folder"
+    return RunFolderError(explain(f"{path}", got=got, expected="what CollabDM writes there", fix=fix))

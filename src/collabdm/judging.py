@@ -1,7 +1,6 @@
 """Judging a set as a run's settings say, so that an interrupted run goes on after its last finished network."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from collabdm.data import Dataset
 from collabdm.distilled_set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.evaluation import NetworkResult, evaluate
-from collabdm.files import write_json
+from collabdm.files import read_json, write_json
 from collabdm.pixels import Normalisation
 from collabdm.planning import networks_tested, protocol_for
 from collabdm.progress import Report
@@ -75,7 +74,7 @@ def read_results(path: Path) -> list[NetworkResult]:
     """The results in a file that `write_results` wrote, or none where there is no such file."""
     if not path.exists():
         return []
-    rows = [{name: _frozen(value) for name, value in one.items()} for one in json.loads(path.read_text())]
+    rows = [{name: _frozen(value) for name, value in one.items()} for one in read_json(path, list)]
     return [NetworkResult(**one) for one in rows]
 
 

@@ -4,14 +4,13 @@ What was taken stays taken whatever becomes of the source, and a reception that 
 is killed at any moment and started again distils from the same contributions.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from collabdm.errors import CollabDMError, ContributionError, DataError, explain
-from collabdm.files import write_json
+from collabdm.files import read_json, write_json
 from collabdm.inbox import Acceptance, accept, acceptance, intact, mended, read_bounded, recorded
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, decode_contribution
@@ -194,4 +193,4 @@ def _client(plan: Plan, content: bytes, name: str, expected: Acceptance) -> str:
 
 def _state(folder: Path) -> dict[str, Any]:
     path = folder / _STATE
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path, dict) if path.exists() else {}

@@ -1,11 +1,11 @@
 """What the folder of a finished round says of itself: its plan, its settings, its record."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from collabdm.config import Config, load_config
 from collabdm.errors import RunFolderError, explain
+from collabdm.files import read_json
 from collabdm.protocol import Plan, decode_plan
 
 __all__ = ["config_of", "plan_of", "record_of"]
@@ -33,10 +33,10 @@ def record_of(folder: Path) -> dict[str, Any]:
     absent = [name for name in parts if not (folder / name).exists()]
     if absent:
         raise _no_round(folder, f"no {absent[0]} yet")
-    if "partition" in json.loads((folder / "metrics.json").read_text()):
+    if "partition" in read_json(folder / "metrics.json", dict):
         fix = "hold the round by files: collabdm distill RUN/plan.json RUN/contributions --out NEW"
         raise RunFolderError(explain(f"{folder}", got="a simulation", expected="a round that was held", fix=fix))
-    return json.loads((folder / "round.json").read_text())
+    return read_json(folder / "round.json", dict)
 
 
 def _no_round(folder: Path, got: str) -> RunFolderError:

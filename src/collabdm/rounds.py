@@ -17,7 +17,7 @@ from collabdm.config import Config
 from collabdm.distilled_set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError, DataError, QuorumError, explain
-from collabdm.files import write_atomically, write_json
+from collabdm.files import read_json, write_atomically, write_json
 from collabdm.inbox import collect
 from collabdm.initial_set import InitialSet, initial_set
 from collabdm.matching import SyntheticState
@@ -219,8 +219,8 @@ def _finished(folder: Path, basis: str) -> dict[str, Any] | None:
     path = folder / "round.json"
     if not path.exists() or not (folder / "distilled").exists():
         return None
-    stored = json.loads(path.read_text())
-    return stored["metrics"] if stored["basis"] == basis else None
+    stored = read_json(path, dict)
+    return stored["metrics"] if stored.get("basis") == basis else None
 
 
 def _kept(state: SyntheticState, losses: Sequence[float]) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ import torch
 from collabdm.config import Config, config_toml, load_config
 from collabdm.engine import Engine
 from collabdm.errors import RunFolderError, explain
-from collabdm.files import sweep, write_atomically
+from collabdm.files import read_json, sweep, write_atomically
 from collabdm.memory import highest
 from collabdm.progress import Event, Report
 
@@ -74,9 +74,9 @@ def settled_config(folder: Path, config: Config, engine: Engine) -> Config:
 
 
 def finished_metrics(folder: Path) -> dict[str, Any] | None:
-    """The metrics of a finished run, else None."""
+    """The metrics of a finished run, else None. Raises `RunFolderError` where they are damaged."""
     path = folder / "metrics.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_json(path, dict) if path.exists() else None
 
 
 def logged(folder: Path, report: Report) -> Report:

@@ -5,7 +5,6 @@ give the same set to the bit under the same engine (`auto` may choose another fo
 """
 
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from collabdm.distilled_set import load
 from collabdm.engine import Engine
 from collabdm.errors import DataError, explain
 from collabdm.evaluation import summary, without_confusion
-from collabdm.files import write_atomically, write_json
+from collabdm.files import read_json, write_atomically, write_json
 from collabdm.inbox import seal
 from collabdm.judging import Judgement, judge, training_set
 from collabdm.memory import begin_stage, with_total
@@ -157,7 +156,7 @@ def _round(run: _Run) -> dict[str, Any]:
     )
     seal(run.folder / "contributions")
     kept = run.folder / "curve.json"
-    curve: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
+    curve: list[dict[str, Any]] = read_json(kept, list) if kept.exists() else []
 
     def visit(refinement: Refinement) -> None:
         every, steps = config.server.evaluate_every, refinement.steps

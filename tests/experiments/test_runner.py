@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def test_a_record_holds_what_was_promised(whole: Path) -> None:
 def test_the_papers_figure_stands_beside_the_papers_problem_alone(
     settings: tuple[str, ...], paper: float | None, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    metrics = {"accuracy": {"mean": 0.5, "std": 0.0, "networks": []}, "bytes": {"up": {}}}
+    metrics = {"accuracy": {"mean": 0.5, "std": 0.0, "macro_f1": {"mean": 0.5}, "networks": []}, "bytes": {"up": {}}}
     monkeypatch.setattr(runner, "simulate_on", lambda *_, **__: metrics)
     run_experiment(EXPERIMENT, SCALE, tmp_path / "out", settings=settings, only=["*collabdm*"])
     record = records_in(tmp_path / "out")["digits-collabdm-pae"]
@@ -245,3 +246,57 @@ def test_a_broken_record_is_told(whole: Path, tmp_path: Path) -> None:
     (folder / "experiment.json").write_text("[]")
     with pytest.raises(RunFolderError, match="expected what an experiment was begun with"):
         run_experiment(EXPERIMENT, SCALE, folder)
+
+
+def test_a_damaged_run_fails_its_own_cell(whole: Path, tmp_path: Path) -> None:
+    folder, cell, told = tmp_path / "out", "digits-collabdm-pae", ""
+    shutil.copytree(whole, folder)
+    for content, got in (("{", "metrics.json: got Expecting"), ("{}", "metrics.json: got accuracy: Field required")):
+        (folder / "cells" / f"{cell}.json").unlink()
+        (folder / "runs" / cell / "metrics.json").write_text(content)
+        for _ in range(2):
+            outcome = run_experiment(EXPERIMENT, SCALE, folder)
+            assert (outcome.finished, set(outcome.failed)) == (2, {cell})
+            told = outcome.failed[cell]
+            assert got in told
+    # What the advice says helps.
+    assert f"remove {folder / 'runs' / cell}, and run the cell again" in told
+    shutil.rmtree(folder / "runs" / cell)
+    assert run_experiment(EXPERIMENT, SCALE, folder).finished == 3
+    assert results_in(folder) == results_in(whole)
+
+
+def test_what_a_kill_left_of_a_finished_cell_is_tidied(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(whole, folder)
+    (folder / "runs" / "digits-collabdm-pae" / "contributions").mkdir()
+    run_experiment(EXPERIMENT, SCALE, folder)
+    assert not list(folder.rglob("contributions"))
+
+
+def test_a_device_that_is_not_there_is_no_cells_failure(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="device: got tpu"):
+        run_experiment(EXPERIMENT, SCALE, tmp_path / "out", settings=["device=tpu"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_given_and_not_given_are_told_by_the_option(tmp_path: Path) -> None:
+    write_sites(tmp_path / "sites.npz")
+    given, scale = {"digits": str(tmp_path / "sites.npz")}, replace(SCALE, stand_in="digits")
+    for first, then, fix in ((given, {}, "give --data digits=PATH"), ({}, given, r"leave out --data digits=\.\.\.")):
+        folder = tmp_path / f"{len(first)}"
+        run_experiment(EXPERIMENT, scale, folder, data=first, budget=0)
+        with pytest.raises(RunFolderError, match=f"stand_ins: got .*; fix: {fix}, or choose another --out"):
+            run_experiment(EXPERIMENT, scale, folder, data=then)
+
+
+def test_a_lock_that_is_not_ours_is_neither_emptied_nor_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "lock").write_text("precious")
+    with locked(tmp_path / "a"):
+        assert (tmp_path / "a" / "lock").read_text() == "precious"
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunFolderError, match=r"lock: got .*; expected a file of ours"), locked(tmp_path / "b"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()

@@ -38,7 +38,7 @@ def work(cell: Cell) -> float:
 def note(folder: Path, cell: Cell, spent: float, **others: object) -> None:
     config = config_of(cell, SCALE).model_dump(mode="json", exclude_none=True)
     told = {"rank": cell.rank, "dataset": cell.dataset, "paper": None, "note": "", "config": config}
-    results = {"accuracy": {"mean": 0.5, "std": 0.0, "networks": []}, "bytes": {"up": {}}}
+    results = {"accuracy": {"mean": 0.5, "std": 0.0, "macro_f1": {"mean": 0.5}, "networks": []}, "bytes": {"up": {}}}
     write_record(folder, {"cell": cell.name, "digest": "", "spent": spent, **told, **results, **others})
 
 
@@ -98,7 +98,17 @@ def test_a_failed_cell_is_one_that_remains(tmp_path: Path) -> None:
     assert [one.why for one in found.cells if one.state == "failed"] == ["no data"]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "5", '{"a": "x"}', "\xff", "[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "5",
+        "\xff",
+        "[" * 100_000,
+        *(f'{{"a": {value}}}' for value in ('"x"', "NaN", "1e999", "-5", "9" * 400)),
+    ],
+)
 def test_a_damaged_file_of_seconds_is_told(content: str, tmp_path: Path) -> None:
     folder = begun(tmp_path / "out")
     (folder / "spent.json").write_bytes(content.encode("latin-1"))
@@ -120,8 +130,10 @@ def test_damaged_facts_are_told(changed: dict[str, Any], tmp_path: Path) -> None
         {"config": None},
         {"config": {}},
         {"spent": "long"},
+        {"spent": 1e300},
         {"accuracy": None},
         {"accuracy": {"mean": "high"}},
+        {"accuracy": {"mean": 0.5, "std": 0.0, "networks": []}},
         {"bytes": {}},
         {"cell": "../other"},
         {"rank": None},
@@ -154,3 +166,13 @@ def test_other_folders_are_told(tmp_path: Path) -> None:
     folder = begun(tmp_path / "out")
     with pytest.raises(RunFolderError, match="got tiny; expected experiment other"):
         status_of(replace(EXPERIMENT, name="other"), folder)
+
+
+def test_records_of_another_version_are_counted_by_what_the_cell_is_here(tmp_path: Path) -> None:
+    first, second = (begun(tmp_path / name) for name in ("first", "second"))
+    for folder in (first, second):
+        note(folder, cells(SCALE)[0], 30.0)
+    path = second / "cells" / f"{cells(SCALE)[0].name}.json"
+    record = json.loads(path.read_text())
+    write_json(path, record | {"config": record["config"] | {"no_longer_known": 1}})
+    assert status_of(EXPERIMENT, second).remaining == status_of(EXPERIMENT, first).remaining > 0

@@ -37,6 +37,7 @@ def test_ours_beside_the_papers() -> None:
 
 def test_a_cell_cannot_break_a_table() -> None:
     assert markdown(("h",), [["two\nlines | here"]]).splitlines()[-1] == "| two lines \\| here |"
+    assert markdown(("h",), [["\x1b[31mred\x07"]]).splitlines()[-1] == "| ?[31mred? |"
 
 
 def test_table_2_by_method_and_data() -> None:

@@ -111,8 +111,8 @@ def test_several_architectures_are_a_table() -> None:
 
 def test_every_cell_says_how_to_run_it_again() -> None:
     text = told(Page(experiment_report("table2", "", [cell("a b")], 0)))
-    assert "collabdm experiment run table2 --preset smoke --only 'a b' --out runs/table2" in text
-    assert "collabdm experiment run table2 --preset smoke --out runs/table2" in text
+    assert "collabdm experiment run table2 --preset smoke --only 'a b' --out runs/table2-smoke" in text
+    assert "collabdm experiment run table2 --preset smoke --out runs/table2-smoke" in text
 
 
 def test_a_cell_unfolds_to_all_that_a_runs_page_tells(tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_settings_over_the_preset_are_told_and_repeated() -> None:
     text = told(Page(experiment_report("table2", "", [cell("a")], 0, settings=["repeats=1", "plan.augment=a, b"])))
     assert "Settings over the preset: repeats=1, plan.augment=a, b." in text
     given = "--preset smoke --set repeats=1 --set 'plan.augment=a, b'"
-    assert f"collabdm experiment run table2 {given} --out runs/table2" in text
-    assert f"collabdm experiment run table2 {given} --only a --out runs/table2" in text
+    assert f"collabdm experiment run table2 {given} --out runs/table2-smoke" in text
+    assert f"collabdm experiment run table2 {given} --only a --out runs/table2-smoke" in text
 
 
 def test_agreement_is_drawn_from_three_cells() -> None:
@@ -200,7 +200,22 @@ def test_names_from_outside_stay_text() -> None:
     assert page.text.count(attack) >= 8
 
 
-@pytest.mark.parametrize("broken", [{}, {"cell": 3}, {"cell": "a", "paper": "high"}, {"cell": "a", "accuracy": []}])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"cell": 3},
+        {"cell": "a", "paper": "high"},
+        {"cell": "a", "accuracy": []},
+        {"cell": "a", "partition": {"kind": "iid", "samples": [[10**30]]}},
+        {"cell": "a", "bytes": {"up": {"x": 1e308, "y": 1e308}}},
+        {"cell": "a", "seconds": {"client": {"x": 1e308}}},
+        {
+            "cell": "a",
+            "accuracy": {"mean": 0.5, "networks": [{"network": "n", "accuracy": 1, "confusion": [[10**400]]}]},
+        },
+    ],
+)
 def test_a_damaged_cell_is_told(broken: dict[str, Any]) -> None:
     with pytest.raises(RunFolderError, match=r"^cell .*: got .*; expected .*; fix: "):
         experiment_report("x", "", [broken], 0)

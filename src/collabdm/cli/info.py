@@ -9,6 +9,7 @@ from typer import Argument
 from collabdm.cli.options import Json
 from collabdm.cli.output import print_facts, print_json
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
+from collabdm.files import read_json
 
 __all__ = ["info"]
 
@@ -169,7 +170,7 @@ def _classifier(path: Path) -> dict[str, Any]:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    metrics = _read_json(path / "metrics.json")
+    metrics = read_json(path / "metrics.json")
     accuracy = metrics.get("accuracy") if isinstance(metrics, dict) else None
     if not isinstance(metrics, dict) or (accuracy and not _has_both(accuracy)):
         raise _damaged(path / "metrics.json", str(metrics), "what a run measured")
@@ -193,21 +194,10 @@ def _unfinished(path: Path) -> dict[str, Any]:
 
 
 def _comparison(path: Path) -> dict[str, Any]:
-    rows = _read_json(path / "comparison.json")
+    rows = read_json(path / "comparison.json")
     if not isinstance(rows, list):
         raise _damaged(path / "comparison.json", str(rows), "rows of a comparison")
     return {"kind": "comparison", "rows": rows}
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return jsonlib.loads(path.read_bytes(), parse_constant=_no_number)
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, str(error), "JSON") from None
-
-
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant}, which is no JSON")
 
 
 def _damaged(path: Path, got: str, expected: str) -> RunFolderError:

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from collabdm.errors import printable
+
 __all__ = ["accuracy_text", "bytes_text", "print_facts", "print_json", "print_table"]
 
 
@@ -31,7 +33,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column, name in enumerate(header):
         table.add_column(Text(name), justify="right" if column else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # Wider than any terminal, which then wraps lines; rich would cut them.
     Console(width=10_000).print(table, crop=False)
 
@@ -57,12 +59,7 @@ def _plain(value: Any) -> str:
         return f"{shown}, ... ({len(value)} in all)" if len(value) > 12 else shown
     if isinstance(value, float):
         return f"{value:.4g}"
-    return _printable(" ".join(str(value).split()))
-
-
-def _printable(text: str) -> str:
-    """It may come from a stranger's file: nothing in it reaches a terminal as a control character."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return printable(" ".join(str(value).split()))
 
 
 def _nested(value: Any) -> str:

@@ -5,14 +5,14 @@
 - `best`: the same bytes and scale with our defaults: joint steps, five passes at rate 20 on a cosine, weights by count,
   local reuse, the data set's own augmentations.
 - `cpu`: the paper's recipe with T 100, B 128, 300 local iterations with reuse, and one network trained for 200 epochs
-  at rate 0.02 (the protocol `fast`), once.
+  at rate 0.02 (the protocol `fast`, which shows at most 400,000 samples), once.
 - `cpu-best`: our defaults with the reductions of `cpu`.
 - `smoke`: does it run? The paper's recipe with T 10, B 32, 20 local iterations with reuse, width 32, ipc 50 as 5 and 10
   as 3, one network of 10 epochs, on 1,300 training and 500 test images; scikit-learn's digits stand in for data that
   are not given. Only part of each grid. Its accuracies say nothing.
 
-Rivals: `paper` and `best` take their authors' settings (docs/rivals.md, docs/settings.md) but for what the wire format
-fixes; `cpu` and `cpu-best` the reduced defaults; `smoke` a few steps of each.
+Rivals: `paper` and `best` take their authors' settings (docs/rivals.md, docs/settings.md) with the exceptions that
+docs/experiments.md lists; `cpu` and `cpu-best` the reduced defaults; `smoke` a few steps of each.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from collabdm.errors import RunFolderError, explain
 
-__all__ = ["CellRecord", "Facts", "FinishedRecord", "check_shape"]
+__all__ = ["MOST_SECONDS", "CellRecord", "Facts", "FinishedRecord", "check_shape"]
+
+MOST_SECONDS = 1e12
 
 
 def check_shape(kind: type[BaseModel], tree: Any, path: Path, *, expected: str, fix: str) -> None:
@@ -21,7 +23,11 @@ def check_shape(kind: type[BaseModel], tree: Any, path: Path, *, expected: str, 
         raise RunFolderError(explain(f"{path}", got=got, expected=expected, fix=fix)) from None
 
 
-class Facts(BaseModel):
+class _Shape(BaseModel, allow_inf_nan=False):
+    """The base of what is read."""
+
+
+class Facts(_Shape):
     """`experiment.json`."""
 
     experiment: str
@@ -30,24 +36,24 @@ class Facts(BaseModel):
     stand_ins: dict[str, str]
 
 
-class _Partition(BaseModel):
+class _Partition(_Shape):
     kind: str
     beta: float | None = None
 
 
-class _Settings(BaseModel):
+class _Settings(_Shape):
     method: str
     ipc: int
     partition: _Partition
     plan: dict[str, Any]
 
 
-class CellRecord(BaseModel):
+class CellRecord(_Shape):
     """Of any cell."""
 
     cell: str
     digest: str
-    spent: Annotated[float, Field(ge=0)]
+    spent: Annotated[float, Field(ge=0, le=MOST_SECONDS)]
     rank: int
     dataset: str
     paper: float | None
@@ -56,19 +62,24 @@ class CellRecord(BaseModel):
     failed: str = ""
 
 
-class _Network(BaseModel):
+class _Network(_Shape):
     network: str
     accuracy: float
-    macro_f1: float | None = None
+    macro_f1: float
 
 
-class _Accuracy(BaseModel):
+class _Mean(_Shape):
+    mean: float
+
+
+class _Accuracy(_Shape):
     mean: float
     std: float
+    macro_f1: _Mean
     networks: list[_Network]
 
 
-class _Bytes(BaseModel):
+class _Bytes(_Shape):
     up: dict[str, float]
 
 

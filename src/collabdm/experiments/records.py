@@ -12,17 +12,18 @@ lock              held while a runner works
 import fcntl
 import hashlib
 import json
+import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from collabdm.config import Config
 from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell
-from collabdm.experiments.record_shapes import CellRecord, Facts, FinishedRecord, check_shape
-from collabdm.files import sweep, write_json
+from collabdm.experiments.record_shapes import MOST_SECONDS, CellRecord, Facts, FinishedRecord, check_shape
+from collabdm.files import read_json, sweep, write_json
 
 __all__ = [
     "FOLDER_FACTS",
@@ -93,7 +94,7 @@ def read_records(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any
 def read_spent(folder: Path) -> dict[str, float]:
     """Seconds of work per cell so far. Raises `RunFolderError` for a damaged file."""
     path = folder / "spent.json"
-    return _object(path, (int, float)) if path.exists() else {}
+    return _object(path, _are_seconds) if path.exists() else {}
 
 
 def write_spent(folder: Path, spent: Mapping[str, float]) -> None:
@@ -106,7 +107,7 @@ def same_data(folder: Path, name: str, digest: str, records: Iterable[Mapping[st
     known: records of earlier versions do not say. Raises `RunFolderError`.
     """
     path = folder / "data.json"
-    noted = _object(path, str) if path.exists() else {}
+    noted = _object(path, lambda value: isinstance(value, str)) if path.exists() else {}
     of_records = [one.get("data") for one in records if one.get("dataset") == name and "failed" not in one]
     for known in (noted.get(name), *of_records):
         if known is not None and known != digest:
@@ -148,6 +149,8 @@ def opened(folder: Path, facts: Mapping[str, Any]) -> None:
     for name, value in facts.items():
         if stored.get(name) != value:
             fix = "run it again with those, or choose another --out"
+            if name == "stand_ins":
+                fix = f"{_data_as_begun(stored[name], value)}, or choose another --out"
             expected = f"{json.dumps(stored.get(name))}, with which it was begun"
             raise RunFolderError(explain(f"{folder}: {name}", got=json.dumps(value), expected=expected, fix=fix))
     sweep(folder)
@@ -159,14 +162,17 @@ def locked(folder: Path) -> Iterator[None]:
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(explain("--out", got=f"{folder}, a file", expected="a folder", fix="choose another --out"))
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as file:
+    with _opened_lock(folder / "lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             fix = "wait for it, or choose another --out"
             raise RunFolderError(
                 explain(f"{folder}", got="another run at work there", expected="none", fix=fix)
             ) from None
+        except OSError as error:
+            fix = "choose an --out on a file system that has locks"
+            raise RunFolderError(explain(f"{folder / 'lock'}", got=str(error), expected="a lock", fix=fix)) from error
         yield
 
 
@@ -180,20 +186,40 @@ def commit() -> str | None:
     return found and found + ("+changes" if changed else "")
 
 
-def _object(path: Path, kind: type | tuple[type, ...]) -> dict[str, Any]:
-    """A JSON object whose values are all of a kind; raises `RunFolderError`."""
+def _opened_lock(path: Path) -> BinaryIO:
+    """Made where it is absent; what somebody keeps under that name is neither emptied nor followed."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b", buffering=0)
+    except OSError as error:
+        fix = "remove it, or choose another --out"
+        raise RunFolderError(explain(f"{path}", got=str(error), expected="a file of ours", fix=fix)) from error
+
+
+def _data_as_begun(stored: Mapping[str, str], asked: Mapping[str, str]) -> str:
+    """What to do with --data, so that the same data sets are stood in for."""
+    giving = [f"give --data {name}=PATH" for name in asked if name not in stored]
+    leaving = [f"leave out --data {name}=..." for name in stored if name not in asked]
+    return " and ".join([*giving, *leaving]) or "let the same data stand in"
+
+
+def _are_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= MOST_SECONDS
+
+
+def _object(path: Path, fits: Callable[[object], bool]) -> dict[str, Any]:
+    """A JSON object whose values all fit; raises `RunFolderError`."""
     tree = _read(path)
-    if not isinstance(tree, dict) or not all(isinstance(value, kind) for value in tree.values()):
+    if not isinstance(tree, dict) or not all(map(fits, tree.values())):
         expected = "what an experiment writes there"
         raise RunFolderError(explain(f"{path}", got="another file", expected=expected, fix="remove it"))
     return tree
 
 
 def _read(path: Path) -> Any:
-    """The JSON in a file; None where there is none."""
+    """The JSON in a file; None where there is none, or it is damaged: callers say what they expected."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except RunFolderError:
         return None
 
 

@@ -16,11 +16,12 @@ from typing import Any
 
 from collabdm.config import Config
 from collabdm.data import Dataset
-from collabdm.engine import Engine
+from collabdm.engine import Engine, found_device
 from collabdm.errors import CollabDMError, ConfigError, DataError, RunFolderError, explain
 from collabdm.experiments.base import Cell, Experiment, check_settings, config_of, not_comparable
 from collabdm.experiments.budget import BudgetSpentError, Clock
 from collabdm.experiments.presets import Scale
+from collabdm.experiments.record_shapes import FinishedRecord, check_shape
 from collabdm.experiments.records import (
     commit,
     digest_of,
@@ -80,6 +81,8 @@ def run_experiment(
     chosen = chosen_cells(cells, only)
     standing_in = {name: stand_in_for(name, data, scale) for name in sorted({cell.dataset for cell in cells})}
     configs = {cell.name: config_of(cell, scale, settings, dataset=standing_in[cell.dataset]) for cell in cells}
+    for device in sorted({config.device for config in configs.values()}):
+        found_device(device)
     facts = {
         "experiment": experiment.name,
         "preset": scale.name,
@@ -110,6 +113,7 @@ def run_experiment(
         finished, failed, stopped = 0, {}, None
         for number, cell in enumerate(chosen):
             if cell.name in records and "failed" not in records[cell.name]:
+                work.tidy(cell)
                 finished += 1
                 continue
             report(Event(stage="experiment", done=number, total=len(chosen), message=_place(cell, number, len(chosen))))
@@ -177,6 +181,9 @@ class _Work:
                 stages=self.folder / "stages",
                 report=self._told,
             )
+            # A run that was finished before is as its folder has it.
+            tree, fix = finished_record(described, metrics, 0.0), f"remove {run}, and run the cell again"
+            check_shape(FinishedRecord, tree, run / "metrics.json", expected="what a run measured", fix=fix)
             record = finished_record(described, metrics, self.clock.leave())
         except CollabDMError as error:
             record = failed_record(described, error, self.clock.leave())
@@ -186,9 +193,13 @@ class _Work:
             raise
         write_record(self.folder, record)
         if "failed" not in record:
-            for sent in list(run.rglob("contributions")):
-                shutil.rmtree(sent)
+            self.tidy(cell)
         return record
+
+    def tidy(self, cell: Cell) -> None:
+        """Of a finished cell, remove what its clients sent."""
+        for sent in list((self.folder / "runs" / cell.name).rglob("contributions")):
+            shutil.rmtree(sent)
 
     def _described(self, cell: Cell, config: Config) -> dict[str, Any]:
         standing_in = stand_in_for(cell.dataset, self.data, self.scale)

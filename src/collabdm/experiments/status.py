@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collabdm.config import Config, make_config
+from collabdm.config import Config
 from collabdm.data.presets import PRESETS, Preset, generic_preset
 from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell, Experiment, config_of
@@ -77,7 +77,9 @@ def status_of(experiment: Experiment, folder: Path) -> Status:
     cells = sorted(experiment.cells(scale), key=lambda cell: (cell.rank, cell.name))
     records, spent = read_records(folder, cells), read_spent(folder)
     configs = {cell.name: config_of(cell, scale, settings, dataset=stand_ins.get(cell.dataset)) for cell in cells}
-    rates = _rates([record for record in records.values() if "failed" not in record])
+    # By what the cell is here: a record of another version may have settings that this one does not know.
+    finished = {name: record["spent"] for name, record in records.items() if "failed" not in record}
+    rates = _rates([(configs[name], seconds) for name, seconds in finished.items()])
     found, uncounted = [], {}
     for cell in cells:
         record = records.get(cell.name)
@@ -105,14 +107,13 @@ def status_of(experiment: Experiment, folder: Path) -> Status:
     )
 
 
-def _rates(finished: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _rates(finished: Sequence[tuple[Config, float]]) -> dict[str, float]:
     """Seconds per 10^9 operations, by method, and over all under an empty name."""
     seconds: dict[str, float] = {}
     work: dict[str, float] = {}
-    for record in finished:
-        config = make_config(record["config"])
+    for config, spent in finished:
         for name in (config.method, ""):
-            seconds[name] = seconds.get(name, 0.0) + record["spent"]
+            seconds[name] = seconds.get(name, 0.0) + spent
             work[name] = work.get(name, 0.0) + _work(config)
     return {name: spent / work[name] for name, spent in seconds.items() if work[name] > 0}
 

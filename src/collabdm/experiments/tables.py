@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+from collabdm.errors import printable
+
 __all__ = [
     "LARGEST",
     "accuracy_beside_paper",
@@ -60,7 +62,7 @@ def accuracy_by_network(
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; a cell's own bars and line ends cannot break it."""
+    """A table; a cell's own bars, line ends and control characters cannot break it."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
 
@@ -115,4 +117,4 @@ def _percent(value: float | None) -> str:
 
 
 def _escaped(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return printable(" ".join(text.split())).replace("|", "\\|")

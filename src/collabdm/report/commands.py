@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collabdm.errors import RunFolderError
-from collabdm.report.reading import Begun, checked, read_json
+from collabdm.files import read_json
+from collabdm.report.reading import Begun, checked
 
 __all__ = ["experiment_command", "of_experiment"]
 
@@ -15,7 +16,8 @@ def experiment_command(name: str, preset: str, settings: Sequence[str] = (), onl
     given = [word for setting in settings for word in ("--set", setting)]
     chosen = ["--only", only] if only else []
     words = ["collabdm", "experiment", "run", name, "--preset", preset, *given, *chosen]
-    return shlex.join([*words, "--out", f"runs/{name}"])
+    # A folder holds one preset.
+    return shlex.join([*words, "--out", f"runs/{name}-{preset}"])
 
 
 def of_experiment(run: Path) -> str | None:

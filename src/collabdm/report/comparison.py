@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from collabdm.files import read_json
 from collabdm.report.charts import Chart, Series, line_chart
 from collabdm.report.gallery import gallery
 from collabdm.report.heat import Heat, share_heat
 from collabdm.report.page import render
-from collabdm.report.reading import Metrics, Row, checked, read_json
+from collabdm.report.reading import Metrics, Row, checked
 from collabdm.report.result import distilled_of
 from collabdm.report.run import data_name, provenance, settings_of
 from collabdm.report.sections import partition, setting_rows

@@ -55,7 +55,7 @@ def experiment_report(
         done=len(finished),
         failed=[cell for cell in read if cell.failed is not None],
         remaining=remaining,
-        seconds=sum(row.seconds or 0.0 for row in rows),
+        seconds=sum(cell.spent or 0.0 for cell in finished),
         off=statistics.fmean(map(abs, compared)) if compared else None,
         compared=len(compared),
         partitions=sorted({cell.partition.label for cell in finished if cell.partition and cell.partition.samples}),

@@ -4,7 +4,6 @@ Files may be of another version or a stranger's: keys that are not known are pas
 what is there must be of the right kind.
 """
 
-import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,12 +25,14 @@ __all__ = [
     "Row",
     "Spread",
     "checked",
-    "read_json",
     "read_toml",
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Amount = Annotated[float, Field(ge=0)]
+# Far above what anybody counts or waits for, far below where sums overflow and dates end.
+MOST = 10**15
+Amount = Annotated[float, Field(ge=0, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
 Stages = dict[str, Amount | dict[str, Amount]]
 _T = TypeVar("_T")
 
@@ -53,7 +54,7 @@ class Network(_Read, frozen=True):
     network: str
     index: int = 0
     accuracy: Share
-    confusion: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] | None = None
+    confusion: tuple[tuple[Count, ...], ...] | None = None
 
 
 class Accuracy(Spread, frozen=True):
@@ -88,7 +89,7 @@ class Partition(_Read, frozen=True):
     kind: str
     beta: float | None = None
     clients: tuple[str, ...] | int = ()
-    samples: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] = ()
+    samples: tuple[tuple[Count, ...], ...] = ()
 
     @property
     def label(self) -> str:
@@ -161,7 +162,7 @@ class Row(_Read, frozen=True):
 class Cell(_Result, frozen=True):
     """One cell of an experiment; `paper` in percent; `anchors`: the paper's points of a curve, (MB, percent).
 
-    `stand_in`: the data that stood in for `dataset`.
+    `stand_in`: the data that stood in for `dataset`. `spent`: seconds, where what cells share counts once.
     """
 
     cell: str
@@ -175,6 +176,7 @@ class Cell(_Result, frozen=True):
     stand_in: str | None = None
     note: str | None = None
     digest: str | None = None
+    spent: Amount | None = None
     commit: str | None = None
     config: dict[str, Any] = {}
     failed: str | None = None
@@ -191,19 +193,10 @@ def checked(kind: type[_T], value: object, where: str) -> _T:
         ) from None
 
 
-def read_json(path: Path) -> Any:
-    """The JSON in a file; raises `RunFolderError`."""
-    return _parsed(path, json.loads)
-
-
 def read_toml(path: Path) -> dict[str, Any]:
     """The TOML in a file; raises `RunFolderError`."""
-    return _parsed(path, tomllib.loads)
-
-
-def _parsed(path: Path, parse: Any) -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         got = str(error)[:200] or type(error).__name__
         raise RunFolderError(explain(f"{path}", got=got, expected="a whole file", fix="run it again")) from None

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from collabdm.errors import RunFolderError, explain
+from collabdm.files import read_json
 from collabdm.report.commands import of_experiment
 from collabdm.report.page import render
-from collabdm.report.reading import Metrics, checked, read_json, read_toml
+from collabdm.report.reading import Metrics, checked, read_toml
 from collabdm.report.result import AFTER, result_view, sets_in
 from collabdm.report.sections import computed_seconds, flattened, mean_up
 

@@ -63,7 +63,7 @@ def settled_config(folder: Path, config: Config, engine: Engine) -> Config:
         stored = load_config(file=path)
         same_engine = config.engine in ("auto", stored.engine, getattr(stored.engine, "kind", None))
         if not same_engine or stored.model_copy(update={"engine": config.engine}) != config:
-            fix = "resume with the settings in its config.toml, or choose another --out"
+            fix = "resume with the settings in its config.toml, choose another --out, or remove the folder"
             raise RunFolderError(
                 explain(f"{folder}", got="other settings", expected="those it was begun with", fix=fix)
             )

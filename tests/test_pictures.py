@@ -45,6 +45,11 @@ def test_preview_shows_at_most_ten_images_and_fifty_classes() -> None:
     assert count_of(sheet, (200, 0, 0)) == 50 * 64 * 64
 
 
+def test_a_preview_of_classes_without_images_is_blank() -> None:
+    pixels, labels = solid((200, 0, 0))[None], np.array([60])
+    assert count_of(opened(preview_picture(pixels, labels, tuple(f"class {k}" for k in range(61)))), (200, 0, 0)) == 0
+
+
 def test_images_larger_than_a_cell_keep_their_pixels() -> None:
     sheet = opened(grid_picture([("big", [[solid((200, 0, 0), side=100)]])], ()))
     assert count_of(sheet, (200, 0, 0)) == 100 * 100
@@ -75,6 +80,10 @@ def test_comparison_of_unlike_sets() -> None:
         comparison_picture([("one", distilled(0.2, [0])), ("two", distilled(0.2, [0], ("x", "y")))])
     with pytest.raises(ConfigError, match="at least one set"):
         comparison_picture([])
+
+
+def test_names_are_text_and_no_formulas() -> None:
+    opened(partition_picture(np.ones((1, 2), np.int64), ["$\\bar$"], ["$\\foo$", "$"]))
 
 
 @pytest.mark.parametrize(("clients", "classes"), [(1, 2), (5, 10), (50, 10), (120, 40)])

@@ -163,6 +163,8 @@ def _check(plan: Plan, client: str, samples: Samples) -> None:
         raise DataError(explain("samples of the client", got=0, expected="at least one", fix="leave this client out"))
     if samples.shape != plan.sample.shape:
         fix = "resize the images, or ask for a plan for this size"
+        if samples.shape[1:] == plan.sample.shape[1:]:
+            fix = "store them with as many channels (1: grey, 3: colour), or ask for a plan for these"
         raise DataError(explain("image shape", got=samples.shape, expected=str(plan.sample.shape), fix=fix))
     if samples.classes != plan.classes:
         fix = "name the classes as the plan does, in its order (Samples.with_classes)"

@@ -45,8 +45,8 @@ def partition_picture(counts: np.ndarray, client_names: Sequence[str], class_nam
     # A square-root scale: the few samples of a skewed split stay visible beside the many.
     norm = PowerNorm(0.5, vmin=0, vmax=max(int(counts.max(initial=0)), 1))
     image = axes.imshow(counts, cmap="Blues", aspect="auto", norm=norm)
-    axes.set_xticks(*_ticks(class_names, 40), rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(*_ticks(client_names, 60))
+    axes.set_xticks(*_ticks(class_names, 40), rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(*_ticks(client_names, 60), parse_math=False)
     axes.set_xlabel("class")
     axes.set_ylabel("client")
     axes.set_title("Samples held by each client", loc="left", fontsize=11)

@@ -37,7 +37,8 @@ def grid_picture(
     """PNG of named rows; a row is one or more lines of uint8 [C, H, W] images, None leaving a pale gap."""
     font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _TEXT)
     names = [_short(name) for name, _ in rows]
-    side = max((max(image.shape[1:]) for _, lines in rows for line in lines for image in line if image is not None))
+    images = [image for _, lines in rows for line in lines for image in line if image is not None]
+    side = max((max(image.shape[1:]) for image in images), default=1)
     scale = max(_CELL // side, 1)
     cell = side * scale
     columns = max(len(line) for _, lines in rows for line in lines)

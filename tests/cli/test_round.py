@@ -89,6 +89,12 @@ def test_own_data_is_matched_to_the_plan_by_class_names(tmp_path: Path) -> None:
     assert facts["samples_per_class"] == [10, 10, 10, 0]
 
 
+def test_class_names_with_commas_stand_in_quotes(tmp_path: Path) -> None:
+    shape = ("--shape", "1x8x8", "--clients", "north,south", "--out", tmp_path / "plan.json")
+    run("plan", *TINY, "--classes", 'goldfish, "tench, Tinca tinca" ,a"b', *shape)
+    assert decode_plan((tmp_path / "plan.json").read_bytes()).classes == ("goldfish", "tench, Tinca tinca", 'a"b')
+
+
 def test_a_contribution_in_eight_bits(simulated: Simulated, tmp_path: Path) -> None:
     settings = ("--config", simulated[0] / "config.toml", "--set", "plan.encoding=int8")
     plan, target = tmp_path / "plan.json", tmp_path / "sent" / "0.safetensors"

@@ -194,12 +194,48 @@ def test_unusable_npz(tmp_path: Path, arrays: dict, message: str) -> None:
     refused(save(tmp_path / "bad.npz", **arrays), message)
 
 
+def test_a_configuration_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def load(source: str, config: str | None) -> datasets.Dataset:
+        asked.append((source, config))
+        return table([0, 1], names("a", "b"))
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    for source in ("owner/name", "owner/name:small", "ufldl-stanford/svhn", "ufldl-stanford/svhn:full_numbers", "svhn"):
+        load_dataset(source, splits=("train",))
+    hub = "ufldl-stanford/svhn"
+    found = [("owner/name", None), ("owner/name", "small"), (hub, "cropped_digits"), (hub, "full_numbers")]
+    assert asked == [*found, (hub, "cropped_digits")]
+    refused("owner/name:", "no such file, folder or preset")
+
+
+def test_a_clone_of_a_repository_takes_the_presets_configuration(tmp_path: Path) -> None:
+    digits = datasets.ClassLabel(names=[str(digit) for digit in range(10)])
+    for config, shift in (("cropped_digits", 0), ("other", 5)):
+        images = [png(pixels(32, 32, 3, seed=k)) for k in range(2)]
+        for split in ("train", "test"):
+            file = tmp_path / "svhn" / config / f"{split}-0.parquet"
+            write_parquet(file, images, [shift, shift + 1], names=digits.names)
+    listed = "".join(
+        f"- config_name: {config}\n  data_files:\n"
+        + "".join(f"  - split: {split}\n    path: {config}/{split}-*\n" for split in ("train", "test"))
+        for config in ("cropped_digits", "other")
+    )
+    (tmp_path / "svhn" / "README.md").write_text(f"---\nconfigs:\n{listed}---\n")
+    data = load_dataset(str(tmp_path / "svhn"))
+    assert (data.preset, data.train.labels.tolist()) == (PRESETS["svhn"], [0, 1])
+    # A folder that is only called so.
+    (tmp_path / "svhn" / "README.md").unlink()
+    assert len(load_dataset(str(tmp_path / "svhn")).train) == 4
+
+
 def test_sources_that_are_not_there_or_not_data(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere", "no such file, folder or preset")
     refused(tmp_path / "nowhere.npz", "no such file")
     refused("folder/nowhere.npz", "no such file")
     refused("cifar11", "expected mnist, fashion_mnist, cifar10")
-    refused("nobody-here/nothing-here", "data set nobody-here/nothing-here: got .*check the name and the network")
+    refused("nobody-here/nothing-here", "data set nobody-here/nothing-here: got .*check the name .* and the network")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not really")
     refused(tmp_path / "broken.npz", "expected a readable .npz")
     (tmp_path / "notes.txt").write_text("hello")
@@ -323,6 +359,11 @@ def table(labels: list, feature: Any, column: str = "image") -> datasets.Dataset
     return datasets.Dataset.from_dict(rows, features=datasets.Features({column: datasets.Image(), "label": feature}))
 
 
+def with_column(made: datasets.Dataset, name: str, values: list, feature: Any) -> datasets.Dataset:
+    rows = made.with_format("arrow")[:].to_pydict() | {name: values}
+    return datasets.Dataset.from_dict(rows, features=datasets.Features({**made.features, name: feature}))
+
+
 def names(*classes: str) -> datasets.ClassLabel:
     return datasets.ClassLabel(names=list(classes))
 
@@ -365,6 +406,40 @@ def test_columns_are_found_in_each_split(tmp_path: Path) -> None:
         two_splits(tmp_path / "none", train, test.remove_columns("label")),
         "columns of .*none, test: got img; expected exactly one label column",
     )
+
+
+def test_the_column_called_label_is_the_label(tmp_path: Path) -> None:
+    for name, labels, kind in (("numbers", [3, 5], "int64"), ("text", ["cat", "dog"], "string")):
+        made = with_column(table(labels, datasets.Value(kind)), "site", [0, 0], names("north", "south"))
+        data = load_dataset(str(two_splits(tmp_path / name, made, made)))
+        assert data.train.classes == tuple(map(str, labels))
+        assert data.columns["site"].tolist() == ["north", "north"]
+
+
+def test_of_several_class_labels_the_presets_is_taken(tmp_path: Path) -> None:
+    features = {"img": datasets.Image(), "fine_label": names("f0", "f1"), "coarse_label": names("c0", "c1")}
+    images = [{"bytes": png(pixels(32, 32, 3, seed=y)), "path": None} for y in range(2)]
+    rows = {"img": images, "fine_label": [0, 1], "coarse_label": [1, 1]}
+    made = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+    data = load_dataset(str(two_splits(tmp_path / "cifar100", made, made)))
+    assert (data.name, data.train.classes, data.preset.classes) == ("cifar100", ("f0", "f1"), ("f0", "f1"))
+    assert data.preset.mean == PRESETS["cifar100"].mean
+    refused(two_splits(tmp_path / "other", made, made), "exactly one label column .found fine_label, coarse_label.")
+
+
+def test_validation_stands_in_for_a_test_split_without_labels(tmp_path: Path) -> None:
+    good, hidden = table([0, 1], names("a", "b")), table([-1, -1], names("a", "b"))
+    for split, part in (("train", good), ("validation", good), ("test", hidden)):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        part.to_parquet(tmp_path / "data" / f"{split}.parquet")
+    assert load_dataset(str(tmp_path / "data")).test.labels.tolist() == [0, 1]
+
+
+def test_why_the_library_gave_up_is_told(tmp_path: Path) -> None:
+    one = table([0], names("a"))
+    one.to_parquet(tmp_path / "train-1.parquet")
+    with_column(one, "more", [1], datasets.Value("int64")).to_parquet(tmp_path / "train-2.parquet")
+    refused(tmp_path, "got CastError: .*column names don't match", splits=("train",))
 
 
 def test_a_site_with_one_class_of_images(tmp_path: Path) -> None:

@@ -7,14 +7,18 @@ from collabdm.data import AUGMENT_OPERATIONS, PRESETS, generic_preset, preset_na
 def test_presets_are_consistent(preset) -> None:
     channels, height, width = preset.shape
     assert len(preset.mean) == len(preset.std) == channels
-    assert len(set(preset.classes)) == 10
+    # None where they come with the data.
+    assert len(set(preset.classes)) == (0 if preset.name == "cifar100" else 10)
     assert set(preset.augment) <= set(AUGMENT_OPERATIONS)
     assert 2**preset.depth <= min(height, width)
 
 
 def test_digits_are_not_flipped_and_objects_are() -> None:
     flips = {name: "flip" in preset.augment for name, preset in PRESETS.items()}
-    assert flips == {"mnist": False, "fashion_mnist": True, "cifar10": True, "svhn": False, "digits": False}
+    objects = {"fashion_mnist", "cifar10", "cifar100"}
+    assert flips == {
+        name: name in objects for name in ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "digits")
+    }
 
 
 @pytest.mark.parametrize(
@@ -24,7 +28,8 @@ def test_digits_are_not_flipped_and_objects_are() -> None:
         ("CIFAR-10", "cifar10"),
         ("zalando-datasets/fashion_mnist", "fashion_mnist"),
         ("Fashion-MNIST", "fashion_mnist"),
-        ("cifar100", None),
+        ("CIFAR100", "cifar100"),
+        ("cifar11", None),
         ("mnist-corrupted", None),
     ],
 )

@@ -46,6 +46,8 @@ def test_the_same_pixels_lie_in_memory_in_the_same_way() -> None:
 def test_with_classes_matches_by_name() -> None:
     samples = labelled([1, 1, 2], 3)
     assert samples.with_classes(["c2", "x", "c1"]).labels.tolist() == [2, 2, 0]
+    accents = Samples(images=samples.images, labels=samples.labels, classes=("a", "cafe\u0301", "b"))  # as macOS writes
+    assert accents.with_classes(["b", "caf\u00e9"]).labels.tolist() == [1, 1, 0]
     with pytest.raises(DataError, match=r"got c1; expected among c2, c0; fix: "):
         samples.with_classes(["c2", "c0"])
 

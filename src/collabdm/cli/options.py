@@ -1,5 +1,6 @@
 """Options that several commands share, and how they become one `Config`."""
 
+import csv
 import inspect
 import re
 from collections.abc import Callable
@@ -114,5 +115,6 @@ def seconds_of(text: str, option: str) -> float:
 
 
 def listed(text: str) -> list[str]:
-    """The parts of a comma-separated text, without surrounding spaces."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """The parts of a comma-separated text, without surrounding spaces; one in double quotes may hold commas."""
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [part.strip() for row in rows for part in row if part.strip()]

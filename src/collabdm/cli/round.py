@@ -28,7 +28,7 @@ MOST_PLAN = 16 * 2**20
 def plan(
     config: "Config",
     out: Annotated[Path, Option(help="The plan file to write.")],
-    classes: Annotated[str | None, Option(help="Class names a,b,c; with --shape, no data is needed.")] = None,
+    classes: Annotated[str | None, Option(help='Class names a,b,"c, d"; with --shape, no data is needed.')] = None,
     shape: Annotated[str | None, Option(help="Image shape, channels x height x width: 3x32x32.")] = None,
     force: Force = False,
     json: Json = False,
@@ -147,7 +147,7 @@ def _declared(
         known = preset_named(config.dataset)
         agrees = known is not None and known.shape == size and set(names) <= set(known.classes)
         return names, size, known if known is not None and agrees else generic_preset(config.dataset, size, names)
-    if config.dataset in PRESETS:
+    if config.dataset in PRESETS and PRESETS[config.dataset].classes:
         preset = PRESETS[config.dataset]
         return preset.classes, preset.shape, preset
     dataset = load_dataset(config.dataset, splits=("train",))

@@ -31,10 +31,10 @@ def read_with_datasets(
 ) -> RawData:
     """The asked splits of a hub repository (with its `config`) or a local folder.
 
-    Where there is no `test` split, `validation` (or `valid`, `val`) stands in. Each split's columns are the `hint`'s
-    where it fits, else the only image column and the class-label column (or one called label, labels, class,
-    target or y). The classes are those that the first split declares; labels of one that declares others are their
-    names.
+    Where there is no `test` split, or one without labels, `validation` (or `valid`, `val`) stands in. Each split's
+    columns are the `hint`'s where it fits, else the only image column and the one called label or labels, else the
+    class-label column (or one called class, target or y). The classes are those that the first split declares; labels
+    of one that declares others are their names.
 
     Raises:
         DataError: the library cannot read it, a split is missing, or no image or label column can be told.
@@ -46,7 +46,7 @@ def read_with_datasets(
             raise
         except Exception as error:
             raise _unreadable(source, error) from error
-        chosen = {split: by_split[_split_name(source, split, list(by_split))] for split in splits}
+        chosen = {split: by_split[_split_name(source, split, by_split, hint)] for split in splits}
         first = next(iter(chosen.values()))
         declared = _declared(first.features[_label_column(source, first.features, hint)])
         parts = {split: _part(f"{source}, {split}", table, hint, declared) for split, table in chosen.items()}
@@ -58,6 +58,8 @@ def _load(source: str, config: str | None) -> Mapping[str, Any]:
 
     folder = Path(source)
     saved = (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
+    if config is not None and folder.is_dir() and not saved and config not in datasets.get_dataset_config_names(source):
+        config = None  # a folder that is only called like a preset
     loaded: Any = datasets.load_from_disk(source) if saved else datasets.load_dataset(source, config)
     by_split = loaded if isinstance(loaded, dict) else {"train": loaded}
     if saved or not folder.is_dir():
@@ -89,15 +91,15 @@ def _check_parquet(folder: Path) -> None:
                 )
 
 
-def _split_name(source: str, split: str, found: list[str]) -> str:
-    names = _TEST_NAMES if split == "test" else (split,)
-    for name in names:
-        if name in found:
-            return name
+def _split_name(source: str, split: str, by_split: Mapping[str, Any], hint: Preset | None) -> str:
+    found = [name for name in (_TEST_NAMES if split == "test" else (split,)) if name in by_split]
+    if found:
+        # A competition keeps the labels of its test data, and publishes -1.
+        return next((name for name in found[:-1] if _any_label(source, by_split[name], hint)), found[-1])
     raise DataError(
         explain(
             f"splits of {source}",
-            got=", ".join(found),
+            got=", ".join(by_split),
             expected=split,
             fix=f"add a {split} part, for example a file {split}.parquet or a folder {split}/",
         )
@@ -121,7 +123,10 @@ def _label_column(source: str, features: Any, hint: Preset | None) -> str:
     import datasets
 
     labels = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
-    if len(labels) != 1:
+    called = [name for name in features if name.lower() in _LABEL_NAMES[:2]]
+    if len(called) == 1:
+        labels = called
+    elif len(labels) != 1:
         by_name = [name for name in features if name.lower() in _LABEL_NAMES and (not labels or name in labels)]
         labels = by_name or labels
     return _only(source, "label column", labels, hint.label_column if hint else None, features)
@@ -137,7 +142,8 @@ def _only(source: str, what: str, candidates: list[str], preferred: str | None, 
             f"columns of {source}",
             got=", ".join(features),
             expected=f"exactly one {what} (found {', '.join(candidates) or 'none'})",
-            fix="keep one image column, and one class-label column or one called `label`",
+            fix="keep one image column and one label column, or call the one to learn `label` (of a hub data set:"
+            " load_dataset(...).rename_column(...).save_to_disk(FOLDER), and give that folder)",
         )
     )
 
@@ -161,6 +167,11 @@ def _part(source: str, table: "datasets.Dataset", hint: Preset | None, classes: 
     others = [name for name in table.column_names if name not in (image_column, label_column)]
     columns = {name: _column(table, name) for name in others if _is_scalar(table.features[name])}
     return RawPart(images=images, labels=_labels(source, table, label_column, classes), columns=columns)
+
+
+def _any_label(source: str, table: "datasets.Dataset", hint: Preset | None) -> bool:
+    name = _label_column(source, table.features, hint)
+    return any(value is not None and value != -1 for value in table.select_columns([name])[:][name])
 
 
 def _labels(source: str, table: "datasets.Dataset", name: str, classes: tuple[str, ...] | None) -> np.ndarray:
@@ -206,12 +217,14 @@ def _named(feature: Any, values: Sequence[Any]) -> list[str | None]:
 
 
 def _unreadable(source: str, error: Exception) -> DataError:
-    message = " ".join(f"{type(error).__name__}: {error}".split())
+    told = error.__cause__ or error  # the library wraps what went wrong
+    message = " ".join(f"{type(told).__name__}: {told}".split())
     return DataError(
         explain(
             f"data set {source}",
-            got=message if len(message) <= 240 else f"{message[:240]}...",
+            # Of a long one the library tells the data at the beginning, and what is wrong at the end.
+            got=message if len(message) <= 300 else f"{message[:180]} ... {message[-120:]}",
             expected="a hub repository or a folder (parquet, imagefolder) that datasets.load_dataset reads",
-            fix="check the name and the network, or point to a local folder",
+            fix="check the name (owner/name, or owner/name:config) and the network, or point to a local folder",
         )
     )

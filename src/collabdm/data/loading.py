@@ -1,8 +1,8 @@
 """From a source's name to checked samples.
 
 A source is `digits` (scikit-learn's, no download), a preset's name (`cifar10`: its hub repository), a path to
-a folder or an `.npz`, or a hub repository (`owner/name`). A preset's name wins over a folder of that name:
-write `./cifar10`.
+a folder or an `.npz`, or a hub repository (`owner/name`, or `owner/name:config`). A preset's name wins over a folder
+of that name: write `./cifar10`.
 """
 
 import re
@@ -50,7 +50,7 @@ def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test")) -> D
                 f"test images of {source}",
                 got=f"shape {list(test.shape)}",
                 expected=f"{list(train.shape)}, as in the train part",
-                fix="bring both parts to one size and one number of channels",
+                fix="bring both parts to one size, and both to grey (1 channel) or both to colour (3)",
             )
         )
     return Dataset(
@@ -77,20 +77,24 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
     path = Path(source).expanduser()
     if path.is_dir():
         name = path.resolve().name
+        hint = preset_named(name)
+        config = hint.hub_config if hint else None
         return replace(
-            read_with_datasets(str(path), splits, name=name, hint=preset_named(name)), facts=flow_facts(path)
+            read_with_datasets(str(path), splits, name=name, hint=hint, config=config), facts=flow_facts(path)
         )
     if path.is_file() and path.suffix == ".npz":
         return read_npz(path, splits)
-    if not path.exists() and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", source) and path.suffix != ".npz":
-        hint = next((preset for preset in PRESETS.values() if preset.hub == source), None)
-        config = hint.hub_config if hint else None
-        return read_with_datasets(source, splits, name=source.split("/")[1], hint=hint, config=config)
+    repository, _, config = source.partition(":")
+    on_hub = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", repository) and path.suffix != ".npz"
+    if not path.exists() and on_hub and (config or repository == source):
+        hint = next((preset for preset in PRESETS.values() if preset.hub == repository), None)
+        config = config or (hint.hub_config if hint else None)
+        return read_with_datasets(repository, splits, name=repository.split("/")[1], hint=hint, config=config)
     raise DataError(
         explain(
             f"data set {source}",
             got="a file of another kind" if path.exists() else "no such file, folder or preset",
-            expected=f"{', '.join(PRESETS)}, a folder, an .npz, or a hub repository owner/name",
+            expected=f"{', '.join(PRESETS)}, a folder, an .npz, or a hub repository owner/name[:config]",
             fix="check the name or the path",
         )
     )
@@ -116,7 +120,9 @@ def _agreeing(preset: Preset | None, raw: RawData) -> Preset | None:
     if preset is None or any(part.images.shape[1:] != preset.shape for part in raw.parts.values()):
         return None
     if raw.classes is not None:
-        return preset if set(raw.classes) <= set(preset.classes) else None
+        return preset if not preset.classes or set(raw.classes) <= set(preset.classes) else None
+    if not preset.classes:
+        return None
     labels = np.concatenate([_values("labels", part.labels) for part in raw.parts.values()])
     if labels.dtype.kind == "U":
         return preset if set(labels.tolist()) <= set(preset.classes) else None

@@ -97,6 +97,15 @@ PRESETS: dict[str, Preset] = {
             label_column="label",
         ),
         Preset(
+            name="cifar100",
+            shape=(3, 32, 32),
+            mean=(0.5071, 0.4865, 0.4409),
+            std=(0.2673, 0.2564, 0.2762),
+            hub="uoft-cs/cifar100",
+            image_column="img",
+            label_column="fine_label",
+        ),
+        Preset(
             name="svhn",
             shape=(3, 32, 32),
             classes=_DIGITS,

@@ -1,6 +1,7 @@
 """What one holder has: labelled images, checked once at the door."""
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,9 +69,14 @@ class Samples:
         Raises:
             DataError: a held class is not among `classes`.
         """
-        position = {name: index for index, name in enumerate(classes)}
+        # A folder's name has its accents apart where macOS wrote it.
+        position = {_composed(name): index for index, name in enumerate(classes)}
         held = self.counts() > 0
-        unknown = [name for name, present in zip(self.classes, held, strict=True) if present and name not in position]
+        unknown = [
+            name
+            for name, present in zip(self.classes, held, strict=True)
+            if present and _composed(name) not in position
+        ]
         if unknown:
             raise DataError(
                 explain(
@@ -80,7 +86,7 @@ class Samples:
                     fix="name the classes as the plan does (in an .npz: a string array `classes`)",
                 )
             )
-        lookup = np.array([position.get(name, 0) for name in self.classes], dtype=np.int64)
+        lookup = np.array([position.get(_composed(name), 0) for name in self.classes], dtype=np.int64)
         return Samples(images=self.images, labels=lookup[self.labels], classes=tuple(classes))
 
     def split(self, fraction: float, stream: Stream) -> tuple["Samples", "Samples"]:
@@ -222,6 +228,10 @@ def _check_float_pixels(images: np.ndarray, source: str) -> None:
                 fix="divide by 255, or undo the normalisation",
             )
         )
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

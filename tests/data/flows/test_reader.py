@@ -89,6 +89,9 @@ def test_stations_by_rows_and_by_a_column(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "flows.csv", *[ROW] * 3, ROW.replace(",x,", ",y,"))
     by_rows, _ = read(path, tiny_schema(station={"kind": "rows", "names": ["a", "b"], "edges": [2]}))
     assert by_rows.stations.tolist() == [0, 0, 1, 1]
+    fit = {"kind": "rows", "names": ["a", "b"], "edges": [2], "rows": 4}
+    assert read(path, tiny_schema(station=fit))[0].stations.tolist() == [0, 0, 1, 1]
+    refused(path, "line 5", "another row", "the 3 rows of the file", schema=tiny_schema(station=fit | {"rows": 3}))
     column = {"kind": "column", "column": "tool", "names": ["y", "x"]}
     assert read(path, tiny_schema(station=column))[0].stations.tolist() == [1, 1, 1, 0]
     refused(path, "line 5", "column tool", "'y'", schema=tiny_schema(station=column | {"names": ["x"]}))

@@ -58,6 +58,8 @@ def _column(**changes: Any) -> dict[str, Any]:
         (_column(unit=0), "unit"),
         (_column(missing=2), "missing"),
         ({"station": {"kind": "rows", "names": ["a", "b"]}}, "edge"),
+        ({"station": {"kind": "rows", "names": ["a", "b"], "edges": [5], "rows": 5}}, "more than the last edge"),
+        ({"station": {"rows": 5}}, "kind rows"),
         ({"station": {"kind": "restart"}}, "column"),
         ({"station": {"names": ["a", "a"]}}, "distinct"),
     ],

@@ -65,12 +65,13 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 class StationRule(BaseModel, frozen=True, extra="forbid"):
     """Which station a row is of: one for all, by data row (`edges`: the first rows of each further station, from 0), by
-    restarts of a counting column, or the text of a column.
+    restarts of a counting column, or the text of a column. `rows`: the file that the edges are of has so many.
     """
 
     kind: Literal["single", "rows", "restart", "column"] = "single"
     names: tuple[Name, ...] = ("1",)
     edges: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    rows: Annotated[int, Field(gt=0)] | None = None
     column: str | None = None
 
     @model_validator(mode="after")
@@ -82,6 +83,8 @@ class StationRule(BaseModel, frozen=True, extra="forbid"):
         wanted = len(self.names) - 1 if self.kind == "rows" else 0
         if len(self.edges) != wanted or list(self.edges) != sorted(set(self.edges)):
             raise ValueError("kind rows needs one ascending edge fewer than names, other kinds none")
+        if self.rows is not None and (self.kind != "rows" or self.rows <= max(self.edges, default=0)):
+            raise ValueError("rows goes with kind rows, and is more than the last edge")
         return self
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from collabdm.data.flows.cells import Cells
 from collabdm.data.flows.faults import cell_error
 from collabdm.data.flows.schema import StationRule
+from collabdm.errors import DataError, explain
 
 __all__ = ["Stations"]
 
@@ -22,11 +23,17 @@ class Stations:
     def of(self, cells: Cells) -> np.ndarray:
         """Positions in the rule's names, int64 [n], for the next rows of the file.
 
-        Raises `DataError` for more restarts than stations, or a name that the rule does not list.
+        Raises `DataError` for more restarts than stations, a name that the rule does not list, or more rows than it is
+        for.
         """
         count, rule = len(cells.lines), self._rule
         first, self._rows = self._rows, self._rows + count
         if rule.kind == "rows":
+            if rule.rows is not None and self._rows > rule.rows:
+                what, got = f"{self._path}, line {int(cells.lines[rule.rows - first])}", "another row"
+                expected = f"the {rule.rows:,} rows of the file that the schema shares among its stations"
+                fix = "take that file, or change the station rule of the schema"
+                raise DataError(explain(what, got=got, expected=expected, fix=fix))
             return np.searchsorted(rule.edges, np.arange(first, first + count), side="right").astype(np.int64)
         if rule.kind == "restart" and rule.column:
             return self._restarts(cells, rule.column)

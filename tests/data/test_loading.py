@@ -360,7 +360,8 @@ def table(labels: list, feature: Any, column: str = "image") -> datasets.Dataset
 
 
 def with_column(made: datasets.Dataset, name: str, values: list, feature: Any) -> datasets.Dataset:
-    rows = made.with_format("arrow")[:].to_pydict() | {name: values}
+    arrow: Any = made.with_format("arrow")[:]
+    rows = arrow.to_pydict() | {name: values}
     return datasets.Dataset.from_dict(rows, features=datasets.Features({**made.features, name: feature}))
 
 

@@ -38,7 +38,6 @@ def shown(samples: Samples) -> list[tuple[str, int]]:
         ("Training", "Testing", ""),
         ("train_images", "test-set", ""),
         ("train", "val", "data/photos/"),
-        (".hidden/../train", "test", ""),
     ],
 )
 def test_the_first_folder_names_the_split_and_no_other(train: str, test: str, inside: str, tmp_path: Path) -> None:

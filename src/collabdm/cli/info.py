@@ -170,9 +170,9 @@ def _classifier(path: Path) -> dict[str, Any]:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    metrics = read_json(path / "metrics.json")
-    accuracy = metrics.get("accuracy") if isinstance(metrics, dict) else None
-    if not isinstance(metrics, dict) or (accuracy and not _has_both(accuracy)):
+    metrics = read_json(path / "metrics.json", dict)
+    accuracy = metrics.get("accuracy")
+    if accuracy and not _has_both(accuracy):
         raise _damaged(path / "metrics.json", str(metrics), "what a run measured")
     wanted = ("method", "dataset", "ipc", "seed", "bytes", "seconds", "topped_up", "skipped", "missing", "refused")
     return {
@@ -194,10 +194,7 @@ def _unfinished(path: Path) -> dict[str, Any]:
 
 
 def _comparison(path: Path) -> dict[str, Any]:
-    rows = read_json(path / "comparison.json")
-    if not isinstance(rows, list):
-        raise _damaged(path / "comparison.json", str(rows), "rows of a comparison")
-    return {"kind": "comparison", "rows": rows}
+    return {"kind": "comparison", "rows": read_json(path / "comparison.json", list)}
 
 
 def _damaged(path: Path, got: str, expected: str) -> RunFolderError:

@@ -69,13 +69,20 @@ def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
 
 
 def test_json_comes_back(tmp_path: Path) -> None:
-    for value in ({"a": [1, 2.5, None, "x"]}, [], 3):
+    for value, kind in (({"a": [1, 2.5, None, "x"]}, dict), ([], list), (3, object)):
         write_json(tmp_path / "a.json", value)
-        assert read_json(tmp_path / "a.json", type(value)) == value
+        assert read_json(tmp_path / "a.json", kind) == value
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"null", b'{"a": NaN}', b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": NaN}', b"[" * 100_000])
 def test_damaged_json_is_told(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(RunFolderError, match=r"a\.json: got .*; expected what CollabDM writes there; fix: restore"):
         read_json(tmp_path / "a.json", dict)
+
+
+@pytest.mark.parametrize(("content", "kind", "wanted"), [("[]", dict, "an object"), ("null", list, "a list")])
+def test_json_of_another_kind_is_told(content: str, kind: type, wanted: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(RunFolderError, match=rf"a\.json: got .*; expected {wanted}; fix: restore"):
+        read_json(tmp_path / "a.json", kind)

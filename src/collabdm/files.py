@@ -13,6 +13,8 @@ from collabdm.errors import RunFolderError, explain
 
 __all__ = ["read_json", "sweep", "write_atomically", "write_json", "written_atomically"]
 
+_KINDS = {dict: "an object", list: "a list"}
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` as `written_atomically` does."""
@@ -44,7 +46,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path, kind: type = object) -> Any:
-    """The JSON in a file that CollabDM wrote: a `dict`, a `list`, or whatever it is.
+    """The JSON in a file that CollabDM wrote: with `kind` a `dict` or a `list`, without it whatever it is.
 
     Raises `RunFolderError` where that is not what it holds: disks fill, and people edit.
     """
@@ -53,7 +55,7 @@ def read_json(path: Path, kind: type = object) -> Any:
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, str(error)[:200] or type(error).__name__) from None
     if not isinstance(tree, kind):
-        raise _damaged(path, f"{tree!r}"[:80])
+        raise _damaged(path, f"{tree!r}"[:80], _KINDS[kind])
     return tree
 
 
@@ -68,6 +70,6 @@ def _no_number(constant: str) -> None:
     raise ValueError(f"{constant}, which is no JSON")
 
 
-def _damaged(path: Path, got: str) -> RunFolderError:
+def _damaged(path: Path, got: str, expected: str = "what CollabDM writes there") -> RunFolderError:
     fix = "restore the file, or run it again into a new folder"
-    return RunFolderError(explain(f"{path}", got=got, expected="what CollabDM writes there", fix=fix))
+    return RunFolderError(explain(f"{path}", got=got, expected=expected, fix=fix))

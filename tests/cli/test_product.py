@@ -133,7 +133,7 @@ def test_info_of_damaged_metrics(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{}", "3", "null"])
 def test_info_of_a_damaged_comparison(text: str, tmp_path: Path) -> None:
     (tmp_path / "comparison.json").write_text(text)
-    assert_refused(run("info", tmp_path), f"comparison.json: got {text.replace('null', 'None')}; expected rows")
+    assert_refused(run("info", tmp_path), f"comparison.json: got {text.replace('null', 'None')}; expected a list")
 
 
 def test_info_of_a_hostile_contribution(tmp_path: Path) -> None:

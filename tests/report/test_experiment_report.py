@@ -171,6 +171,14 @@ def test_settings_over_the_preset_are_told_and_repeated() -> None:
     assert f"collabdm experiment run table2 {given} --only a --out runs/table2-smoke" in text
 
 
+def test_what_every_cell_has_is_told_once() -> None:
+    text = told(Page(experiment_report("x", "", [cell("a", ipc=10), cell("b", ipc=10, **{"plan.seeds": 7})], 0)))
+    assert re.search(
+        r"Every cell has ipc = 10, partition.clients = \d+, plan.batch = \d+, local.iterations = \d+", text
+    )
+    assert "over 1 cell with a figure" in told(Page(experiment_report("x", "", [cell("a")], 0)))
+
+
 def test_agreement_is_drawn_from_three_cells() -> None:
     three = [cell(str(i), rank=i, accuracy=0.5 + 0.1 * i, paper=58.0, **{"seed": i}) for i in range(3)]
     assert "2 of 3 cells reach the paper's accuracy." in told(Page(experiment_report("x", "", three, 0)))

@@ -18,6 +18,8 @@ __all__ = ["experiment_report"]
 # What differs between cells without being what is compared, or has a column of its own.
 _ASIDE = ("engine", "device", "seed", "dataset", "method", "server.evaluate_every")
 _MOST_VARYING = 5
+# What a reader asks first of a table; told once where all cells agree on it.
+_SIZES = ("ipc", "partition.clients", "plan.seeds", "plan.batch", "local.iterations", "evaluate.protocol")
 
 
 def experiment_report(
@@ -58,6 +60,7 @@ def experiment_report(
         seconds=sum(cell.spent or 0.0 for cell in finished),
         off=statistics.fmean(map(abs, compared)) if compared else None,
         compared=len(compared),
+        alike=_alike(finished),
         partitions=sorted({cell.partition.label for cell in finished if cell.partition and cell.partition.samples}),
         networks=sorted({network for cell in finished for network in cell.networks}),
         by_network=_by_network(rows),
@@ -76,6 +79,12 @@ def _varying(cells: Sequence[Cell]) -> list[str]:
     keys = list(dict.fromkeys(key for tree in trees for key in tree))
     vary = [key for key in keys if len({str(tree.get(key)) for tree in trees}) > 1]
     return [key for key in vary if key not in _ASIDE and key.split(".")[0] not in _ASIDE]
+
+
+def _alike(cells: Sequence[Cell]) -> list[str]:
+    trees = [flattened(cell.config) for cell in cells]
+    values = {key: {str(tree.get(key, "")) for tree in trees} for key in _SIZES}
+    return [f"{key} = {one}" for key, found in values.items() if len(found) == 1 and (one := found.pop())]
 
 
 def _by_network(rows: Sequence[CellRow]) -> Heat | None:

@@ -60,7 +60,7 @@ def experiment_report(
         seconds=sum(cell.spent or 0.0 for cell in finished),
         off=statistics.fmean(map(abs, compared)) if compared else None,
         compared=len(compared),
-        alike=_alike(finished),
+        shared=_shared(finished),
         partitions=sorted({cell.partition.label for cell in finished if cell.partition and cell.partition.samples}),
         networks=sorted({network for cell in finished for network in cell.networks}),
         by_network=_by_network(rows),
@@ -81,7 +81,8 @@ def _varying(cells: Sequence[Cell]) -> list[str]:
     return [key for key in vary if key not in _ASIDE and key.split(".")[0] not in _ASIDE]
 
 
-def _alike(cells: Sequence[Cell]) -> list[str]:
+def _shared(cells: Sequence[Cell]) -> list[str]:
+    """Those of `_SIZES` that all cells agree on, as `key = value`."""
     trees = [flattened(cell.config) for cell in cells]
     values = {key: {str(tree.get(key, "")) for tree in trees} for key in _SIZES}
     return [f"{key} = {one}" for key, found in values.items() if len(found) == 1 and (one := found.pop())]

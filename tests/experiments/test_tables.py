@@ -35,6 +35,13 @@ def test_ours_beside_the_papers() -> None:
     assert lines[4] == "| b | 60.0 ± 1.0 | 2 |  |  | 8.45 |  |"
 
 
+def test_a_single_network_has_no_deviation() -> None:
+    networks = [{"network": "convnet", "accuracy": 0.5, "macro_f1": 0.4}]
+    one = record("base", 0.5, accuracy={"mean": 0.5, "std": 0.0, "networks": networks})
+    assert results_table([one]).splitlines()[2].startswith("| base | 50.0 | 1 |")
+    assert ABLATION.table([one]).splitlines()[2].startswith("| base | 50.0 |  |")
+
+
 def test_a_cell_cannot_break_a_table() -> None:
     assert markdown(("h",), [["two\nlines | here"]]).splitlines()[-1] == "| two lines \\| here |"
     assert markdown(("h",), [["\x1b[31mred\x07"]]).splitlines()[-1] == "| ?[31mred? |"

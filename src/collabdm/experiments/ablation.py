@@ -10,7 +10,7 @@ from typing import Any
 from collabdm.augment import OPERATIONS
 from collabdm.experiments.base import Cell, Experiment, config_of
 from collabdm.experiments.presets import Scale
-from collabdm.experiments.tables import markdown, megabytes_up
+from collabdm.experiments.tables import accuracy_and_spread, markdown, megabytes_up
 
 __all__ = ["ABLATION"]
 
@@ -75,12 +75,12 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
         if "failed" in record:
             rows.append([record["cell"], "failed", "", "", record["failed"]])
             continue
-        mean, std = record["accuracy"]["mean"], record["accuracy"]["std"]
+        mean = record["accuracy"]["mean"]
         difference = "" if base is None or record["cell"] == "base" else f"{100 * (mean - base):+.1f}"
         rows.append(
             [
                 record["cell"],
-                f"{100 * mean:.1f} ± {100 * std:.1f}",
+                accuracy_and_spread(record),
                 difference,
                 f"{megabytes_up(record):.2f}",
                 record["note"],

@@ -10,7 +10,7 @@ from typing import Any
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.sources import IMAGES
-from collabdm.experiments.tables import LARGEST, largest_megabytes, markdown
+from collabdm.experiments.tables import LARGEST, accuracy_and_spread, largest_megabytes, markdown
 
 __all__ = ["BY_STATION", "FIGURE3"]
 
@@ -43,11 +43,10 @@ def _line(record: Mapping[str, Any]) -> list[str]:
     named = [config["method"], f"{config['ipc']}"]
     if "failed" in record:
         return [*named, "none", "", "", record["failed"]]
-    accuracy = record["accuracy"]
     return [
         *named,
-        f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f}",
-        f"{100 * accuracy['macro_f1']['mean']:.1f}",
+        accuracy_and_spread(record),
+        f"{100 * record['accuracy']['macro_f1']['mean']:.1f}",
         largest_megabytes(record),
         record["note"],
     ]

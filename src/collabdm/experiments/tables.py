@@ -8,6 +8,7 @@ from collabdm.errors import printable
 
 __all__ = [
     "LARGEST",
+    "accuracy_and_spread",
     "accuracy_beside_paper",
     "accuracy_by_network",
     "largest_megabytes",
@@ -67,6 +68,13 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
 
 
+def accuracy_and_spread(record: Mapping[str, Any]) -> str:
+    """`65.4 ± 1.0`: the mean and standard deviation over networks, in percent; a single network has no deviation."""
+    accuracy = record["accuracy"]
+    mean = f"{100 * accuracy['mean']:.1f}"
+    return mean if len(accuracy["networks"]) < 2 else f"{mean} ± {100 * accuracy['std']:.1f}"
+
+
 def accuracy_beside_paper(record: Mapping[str, Any]) -> str:
     """`63.1 (63.91)`: ours and the paper's, in percent."""
     if "failed" in record:
@@ -103,7 +111,7 @@ def _line(record: Mapping[str, Any]) -> list[str]:
     accuracy, paper = record["accuracy"], record["paper"]
     return [
         record["cell"],
-        f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f}",
+        accuracy_and_spread(record),
         str(len(accuracy["networks"])),
         _percent(paper),
         "" if paper is None else f"{100 * accuracy['mean'] - paper:+.1f}",

@@ -155,12 +155,12 @@ def test_of_a_large_grid_the_first_cells_are_told_in_full(tmp_path: Path) -> Non
         write_run(tmp_path / "runs" / one["cell"])
     page = experiment_report("table2", "", cells, 0, folder=tmp_path)
     text = told(Page(page))
-    assert "The first 60 are told in full" in text
-    assert text.count("Most often cat for dog") == 60
+    assert "The first 30 are told in full" in text
+    assert text.count("Most often cat for dog") == 30
     assert text.count("collabdm experiment run table2 --preset smoke --only a") == 80
     labels = [value for _, name, value in Page(page).attributes if name == "aria-label"]
-    assert labels.count("dog, distilled: 1 image") == 60
-    assert len(page) < 2_500_000
+    assert labels.count("dog, distilled: 2 images") == 30
+    assert len(page) < 1_500_000
 
 
 def test_settings_over_the_preset_are_told_and_repeated() -> None:

@@ -12,7 +12,7 @@ from collabdm.report.sections import Setting, StageRow, computed_seconds, flatte
 
 __all__ = ["MOST_WHOLE", "CellRow", "cell_rows", "grouped"]
 
-MOST_WHOLE = 60
+MOST_WHOLE = 30
 """Cells that are told with all their sections; of a whole grid the page would be too large."""
 
 # Images of a class over all cells together: with few cells each shows as many as a run's own page.

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from collabdm.engine import Engine
-from collabdm.files import write_json
-from collabdm.runs import environment
+from collabdm.rounds.run_folder import environment
+from collabdm.storage.files import write_json
 
 HERE = Path(__file__).parent
 

@@ -18,21 +18,21 @@ import plain
 import torch
 from torch.nn import functional
 
-from collabdm.augment import OPERATIONS, draw_augmentation
 from collabdm.config import load_config
 from collabdm.data import Dataset, Samples
 from collabdm.data.presets import generic_preset
-from collabdm.embedding import class_moments, embedder_for
 from collabdm.engine import Engine, resolve_engine, tune_allocator
-from collabdm.matching import ClassTarget, SyntheticState, matching_step
+from collabdm.images.augment import OPERATIONS, draw_augmentation
+from collabdm.images.pixels import Normalisation
+from collabdm.matching.embedding import class_moments, embedder_for
+from collabdm.matching.statistic import MOMENTS, STATISTICS, Statistic
+from collabdm.matching.step import ClassTarget, SyntheticState, matching_step
 from collabdm.networks import NetworkSpec
-from collabdm.pixels import Normalisation
 from collabdm.randomness import Stream
-from collabdm.recipes import PROTOCOLS, Protocol
-from collabdm.sharing import parts_of
-from collabdm.simulation import simulate_on
-from collabdm.statistics import MOMENTS, STATISTICS, Statistic
-from collabdm.training import TrainingSet, train
+from collabdm.simulation.sharing import parts_of
+from collabdm.simulation.simulate import simulate_on
+from collabdm.training.loop import TrainingSet, train
+from collabdm.training.recipes import RECIPES, Recipe
 
 SHAPE, CLASSES, REPEATS = (3, 32, 32), 10, 5
 NORMALISATION = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -129,8 +129,8 @@ def reduced_cell(engine: Engine, loops: dict[str, dict[str, float]]) -> dict[str
         "evaluate.count": 1,
     }
     config = load_config(options=options)
-    protocol = PROTOCOLS["fast"].model_copy(update={"epochs": epochs})
-    with TemporaryDirectory() as folder, patched(PROTOCOLS, "fast", protocol):
+    recipe = RECIPES["fast"].model_copy(update={"epochs": epochs})
+    with TemporaryDirectory() as folder, patched(RECIPES, "fast", recipe):
         spent = simulate_on(dataset, config, Path(folder) / "run", engine=engine)["seconds"]
     held = [train.take(rows).counts() for rows in parts_of(config, dataset).values()]
     drawn = seeds * int(sum(np.minimum(counts, BATCH).sum() for counts in held))
@@ -151,10 +151,10 @@ def reduced_cell(engine: Engine, loops: dict[str, dict[str, float]]) -> dict[str
 
 
 @contextmanager
-def patched(table: dict[str, Protocol], name: str, protocol: Protocol) -> Iterator[None]:
+def patched(table: dict[str, Recipe], name: str, recipe: Recipe) -> Iterator[None]:
     """A shorter recipe under a known name while the cell runs."""
     before = table[name]
-    table[name] = protocol
+    table[name] = recipe
     try:
         yield
     finally:
@@ -263,8 +263,8 @@ def ours_epoch(engine: Engine) -> Callable[[], object]:
         normalisation=NORMALISATION,
         augment=tuple(OPERATIONS),
     )
-    protocol = Protocol(name="bench", count=1, epochs=1)
-    return lambda: train(training, NetworkSpec(), classes=CLASSES, protocol=protocol, seed=0, engine=engine)
+    recipe = Recipe(name="bench", count=1, epochs=1)
+    return lambda: train(training, NetworkSpec(), classes=CLASSES, recipe=recipe, seed=0, engine=engine)
 
 
 def plain_epoch(engine: Engine) -> Callable[[], object]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from collabdm.augment import OPERATIONS, augment, draw_augmentation
-from collabdm.partition_expand import expand
+from collabdm.images.augment import OPERATIONS, augment, draw_augmentation
+from collabdm.images.partition_expand import expand
 from collabdm.randomness import Stream
 
 CLASSES = 10

@@ -22,17 +22,17 @@ import torch
 
 from collabdm.client import contribute, fingerprint
 from collabdm.config import load_config
-from collabdm.contributing import contribution_name
 from collabdm.data import Samples
 from collabdm.data.presets import generic_preset
 from collabdm.engine import resolve_engine, tune_allocator
-from collabdm.files import write_json
 from collabdm.networks import build_network
 from collabdm.planning import make_plan
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
 from collabdm.randomness import Stream
+from collabdm.rounds.contributing import contribution_name
 from collabdm.server import ServerSpec, aggregate, distill
-from collabdm.stages import StageStore
+from collabdm.storage.files import write_json
+from collabdm.storage.kept_results import KeptResults
 
 CLASSES = tuple(str(y) for y in range(10))
 CLIENT = {"seeds": 10, "batch": 256, "ipc": 10, "side": 32, "samples": 10_000, "clients": 5}
@@ -73,11 +73,11 @@ def client(*, seeds: int, batch: int, ipc: int, side: int, samples: int, clients
     data = Samples(images=images, labels=np.arange(samples) % len(CLASSES), classes=CLASSES)
     _warm_up(plan, data)
     before = _peak()
-    stages, engine = StageStore(), resolve_engine("compiled", "cpu", 0.0, own=True)
-    encoded = encode_contribution(contribute(plan, "0", data, engine=engine, stages=stages), plan)
+    kept, engine = KeptResults(), resolve_engine("compiled", "cpu", 0.0, own=True)
+    encoded = encode_contribution(contribute(plan, "0", data, engine=engine, kept=kept), plan)
     return {
-        "statistics_seconds": stages.seconds["statistics"],
-        "local_seconds": stages.seconds["local"],
+        "statistics_seconds": kept.seconds["statistics"],
+        "local_seconds": kept.seconds["local"],
         "data_bytes": images.nbytes,
         "contribution_bytes": len(encoded),
         "peak_beyond_data": _peak() - before,

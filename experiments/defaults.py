@@ -13,10 +13,10 @@ from pathlib import Path
 from collabdm.config import load_config
 from collabdm.data import load_dataset
 from collabdm.engine import tune_allocator
-from collabdm.files import write_json
 from collabdm.planning import resolved
 from collabdm.randomness import Stream
-from collabdm.simulation import simulate_on
+from collabdm.simulation.simulate import simulate_on
+from collabdm.storage.files import write_json
 
 BASE = ["ipc=10", "plan.seeds=100", "plan.batch=256", "local.iterations=400", "evaluate.count=1"]
 SERVER = ["server.schedule=cosine", "server.step=joint", "plan.statistics=mean"]
@@ -53,7 +53,7 @@ def main() -> None:
     for name in given.only:
         config = load_config(settings=[*BASE, *CANDIDATES[name]], options={"dataset": given.dataset})
         engine = resolved([config], dataset.preset, kept.shape, len(kept.classes))
-        metrics = simulate_on(dataset, config, given.out / name, engine=engine, stages=given.out / "stages")
+        metrics = simulate_on(dataset, config, given.out / name, engine=engine, kept=given.out / "kept")
         accuracy = metrics["accuracy"]
         networks = [network["accuracy"] for network in accuracy["networks"]]
         row = {"settings": CANDIDATES[name], "accuracy": accuracy["mean"], "networks": networks}

@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from collabdm.config import Config, load_config
-from collabdm.contributing import cached_contribution
 from collabdm.data import Dataset, load_dataset
 from collabdm.engine import Engine, tune_allocator
 from collabdm.errors import DataError, explain
-from collabdm.evaluation import summary
-from collabdm.files import write_json
-from collabdm.inbox import acceptance
+from collabdm.evaluation.evaluate import summary
+from collabdm.evaluation.judging import judge, training_set
 from collabdm.initial_set import InitialSet, initial_set
-from collabdm.judging import judge, training_set
-from collabdm.matching import SyntheticState
+from collabdm.matching.step import SyntheticState
 from collabdm.planning import make_plan, resolved
 from collabdm.progress import silent
 from collabdm.protocol import Contribution, Plan, decode_contribution
-from collabdm.rounds import distilled_set
+from collabdm.rounds.contributing import cached_contribution
+from collabdm.rounds.distilling import distilled_set
+from collabdm.rounds.inbox import acceptance
 from collabdm.server import Target, aggregate, initial_state, refine
-from collabdm.sharing import parts_of
+from collabdm.simulation.sharing import parts_of
+from collabdm.storage.files import write_json
 
 BASE = ["plan.seeds=50", "plan.batch=128", "local.iterations=200", "partition.beta=0.5", "evaluate.count=3"]
 CELLS = ("all", "without", *(f"{kind} {at}" for kind in ("join", "leave") for at in (25, 50, 75)), "add", "remove")

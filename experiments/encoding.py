@@ -26,19 +26,19 @@ from matplotlib.figure import Figure
 
 from collabdm.client import contribute
 from collabdm.config import Config, load_config
-from collabdm.contributing import contribution_name
 from collabdm.data import Dataset, load_dataset
-from collabdm.distilled_set import load
+from collabdm.distilled.set import load
 from collabdm.engine import Engine, tune_allocator
-from collabdm.files import write_atomically, write_json
-from collabdm.judging import judge, training_set
+from collabdm.evaluation.judging import judge, training_set
 from collabdm.planning import make_plan, resolved
 from collabdm.progress import silent
 from collabdm.protocol import ENCODINGS, Contribution, Plan, bytes_by_part, clipped_share, encode_contribution
-from collabdm.rounds import distill_round
-from collabdm.runs import settled_config
-from collabdm.sharing import parts_of
-from collabdm.stages import StageStore
+from collabdm.rounds.contributing import contribution_name
+from collabdm.rounds.distilling import distill_round
+from collabdm.rounds.run_folder import settled_config
+from collabdm.simulation.sharing import parts_of
+from collabdm.storage.files import write_atomically, write_json
+from collabdm.storage.kept_results import KeptResults
 
 # Every client holds every class: the most bytes.
 BASE = ["partition.kind=iid"]
@@ -87,7 +87,7 @@ def _run(dataset: Dataset, config: Config, seeds: int, encodings: Sequence[str],
     if not left:
         return
     assert isinstance(config.engine, Engine)
-    sent = _contributions(dataset, config, config.engine, seeds, out / "stages")
+    sent = _contributions(dataset, config, config.engine, seeds, out / "kept")
     for encoding, folder in left.items():
         plan = _plan(dataset, config, seeds).model_copy(update={"encoding": encoding})
         write_json(folder / "cell.json", _cell(dataset, config, config.engine, plan, sent, networks, folder))
@@ -101,21 +101,21 @@ def _read(folder: Path) -> dict[str, Any]:
 Sent = Mapping[str, Contribution]
 
 
-def _contributions(dataset: Dataset, config: Config, engine: Engine, seeds: int, stages: Path) -> Sent:
+def _contributions(dataset: Dataset, config: Config, engine: Engine, seeds: int, kept: Path) -> Sent:
     longest, parts, sent = _plan(dataset, config, config.plan.seeds), parts_of(config, dataset), {}
     for client, indices in parts.items():
         samples = dataset.train.take(indices)
         # Means and variances: all that a stage of statistics keeps.
         moments = longest.model_copy(update={"statistics": "moments"})
-        values = contribute(moments, client, samples, engine=engine, stages=StageStore(stages)).means
+        values = contribute(moments, client, samples, engine=engine, kept=KeptResults(kept)).means
         plan = _plan(dataset, config, seeds)
-        store = _FirstSeeds(stages, values[: len(plan.assigned(client))])
-        sent[client] = contribute(plan, client, samples, engine=engine, stages=store)
+        store = _FirstSeeds(kept, values[: len(plan.assigned(client))])
+        sent[client] = contribute(plan, client, samples, engine=engine, kept=store)
         print(f"{seeds} seeds: contribution of client {client}", flush=True)
     return sent
 
 
-class _FirstSeeds(StageStore):
+class _FirstSeeds(KeptResults):
     """The statistics of a longer plan serve a shorter one: the seeds of both begin alike."""
 
     def __init__(self, folder: Path, values: np.ndarray) -> None:

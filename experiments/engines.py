@@ -17,10 +17,10 @@ from collabdm.client import fingerprint
 from collabdm.config import load_config
 from collabdm.data import load_dataset
 from collabdm.engine import EAGER, Engine, resolve_engine, tune_allocator
-from collabdm.files import write_json
 from collabdm.networks import build_network
 from collabdm.protocol import decode_contribution, decode_plan
-from collabdm.simulation import simulate_on
+from collabdm.simulation.simulate import simulate_on
+from collabdm.storage.files import write_json
 
 BASE = ["ipc=10", "plan.seeds=20", "plan.batch=128", "local.iterations=60", "server.passes=5", "evaluate.count=5"]
 

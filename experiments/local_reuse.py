@@ -14,9 +14,9 @@ from pathlib import Path
 from collabdm.config import load_config
 from collabdm.data import load_dataset
 from collabdm.engine import tune_allocator
-from collabdm.files import write_json
 from collabdm.planning import resolved
-from collabdm.simulation import simulate_on
+from collabdm.simulation.simulate import simulate_on
+from collabdm.storage.files import write_json
 
 METHODS = ("local-dm-pae", "collabdm-pae")
 
@@ -40,7 +40,7 @@ def main() -> None:
                 config = load_config(settings=given.settings, options=options | {"local.iterations": iterations})
                 engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes))
                 folder = given.out / f"{method}-{passes}-{'reuse' if reuse else 'fresh'}"
-                metrics = simulate_on(dataset, config, folder, engine=engine, stages=given.out / "stages")
+                metrics = simulate_on(dataset, config, folder, engine=engine, kept=given.out / "kept")
                 accuracy = metrics["accuracy"]
                 networks = [network["accuracy"] for network in accuracy["networks"]]
                 error = statistics.stdev(networks) / len(networks) ** 0.5 if len(networks) > 1 else 0.0

@@ -23,10 +23,10 @@ from collabdm.data.flows.images import ImageSettings
 from collabdm.data.flows.schema import load_schema
 from collabdm.data.samples import Samples
 from collabdm.engine import tune_allocator
-from collabdm.evaluation import NetworkResult, network_seed, summary
-from collabdm.files import write_json
-from collabdm.planning import augmentation_for, networks_tested, normalisation_for, protocol_for, resolved
-from collabdm.training import TrainingSet, test_accuracy, train
+from collabdm.evaluation.evaluate import NetworkResult, network_seed, summary
+from collabdm.planning import augmentation_for, networks_tested, normalisation_for, recipe_for, resolved
+from collabdm.storage.files import write_json
+from collabdm.training.loop import TrainingSet, test_accuracy, train
 
 KINDS = ("pure", "time")
 
@@ -86,11 +86,11 @@ def _cells(
         normalisation=normalisation_for(config, preset),
         augment=augmentation_for(config, preset),
     )
-    protocol, found = protocol_for(config), {kind: list[NetworkResult]() for kind in KINDS}
+    protocol, found = recipe_for(config), {kind: list[NetworkResult]() for kind in KINDS}
     for spec in networks_tested(config, preset):
         for index in range(protocol.count):
             seed = network_seed(config.seed, spec, index)
-            parameters = train(everything, spec, classes=classes, protocol=protocol, seed=seed, engine=engine)
+            parameters = train(everything, spec, classes=classes, recipe=protocol, seed=seed, engine=engine)
             for kind, results in found.items():
                 scores = test_accuracy(parameters, tests[kind].test, spec, everything.normalisation, engine)
                 results.append(NetworkResult(network=spec.name, index=index, **scores._asdict()))

@@ -28,13 +28,13 @@ from collabdm.client import client_statistics, statistics_key
 from collabdm.config import Config, load_config
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.engine import Engine, tune_allocator
-from collabdm.files import write_atomically, write_json
 from collabdm.planning import make_plan, resolved
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
-from collabdm.sharing import parts_of
-from collabdm.simulation import simulate_on
-from collabdm.stages import StageStore
+from collabdm.simulation.sharing import parts_of
+from collabdm.simulation.simulate import simulate_on
+from collabdm.storage.files import write_atomically, write_json
+from collabdm.storage.kept_results import KeptResults
 
 CLIENTS, PARTICIPATION, BETAS, SHARES = (5, 10, 20, 50), (0.2, 0.5, 1.0), (0.1, 0.5), (0.1, 1.0)
 BASE = [
@@ -60,7 +60,7 @@ class Cell:
     @property
     def group(self) -> str:
         """Cells with the same partition, which share statistics."""
-        return f"stages-k{self.clients:02d}-b{self.beta:g}-s{self.share:g}"
+        return f"kept-k{self.clients:02d}-b{self.beta:g}-s{self.share:g}"
 
 
 def _grid() -> list[Cell]:
@@ -109,12 +109,10 @@ def _part(whole: Dataset, share: float) -> Dataset:
 
 
 def _run(dataset: Dataset, cell: Cell, config: Config, out: Path, engine: Engine) -> dict[str, Any]:
-    train, parts, stages = dataset.train, parts_of(config, dataset), out / cell.group
+    train, parts, kept = dataset.train, parts_of(config, dataset), out / cell.group
     plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
-    embedding = sum(
-        _statistics_seconds(plan, client, train.take(rows), stages, engine) for client, rows in parts.items()
-    )
-    metrics = simulate_on(dataset, config, out / cell.name, engine=engine, stages=stages)
+    embedding = sum(_statistics_seconds(plan, client, train.take(rows), kept, engine) for client, rows in parts.items())
+    metrics = simulate_on(dataset, config, out / cell.name, engine=engine, kept=kept)
     sent = list(metrics["bytes"]["up"].values())
     return dataclasses.asdict(cell) | {
         "accuracy": metrics["accuracy"]["mean"],
@@ -126,9 +124,9 @@ def _run(dataset: Dataset, cell: Cell, config: Config, out: Path, engine: Engine
     }
 
 
-def _statistics_seconds(plan: Plan, client: str, samples: Samples, stages: Path, engine: Engine) -> float:
+def _statistics_seconds(plan: Plan, client: str, samples: Samples, kept: Path, engine: Engine) -> float:
     """Leave the client's statistics where its contribution finds them; the seconds that its own seeds cost."""
-    store, everyone = StageStore(stages), plan.model_copy(update={"participation": 1.0})
+    store, everyone = KeptResults(kept), plan.model_copy(update={"participation": 1.0})
     values = store.compute(
         statistics_key(everyone, client, samples, engine=engine),
         lambda: client_statistics(everyone, client, samples, engine=engine),

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from collabdm.config import load_config
 from collabdm.data import load_dataset
-from collabdm.embedding import Embedder
 from collabdm.engine import EAGER, Engine, resolve_engine
-from collabdm.judging import training_set
+from collabdm.evaluation.judging import training_set
+from collabdm.matching.embedding import Embedder
 from collabdm.networks import NETWORKS, NetworkSpec, build_network, initial_parameters
-from collabdm.pooled import random_real_set
 from collabdm.randomness import Stream
-from collabdm.training import TrainingSet, loss_gradient
+from collabdm.simulation.pooled import random_real_set
+from collabdm.training.loop import TrainingSet, loss_gradient
 
 SEED = 1
 

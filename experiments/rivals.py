@@ -24,12 +24,12 @@ from typing import Any
 import torch
 
 from collabdm.baselines import RIVALS
-from collabdm.comparison import compare
 from collabdm.config import load_config
 from collabdm.engine import tune_allocator
-from collabdm.files import write_atomically, write_json
 from collabdm.methods import METHODS
 from collabdm.progress import Event
+from collabdm.simulation.comparison import compare
+from collabdm.storage.files import write_atomically, write_json
 
 BASE = ["ipc=10", "plan.seeds=50", "plan.batch=128", "local.iterations=200", "evaluate.count=2"]
 # Sets on the way belong to experiments/strawman.py; judging them took a third of the strawmen's time.

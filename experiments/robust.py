@@ -19,19 +19,19 @@ import numpy as np
 
 from collabdm.client import fingerprint
 from collabdm.config import Config, load_config
-from collabdm.contributing import contribute_all, contribution_name
 from collabdm.data import Dataset, load_dataset
-from collabdm.distilled_set import load
+from collabdm.distilled.set import load
 from collabdm.engine import Engine, tune_allocator
-from collabdm.files import write_atomically, write_json
-from collabdm.judging import judge, training_set
+from collabdm.evaluation.judging import judge, training_set
 from collabdm.networks import build_network
 from collabdm.planning import make_plan, resolved
 from collabdm.progress import silent
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
-from collabdm.rounds import distill_round
-from collabdm.runs import settled_config
-from collabdm.sharing import parts_of
+from collabdm.rounds.contributing import contribute_all, contribution_name
+from collabdm.rounds.distilling import distill_round
+from collabdm.rounds.run_folder import settled_config
+from collabdm.simulation.sharing import parts_of
+from collabdm.storage.files import write_atomically, write_json
 
 BASE = [
     *("ipc=10", "partition.kind=iid", "partition.clients=10", "plan.seeds=50", "plan.batch=128"),
@@ -100,7 +100,7 @@ def _contributed(dataset: Dataset, config: Config, out: Path) -> Plan:
     """The plan; all honest contributions lie in `out/contributions`."""
     train, parts = dataset.train, parts_of(config, dataset)
     plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
-    contribute_all(plan, train, parts, out / "contributions", engine=_engine(config), stages=out / "stages")
+    contribute_all(plan, train, parts, out / "contributions", engine=_engine(config), kept=out / "kept")
     return plan
 
 

@@ -15,11 +15,11 @@ from typing import Any
 from collabdm.config import Config, load_config
 from collabdm.data import load_dataset
 from collabdm.engine import tune_allocator
-from collabdm.files import write_atomically, write_json
 from collabdm.methods import METHODS
-from collabdm.pictures import CurveLine, curves_picture
 from collabdm.planning import resolved
-from collabdm.simulation import simulate_on
+from collabdm.report.pictures import CurveLine, curves_picture
+from collabdm.simulation.simulate import simulate_on
+from collabdm.storage.files import write_atomically, write_json
 
 BASE = ["ipc=10", "plan.batch=128", "local.iterations=200", "evaluate.count=2"]
 SEEDS = (5, 20, 50)
@@ -44,7 +44,7 @@ def main() -> None:
     engine = resolved(list(cells.values()), dataset.preset, shape, classes)
     points: dict[str, list[dict[str, float]]] = {}
     for cell, config in cells.items():
-        metrics = simulate_on(dataset, config, given.out / cell, engine=engine, stages=given.out / "stages")
+        metrics = simulate_on(dataset, config, given.out / cell, engine=engine, kept=given.out / "kept")
         points.setdefault(config.method, []).extend(_points(metrics))
         write_json(given.out / "strawman.json", {"settings": [*BASE, *given.settings], "points": points})
         print(cell, points[config.method][-1], flush=True)

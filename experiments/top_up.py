@@ -18,16 +18,16 @@ from collabdm.client import contribute
 from collabdm.config import Config, load_config
 from collabdm.data import Dataset, load_dataset
 from collabdm.engine import tune_allocator
-from collabdm.evaluation import evaluate
-from collabdm.files import write_json
+from collabdm.evaluation.evaluate import evaluate
+from collabdm.images.partition_expand import expand
 from collabdm.initial_set import InitialSet, initial_set
-from collabdm.partition_expand import expand
-from collabdm.planning import make_plan, networks_tested, protocol_for, resolved
+from collabdm.planning import make_plan, networks_tested, recipe_for, resolved
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
 from collabdm.server import aggregate, distill
-from collabdm.sharing import parts_of
-from collabdm.training import TrainingSet
+from collabdm.simulation.sharing import parts_of
+from collabdm.storage.files import write_json
+from collabdm.training.loop import TrainingSet
 
 BASE = ["plan.seeds=60", "plan.batch=128", "local.iterations=120", "partition.beta=0.1"]
 
@@ -75,7 +75,7 @@ def _compared(config: Config, dataset: Dataset) -> dict[str, float]:
             training,
             dataset.test,
             networks=networks_tested(config, preset),
-            protocol=protocol_for(config),
+            recipe=recipe_for(config),
             seed=config.seed,
             engine=engine,
         )

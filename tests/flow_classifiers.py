@@ -8,7 +8,7 @@ import torch
 from collabdm.data.flows.dataset import images_of
 from collabdm.data.flows.images import ImageSettings
 from collabdm.data.flows.schema import load_schema
-from collabdm.distilled_set import DistilledSet
+from collabdm.distilled.set import DistilledSet
 from collabdm.randomness import Stream
 
 HEADER = (

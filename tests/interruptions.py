@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from collabdm import checkpoints
-from collabdm.checkpoints import Checkpoint
+from collabdm.storage import checkpoints
+from collabdm.storage.checkpoints import Checkpoint
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from jaxtyping import Float64, jaxtyped
 from torch import Tensor
 from torch.nn import functional
 
-from collabdm.augment import Augmentation, draw_augmentation
 from collabdm.data import Samples
+from collabdm.images.augment import Augmentation, draw_augmentation
 from collabdm.networks import build_network, initial_parameters
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream

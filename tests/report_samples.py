@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from collabdm.config import config_toml
-from collabdm.distilled_set import DistilledSet
-from collabdm.files import write_atomically, write_json
+from collabdm.distilled.set import DistilledSet
 from collabdm.randomness import Stream
+from collabdm.storage.files import write_atomically, write_json
 from tiny_runs import tiny_config
 
 __all__ = ["CLASSES", "cell", "metrics", "write_comparison", "write_run"]

@@ -1,4 +1,4 @@
-"""What a client sends, against the slow reference; and the store of its costly stages."""
+"""What a client sends, against the slow reference; and what is kept of its costly results."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collabdm import checkpoints, contributing
 from collabdm import client as client_module
 from collabdm.client import client_statistics, contribute, fingerprint, statistics_key
-from collabdm.contributing import cached_contribution
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE
 from collabdm.errors import CollabDMError, DataError, PlanError
 from collabdm.progress import Event
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
-from collabdm.stages import StageStore
+from collabdm.rounds import contributing
+from collabdm.rounds.contributing import cached_contribution
+from collabdm.storage import checkpoints
+from collabdm.storage.kept_results import KeptResults
 from reference import OPERATIONS, Aim, client_aims, relative_error, small_plan
 
 SHAPE = (3, 8, 12)
@@ -203,17 +204,17 @@ def test_stored_stages_give_the_same_bytes_and_are_not_computed_again(
 ) -> None:
     samples = make_samples([6, 1, 3], SHAPE)
     plan = small_plan(local={"iterations": 2}, statistics="moments")
-    stages = StageStore(tmp_path / "stages")
+    kept = KeptResults(tmp_path / "kept")
     fresh = encode_contribution(contribute(plan, "ada", samples, engine=EAGER), plan)
-    first = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan)
-    assert _stored(tmp_path / "stages") == (1, 1)
+    first = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan)
+    assert _stored(tmp_path / "kept") == (1, 1)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
 
     monkeypatch.setattr(client_module, "client_statistics", refuse)
     monkeypatch.setattr(client_module, "distill_locally", refuse)
-    second = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan)
+    second = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan)
     assert fresh == first == second
 
 
@@ -278,7 +279,7 @@ def test_what_was_damaged_in_the_cache_is_computed_again(
 
 
 def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tmp_path: Path) -> None:
-    samples, stages = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path)
+    samples, kept = make_samples([6, 1, 3], SHAPE), KeptResults(tmp_path)
     changes: list[dict[str, Any]] = [
         {},
         {"statistics": "moments"},
@@ -291,10 +292,10 @@ def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tm
     locals_expected = [1, 1, 1, 1, 2, 3, 4]
     for change, expected in zip(changes, locals_expected, strict=True):
         plan = small_plan(**change)
-        kept = contribute(plan, "ada", samples, engine=EAGER, stages=stages)
+        sent = contribute(plan, "ada", samples, engine=EAGER, kept=kept)
         assert _stored(tmp_path) == (1, expected)
         alone = contribute(plan, "ada", samples, engine=EAGER)
-        assert encode_contribution(kept, plan) == encode_contribution(alone, plan)
+        assert encode_contribution(sent, plan) == encode_contribution(alone, plan)
 
 
 @pytest.mark.parametrize(
@@ -311,35 +312,35 @@ def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tm
     ],
 )
 def test_plans_that_differ_share_nothing(make_samples: MakeSamples, tmp_path: Path, change: dict[str, Any]) -> None:
-    samples, stages = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path)
+    samples, kept = make_samples([6, 1, 3], SHAPE), KeptResults(tmp_path)
     for number, plan in enumerate((small_plan(), small_plan(**change))):
-        kept = contribute(plan, "ada", samples, engine=EAGER, stages=stages)
+        sent = contribute(plan, "ada", samples, engine=EAGER, kept=kept)
         assert _stored(tmp_path) == (number + 1, number + 1)
         alone = contribute(plan, "ada", samples, engine=EAGER)
-        assert encode_contribution(kept, plan) == encode_contribution(alone, plan)
+        assert encode_contribution(sent, plan) == encode_contribution(alone, plan)
 
 
 def test_other_data_another_client_or_engine_share_nothing(make_samples: MakeSamples, tmp_path: Path) -> None:
-    samples, stages, plan = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path), small_plan()
+    samples, kept, plan = make_samples([6, 1, 3], SHAPE), KeptResults(tmp_path), small_plan()
     brighter = Samples(images=samples.images + np.uint8(1), labels=samples.labels, classes=samples.classes)
     relabelled = Samples(images=samples.images, labels=samples.labels[::-1].copy(), classes=samples.classes)
-    contribute(plan, "ada", samples, engine=EAGER, stages=stages)
-    contribute(plan, "bob", samples, engine=EAGER, stages=stages)
-    contribute(plan, "ada", samples, engine=REFERENCE, stages=stages)
-    contribute(plan, "ada", brighter, engine=EAGER, stages=stages)
-    contribute(plan, "ada", relabelled, engine=EAGER, stages=stages)
+    contribute(plan, "ada", samples, engine=EAGER, kept=kept)
+    contribute(plan, "bob", samples, engine=EAGER, kept=kept)
+    contribute(plan, "ada", samples, engine=REFERENCE, kept=kept)
+    contribute(plan, "ada", brighter, engine=EAGER, kept=kept)
+    contribute(plan, "ada", relabelled, engine=EAGER, kept=kept)
     assert _stored(tmp_path) == (5, 5)
 
 
 def test_a_damaged_stage_is_computed_again(make_samples: MakeSamples, tmp_path: Path) -> None:
-    samples, stages, plan = make_samples([6, 1, 3], SHAPE), StageStore(tmp_path), small_plan()
-    first = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan)
+    samples, kept, plan = make_samples([6, 1, 3], SHAPE), KeptResults(tmp_path), small_plan()
+    first = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan)
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:-7])
-    assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan) == first
+    assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan) == first
     for path in tmp_path.iterdir():
         path.write_bytes(b"")
-    assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, stages=stages), plan) == first
+    assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan) == first
 
 
 def test_the_fingerprint_belongs_to_the_seed_and_the_network() -> None:

@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 import torch
 
-from collabdm.augment import OPERATIONS, Augmentation, augment, draw_augmentation
 from collabdm.baselines import RIVALS
 from collabdm.client import contribute
 from collabdm.data import Dataset, Samples, load_dataset
-from collabdm.distilled_set import load
-from collabdm.embedding import Embedder, class_moments
+from collabdm.distilled.set import load
 from collabdm.engine import EAGER, REFERENCE, Engine, resolve_engine
+from collabdm.images.augment import OPERATIONS, Augmentation, augment, draw_augmentation
+from collabdm.images.pixels import Normalisation
 from collabdm.local import LOCAL_METHODS
+from collabdm.matching.embedding import Embedder, class_moments
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
-from collabdm.pixels import Normalisation
 from collabdm.protocol import encode_contribution
 from collabdm.randomness import Stream
-from collabdm.recipes import Protocol
-from collabdm.simulation import simulate_on
-from collabdm.stages import StageStore
-from collabdm.training import TrainingSet, loss_gradient, train
+from collabdm.simulation.simulate import simulate_on
+from collabdm.storage.kept_results import KeptResults
+from collabdm.training.loop import TrainingSet, loss_gradient, train
+from collabdm.training.recipes import Recipe
 from interruptions import assert_goes_on
 from quick_methods import LOCAL_SETTINGS, RIVAL_SETTINGS
 from reference import relative_error, small_plan
@@ -110,13 +110,13 @@ def test_bfloat16_gradients_of_the_convnet_are_as_near_as_on_the_processor() -> 
 
 
 def test_a_network_is_trained_alike() -> None:
-    spec, recipe = NetworkSpec(width=16), Protocol(name="test", count=1, epochs=5, batch=16)
+    spec, recipe = NetworkSpec(width=16), Recipe(name="test", count=1, epochs=5, batch=16)
     training = TrainingSet(
         images=images(40).float(), labels=torch.arange(40) % 4, normalisation=NORMALISATION, augment=tuple(OPERATIONS)
     )
 
     def trained(engine: Engine) -> torch.Tensor:
-        found = train(training, spec, classes=4, protocol=recipe, seed=3, engine=engine)
+        found = train(training, spec, classes=4, recipe=recipe, seed=3, engine=engine)
         return torch.cat([found[name].flatten().cpu() for name in sorted(found)])
 
     assert relative_error(trained(EXACT), trained(REFERENCE)) < 1e-8
@@ -132,7 +132,7 @@ def test_every_local_method_sends_the_same(make_samples: MakeSamples, method: st
     assert relative_error(there.means, here.means) < 1e-5
 
     def work(folder: Path) -> bytes:
-        return encode_contribution(contribute(plan, "bob", samples, engine=EXACT, stages=StageStore(folder)), plan)
+        return encode_contribution(contribute(plan, "bob", samples, engine=EXACT, kept=KeptResults(folder)), plan)
 
     if method in ("dm", "kip", "bptt"):
         assert_goes_on(work, tmp_path, operator.eq, [2])

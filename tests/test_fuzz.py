@@ -17,7 +17,7 @@ import torch
 
 from collabdm.cli.info import info
 from collabdm.config import Config, config_toml, load_config, make_config
-from collabdm.distilled_set import DistilledSet, load
+from collabdm.distilled.set import DistilledSet, load
 from collabdm.protocol import (
     ENCODINGS,
     Contribution,

@@ -5,18 +5,18 @@ from typing import Any
 import pytest
 import torch
 
-import collabdm.engine
-from collabdm.augment import OPERATIONS
+import collabdm.engine.engine
 from collabdm.config import load_config
 from collabdm.data import PRESETS, generic_preset
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError
+from collabdm.images.augment import OPERATIONS
+from collabdm.images.pixels import Normalisation
 from collabdm.methods import METHODS
 from collabdm.networks import NetworkSpec
-from collabdm.pixels import Normalisation
-from collabdm.planning import engine_for, make_plan, networks_tested, protocol_for, resolved
+from collabdm.planning import engine_for, make_plan, networks_tested, recipe_for, resolved
 from collabdm.protocol import Plan, decode_plan, encode_plan
-from collabdm.recipes import PROTOCOLS
+from collabdm.training.recipes import RECIPES
 
 DIGITS = PRESETS["digits"]
 NO_FLIP = ("colour", "crop", "cutout", "scale", "rotate")
@@ -129,19 +129,17 @@ def test_the_encoder_s_architecture_judges_unless_others_are_named() -> None:
 
 
 def test_protocols() -> None:
-    paper = protocol_for(load_config(options={"evaluate.protocol": "paper"}))
+    paper = recipe_for(load_config(options={"evaluate.protocol": "paper"}))
     assert (paper.count, paper.epochs, paper.lr, paper.momentum, paper.weight_decay, paper.batch) == (
         *(20, 1000, 0.01),
         *(0.9, 5e-4, 256),
     )
     assert paper.most_samples is None
-    assert protocol_for(load_config(options={"evaluate.protocol": "paper", "method": "full-data"})) == paper
-    assert protocol_for(load_config(options={"evaluate.count": 7})).count == 7
-    assert protocol_for(load_config(options={"evaluate.epochs": 7})) == PROTOCOLS["fast"].model_copy(
-        update={"epochs": 7}
-    )
-    fast, whole = protocol_for(load_config()), protocol_for(load_config(options={"method": "full-data"}))
-    assert fast == PROTOCOLS["fast"]
+    assert recipe_for(load_config(options={"evaluate.protocol": "paper", "method": "full-data"})) == paper
+    assert recipe_for(load_config(options={"evaluate.count": 7})).count == 7
+    assert recipe_for(load_config(options={"evaluate.epochs": 7})) == RECIPES["fast"].model_copy(update={"epochs": 7})
+    fast, whole = recipe_for(load_config()), recipe_for(load_config(options={"method": "full-data"}))
+    assert fast == RECIPES["fast"]
     assert whole.epochs_for(50_000) < fast.epochs_for(100)
 
 
@@ -210,7 +208,7 @@ def test_a_site_s_engine_is_chosen_by_its_share_of_the_plan_alone(monkeypatch: p
 
 
 def test_a_tiny_plan_is_computed_alike_by_simulation_sites_and_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collabdm.engine, "compiler", lambda: "/usr/bin/g++")
+    monkeypatch.setattr(collabdm.engine.engine, "compiler", lambda: "/usr/bin/g++")
     monkeypatch.setattr("platform.system", lambda: "Linux")
     tiny: dict[str, Any] = {"ipc": 1, "plan__seeds": 2, "plan__batch": 8, "local__iterations": 5}
     plan, config = plan_of(**tiny), load_config(options={"device": "cpu"})
@@ -222,7 +220,7 @@ def test_a_tiny_plan_is_computed_alike_by_simulation_sites_and_server(monkeypatc
 
 
 def test_auto_compiles_large_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collabdm.engine, "compiler", lambda: "/usr/bin/g++")
+    monkeypatch.setattr(collabdm.engine.engine, "compiler", lambda: "/usr/bin/g++")
     monkeypatch.setattr("platform.system", lambda: "Linux")
     small = {"device": "cpu", "plan.seeds": 1, "plan.batch": 1, "local.iterations": 1, "evaluate.count": 1, "ipc": 1}
     large = {"device": "cpu", "plan.seeds": 2000}

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from collabdm.aggregation import PLAIN, Rule
 from collabdm.client import contribute, fingerprint
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.initial_set import initial_set
-from collabdm.matching import StepKind
+from collabdm.matching.aggregation import PLAIN, Rule
+from collabdm.matching.step import StepKind
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
 from collabdm.randomness import Stream
 from collabdm.server import ServerSpec, Target, aggregate, distill, initial_state, refine
-from collabdm.stages import StageStore
+from collabdm.storage.kept_results import KeptResults
 from reference import OPERATIONS, Aim, Turn, client_aims, global_aims, made_up, optimise, relative_error, small_plan
 
 Weighting = Literal["count", "uniform"]
@@ -39,13 +39,13 @@ class Round:
     plan: Plan
     holders: Mapping[str, Samples]
     aims: Mapping[str, Mapping[tuple[int, int], Aim]]
-    stages: StageStore
+    kept: KeptResults
 
 
 @pytest.fixture(scope="module")
 def round_of(make_samples: MakeSamples, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Round]:
     """A function (operation, or all) -> Round; it does not depend on the settings of the server."""
-    stages = StageStore(tmp_path_factory.mktemp("stages"))
+    kept = KeptResults(tmp_path_factory.mktemp("kept"))
 
     @cache
     def build(operation: str) -> Round:
@@ -53,19 +53,19 @@ def round_of(make_samples: MakeSamples, tmp_path_factory: pytest.TempPathFactory
         plan = small_plan(augment=chosen, seeds=2)
         holders = {name: make_samples(counts, plan.sample.shape, k) for k, (name, counts) in enumerate(HELD.items())}
         aims = {name: client_aims(plan, name, samples) for name, samples in holders.items()}
-        return Round(plan=plan, holders=holders, aims=aims, stages=stages)
+        return Round(plan=plan, holders=holders, aims=aims, kept=kept)
 
     return build
 
 
 def _sent(
-    plan: Plan, holders: Mapping[str, Samples], *, engine: Engine = REFERENCE, stages: StageStore | None = None
+    plan: Plan, holders: Mapping[str, Samples], *, engine: Engine = REFERENCE, kept: KeptResults | None = None
 ) -> list[Contribution]:
     """The contributions as they arrive: through the wire."""
     own = fingerprint(plan)
     arrived = []
     for name, samples in holders.items():
-        content = encode_contribution(contribute(plan, name, samples, engine=engine, stages=stages), plan)
+        content = encode_contribution(contribute(plan, name, samples, engine=engine, kept=kept), plan)
         arrived.append(decode_contribution(content, plan, features=48, fingerprint=own))
     return arrived
 
@@ -114,7 +114,7 @@ def test_algorithm_1_is_the_slow_loop(
         plan, images, LABELS, turns, statistic=statistic, factor=factor, momentum=spec.momentum, step=step
     )
     for engine, tolerance in ((REFERENCE, 1e-6), (EAGER, 1e-4)):
-        target = aggregate(plan, _sent(plan, base.holders, engine=engine, stages=base.stages), weighting)
+        target = aggregate(plan, _sent(plan, base.holders, engine=engine, kept=base.kept), weighting)
         _check_target(target, expected, statistic, tolerance)
         got, losses = distill(plan, target, images, torch.tensor(LABELS), spec, engine=engine)
         assert losses == pytest.approx([sum(turn.values()) for turn in history], rel=tolerance)

@@ -11,7 +11,7 @@ import pytest
 from collabdm.config import Config, load_config
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
-from collabdm.recipes import PROTOCOLS
+from collabdm.training.recipes import RECIPES
 
 TINY_NETWORK = NetworkSpec(name="convnet", width=8, depth=2)
 TINY: dict[str, Any] = {
@@ -39,7 +39,7 @@ def tiny_config(changes: Mapping[str, Any] | None = None) -> Config:
 def two_epochs() -> Iterator[None]:
     """The recipe `fast`, faster."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROTOCOLS, "fast", PROTOCOLS["fast"].model_copy(update={"epochs": 2}))
+        patch.setitem(RECIPES, "fast", RECIPES["fast"].model_copy(update={"epochs": 2}))
         yield
 
 

@@ -24,30 +24,30 @@ __all__ = [
 
 if TYPE_CHECKING:
     from collabdm.client import contribute
-    from collabdm.comparison import compare
     from collabdm.config import Config, load_config
     from collabdm.data.loading import load_dataset
-    from collabdm.distilled_set import DistilledSet, load
+    from collabdm.distilled.set import DistilledSet, load
     from collabdm.errors import CollabDMError
-    from collabdm.evaluation import evaluate
+    from collabdm.evaluation.evaluate import evaluate
     from collabdm.planning import make_plan
     from collabdm.server import aggregate, distill
-    from collabdm.simulation import simulate
+    from collabdm.simulation.comparison import compare
+    from collabdm.simulation.simulate import simulate
 
 _HOMES = {
     "CollabDMError": "errors",
     "Config": "config",
-    "DistilledSet": "distilled_set",
+    "DistilledSet": "distilled.set",
     "aggregate": "server",
-    "compare": "comparison",
+    "compare": "simulation.comparison",
     "contribute": "client",
     "distill": "server",
-    "evaluate": "evaluation",
-    "load": "distilled_set",
+    "evaluate": "evaluation.evaluate",
+    "load": "distilled.set",
     "load_config": "config",
     "load_dataset": "data.loading",
     "make_plan": "planning",
-    "simulate": "simulation",
+    "simulate": "simulation.simulate",
 }
 
 

@@ -1,24 +1,22 @@
 """What one client does: the means of its data under each seed (L_k), and a local distillation (S_k)."""
 
-import hashlib
-
 import numpy as np
 import torch
 
 from collabdm.data.samples import Samples
-from collabdm.embedding import class_moments, embedder_for
 from collabdm.engine import Engine
+from collabdm.engine.memory import begin_stage
 from collabdm.errors import DataError, PlanError, explain
 from collabdm.local import ClientStatistics, distill_locally
-from collabdm.memory import begin_stage
+from collabdm.matching.embedding import class_moments, embedder_for
+from collabdm.matching.statistic import MOMENTS
 from collabdm.networks import build_network, initial_parameters
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, parameters_fingerprint
 from collabdm.randomness import Stream
-from collabdm.stages import Blocks, StageStore, stage_key
-from collabdm.statistics import MOMENTS
+from collabdm.storage.kept_results import Blocks, KeptResults, result_key
 
-__all__ = ["client_statistics", "contribute", "data_digest", "fingerprint", "statistics_key"]
+__all__ = ["client_statistics", "contribute", "fingerprint", "statistics_key"]
 
 
 def contribute(
@@ -27,28 +25,28 @@ def contribute(
     samples: Samples,
     *,
     engine: Engine,
-    stages: StageStore | None = None,
+    kept: KeptResults | None = None,
     report: Report = silent,
 ) -> Contribution:
     """ClientDM of Algorithm 1 (lines 16-23) for one client of the plan.
 
-    `stages` keeps the two costly results by the digest of what they depend on, so that they are computed once for all
+    `kept` keeps the two costly results by the digest of what they depend on, so that they are computed once for all
     plans that agree on them, and not again after an interruption.
     Raises `PlanError` where the plan does not name the client or its local stage diverges, `DataError` where the
     samples do not fit the plan.
     """
     _check(plan, client, samples)
-    stages = stages or StageStore()
+    kept = kept or KeptResults()
     basis = _basis(plan, client, samples, engine)
     held = samples.counts()
     classes = np.flatnonzero(held)
     values = np.zeros((0, len(classes), 2, 0), np.float32)
     if plan.parts or plan.local.reuses:
-        key = stage_key("statistics", basis)
+        key = result_key("statistics", basis)
         begin_stage()
-        values = stages.compute(
+        values = kept.compute(
             key,
-            lambda: client_statistics(plan, client, samples, engine=engine, blocks=stages.blocks(key), report=report),
+            lambda: client_statistics(plan, client, samples, engine=engine, blocks=kept.blocks(key), report=report),
         )["values"]
     statistics = ClientStatistics(
         seeds=plan.assigned(client)[: len(values)],
@@ -61,12 +59,12 @@ def contribute(
         "ipc": plan.ipc,
         "pae": plan.pae,
     }
-    local_key = stage_key("local", local_basis)
+    local_key = result_key("local", local_basis)
     begin_stage()
-    local = stages.compute(
+    local = kept.compute(
         local_key,
         lambda: distill_locally(
-            plan, client, samples, statistics, engine=engine, checkpoint=stages.checkpoint(local_key), report=report
+            plan, client, samples, statistics, engine=engine, checkpoint=kept.checkpoint(local_key), report=report
         ),
     )
     if not np.isfinite(local["images"]).all():
@@ -126,7 +124,7 @@ def client_statistics(
 
 def statistics_key(plan: Plan, client: str, samples: Samples, *, engine: Engine) -> str:
     """The key under which `contribute` keeps what `client_statistics` computes."""
-    return stage_key("statistics", _basis(plan, client, samples, engine))
+    return result_key("statistics", _basis(plan, client, samples, engine))
 
 
 def fingerprint(plan: Plan) -> str:
@@ -136,20 +134,12 @@ def fingerprint(plan: Plan) -> str:
     return parameters_fingerprint({name: value.numpy() for name, value in parameters.items()})
 
 
-def data_digest(samples: Samples) -> str:
-    """SHA-256 over pixels and labels, in hex."""
-    digest = hashlib.sha256(f"{samples.images.dtype}{samples.images.shape}".encode())
-    digest.update(np.ascontiguousarray(samples.images).data)
-    digest.update(np.ascontiguousarray(samples.labels).data)
-    return digest.hexdigest()
-
-
 def _basis(plan: Plan, client: str, samples: Samples, engine: Engine) -> dict[str, object]:
     """All that the statistics depend on."""
     others = {"statistics", "encoding", "local", "ipc", "pae", "most_held"}
     return {
         "client": client,
-        "data": data_digest(samples),
+        "data": samples.digest(),
         "engine": engine.model_dump(exclude={"threads", "processes"}),
         "plan": plan.model_dump(mode="json", exclude=others),
     }

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collabdm.partition_expand import tiles_by_size
+from collabdm.images.partition_expand import tiles_by_size
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
 

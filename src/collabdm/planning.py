@@ -8,18 +8,18 @@ import torch
 from pydantic import ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
-from collabdm.augment import OPERATIONS
 from collabdm.config import Config, PlanSpec
 from collabdm.data.presets import Preset
 from collabdm.engine import Engine, resolve_engine
 from collabdm.errors import ConfigError, explain
+from collabdm.images.augment import OPERATIONS
+from collabdm.images.pixels import Normalisation
 from collabdm.kernels import fits
 from collabdm.methods import method_named
 from collabdm.networks import Architecture, NetworkSpec, build_network
-from collabdm.pixels import Normalisation
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import LocalSpec, Plan
-from collabdm.recipes import PROTOCOLS, Protocol
+from collabdm.training.recipes import RECIPES, Recipe
 
 __all__ = [
     "augmentation_for",
@@ -29,7 +29,7 @@ __all__ = [
     "network_for",
     "networks_tested",
     "normalisation_for",
-    "protocol_for",
+    "recipe_for",
     "resolved",
     "settings_for",
     "work_of",
@@ -90,13 +90,13 @@ def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
     )
 
 
-def protocol_for(config: Config) -> Protocol:
+def recipe_for(config: Config) -> Recipe:
     """The evaluation recipe with the number of networks set; `fast` shows all the data fewer times than a small set."""
-    protocol = PROTOCOLS[config.evaluate.protocol]
-    if protocol.most_samples is not None and method_named(config.method).source == "full":
-        protocol = protocol.model_copy(update={"most_samples": MOST_SAMPLES_OF_ALL_DATA})
+    recipe = RECIPES[config.evaluate.protocol]
+    if recipe.most_samples is not None and method_named(config.method).source == "full":
+        recipe = recipe.model_copy(update={"most_samples": MOST_SAMPLES_OF_ALL_DATA})
     chosen = {"count": config.evaluate.count, "epochs": config.evaluate.epochs}
-    return protocol.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    return recipe.model_copy(update={name: value for name, value in chosen.items() if value is not None})
 
 
 def augmentation_for(config: Config, preset: Preset) -> tuple[str, ...]:
@@ -152,9 +152,9 @@ def work_of(config: Config, preset: Preset, shape: tuple[int, int, int], classes
     method = method_named(config.method)
     clients = config.partition.clients if isinstance(config.partition.clients, int) else len(config.partition.clients)
     stored = config.ipc * classes * config.factor**2
-    protocol = protocol_for(config)
+    recipe = recipe_for(config)
     kinds = len(config.evaluate.networks or (None,))
-    images = 3.0 * protocol.count * kinds * min(protocol.epochs * stored, protocol.most_samples or 10**12)
+    images = 3.0 * recipe.count * kinds * min(recipe.epochs * stored, recipe.most_samples or 10**12)
     if method.source == "round":
         images += _clients_images(config.plan, config.local, stored, classes, clients, central=method.central)
         images += 2 * config.server.passes * config.plan.seeds * method.refined * stored

@@ -10,14 +10,14 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from collabdm.aggregation import FEWEST, PLAIN, AggregationName, Rule, combined
-from collabdm.embedding import embedder_for
 from collabdm.engine import Engine
-from collabdm.matching import ClassTarget, StepKind, SyntheticState, matching_step
-from collabdm.pixels import uploaded
+from collabdm.images.pixels import uploaded
+from collabdm.matching.aggregation import FEWEST, PLAIN, AggregationName, Rule, combined
+from collabdm.matching.embedding import embedder_for
+from collabdm.matching.statistic import STATISTICS
+from collabdm.matching.step import ClassTarget, StepKind, SyntheticState, matching_step
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
-from collabdm.statistics import STATISTICS
 
 __all__ = ["Refinement", "ServerSpec", "Target", "aggregate", "distill", "initial_state", "refine"]
 

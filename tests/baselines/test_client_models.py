@@ -13,16 +13,16 @@ from collabdm.baselines import client_models as module
 from collabdm.baselines.client_models import client_models, train_client
 from collabdm.baselines.fedavg import averaged
 from collabdm.baselines.models import Model, classifier
-from collabdm.checkpoints import Checkpoint
 from collabdm.config import Config
+from collabdm.config.rivals import ClientTraining
 from collabdm.data import Samples
 from collabdm.data.presets import generic_preset
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError
+from collabdm.images.pixels import Normalisation, normalised
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters
-from collabdm.pixels import Normalisation, normalised
 from collabdm.randomness import Stream
-from collabdm.rival_settings import ClientTraining
+from collabdm.storage.checkpoints import Checkpoint
 from interruptions import assert_goes_on
 from tiny_runs import tiny_config
 
@@ -35,14 +35,14 @@ def tiny_training(**changes: object) -> Config:
     return tiny_config({"method": "fedavg"} | {f"rivals.training.{key}": value for key, value in settings.items()})
 
 
-def job_of(samples: Samples, parts: dict[str, np.ndarray], stages: Path, config: Config | None = None) -> RivalJob:
+def job_of(samples: Samples, parts: dict[str, np.ndarray], kept: Path, config: Config | None = None) -> RivalJob:
     return RivalJob(
         train=samples,
         parts=parts,
         config=config or tiny_training(),
         preset=generic_preset("made", samples.shape, samples.classes),
         engine=Engine(),
-        stages=stages,
+        kept=kept,
     )
 
 

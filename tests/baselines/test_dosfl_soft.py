@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from collabdm.baselines.dosfl_soft import carried
-from collabdm.differentiable import Classifier
 from collabdm.engine import REFERENCE
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
+from collabdm.training.differentiable import Differentiable
 
-NET = Classifier(spec=NetworkSpec(name="convnet", width=4, depth=1), shape=(1, 8, 8), classes=3, engine=REFERENCE)
+NET = Differentiable(spec=NetworkSpec(name="convnet", width=4, depth=1), shape=(1, 8, 8), classes=3, engine=REFERENCE)
 
 
 def _learned(seed: int) -> dict[str, torch.Tensor]:

@@ -18,8 +18,8 @@ from collabdm.baselines.models import (
 )
 from collabdm.data import Samples
 from collabdm.engine import Engine
+from collabdm.images.pixels import Normalisation, normalised
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
-from collabdm.pixels import Normalisation, normalised
 from collabdm.randomness import Stream
 
 test_model.__test__ = False  # type: ignore[attr-defined]  # a function under test, not a test

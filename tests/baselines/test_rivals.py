@@ -16,11 +16,11 @@ from collabdm.baselines.client_models import client_models
 from collabdm.baselines.judged import rival_metrics
 from collabdm.config import Config
 from collabdm.data import Dataset, load_dataset
-from collabdm.distilled_set import DistilledSet
+from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
-from collabdm.judging import Judgement, judge
-from collabdm.sharing import parts_of
-from collabdm.training import TrainingSet
+from collabdm.evaluation.judging import Judgement, judge
+from collabdm.simulation.sharing import parts_of
+from collabdm.training.loop import TrainingSet
 from interruptions import assert_goes_on
 from quick_methods import RIVAL_SETTINGS as SETTINGS
 from tiny_runs import tiny_config
@@ -36,7 +36,7 @@ def digits() -> Dataset:
     return dataclasses.replace(whole, train=whole.train.take(np.arange(600)), test=whole.test.take(np.arange(200)))
 
 
-def job_of(name: str, data: Dataset, stages: Path, *, turned: bool = False) -> RivalJob:
+def job_of(name: str, data: Dataset, kept: Path, *, turned: bool = False) -> RivalJob:
     """`turned`: the clients in another order."""
     config = config_of(name)
     parts = parts_of(config, data)
@@ -47,7 +47,7 @@ def job_of(name: str, data: Dataset, stages: Path, *, turned: bool = False) -> R
         config=config,
         preset=data.preset,
         engine=Engine(),
-        stages=stages,
+        kept=kept,
     )
 
 
@@ -56,12 +56,12 @@ Run = Callable[[str], RivalResult]
 
 @pytest.fixture(scope="module")
 def run(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The result of each rival, once; rivals share their stages, as in a comparison."""
+    """The result of each rival, once; rivals share their kept, as in a comparison."""
     folder, results = tmp_path_factory.mktemp("rivals"), dict[str, RivalResult]()
 
     def found(name: str) -> RivalResult:
         if name not in results:
-            results[name] = RIVALS[name].run(job_of(name, digits, folder / "stages"))
+            results[name] = RIVALS[name].run(job_of(name, digits, folder / "kept"))
         return results[name]
 
     return found
@@ -90,7 +90,7 @@ def test_same_seed_same_result_whatever_the_order_of_clients(name: str, digits: 
     config = tiny_config({"method": name} | SETTINGS[name] | QUICK.get(name, {}))
     found, again = (
         RIVALS[name].run(
-            dataclasses.replace(job_of(name, digits, tmp_path / f"stages-{turned}", turned=turned), config=config)
+            dataclasses.replace(job_of(name, digits, tmp_path / f"kept-{turned}", turned=turned), config=config)
         )
         for turned in (False, True)
     )
@@ -150,7 +150,7 @@ def test_the_product(name: str, run: Run, digits: Dataset) -> None:
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_metrics(name: str, run: Run, digits: Dataset, tmp_path: Path) -> None:
-    job = job_of(name, digits, tmp_path / "stages")
+    job = job_of(name, digits, tmp_path / "kept")
     result = run(name)
 
     def judged(training: TrainingSet, *, kept: str | None = None) -> Judgement:

@@ -12,14 +12,14 @@ from safetensors.numpy import load
 from collabdm.baselines import RIVALS, RivalJob, RivalResult, strawman
 from collabdm.baselines.messages import packed, unpacked
 from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_round, meta_round
+from collabdm.config.rivals import StrawmanSpec
 from collabdm.data import Dataset, Samples, load_dataset
-from collabdm.differentiable import Classifier
 from collabdm.engine import EAGER, REFERENCE
 from collabdm.protocol import EncodingName, Plan
 from collabdm.randomness import Stream
-from collabdm.rival_settings import StrawmanSpec
-from collabdm.sharing import parts_of
-from collabdm.training import TrainingSet
+from collabdm.simulation.sharing import parts_of
+from collabdm.training.differentiable import Differentiable
+from collabdm.training.loop import TrainingSet
 from reference import relative_error, small_plan
 from tiny_runs import tiny_config
 
@@ -38,7 +38,7 @@ def _federation(plan: Plan, shares: dict[str, Samples], spec: StrawmanSpec = SPE
         )
         for client, samples in shares.items()
     }
-    net = Classifier(spec=plan.network, shape=plan.sample.shape, classes=3, engine=REFERENCE)
+    net = Differentiable(spec=plan.network, shape=plan.sample.shape, classes=3, engine=REFERENCE)
     return Federation(
         plan=plan, spec=spec, net=net, data=data, held={client: samples.counts() for client, samples in shares.items()}
     )
@@ -109,7 +109,7 @@ def digits() -> Dataset:
     return load_dataset("digits")
 
 
-def _job(data: Dataset, stages: Path, changes: dict[str, Any]) -> RivalJob:
+def _job(data: Dataset, kept: Path, changes: dict[str, Any]) -> RivalJob:
     settings = {"rounds": 4, "points": 1, "batch": 8, "restart": 2, "inner": 1} | changes
     config = tiny_config(
         {"method": "strawman-gradient"} | {f"rivals.strawman_gradient.{name}": v for name, v in settings.items()}
@@ -120,7 +120,7 @@ def _job(data: Dataset, stages: Path, changes: dict[str, Any]) -> RivalJob:
         config=config,
         preset=data.preset,
         engine=EAGER,
-        stages=stages,
+        kept=kept,
     )
 
 

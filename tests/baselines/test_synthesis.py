@@ -9,9 +9,9 @@ from torch import Tensor
 
 from collabdm.baselines.students import batches_of
 from collabdm.baselines.synthesis import Objective, Synthetic, generator_for, initial_generator, synthesise
-from collabdm.pixels import Normalisation
+from collabdm.config.rivals import SynthesisSpec
+from collabdm.images.pixels import Normalisation
 from collabdm.randomness import Stream
-from collabdm.rival_settings import SynthesisSpec
 
 SETTINGS = SynthesisSpec(batch=12, latent=6, generator_width=8, generator_steps=20, generator_lr=0.02)
 NORMALISATION = Normalisation(mean=(0.25,), std=(0.5,))

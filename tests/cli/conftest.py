@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import collabdm.engine
+import collabdm.engine.engine
 from collabdm.cli import main
 from collabdm.randomness import Stream
-from collabdm.recipes import PROTOCOLS
+from collabdm.training.recipes import RECIPES
 
 # Settings under which a whole round on scikit-learn's digits takes a second.
 TINY = (
@@ -60,8 +60,8 @@ def assert_refused(outcome: Outcome, mentions: str = "", code: int = 2) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROTOCOLS, "fast", PROTOCOLS["fast"].model_copy(update={"epochs": 2}))
-        patch.setattr(collabdm.engine, "tune_allocator", lambda: None)
+        patch.setitem(RECIPES, "fast", RECIPES["fast"].model_copy(update={"epochs": 2}))
+        patch.setattr(collabdm.engine.engine, "tune_allocator", lambda: None)
         yield
 
 

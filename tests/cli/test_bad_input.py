@@ -169,7 +169,7 @@ def test_what_the_machine_refuses_on_the_way_is_told_in_one_line(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/srv/runs/distilled")
 
-    monkeypatch.setattr("collabdm.files.os.replace", full)
+    monkeypatch.setattr("collabdm.storage.files.os.replace", full)
     outcome = run("plan", "--dataset", "digits", *TINY, "--out", tmp_path / "plan.json")
     assert_refused(outcome, "/srv/runs/distilled: got No space left on device")
     assert list(tmp_path.iterdir()) == []
@@ -204,7 +204,7 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(tmp_path: Path, monk
     asked = ("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / "run", "--quiet")
     assert run(*asked).code == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr("collabdm.simulation.distill_round", full)
+    monkeypatch.setattr("collabdm.simulation.simulate.distill_round", full)
     assert_refused(run(*asked, "--force"), "No space left on device")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     # Nothing was to be replaced here: what is done so far is kept for --resume.

@@ -8,7 +8,7 @@ import pytest
 
 from cli.conftest import TINY, Outcome, assert_refused, run
 from collabdm.cli.options import seconds_of
-from collabdm.distilled_set import load
+from collabdm.distilled.set import load
 from collabdm.errors import ConfigError
 
 Simulated = tuple[Path, Outcome]

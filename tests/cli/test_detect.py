@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from cli.conftest import assert_refused, run
-from collabdm.classifier import Classifier, load_classifier
+from collabdm.classifiers.file import Classifier, load_classifier
 from collabdm.data.flows.images import window_image
 from collabdm.data.flows.reader import read_flows
-from collabdm.recipes import PROTOCOLS
+from collabdm.training.recipes import RECIPES
 from flow_classifiers import FLOWS, SETTINGS, flow_set, write_flows
 
 NETWORK = ("--set", 'evaluate.networks=[{name="convnet",width=4,depth=1}]', "--engine", "eager", "--device", "cpu")
@@ -25,7 +25,7 @@ def model(_quick: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("detector")
     flow_set(folder).save(folder / "set")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROTOCOLS, "fast", PROTOCOLS["fast"].model_copy(update={"epochs": 60}))
+        patch.setitem(RECIPES, "fast", RECIPES["fast"].model_copy(update={"epochs": 60}))
         outcome = run("train", folder / "set", *NETWORK, "--out", folder / "model.safetensors", "--quiet")
     assert outcome.code == 0, outcome.err
     return folder / "model.safetensors"
@@ -184,7 +184,7 @@ def test_bad_flows(model: Path, attack: Path, tmp_path: Path) -> None:
 
 def remade(model: Path, out: Path, **changes: object) -> Path:
     read = load_classifier(model)
-    Classifier(spec=read.spec.model_copy(update=changes), parameters=read.parameters).save(out)
+    Classifier(card=read.card.model_copy(update=changes), parameters=read.parameters).save(out)
     return out
 
 
@@ -224,7 +224,7 @@ def test_a_threshold_is_a_number(model: Path, attack: Path) -> None:
 
 
 def test_probabilities_that_are_none_are_no_clean_traffic(model: Path, attack: Path, tmp_path: Path) -> None:
-    spec = load_classifier(model).spec
+    spec = load_classifier(model).card
     broken = spec.normalisation.model_copy(update={"mean": (1e300,)})
     out = remade(model, tmp_path / "broken.safetensors", normalisation=broken)
     assert_refused(run("detect", out, attack), "probabilities: got NaN or infinity")

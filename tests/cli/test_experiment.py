@@ -7,7 +7,7 @@ import pytest
 
 from cli.conftest import Outcome, assert_refused, run
 from collabdm.experiments import EXPERIMENTS
-from collabdm.files import write_json
+from collabdm.storage.files import write_json
 from experiments.tiny_experiment import EXPERIMENT, records_in, registered
 
 

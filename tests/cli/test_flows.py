@@ -8,7 +8,7 @@ import datasets.config
 import pytest
 
 from cli.conftest import TINY, assert_refused, run
-from collabdm.distilled_set import load
+from collabdm.distilled.set import load
 from data.flows.tiny_flows import HEADER, ROW, write_csv, write_schema
 
 

@@ -22,10 +22,12 @@ from collabdm.randomness import Stream
 # A run in a process of its own, which keeps what it has far more often than every 20 seconds.
 CHILD = """
 import sys
-from collabdm import checkpoints, engine, recipes
+from collabdm.storage import checkpoints
+from collabdm.engine import engine
+from collabdm.training import recipes
 engine.tune_allocator = lambda: None
 checkpoints.SECONDS_BETWEEN = 0.02
-recipes.PROTOCOLS["fast"] = recipes.PROTOCOLS["fast"].model_copy(update={"epochs": 2})
+recipes.RECIPES["fast"] = recipes.RECIPES["fast"].model_copy(update={"epochs": 2})
 from collabdm.cli import main
 main(sys.argv[1:])
 """

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from cli.conftest import Outcome, assert_refused, run, write_npz
-from collabdm.distilled_set import load
+from collabdm.distilled.set import load
 from collabdm.protocol import decode_plan, plan_digest
 
 Simulated = tuple[Path, Outcome]

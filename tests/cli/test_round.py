@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import TINY, Outcome, assert_refused, run, write_npz
-from collabdm.distilled_set import load
+from collabdm.distilled.set import load
 from collabdm.protocol import decode_plan
 
 Simulated = tuple[Path, Outcome]

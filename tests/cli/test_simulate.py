@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import collabdm.client
-import collabdm.contributing
-import collabdm.simulation
+import collabdm.rounds.contributing
+import collabdm.simulation.simulate
 from cli.conftest import TINY, Outcome, assert_refused, run
 from collabdm.data import Samples
 from collabdm.progress import Event
@@ -60,7 +60,7 @@ def test_a_full_gpu_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Monk
     def full(*_: object, **__: object) -> object:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1.00 GiB free.")
 
-    monkeypatch.setattr(collabdm.contributing, "contribute", full)
+    monkeypatch.setattr(collabdm.rounds.contributing, "contribute", full)
     outcome = run("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / "run", "--quiet")
     assert_refused(outcome, "GPU memory: got CUDA out of memory; expected 5 GB a process; fix: ")
     assert "OMP_NUM_THREADS=2" in outcome.err
@@ -78,7 +78,7 @@ def test_an_interrupted_run_says_so_and_resumes_to_the_same_set(
             raise KeyboardInterrupt
         return original(plan, client, samples, **others)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(collabdm.contributing, "contribute", interrupted)
+    monkeypatch.setattr(collabdm.rounds.contributing, "contribute", interrupted)
     outcome = run(*arguments)
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1].startswith("error: interrupted")
@@ -96,7 +96,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def broken(*arguments: object, report: object, **others: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(collabdm.simulation, "simulate", broken)
+    monkeypatch.setattr(collabdm.simulation.simulate, "simulate", broken)
     with pytest.raises(ZeroDivisionError):
         run("simulate", "--out", tmp_path / "run")
 
@@ -111,7 +111,7 @@ def test_markup_in_messages_is_not_interpreted(
         report(Event(stage="collect", done=1, total=1, message="refused [red]x[/red]"))
         return metrics
 
-    monkeypatch.setattr(collabdm.simulation, "simulate", told)
+    monkeypatch.setattr(collabdm.simulation.simulate, "simulate", told)
     outcome = run("simulate", "--out", tmp_path / "run", "--dataset", "[b]here[/b]", "--quiet")
     assert outcome.err == "refused [red]x[/red]\n"
     assert "[b]here[/b]" in outcome.out

@@ -6,9 +6,9 @@ import pytest
 from sklearn.metrics import f1_score
 
 from cli.conftest import Outcome, assert_refused, run, write_npz
-from collabdm.classifier import load_classifier
+from collabdm.classifiers.file import load_classifier
 from collabdm.data import load_dataset
-from collabdm.distilled_set import load
+from collabdm.distilled.set import load
 from collabdm.errors import ConfigError
 from flow_classifiers import SETTINGS, flow_set
 
@@ -30,8 +30,8 @@ def test_train_keeps_the_first_network_that_evaluate_trains(simulated: Simulated
     assert outcome.json["test"]["macro_f1"] == pytest.approx(f1_score(test.labels, predicted, average="macro"))
     assert outcome.json["digest"] == hashlib.sha256(out.read_bytes()).hexdigest() == classifier.digest()
     distilled = load(simulated[0] / "distilled")
-    assert classifier.spec.facts["distilled_set"] == hashlib.sha256(distilled.to_bytes()).hexdigest()
-    assert classifier.spec.flows is None
+    assert classifier.card.facts["distilled_set"] == hashlib.sha256(distilled.to_bytes()).hexdigest()
+    assert classifier.card.flows is None
 
 
 def test_the_same_seed_gives_the_same_bytes(simulated: Simulated, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_any_network_that_fits(network: str, simulated: Simulated, tmp_path: Pat
     outcome = run("train", simulated[0], "--network", network, *EAGER, "--out", out, "--quiet")
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith(f"classifier: {out}")
-    assert load_classifier(out).spec.network.name == network
+    assert load_classifier(out).card.network.name == network
 
 
 def test_train_refuses(simulated: Simulated, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_train_refuses(simulated: Simulated, tmp_path: Path) -> None:
 def test_flow_settings_travel_or_are_given_and_must_agree(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from collabdm.classifier_training import train_classifier
+    from collabdm.classifiers.training import train_classifier
     from collabdm.config import load_config
 
     config = load_config(
@@ -83,11 +83,11 @@ def test_flow_settings_travel_or_are_given_and_must_agree(tmp_path: Path) -> Non
     own = flow_set(tmp_path)
     bare = replace(own, facts={"plan": "0123"})
     flows = SETTINGS.model_dump(mode="json")
-    assert train_classifier(own, config)[0].spec.flows == flows
-    assert train_classifier(bare, config)[0].spec.flows is None
-    assert train_classifier(bare, config, flows=flows)[0].spec.flows == flows
+    assert train_classifier(own, config)[0].card.flows == flows
+    assert train_classifier(bare, config)[0].card.flows is None
+    assert train_classifier(bare, config, flows=flows)[0].card.flows == flows
     for change in ({"side": 24}, {"layout": "flat"}, {"flows_per_image": 5}):
         with pytest.raises(ConfigError, match="--flows: got argus"):
             train_classifier(own, config, flows=flows | change)
     # Which windows were chosen for training does not change an image.
-    assert train_classifier(own, config, flows=flows | {"window": "pure"})[0].spec.flows
+    assert train_classifier(own, config, flows=flows | {"window": "pure"})[0].card.flows

@@ -79,7 +79,7 @@ def test_the_papers_figure_stands_beside_the_papers_problem_alone(
 def test_a_finished_experiment_keeps_sets_but_not_what_clients_sent(whole: Path) -> None:
     assert (whole / "runs" / "digits-local-dm-pae" / "distilled").is_dir()
     assert not list(whole.rglob("contributions"))
-    assert not (whole / "stages").exists()
+    assert not (whole / "kept").exists()
 
 
 def test_the_most_informative_come_first_and_finished_ones_are_skipped(whole: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_cell_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path) -> N
     assert "failed" not in records["digits-random-real"]
     table = experiment.table(list(records.values()))
     assert table.count("| failed |") == 3
-    # A failed cell is tried again, and stages stay as long as one is not finished.
+    # A failed cell is tried again, and kept stay as long as one is not finished.
     assert set(run_experiment(experiment, SCALE, folder, only=["absent"]).failed) == {"absent"}
 
 

@@ -14,8 +14,8 @@ from collabdm.experiments import experiment_named
 from collabdm.experiments.base import Cell, Experiment, config_of
 from collabdm.experiments.records import opened, write_record, write_spent
 from collabdm.experiments.status import GFLOP_PER_SECOND, status_of
-from collabdm.files import write_json
 from collabdm.planning import work_of
+from collabdm.storage.files import write_json
 from experiments.tiny_experiment import EXPERIMENT, SCALE, cells, registered
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"

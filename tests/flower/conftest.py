@@ -19,7 +19,7 @@ from collabdm.data import load_dataset
 from collabdm.flower import client_app
 from collabdm.planning import make_plan
 from collabdm.protocol import Plan, encode_plan
-from collabdm.simulation import simulate
+from collabdm.simulation.simulate import simulate
 from tiny_runs import tiny_config, two_epochs
 
 # A node's reply to a query, at once or later; None: it never answers.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from collabdm.config import Config
-from collabdm.sharing import shard_of
+from collabdm.simulation.sharing import shard_of
 
 __all__ = ["write_shard"]
 

@@ -11,11 +11,11 @@ import pytest
 from flwr.app import Context, RecordDict
 
 import collabdm.flower
-from collabdm.distilled_set import load
+from collabdm.distilled.set import load
 from collabdm.errors import ConfigError, PlanError, QuorumError, RunFolderError
-from collabdm.files import write_atomically
 from collabdm.flower import gathering, server_app
 from collabdm.flower.messages import contribution_reply
+from collabdm.storage.files import write_atomically
 from flower.conftest import Behaviour, FakeGrid, Simulated, distilled_bytes, failing, saying, site
 from flower.sites import write_shard
 

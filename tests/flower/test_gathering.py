@@ -11,9 +11,9 @@ from flwr.app import ConfigRecord, Message, RecordDict
 
 from collabdm.flower.gathering import MOST_ASKED, gather
 from collabdm.flower.messages import contribution_reply, refusal_reply
-from collabdm.inbox import collect
 from collabdm.progress import Event
 from collabdm.protocol import encode_plan
+from collabdm.rounds.inbox import collect
 from flower.conftest import Behaviour, FakeGrid, Simulated, failing, saying
 
 DEADLINE = 100.0

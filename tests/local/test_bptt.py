@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from collabdm.differentiable import Classifier, Parameters
 from collabdm.engine import REFERENCE
+from collabdm.images.pixels import Normalisation
 from collabdm.local.bptt import AdamState, Shown, adam_step, clipped, pulled_back, soft_reset, trained_through
 from collabdm.networks import NetworkSpec
-from collabdm.pixels import Normalisation
 from collabdm.randomness import Stream
+from collabdm.training.differentiable import Differentiable, Parameters
 
 HALF = Normalisation(mean=(0.5,), std=(0.5,))
-NET = Classifier(spec=NetworkSpec(name="convnet", width=4, depth=1), shape=(1, 8, 8), classes=3, engine=REFERENCE)
+NET = Differentiable(spec=NetworkSpec(name="convnet", width=4, depth=1), shape=(1, 8, 8), classes=3, engine=REFERENCE)
 LABELS = torch.tensor([0, 1, 2, 2])
 LR = 0.02
 

@@ -6,9 +6,9 @@ import torch
 
 from collabdm.data import Samples
 from collabdm.engine import EAGER
+from collabdm.images.pixels import denormalised
 from collabdm.local import LOCAL_METHODS, ClientStatistics, LocalJob
 from collabdm.local.start import initial_images
-from collabdm.pixels import denormalised
 from collabdm.progress import silent
 from collabdm.randomness import Stream
 from reference import small_plan

@@ -5,18 +5,18 @@ from collections.abc import Callable
 
 import torch
 
-from collabdm.augment import draw_augmentation
 from collabdm.data import Samples
-from collabdm.differentiable import Classifier
 from collabdm.engine import REFERENCE
+from collabdm.images.augment import draw_augmentation
+from collabdm.images.pixels import Normalisation, normalised
 from collabdm.local.gradient import class_gradient, gradient_distance, image_gradient, trained_on
 from collabdm.networks import NetworkSpec
-from collabdm.pixels import Normalisation, normalised
 from collabdm.randomness import Stream
-from collabdm.training import TrainingSet
+from collabdm.training.differentiable import Differentiable
+from collabdm.training.loop import TrainingSet
 
 HALF = Normalisation(mean=(0.5,), std=(0.5,))
-NET = Classifier(spec=NetworkSpec(name="convnet", width=4, depth=1), shape=(1, 8, 8), classes=3, engine=REFERENCE)
+NET = Differentiable(spec=NetworkSpec(name="convnet", width=4, depth=1), shape=(1, 8, 8), classes=3, engine=REFERENCE)
 MakeSamples = Callable[..., Samples]
 
 

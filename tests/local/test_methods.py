@@ -25,7 +25,7 @@ from collabdm.protocol import (
     encode_contribution,
     encode_plan,
 )
-from collabdm.stages import StageStore
+from collabdm.storage.kept_results import KeptResults
 from interruptions import assert_goes_on
 from quick_methods import LOCAL_SETTINGS as SETTINGS
 from reference import small_plan
@@ -66,7 +66,7 @@ def test_an_interrupted_local_stage_goes_on_to_the_same_bytes(
     samples, plan = make_samples([9, 0, 12], (3, 8, 12)), small_plan(pae=2, local=local, ipc=6, seeds=2)
 
     def work(folder: Path) -> bytes:
-        sent = contribute(plan, "bob", samples, engine=EAGER, stages=StageStore(folder))
+        sent = contribute(plan, "bob", samples, engine=EAGER, kept=KeptResults(folder))
         assert not list(folder.glob("*.checkpoint"))
         return encode_contribution(sent, plan)
 

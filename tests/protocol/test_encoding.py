@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import TypeAdapter, ValidationError
 
+from collabdm.checking import Checker
 from collabdm.errors import ContributionError
 from collabdm.protocol import ENCODINGS, EncodingName
-from collabdm.protocol.checking import Checker
 from collabdm.randomness import Stream
 
 Tensors = dict[str, np.ndarray]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from collabdm.errors import RunFolderError
-from collabdm.files import write_json
 from collabdm.report import run_report
+from collabdm.storage.files import write_json
 from pages import Page
 from report_samples import write_comparison
 

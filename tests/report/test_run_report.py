@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from collabdm.errors import DistilledSetError, RunFolderError
-from collabdm.files import write_json
 from collabdm.report import run_report
+from collabdm.storage.files import write_json
 from pages import Page
 from report_samples import CLASSES, metrics, write_run
 

@@ -6,8 +6,8 @@ from collabdm.baselines.dense import DENSE
 from collabdm.baselines.dosfl_soft import DOSFL_SOFT
 from collabdm.baselines.ensemble import ENSEMBLE
 from collabdm.baselines.fedavg import FEDAVG
+from collabdm.baselines.local_sets import VIRTUAL
 from collabdm.baselines.strawman import STRAWMEN
-from collabdm.baselines.virtual import VIRTUAL
 
 __all__ = ["RIVALS", "CurvePoint", "Rival", "RivalJob", "RivalResult"]
 

@@ -11,7 +11,7 @@ from collabdm.baselines.models import Model
 from collabdm.config import Config
 from collabdm.data import Samples
 from collabdm.data.presets import Preset
-from collabdm.distilled_set import DistilledSet
+from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.progress import Report, silent
 
@@ -20,15 +20,15 @@ __all__ = ["CurvePoint", "Rival", "RivalJob", "RivalResult"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RivalJob:
-    """`parts`: indices of the samples that each client holds; `stages`: a folder of results that runs share
-    (`StageStore`), by which an interrupted run also goes on."""
+    """`parts`: indices of the samples that each client holds; `kept`: a folder of results that runs share
+    (`KeptResults`), by which an interrupted run also goes on."""
 
     train: Samples
     parts: Mapping[str, np.ndarray]
     config: Config
     preset: Preset
     engine: Engine
-    stages: Path
+    kept: Path
     report: Report = silent
 
 

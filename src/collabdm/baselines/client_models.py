@@ -13,22 +13,22 @@ from torch.nn import functional
 
 from collabdm.baselines.base import RivalJob
 from collabdm.baselines.models import classifier, decode_parameters, encode_parameters, is_running
-from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
+from collabdm.config.rivals import ClientTraining
 from collabdm.data import Samples
 from collabdm.engine import Engine
+from collabdm.engine.memory import begin_stage
+from collabdm.engine.workers import in_order
 from collabdm.errors import ConfigError, explain
-from collabdm.memory import begin_stage
+from collabdm.images.pixels import Normalisation, normalised
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
-from collabdm.pixels import Normalisation, normalised
 from collabdm.planning import fitted, normalisation_for
 from collabdm.progress import Event
 from collabdm.randomness import Stream
-from collabdm.rival_settings import ClientTraining
-from collabdm.shuffling import Place, batches
-from collabdm.stages import StageStore, stage_key
-from collabdm.workers import in_order
+from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
+from collabdm.storage.kept_results import KeptResults, result_key
+from collabdm.training.shuffling import Place, batches
 
-__all__ = ["ClientModels", "client_models", "client_network", "samples_digest", "train_client"]
+__all__ = ["ClientModels", "client_models", "client_network", "train_client"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +56,7 @@ def client_network(job: RivalJob) -> ClassifierSpec:
 
 
 def client_models(job: RivalJob) -> ClientModels:
-    """Every client's model, trained or found among the stages; all start from the same parameters.
+    """Every client's model, trained or found among the kept results; all start from the same parameters.
 
     Clients train side by side, a thread each, so that a model does not depend on the number of threads. A client
     without samples sends nothing.
@@ -74,11 +74,11 @@ def client_models(job: RivalJob) -> ClientModels:
     }
     clients = [client for client in sorted(job.parts) if len(job.parts[client])]
 
-    def trained(client: str) -> tuple[dict[str, np.ndarray], StageStore]:
-        samples, store = job.train.take(job.parts[client]), StageStore(job.stages)
+    def trained(client: str) -> tuple[dict[str, np.ndarray], KeptResults]:
+        samples, store = job.train.take(job.parts[client]), KeptResults(job.kept)
         engine = job.engine.model_dump(exclude={"threads", "processes", "chunk"})
-        basis = {"client": client, "data": samples_digest(samples), "engine": engine, "task": task}
-        key = stage_key("model", basis)
+        basis = {"client": client, "data": samples.digest(), "engine": engine, "task": task}
+        key = result_key("model", basis)
 
         def work() -> dict[str, np.ndarray]:
             checkpoint = store.checkpoint(key)
@@ -166,14 +166,6 @@ def train_client(
         optimiser.step()
         checkpoint.keep(partial(_state, leaves | running, optimiser, batch.after))
     return {name: value.detach().cpu() for name, value in sorted((leaves | running).items())}
-
-
-def samples_digest(samples: Samples) -> str:
-    """SHA-256 of images and labels, for the keys of stages."""
-    digest = hashlib.sha256(f"{samples.images.dtype}{samples.images.shape}".encode())
-    digest.update(np.ascontiguousarray(samples.images).data)
-    digest.update(np.ascontiguousarray(samples.labels).data)
-    return digest.hexdigest()
 
 
 def _state(model: Mapping[str, Tensor], optimiser: torch.optim.SGD, place: Place) -> dict[str, Tensor]:

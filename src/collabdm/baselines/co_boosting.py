@@ -30,8 +30,8 @@ from collabdm.baselines.base import Rival, RivalJob, RivalResult
 from collabdm.baselines.losses import divergence, ensemble_logits, hard_cross_entropy
 from collabdm.baselines.students import Student, Task, Teachers, batches_of, distilled_models, progress, resume
 from collabdm.baselines.synthesis import generator_for, synthesise
-from collabdm.checkpoints import within
-from collabdm.rival_settings import CoBoostingSpec
+from collabdm.config.rivals import CoBoostingSpec
+from collabdm.storage.checkpoints import within
 
 __all__ = ["CO_BOOSTING", "diversified", "moved_weights"]
 

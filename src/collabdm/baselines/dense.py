@@ -20,8 +20,8 @@ from collabdm.baselines.base import Rival, RivalJob, RivalResult
 from collabdm.baselines.losses import boundary_loss, ensemble_logits
 from collabdm.baselines.students import Student, Task, batches_of, distilled_models, progress, resume
 from collabdm.baselines.synthesis import generator_for, synthesise
-from collabdm.checkpoints import within
-from collabdm.rival_settings import DenseSpec
+from collabdm.config.rivals import DenseSpec
+from collabdm.storage.checkpoints import within
 
 __all__ = ["DENSE"]
 

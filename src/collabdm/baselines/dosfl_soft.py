@@ -17,23 +17,22 @@ from safetensors.numpy import load, save
 from torch import Tensor
 
 from collabdm.baselines.base import Rival, RivalJob, RivalResult
-from collabdm.baselines.client_models import samples_digest
+from collabdm.baselines.local_sets import plan_of
 from collabdm.baselines.models import Model
-from collabdm.baselines.virtual import plan_of
-from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
+from collabdm.config.rivals import DosflSoftSpec
 from collabdm.data import Samples
-from collabdm.differentiable import Classifier, Parameters
+from collabdm.engine.memory import begin_stage, highest, merged
+from collabdm.engine.workers import torch_threads
 from collabdm.local.bptt import soft_reset
-from collabdm.memory import begin_stage, highest, merged
-from collabdm.planning import protocol_for
+from collabdm.planning import recipe_for
 from collabdm.progress import Event
 from collabdm.protocol import LocalSpec, Plan, encode_plan
 from collabdm.protocol.encoding import plain_floats
 from collabdm.randomness import Stream
-from collabdm.rival_settings import DosflSoftSpec
-from collabdm.stages import StageStore, stage_key
-from collabdm.training import TrainingSet
-from collabdm.workers import torch_threads
+from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
+from collabdm.storage.kept_results import KeptResults, result_key
+from collabdm.training.differentiable import Differentiable, Parameters
+from collabdm.training.loop import TrainingSet
 
 __all__ = ["DOSFL_SOFT", "carried", "distilled_steps"]
 
@@ -45,12 +44,12 @@ Learned = dict[str, Tensor]
 def _run(job: RivalJob) -> RivalResult:
     plan, spec = plan_of(job, LocalSpec(method="real")), job.config.rivals.dosfl_soft
     network = plan.network.model_copy(update={"width": spec.width or plan.network.width})
-    net = Classifier(spec=network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
+    net = Differentiable(spec=network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
     received, up, seconds, memory = {}, {}, {}, dict[str, float]()
     for client in plan.clients:
-        content, stages = _sent(job, plan, net, spec, client)
-        seconds[client] = stages.seconds["dosfl"]
-        memory = merged(memory, {"client": stages.memory.get("dosfl", 0.0)})
+        content, kept = _sent(job, plan, net, spec, client)
+        seconds[client] = kept.seconds["dosfl"]
+        memory = merged(memory, {"client": kept.memory.get("dosfl", 0.0)})
         up[client] = len(content)
         received[client] = {
             name: torch.from_numpy(value.astype(np.float32)).to(job.engine.device, job.engine.image_dtype)
@@ -58,7 +57,7 @@ def _run(job: RivalJob) -> RivalResult:
         }
     started = time.perf_counter()
     begin_stage()
-    models = tuple(_trained(plan, net, received, i, job) for i in range(protocol_for(job.config).count))
+    models = tuple(_trained(plan, net, received, i, job) for i in range(recipe_for(job.config).count))
     return RivalResult(
         product=models,
         bytes_down=dict.fromkeys(plan.clients, len(encode_plan(plan)) + len(spec.model_dump_json())),
@@ -70,30 +69,32 @@ def _run(job: RivalJob) -> RivalResult:
     )
 
 
-def _sent(job: RivalJob, plan: Plan, net: Classifier, spec: DosflSoftSpec, client: str) -> tuple[bytes, StageStore]:
+def _sent(
+    job: RivalJob, plan: Plan, net: Differentiable, spec: DosflSoftSpec, client: str
+) -> tuple[bytes, KeptResults]:
     """A client's message, and where it says what that took."""
-    samples, stages = job.train.take(job.parts[client]), StageStore(job.stages)
+    samples, kept = job.train.take(job.parts[client]), KeptResults(job.kept)
     basis = {
         "client": client,
-        "data": samples_digest(samples),
+        "data": samples.digest(),
         "engine": job.engine.model_dump(exclude={"threads", "processes"}),
         "plan": plan.model_dump(mode="json"),
         "spec": spec.model_dump(mode="json"),
     }
-    key = stage_key("dosfl", basis)
+    key = result_key("dosfl", basis)
     begin_stage()
-    learned = stages.compute(
-        key, lambda: distilled_steps(plan, client, samples, net, spec, job, checkpoint=stages.checkpoint(key))
+    learned = kept.compute(
+        key, lambda: distilled_steps(plan, client, samples, net, spec, job, checkpoint=kept.checkpoint(key))
     )
     content = save({name: np.ascontiguousarray(plain_floats(value, plan.encoding)) for name, value in learned.items()})
-    return content, stages
+    return content, kept
 
 
 def distilled_steps(
     plan: Plan,
     client: str,
     samples: Samples,
-    net: Classifier,
+    net: Differentiable,
     spec: DosflSoftSpec,
     job: RivalJob,
     checkpoint: Checkpoint | None = None,
@@ -149,7 +150,7 @@ def distilled_steps(
     return {name: value.detach().float().cpu().numpy() for name, value in learned.items()}
 
 
-def carried(net: Classifier, parameters: Parameters, steps: list[Learned], kept: np.ndarray) -> Parameters:
+def carried(net: Differentiable, parameters: Parameters, steps: list[Learned], kept: np.ndarray) -> Parameters:
     """Parameters after the steps of all clients in turn: step 0 of each, step 1 of each, ..., epoch after epoch.
 
     `kept` [epochs, steps]: which are taken. Differentiable in everything that is learned.
@@ -169,7 +170,7 @@ def _state(learned: Learned, optimiser: torch.optim.Adam, stream: Stream, done: 
     return named("learned", learned) | named("optimiser", optimiser_state(optimiser)) | place
 
 
-def _trained(plan: Plan, net: Classifier, received: Mapping[str, Learned], number: int, job: RivalJob) -> Model:
+def _trained(plan: Plan, net: Differentiable, received: Mapping[str, Learned], number: int, job: RivalJob) -> Model:
     """The server's initial model after all steps, the clients in a drawn order."""
     clients = sorted(received)
     order = Stream(plan.seed, "dosfl order", number).permutation(len(clients))

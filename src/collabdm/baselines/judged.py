@@ -7,16 +7,16 @@ from typing import Any, Protocol
 
 from collabdm.baselines import RIVALS, RivalJob, RivalResult
 from collabdm.baselines.models import Model, test_model
-from collabdm.checkpoints import Checkpoint
 from collabdm.data import Samples
-from collabdm.distilled_set import DistilledSet
-from collabdm.evaluation import NetworkResult, summary, without_confusion
-from collabdm.files import write_atomically
-from collabdm.judging import Judgement, judgement, read_results, training_set, write_results
-from collabdm.memory import begin_stage, highest, with_total
+from collabdm.distilled.set import DistilledSet
+from collabdm.engine.memory import begin_stage, highest, with_total
+from collabdm.evaluation.evaluate import NetworkResult, summary, without_confusion
+from collabdm.evaluation.judging import Judgement, judgement, read_results, training_set, write_results
 from collabdm.planning import networks_tested
 from collabdm.progress import Event
-from collabdm.training import TrainingSet
+from collabdm.storage.checkpoints import Checkpoint
+from collabdm.storage.files import write_atomically
+from collabdm.training.loop import TrainingSet
 
 __all__ = ["rival_metrics"]
 

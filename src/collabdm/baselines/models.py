@@ -14,15 +14,15 @@ from safetensors.numpy import load, save
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from collabdm.checkpoints import Checkpoint
 from collabdm.data import Samples
 from collabdm.engine import Engine
+from collabdm.engine.workers import in_order
+from collabdm.images.pixels import Normalisation, channels_last, normalised
 from collabdm.networks import Architecture, BatchNorm, build_network
-from collabdm.pixels import Normalisation, channels_last, normalised
-from collabdm.predicting import predictions
 from collabdm.protocol.encoding import EncodingName, plain_floats
-from collabdm.scores import Scores, scores
-from collabdm.workers import in_order
+from collabdm.storage.checkpoints import Checkpoint
+from collabdm.training.predicting import predictions
+from collabdm.training.scores import Scores, scores
 
 __all__ = ["Functional", "Model", "classifier", "decode_parameters", "encode_parameters", "is_running", "test_model"]
 

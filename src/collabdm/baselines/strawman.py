@@ -14,19 +14,18 @@ import torch
 from torch import Tensor
 
 from collabdm.baselines.base import CurvePoint, Rival, RivalJob, RivalResult
-from collabdm.baselines.client_models import samples_digest
+from collabdm.baselines.local_sets import plan_of, union_of
 from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_round, meta_round
-from collabdm.baselines.virtual import plan_of, union_of
-from collabdm.checkpoints import named, within
-from collabdm.differentiable import Classifier
-from collabdm.memory import begin_stage
+from collabdm.config.rivals import RivalsSpec, StrawmanSpec
+from collabdm.engine.memory import begin_stage
+from collabdm.engine.workers import torch_threads
 from collabdm.progress import Event
 from collabdm.protocol import LocalSpec, Plan
-from collabdm.rival_settings import RivalsSpec, StrawmanSpec
-from collabdm.rounds import distilled_set
-from collabdm.stages import StageStore, stage_key
-from collabdm.training import TrainingSet
-from collabdm.workers import torch_threads
+from collabdm.rounds.distilling import distilled_set
+from collabdm.storage.checkpoints import named, within
+from collabdm.storage.kept_results import KeptResults, result_key
+from collabdm.training.differentiable import Differentiable
+from collabdm.training.loop import TrainingSet
 
 __all__ = ["STRAWMEN"]
 
@@ -47,7 +46,7 @@ def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
     nothing = torch.zeros_like(images)
     state: State = {"images": images, "momentum": nothing, "first": nothing, "second": nothing, "norm": torch.zeros(1)}
     basis = {
-        "data": {client: samples_digest(job.train.take(rows)) for client, rows in sorted(job.parts.items())},
+        "data": {client: job.train.take(rows).digest() for client, rows in sorted(job.parts.items())},
         "engine": job.engine.model_dump(exclude={"threads", "processes"}),
         "plan": plan.model_dump(mode="json"),
         "rival": one_round.__name__,
@@ -58,9 +57,9 @@ def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
     with torch_threads(job.engine.threads):
         for first, last in pairwise(marks):
             numbers = range(first, last)
-            state, more, stages = _segment(job, federation, state, labels, one_round, numbers, basis)
-            cost, server = cost.plus(more), server + max(stages.seconds["rounds"] - float(more.seconds.sum()), 0.0)
-            memory = max(memory, stages.memory.get("rounds", 0.0))
+            state, more, kept = _segment(job, federation, state, labels, one_round, numbers, basis)
+            cost, server = cost.plus(more), server + max(kept.seconds["rounds"] - float(more.seconds.sum()), 0.0)
+            memory = max(memory, kept.memory.get("rounds", 0.0))
             curve.append(_point(job, federation, state, labels, cost, last))
     return RivalResult(
         product=curve[-1].product,
@@ -79,7 +78,7 @@ def _federation(job: RivalJob, spec: StrawmanSpec, plan: Plan) -> Federation:
     return Federation(
         plan=plan,
         spec=spec,
-        net=Classifier(spec=plan.network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine),
+        net=Differentiable(spec=plan.network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine),
         data={
             client: TrainingSet(
                 images=samples,
@@ -101,12 +100,12 @@ def _segment(
     one_round: Round,
     numbers: range,
     basis: Mapping[str, Any],
-) -> tuple[State, Cost, StageStore]:
+) -> tuple[State, Cost, KeptResults]:
     """Some rounds, or what an interrupted run kept of them; what they cost; and what says how long they took."""
-    stages, key = StageStore(job.stages), stage_key("rounds", dict(basis) | {"rounds": [numbers.start, numbers.stop]})
+    kept, key = KeptResults(job.kept), result_key("rounds", dict(basis) | {"rounds": [numbers.start, numbers.stop]})
 
     def work() -> dict[str, np.ndarray]:
-        checkpoint, current, costs = stages.checkpoint(key), state, []
+        checkpoint, current, costs = kept.checkpoint(key), state, []
         if found := checkpoint.found():
             # In their own dtypes: a running norm is float64.
             current = {name: value.to(job.engine.device) for name, value in within(found, "state").items()}
@@ -120,10 +119,10 @@ def _segment(
         return arrays | {"cost": np.array(costs).sum(axis=0)}
 
     begin_stage()
-    kept = stages.compute(key, work)
-    after = within({name: torch.from_numpy(value) for name, value in sorted(kept.items())}, "state")
-    down, up, seconds = kept["cost"]
-    return _placed(after, job), Cost(down=down, up=up, seconds=seconds), stages
+    arrays = kept.compute(key, work)
+    after = within({name: torch.from_numpy(value) for name, value in sorted(arrays.items())}, "state")
+    down, up, seconds = arrays["cost"]
+    return _placed(after, job), Cost(down=down, up=up, seconds=seconds), kept
 
 
 def _state(current: State, costs: Sequence[Sequence[np.ndarray]]) -> dict[str, Tensor]:

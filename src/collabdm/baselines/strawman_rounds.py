@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collabdm.augment import draw_augmentation
 from collabdm.baselines.messages import packed, unpacked
-from collabdm.differentiable import Classifier, Parameters
+from collabdm.config.rivals import StrawmanSpec
+from collabdm.images.augment import draw_augmentation
 from collabdm.local.bptt import AdamState, Shown, adam_step, clipped, pulled_back, trained_through
 from collabdm.local.gradient import class_gradient, image_gradient, trained_on
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
-from collabdm.rival_settings import StrawmanSpec
-from collabdm.training import TrainingSet
+from collabdm.training.differentiable import Differentiable, Parameters
+from collabdm.training.loop import TrainingSet
 
 __all__ = ["Cost", "Federation", "State", "matched_round", "meta_round"]
 
@@ -32,7 +32,7 @@ class Federation:
 
     plan: Plan
     spec: StrawmanSpec
-    net: Classifier
+    net: Differentiable
     data: Mapping[str, TrainingSet]
     held: Mapping[str, np.ndarray]
 

@@ -12,17 +12,17 @@ from collabdm.baselines.base import RivalJob, RivalResult
 from collabdm.baselines.client_models import ClientModels, client_models
 from collabdm.baselines.losses import batch_norm_distance, divergence
 from collabdm.baselines.models import Model, classifier, is_running
-from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
-from collabdm.distilled_set import DistilledSet
-from collabdm.memory import begin_stage, merged
+from collabdm.config.rivals import SynthesisSpec
+from collabdm.distilled.set import DistilledSet
+from collabdm.engine.memory import begin_stage, merged
+from collabdm.engine.workers import in_order
+from collabdm.images.pixels import Normalisation
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
-from collabdm.pixels import Normalisation
-from collabdm.planning import protocol_for
+from collabdm.planning import recipe_for
 from collabdm.progress import Event
 from collabdm.randomness import Stream, generator_position, move_generator
-from collabdm.rival_settings import SynthesisSpec
-from collabdm.stages import StageStore, stage_key
-from collabdm.workers import in_order
+from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
+from collabdm.storage.kept_results import KeptResults, result_key
 
 __all__ = ["Student", "Task", "Teachers", "batches_of", "distilled_models", "progress", "resume"]
 
@@ -169,15 +169,15 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
     """
     received, name = client_models(job), job.config.method
     teachers = Teachers(received, job.train.shape, len(job.train.classes), job.engine.device, job.engine.torch_dtype)
-    count = protocol_for(job.config).count
+    count = recipe_for(job.config).count
 
     stage = name.replace("-", "_")
 
-    def repeated(repetition: int) -> tuple[dict[str, np.ndarray], StageStore]:
+    def repeated(repetition: int) -> tuple[dict[str, np.ndarray], KeptResults]:
         basis: dict[str, Any] = {"models": received.digest, "repetition": repetition, "seed": job.config.seed}
         basis |= {"settings": settings.model_dump(), "normalisation": received.normalisation.model_dump()}
         basis |= {"engine": job.engine.model_dump(exclude={"threads", "processes", "chunk"})}
-        store, key = StageStore(job.stages), stage_key(stage, basis)
+        store, key = KeptResults(job.kept), result_key(stage, basis)
         task = Task(
             teachers=teachers,
             spec=received.spec,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from collabdm.baselines.models import Functional
-from collabdm.pixels import Normalisation
-from collabdm.rival_settings import SynthesisSpec
+from collabdm.config.rivals import SynthesisSpec
+from collabdm.images.pixels import Normalisation
 
 __all__ = ["Generator", "Made", "Objective", "Synthetic", "generator_for", "initial_generator", "synthesise"]
 

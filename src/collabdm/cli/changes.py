@@ -29,7 +29,7 @@ def changed(
     quiet: bool,
 ) -> dict[str, Any]:
     """Add a file, remove a client, or finish whatever change was interrupted; returns the metrics, with a `note`."""
-    from collabdm.changes import add, carry_out, remove, under_way
+    from collabdm.rounds.membership import add, carry_out, remove, under_way
 
     with progress(quiet=quiet) as report:
         if added is None and removed is None:
@@ -71,9 +71,9 @@ def forget(
 
     The new set equals, to the bit, the one of a round that never had the site.
     """
-    from collabdm.changes import forget, unknown_files
     from collabdm.engine import tune_allocator
-    from collabdm.receiving import source_of
+    from collabdm.rounds.membership import forget, unknown_files
+    from collabdm.rounds.receiving import source_of
 
     tune_allocator()
     with progress(quiet=quiet) as report:
@@ -98,7 +98,7 @@ def forget(
 
 
 def _read(out: Path, path: Path) -> bytes:
-    from collabdm.changes import read_late
+    from collabdm.rounds.membership import read_late
 
     try:
         return read_late(out, path)

@@ -19,8 +19,8 @@ from collabdm.cli.output import print_json, print_table
 from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain
 
 if TYPE_CHECKING:
+    from collabdm.classifiers.detection import Policy, Verdict
     from collabdm.data.flows.images import ImageSettings
-    from collabdm.detection import Policy, Verdict
     from collabdm.engine import Engine
 
 __all__ = ["ALARM", "detect"]
@@ -59,10 +59,10 @@ def detect(
     The flows become windows and images as those did that the classifier was trained on. What is left at the end of a
     file is padded by repetition, and marked.
     """
-    from collabdm.classifier import load_classifier
+    from collabdm.classifiers.detection import Policy, image_settings, summary, verdict_line, verdicts
+    from collabdm.classifiers.file import load_classifier
     from collabdm.data.flows.reader import read_flows
     from collabdm.data.flows.tally import Tally
-    from collabdm.detection import Policy, image_settings, summary, verdict_line, verdicts
 
     if json and jsonl:
         raise ConfigError(explain("output", got="--json and --jsonl", expected="one of them", fix="drop one"))
@@ -94,9 +94,9 @@ def detect(
     except CollabDMError:
         # An alarm in what was judged before is not lost for a file that cannot be read.
         if found and not json and not jsonl:
-            _print(summary(found, policy, classifier.spec.classes), found, policy)
+            _print(summary(found, policy, classifier.card.classes), found, policy)
         raise
-    told = summary(found, policy, classifier.spec.classes)
+    told = summary(found, policy, classifier.card.classes)
     if json:
         asked = {"by": by, "threshold": threshold, "min_windows": min_windows, "min_flows": min_flows}
         print_json(told | asked | {"model": digest, "schema": settings.flow_schema.name, "files": repairs})

@@ -49,9 +49,9 @@ def distill(
     They are copied to OUT/contributions as they come; one that cannot be used is refused by name, and the round goes on
     with the others. --add and --remove change a finished round, whose plan and contributions lie in OUT.
     """
-    from collabdm.changes import under_way
     from collabdm.engine import tune_allocator
     from collabdm.planning import settings_for
+    from collabdm.rounds.membership import under_way
 
     tune_allocator()
     change = add is not None or remove is not None
@@ -102,12 +102,12 @@ def _served(
 ) -> dict[str, Any]:
     """Receive, distil, and write the metrics last."""
     from collabdm.engine import Engine
-    from collabdm.files import write_atomically, write_json
     from collabdm.planning import engine_for
     from collabdm.protocol import encode_plan
-    from collabdm.receiving import INBOX, late_files, receive, reopen
-    from collabdm.rounds import check_quorum, distill_round
-    from collabdm.runs import environment, finished_metrics, settled_config
+    from collabdm.rounds.distilling import check_quorum, distill_round
+    from collabdm.rounds.receiving import INBOX, late_files, receive, reopen
+    from collabdm.rounds.run_folder import environment, finished_metrics, settled_config
+    from collabdm.storage.files import write_atomically, write_json
 
     check_quorum(plan, min_clients)
     content, own = encode_plan(plan), out / "plan.json"

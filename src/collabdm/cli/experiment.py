@@ -131,8 +131,8 @@ def report(name: Name, out: Out) -> None:
     """Write `report.html` into the experiment's folder, and print its table."""
     from collabdm.experiments import experiment_named
     from collabdm.experiments.status import status_of
-    from collabdm.files import write_atomically
     from collabdm.report import experiment_report
+    from collabdm.storage.files import write_atomically
 
     chosen = experiment_named(name)
     found = status_of(chosen, out)
@@ -145,7 +145,7 @@ def report(name: Name, out: Out) -> None:
 
 def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
     from collabdm.experiments.status import status_of
-    from collabdm.files import write_atomically
+    from collabdm.storage.files import write_atomically
 
     found = status_of(chosen, out)
     table = _table(chosen, found)

@@ -19,7 +19,7 @@ def run_folder(folder: Path, *, force: bool, resume: bool, keep: bool = False) -
     With `keep`, a folder that has contributions stays for `--resume`: they may be hard to get again.
     Raises `RunFolderError` where it exists, without `force` and `resume`.
     """
-    from collabdm.runs import MARKS, prepare_run_folder
+    from collabdm.rounds.run_folder import MARKS, prepare_run_folder
 
     _check_writable(folder)
     # Also where it is given as `.` or as a link.

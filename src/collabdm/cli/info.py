@@ -9,7 +9,7 @@ from typer import Argument
 from collabdm.cli.options import Json
 from collabdm.cli.output import print_facts, print_json
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
-from collabdm.files import read_json
+from collabdm.storage.files import read_json
 
 __all__ = ["info"]
 
@@ -121,7 +121,7 @@ def _text(value: object) -> str | None:
 
 
 def _distilled(path: Path) -> dict[str, Any]:
-    from collabdm.distilled_set import load
+    from collabdm.distilled.set import load
 
     distilled = load(path)
     file = path / "distilled.safetensors" if path.is_dir() else path
@@ -141,11 +141,11 @@ def _distilled(path: Path) -> dict[str, Any]:
 
 
 def _classifier(path: Path) -> dict[str, Any]:
-    from collabdm.classifier import load_classifier
-    from collabdm.detection import image_settings
+    from collabdm.classifiers.detection import image_settings
+    from collabdm.classifiers.file import load_classifier
 
     classifier = load_classifier(path)
-    spec, flows = classifier.spec, None
+    spec, flows = classifier.card, None
     if spec.flows is not None:
         settings = image_settings(classifier)
         flows = {

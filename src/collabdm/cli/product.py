@@ -16,7 +16,7 @@ from collabdm.errors import ConfigError, DataError, DistilledSetError, explain
 if TYPE_CHECKING:
     from collabdm.config import Config
     from collabdm.data import Samples
-    from collabdm.distilled_set import DistilledSet
+    from collabdm.distilled.set import DistilledSet
 
 __all__ = ["SetPath", "evaluate", "export", "fitting", "load_set"]
 
@@ -40,9 +40,9 @@ def evaluate(
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
-    from collabdm.evaluation import evaluate, summary
-    from collabdm.judging import training_set
-    from collabdm.planning import networks_tested, protocol_for, resolved
+    from collabdm.evaluation.evaluate import evaluate, summary
+    from collabdm.evaluation.judging import training_set
+    from collabdm.planning import networks_tested, recipe_for, resolved
 
     if dataset is None and config_file is None:
         raise ConfigError(explain("--dataset", got="none", expected="data to test on", fix="pass --dataset SOURCE"))
@@ -55,7 +55,7 @@ def evaluate(
     # As many images as the set trains on: what the engine is chosen by.
     samples = len(distilled) * distilled.factor**2
     work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // len(distilled.classes))})
-    protocol = protocol_for(config)
+    recipe = recipe_for(config)
     tune_allocator()
     with progress(quiet=quiet) as report:
         engine = resolved([work], data.preset, test.shape, len(test.classes), report=report)
@@ -64,7 +64,7 @@ def evaluate(
                 training_set(distilled),
                 test,
                 networks=networks_tested(config, data.preset),
-                protocol=protocol,
+                recipe=recipe,
                 seed=config.seed,
                 engine=engine,
                 report=report,
@@ -72,10 +72,10 @@ def evaluate(
         )
     accuracy = summary(results, distilled.classes)
     if json:
-        print_json({"dataset": config.dataset, "protocol": protocol.model_dump(), "accuracy": accuracy})
+        print_json({"dataset": config.dataset, "protocol": recipe.model_dump(), "accuracy": accuracy})
         return
     by_kind = accuracy.get("by_network") or {results[0].network: accuracy}
-    rows = [(kind, accuracy_text(one["mean"], one["std"]), str(protocol.count)) for kind, one in by_kind.items()]
+    rows = [(kind, accuracy_text(one["mean"], one["std"]), str(recipe.count)) for kind, one in by_kind.items()]
     print_table(("network", "accuracy", "networks"), rows)
 
 
@@ -91,7 +91,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a distilled set in another format."""
-    from collabdm.files import write_atomically
+    from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
     distilled = load_set(path)
@@ -114,7 +114,7 @@ def load_set(path: Path) -> "DistilledSet":
 
     Raises `DistilledSetError`.
     """
-    from collabdm.distilled_set import load
+    from collabdm.distilled.set import load
 
     for inside in (path / "distilled", path / "repeat-0" / "distilled"):
         if inside.is_dir():

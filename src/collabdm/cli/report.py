@@ -19,8 +19,8 @@ def report(
     json: Json = False,
 ) -> None:
     """Write a report of a run or comparison: one HTML file with everything inside."""
-    from collabdm.files import write_atomically
     from collabdm.report import run_report
+    from collabdm.storage.files import write_atomically
 
     path = run / "report.html" if out is None else out
     # The run's own report may always be made anew; another place may hold something else.

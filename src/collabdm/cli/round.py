@@ -38,9 +38,9 @@ def plan(
     A data set with known facts (mnist, cifar10, ...) need not be at hand; of any other, give --classes and --shape, or
     a part of it to read them from.
     """
-    from collabdm.files import write_atomically
     from collabdm.planning import make_plan
     from collabdm.protocol import encode_plan, plan_digest
+    from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
     names, size, preset = _declared(config, classes, shape)
@@ -75,14 +75,14 @@ def contribute(
     """
     import numpy as np
 
-    from collabdm.contributing import cached_contribution
     from collabdm.data import load_samples
     from collabdm.engine import tune_allocator
-    from collabdm.files import write_atomically
-    from collabdm.inbox import acceptance
     from collabdm.planning import engine_for
     from collabdm.protocol import bytes_by_part, clipped_share, decode_contribution
-    from collabdm.sharing import shard_of
+    from collabdm.rounds.contributing import cached_contribution
+    from collabdm.rounds.inbox import acceptance
+    from collabdm.simulation.sharing import shard_of
+    from collabdm.storage.files import write_atomically
 
     if dataset is None and not shard:
         raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
@@ -192,7 +192,7 @@ def _clients(config: "Config") -> list[str]:
     """The names that `simulate` would use, without its data where they do not come from a column."""
     from collabdm.data import client_names
     from collabdm.methods import METHODS, method_named
-    from collabdm.sharing import clients_of
+    from collabdm.simulation.sharing import clients_of
 
     method, spec = method_named(config.method), config.partition
     if method.source != "round":

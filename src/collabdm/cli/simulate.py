@@ -34,7 +34,7 @@ def simulate(
     One data set is shared among clients; everything is encoded as between real sites.
     """
     from collabdm.engine import tune_allocator
-    from collabdm.simulation import simulate
+    from collabdm.simulation.simulate import simulate
 
     tune_allocator()
     with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
@@ -60,8 +60,8 @@ def compare(
 
     They share partition, seeds and networks, and what they agree on is computed once.
     """
-    from collabdm.comparison import COMPARED, compare
     from collabdm.engine import tune_allocator
+    from collabdm.simulation.comparison import COMPARED, compare
 
     chosen = listed(methods) if methods is not None else COMPARED
     tune_allocator()

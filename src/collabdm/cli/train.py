@@ -14,7 +14,7 @@ from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
-    from collabdm.classifier import Classifier
+    from collabdm.classifiers.file import Classifier
     from collabdm.config import Config
     from collabdm.data import Samples
     from collabdm.engine import Engine
@@ -43,11 +43,11 @@ def train(
     that `evaluate` trains with the same seed, recipe and engine. A set of a round by files does not know how its
     images were made of flows: for `detect`, say it with --flows.
     """
-    from collabdm.classifier_training import train_classifier
+    from collabdm.classifiers.training import train_classifier
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
-    from collabdm.files import write_atomically
+    from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
     if network is not None:
@@ -61,8 +61,8 @@ def train(
     content = classifier.to_bytes()
     write_atomically(out, content)
     facts = {
-        "network": classifier.spec.network.name,
-        "classes": list(classifier.spec.classes),
+        "network": classifier.card.network.name,
+        "classes": list(classifier.card.classes),
         "digest": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
@@ -89,7 +89,7 @@ def _flow_settings(path: Path) -> dict[str, Any]:
 
 
 def _tested(classifier: "Classifier", test: "Samples", engine: "Engine") -> dict[str, Any]:
-    from collabdm.scores import scores
+    from collabdm.training.scores import scores
 
     predicted = classifier.probabilities(test.images, engine).argmax(axis=1)
     found = scores(predicted, test.labels, len(test.classes))

@@ -1,5 +1,6 @@
 """What one holder has: labelled images, checked once at the door."""
 
+import hashlib
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,13 @@ class Samples:
         """The samples at `indices`, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
         return Samples(images=self.images[chosen], labels=self.labels[chosen], classes=self.classes)
+
+    def digest(self) -> str:
+        """SHA-256 over values and labels, in hex: by it, results are kept that depend on the data."""
+        digest = hashlib.sha256(f"{self.images.dtype}{self.images.shape}".encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
 
     def counts(self) -> np.ndarray:
         """Samples held per class, int64 [classes]."""

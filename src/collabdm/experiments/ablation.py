@@ -7,10 +7,10 @@ encoder.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from collabdm.augment import OPERATIONS
 from collabdm.experiments.base import Cell, Experiment, config_of
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.tables import accuracy_and_spread, markdown, megabytes_up
+from collabdm.images.augment import OPERATIONS
 
 __all__ = ["ABLATION"]
 

@@ -4,7 +4,7 @@ experiment.json   name, preset, settings, and which data stand in for which
 data.json         digests of the data sets used
 cells/<cell>.json the record of a finished or failed cell
 runs/<cell>/      its run folder; without the contributions once it is finished
-stages/           what cells share; removed once every cell is finished
+kept/             what cells share; removed once every cell is finished
 spent.json        seconds of work per cell, over all interruptions
 lock              held while a runner works
 """
@@ -23,7 +23,7 @@ from collabdm.config import Config
 from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell
 from collabdm.experiments.record_shapes import MOST_SECONDS, CellRecord, Facts, FinishedRecord, check_shape
-from collabdm.files import read_json, sweep, write_json
+from collabdm.storage.files import read_json, sweep, write_json
 
 __all__ = [
     "FOLDER_FACTS",

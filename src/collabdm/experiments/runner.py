@@ -36,7 +36,7 @@ from collabdm.experiments.records import (
 from collabdm.experiments.sources import check_given, content_digest, dataset_for, stand_in_for
 from collabdm.planning import resolved
 from collabdm.progress import Event, Report, silent
-from collabdm.simulation import simulate_on
+from collabdm.simulation.simulate import simulate_on
 
 __all__ = ["Outcome", "chosen_cells", "run_experiment"]
 
@@ -128,7 +128,7 @@ def run_experiment(
                 finished += 1
         every = read_records(folder, cells)
         if len(every) == len(cells) and not any("failed" in record for record in every.values()):
-            shutil.rmtree(folder / "stages", ignore_errors=True)
+            shutil.rmtree(folder / "kept", ignore_errors=True)
     return Outcome(finished=finished, failed=failed, left=len(chosen) - finished - len(failed), stopped=stopped)
 
 
@@ -178,7 +178,7 @@ class _Work:
                 config,
                 run,
                 engine=self._engine(cell, dataset),
-                stages=self.folder / "stages",
+                kept=self.folder / "kept",
                 report=self._told,
             )
             # A run that was finished before is as its folder has it.

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from collabdm.client import data_digest
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.data.presets import PRESETS
 from collabdm.errors import ConfigError, DataError, explain
@@ -61,7 +60,7 @@ def content_digest(dataset: Dataset) -> str:
     """SHA-256 of all that results depend on: pixels, labels, names of classes, and columns."""
     digest = hashlib.sha256()
     for samples in (dataset.train, dataset.test):
-        digest.update(data_digest(samples).encode())
+        digest.update(samples.digest().encode())
         digest.update(json.dumps(samples.classes).encode())
     for name, values in sorted(dataset.columns.items()):
         digest.update(json.dumps([name, np.asarray(values).astype(str).tolist()]).encode())

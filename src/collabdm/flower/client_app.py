@@ -10,7 +10,6 @@ from flwr.clientapp import ClientApp
 
 from collabdm.cli.progress import PlainLines
 from collabdm.config import Config, load_config
-from collabdm.contributing import cached_contribution
 from collabdm.data import Samples, load_samples
 from collabdm.engine import tune_allocator
 from collabdm.errors import CollabDMError, ConfigError, PlanError, explain
@@ -19,7 +18,8 @@ from collabdm.flower.settings import NodeSettings, node_settings, run_settings
 from collabdm.planning import engine_for
 from collabdm.progress import Report
 from collabdm.protocol import Plan, decode_plan
-from collabdm.sharing import shard_of
+from collabdm.rounds.contributing import cached_contribution
+from collabdm.simulation.sharing import shard_of
 
 __all__ = ["app", "contribute"]
 

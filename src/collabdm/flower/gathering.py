@@ -10,9 +10,9 @@ from flwr.serverapp import Grid
 from collabdm.errors import ContributionError, explain
 from collabdm.flower.messages import MESSAGE_TYPE, query, read_reply
 from collabdm.flower.pulling import Pulls
-from collabdm.inbox import accept, acceptance, intact, recorded
 from collabdm.progress import Event, Report
 from collabdm.protocol import Plan, decode_contribution, encode_plan
+from collabdm.rounds.inbox import accept, acceptance, intact, recorded
 
 __all__ = ["gather"]
 

@@ -14,15 +14,15 @@ from flwr.serverapp import Grid, ServerApp
 from collabdm.cli.progress import PlainLines
 from collabdm.engine import Engine, tune_allocator
 from collabdm.errors import CollabDMError, DataError, PlanError, QuorumError, RunFolderError, explain
-from collabdm.files import write_atomically, write_json
 from collabdm.flower.gathering import gather
 from collabdm.flower.settings import RunSettings, run_settings
 from collabdm.planning import engine_for, settings_for
 from collabdm.progress import Report
 from collabdm.protocol import Plan, decode_plan, encode_plan
-from collabdm.receiving import INBOX, close, closed, reopen
-from collabdm.rounds import check_quorum, distill_round
-from collabdm.runs import environment, finished_metrics, logged, prepare_run_folder, settled_config
+from collabdm.rounds.distilling import check_quorum, distill_round
+from collabdm.rounds.receiving import INBOX, close, closed, reopen
+from collabdm.rounds.run_folder import environment, finished_metrics, logged, prepare_run_folder, settled_config
+from collabdm.storage.files import write_atomically, write_json
 
 __all__ = ["app", "hold_round", "main"]
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from collabdm.checkpoints import Checkpoint
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.local.bptt import bptt_images
@@ -20,6 +19,7 @@ from collabdm.local.kip import kip_images
 from collabdm.local.start import ClientStatistics, LocalJob, images_from_real, initial_images
 from collabdm.progress import Report, silent
 from collabdm.protocol import Plan
+from collabdm.storage.checkpoints import Checkpoint
 
 __all__ = ["LOCAL_METHODS", "ClientStatistics", "LocalJob", "distill_locally", "images_from_real"]
 

@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collabdm.augment import draw_augmentation
-from collabdm.checkpoints import named, optimiser_state, restore_optimiser, within
-from collabdm.differentiable import Classifier, Parameters
+from collabdm.engine.workers import torch_threads
+from collabdm.images.augment import draw_augmentation
+from collabdm.images.partition_expand import expand
+from collabdm.images.pixels import Normalisation
 from collabdm.local.start import LocalJob
-from collabdm.partition_expand import expand
-from collabdm.pixels import Normalisation
 from collabdm.progress import Event, Report
 from collabdm.protocol import BpttSpec
 from collabdm.randomness import Stream
-from collabdm.training import TrainingSet
-from collabdm.workers import torch_threads
+from collabdm.storage.checkpoints import named, optimiser_state, restore_optimiser, within
+from collabdm.training.differentiable import Differentiable, Parameters
+from collabdm.training.loop import TrainingSet
 
 __all__ = ["AdamState", "Shown", "adam_step", "bptt_images", "clipped", "pulled_back", "soft_reset", "trained_through"]
 
@@ -60,7 +60,7 @@ def bptt_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -
     """Initial images [n, C, H, W] with labels [n], distilled under a plan."""
     plan, spec = job.plan, job.plan.local.bptt or BpttSpec()
     network = plan.network.model_copy(update={"width": spec.width or plan.network.width})
-    net = Classifier(spec=network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
+    net = Differentiable(spec=network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
     real = TrainingSet(
         images=job.samples,
         labels=torch.from_numpy(job.samples.labels),
@@ -98,7 +98,7 @@ def bptt_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -
 
 
 def trained_through(
-    net: Classifier,
+    net: Differentiable,
     parameters: Parameters,
     shown: Shown,
     before: int,
@@ -163,7 +163,7 @@ def clipped(gradient: Tensor, running: float | None, most: float) -> tuple[Tenso
     return gradient * min(1.0, most * running / max(norm, 1e-30)), running
 
 
-def soft_reset(net: Classifier, server: Parameters, share: float, stream: Stream) -> Parameters:
+def soft_reset(net: Differentiable, server: Parameters, share: float, stream: Stream) -> Parameters:
     """The server's initial parameters plus `share` of an independent draw from the same distribution, rescaled so that
     the spread stays that of the distribution; norms stay as they are."""
     if share == 0:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collabdm.images.partition_expand import pack
 from collabdm.local.start import LocalJob
-from collabdm.partition_expand import pack
 from collabdm.progress import Event, Report
 from collabdm.randomness import Stream
 

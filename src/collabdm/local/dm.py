@@ -7,16 +7,16 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from collabdm.augment import draw_augmentation
-from collabdm.checkpoints import Checkpoint
-from collabdm.embedding import Embedder, class_moments, embedder_for
 from collabdm.engine import Engine
+from collabdm.images.augment import draw_augmentation
+from collabdm.images.pixels import uploaded
 from collabdm.local.start import LocalJob
-from collabdm.matching import ClassTarget, SyntheticState, matching_step
-from collabdm.pixels import uploaded
+from collabdm.matching.embedding import Embedder, class_moments, embedder_for
+from collabdm.matching.statistic import MOMENTS, STATISTICS
+from collabdm.matching.step import ClassTarget, SyntheticState, matching_step
 from collabdm.progress import Event, Report
 from collabdm.randomness import Stream
-from collabdm.statistics import MOMENTS, STATISTICS
+from collabdm.storage.checkpoints import Checkpoint
 
 __all__ = ["kept", "matched_images", "resumed"]
 

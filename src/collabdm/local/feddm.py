@@ -9,15 +9,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from collabdm.embedding import class_moments, embedder_for
 from collabdm.local.dm import kept, resumed
 from collabdm.local.start import LocalJob
-from collabdm.matching import ClassTarget, matching_step
+from collabdm.matching.embedding import class_moments, embedder_for
+from collabdm.matching.statistic import STATISTICS, Statistic
+from collabdm.matching.step import ClassTarget, matching_step
 from collabdm.networks import build_network, initial_parameters
 from collabdm.progress import Event, Report
 from collabdm.protocol import FedDMSpec
 from collabdm.randomness import Stream
-from collabdm.statistics import STATISTICS, Statistic
 
 __all__ = ["moved", "one_network_images", "with_logits"]
 

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collabdm.augment import Augmentation, augment, draw_augmentation
-from collabdm.checkpoints import named, within
-from collabdm.differentiable import Classifier, Parameters
+from collabdm.engine.workers import torch_threads
+from collabdm.images.augment import Augmentation, augment, draw_augmentation
+from collabdm.images.partition_expand import expand
+from collabdm.images.pixels import Normalisation
 from collabdm.local.start import LocalJob
-from collabdm.partition_expand import expand
-from collabdm.pixels import Normalisation
 from collabdm.progress import Event, Report
 from collabdm.protocol import GradientSpec
 from collabdm.randomness import Stream
-from collabdm.training import TrainingSet
-from collabdm.workers import torch_threads
+from collabdm.storage.checkpoints import named, within
+from collabdm.training.differentiable import Differentiable, Parameters
+from collabdm.training.loop import TrainingSet
 
 __all__ = ["class_gradient", "gradient_distance", "gradient_images", "image_gradient", "trained_on", "weights_only"]
 
@@ -25,7 +25,7 @@ __all__ = ["class_gradient", "gradient_distance", "gradient_images", "image_grad
 def gradient_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
     """Initial images [n, C, H, W] with labels [n], distilled under a plan; stored images count by their tiles."""
     plan, spec = job.plan, job.plan.local.gradient or GradientSpec()
-    net = Classifier(spec=plan.network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
+    net = Differentiable(spec=plan.network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
     real = TrainingSet(
         images=job.samples,
         labels=torch.from_numpy(job.samples.labels),
@@ -59,7 +59,7 @@ def gradient_images(job: LocalJob, images: Tensor, labels: Tensor, report: Repor
 
 
 def class_gradient(
-    net: Classifier,
+    net: Differentiable,
     parameters: Mapping[str, Tensor],
     real: TrainingSet,
     rows: np.ndarray,
@@ -76,7 +76,7 @@ def weights_only(gradient: Mapping[str, Tensor]) -> Parameters:
 
 
 def image_gradient(
-    net: Classifier,
+    net: Differentiable,
     parameters: Mapping[str, Tensor],
     images: Tensor,
     labels: Tensor,
@@ -112,7 +112,7 @@ def gradient_distance(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor
 
 
 def trained_on(
-    net: Classifier,
+    net: Differentiable,
     parameters: Mapping[str, Tensor],
     images: Tensor,
     labels: Tensor,

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collabdm.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 from collabdm.engine import Engine
+from collabdm.engine.workers import torch_threads
+from collabdm.images.partition_expand import expand
 from collabdm.local.ntk import relu_ntk
 from collabdm.local.start import LocalJob
-from collabdm.partition_expand import expand
 from collabdm.progress import Event, Report
 from collabdm.protocol import KipSpec
 from collabdm.randomness import Stream
-from collabdm.workers import torch_threads
+from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 
 __all__ = ["balanced", "centred", "distilled_by_kernel", "kip_images", "ridge_loss"]
 

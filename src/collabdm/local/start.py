@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collabdm.checkpoints import Checkpoint
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
-from collabdm.partition_expand import pack
-from collabdm.pixels import Normalisation, normalised
+from collabdm.images.partition_expand import pack
+from collabdm.images.pixels import Normalisation, normalised
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
+from collabdm.storage.checkpoints import Checkpoint
 
 __all__ = ["ClientStatistics", "LocalJob", "images_from_real", "initial_images"]
 

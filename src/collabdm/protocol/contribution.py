@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from collabdm.protocol.checking import Checker
+from collabdm.checking import Checker
 from collabdm.protocol.encoding import ENCODINGS
 from collabdm.protocol.plan import Plan, plan_digest
 

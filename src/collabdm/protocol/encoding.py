@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BeforeValidator
 
-from collabdm.protocol.checking import LARGEST_VALUE, Checker
-from collabdm.protocol.eight_bit import IMAGE_TENSORS, images_from_strip, strip_of_images
+from collabdm.checking import LARGEST_VALUE, Checker
+from collabdm.images.eight_bit import IMAGE_TENSORS, images_from_strip, strip_of_images
 
 __all__ = ["ENCODINGS", "Encoding", "EncodingName", "plain_floats"]
 

@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from collabdm.augment import OPERATIONS, Augmentation, draw_augmentation
 from collabdm.errors import ConfigError, PlanError, explain
+from collabdm.images.augment import OPERATIONS, Augmentation, draw_augmentation
+from collabdm.images.partition_expand import check_factor
+from collabdm.images.pixels import Normalisation
+from collabdm.matching.statistic import STATISTICS
 from collabdm.networks import NetworkSpec
-from collabdm.partition_expand import check_factor
-from collabdm.pixels import Normalisation
 from collabdm.protocol.encoding import EncodingName
 from collabdm.protocol.local_spec import LocalSpec
 from collabdm.randomness import Stream
-from collabdm.statistics import STATISTICS
 
 __all__ = ["Plan", "SampleSpec", "StatisticName", "decode_plan", "encode_plan", "plan_digest"]
 

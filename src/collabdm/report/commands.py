@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collabdm.errors import RunFolderError
-from collabdm.files import read_json
 from collabdm.report.reading import Begun, checked
+from collabdm.storage.files import read_json
 
 __all__ = ["experiment_command", "of_experiment"]
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from collabdm.files import read_json
 from collabdm.report.charts import Chart, Series, line_chart
 from collabdm.report.gallery import gallery
 from collabdm.report.heat import Heat, share_heat
@@ -12,6 +11,7 @@ from collabdm.report.result import distilled_of
 from collabdm.report.run import data_name, provenance, settings_of
 from collabdm.report.sections import partition, setting_rows
 from collabdm.report.wording import bytes_text, share, share_tick
+from collabdm.storage.files import read_json
 
 __all__ = ["comparison_page"]
 

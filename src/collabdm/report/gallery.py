@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collabdm.distilled_set import DistilledSet
-from collabdm.image_folder import image_of, png_of
+from collabdm.distilled.set import DistilledSet
+from collabdm.images.image_folder import image_of, png_of
 
 __all__ = ["Gallery", "Line", "gallery"]
 

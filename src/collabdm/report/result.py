@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collabdm.distilled_set import DistilledSet, load
+from collabdm.distilled.set import DistilledSet, load
 from collabdm.report.charts import Chart
 from collabdm.report.gallery import Gallery, gallery
 from collabdm.report.heat import Heat, taken_for

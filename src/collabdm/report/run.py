@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from collabdm.errors import RunFolderError, explain
-from collabdm.files import read_json
 from collabdm.report.commands import of_experiment
 from collabdm.report.page import render
 from collabdm.report.reading import Metrics, checked, read_toml
 from collabdm.report.result import AFTER, result_view, sets_in
 from collabdm.report.sections import computed_seconds, flattened, mean_up
+from collabdm.storage.files import read_json
 
 __all__ = ["data_name", "metrics_of", "provenance", "run_page", "settings_of"]
 

@@ -25,7 +25,7 @@ from collabdm.data.flows.split import for_testing, test_side
 from collabdm.data.flows.tally import Tally
 from collabdm.data.flows.windows import Window, windows
 from collabdm.errors import DataError, explain
-from collabdm.files import write_json
+from collabdm.storage.files import write_json
 
 __all__ = ["FlowImages", "images_of", "save_images"]
 

@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from collabdm.data.flows.behaviour import BEHAVIOURS, columns_of
 from collabdm.data.flows.schema import FlowSchema, load_schema
 from collabdm.errors import ConfigError, explain
-from collabdm.files import write_json, written_atomically
 from collabdm.randomness import Stream
+from collabdm.storage.files import write_json, written_atomically
 
 __all__ = ["Block", "full_blocks", "is_synthetic", "scaled", "write_flows"]
 

@@ -1,0 +1,102 @@
+"""A classifier from a distilled set, as a run's settings say."""
+
+import hashlib
+from collections.abc import Mapping
+
+from pydantic import JsonValue, ValidationError
+
+from collabdm.classifiers.file import Classifier, ClassifierCard
+from collabdm.config import Config
+from collabdm.data import generic_preset
+from collabdm.data.flows.images import ImageSettings
+from collabdm.distilled.set import DistilledSet
+from collabdm.engine import Engine
+from collabdm.errors import ConfigError, explain
+from collabdm.evaluation.evaluate import network_seed
+from collabdm.evaluation.judging import training_set
+from collabdm.networks import NetworkSpec
+from collabdm.planning import networks_tested, recipe_for, resolved
+from collabdm.progress import Event, Report, silent
+from collabdm.training.loop import train
+
+__all__ = ["train_classifier"]
+
+_KEPT = ("dataset", "plan", "synthetic_flows")
+
+
+def train_classifier(
+    distilled: DistilledSet, config: Config, *, flows: Mapping[str, JsonValue] | None = None, report: Report = silent
+) -> tuple[Classifier, Engine]:
+    """The first network that `evaluate` trains with the same settings, and the engine it was trained with.
+
+    The settings under which the set's images were made of flows go with it: those of the set, or `flows` where the set
+    has none (a server that only saw contributions does not know them).
+    Raises `ConfigError` where several networks are asked for, the set's images are too small for the one, or `flows`
+    would have made other images than the set's.
+    """
+    channels, height, width = distilled.images.shape[1:]
+    shape, classes = (channels, height, width), len(distilled.classes)
+    preset = generic_preset("distilled set", shape, distilled.classes)
+    network = _only(networks_tested(config, preset))
+    recipe = recipe_for(config).model_copy(update={"count": 1})
+    samples = len(distilled) * distilled.factor**2
+    once = config.evaluate.model_copy(update={"count": 1})
+    work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // classes), "evaluate": once})
+    engine = resolved([work], preset, shape, classes, report=report)
+    settings = _flow_settings(distilled, flows)
+    training = training_set(distilled)
+    parameters = train(
+        training,
+        network,
+        classes=classes,
+        recipe=recipe,
+        seed=network_seed(config.seed, network, 0),
+        engine=engine,
+        tell=lambda epoch, epochs, loss: report(Event(stage="train", done=epoch, total=epochs, loss=loss)),
+    )
+    card = ClassifierCard(
+        network=network,
+        classes=distilled.classes,
+        shape=(1 if channels == 1 else 3, height, width),
+        normalisation=training.normalisation,
+        flows=settings,
+        facts={
+            "distilled_set": hashlib.sha256(distilled.to_bytes()).hexdigest(),
+            "method": distilled.method,
+            **{name: distilled.facts[name] for name in _KEPT if name in distilled.facts},
+            "protocol": recipe.model_dump(mode="json", exclude={"count"}),
+            "seed": config.seed,
+            # Neither the number of threads nor that of processes changes what comes out.
+            "engine": engine.model_dump(mode="json", exclude={"threads", "processes"}),
+        },
+    )
+    return Classifier(card=card, parameters=parameters), engine
+
+
+def _only(networks: tuple[NetworkSpec, ...]) -> NetworkSpec:
+    if len(networks) != 1:
+        names = ", ".join(network.name for network in networks)
+        raise ConfigError(explain("networks", got=names, expected="a single one", fix="train them one by one"))
+    return networks[0]
+
+
+def _flow_settings(distilled: DistilledSet, given: Mapping[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+    own = distilled.facts.get("flows")
+    known = _digest(own) if isinstance(own, dict) else None
+    if given is None:
+        return own if isinstance(own, dict) else None
+    height, width = distilled.images.shape[2:]
+    settings = ImageSettings.model_validate(given)
+    fits = (height, width) == (settings.side, settings.side) and known in (None, settings.digest())
+    if not fits or not set(distilled.classes) <= set(settings.flow_schema.class_names):
+        got = f"{settings.flow_schema.name}, side {settings.side}, {settings.layout} ({settings.digest()[:12]})"
+        expected = f"images as the distilled set's: {height}x{width}" + (f" ({known[:12]})" if known else "")
+        raise ConfigError(explain("--flows", got=got, expected=expected, fix="pass the settings of this set's images"))
+    return dict(given)
+
+
+def _digest(flows: Mapping[str, JsonValue]) -> str | None:
+    try:
+        return ImageSettings.model_validate(flows).digest()
+    except ValidationError:
+        return None

@@ -1,0 +1,25 @@
+"""The settings of a run: one frozen tree, the same in a TOML file, in `--set key=value` and in Python."""
+
+from collabdm.config.settings import (
+    PRESETS,
+    Config,
+    EvaluateSpec,
+    PartitionSpec,
+    PlanSpec,
+    config_toml,
+    load_config,
+    make_config,
+    setting_tree,
+)
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "EvaluateSpec",
+    "PartitionSpec",
+    "PlanSpec",
+    "config_toml",
+    "load_config",
+    "make_config",
+    "setting_tree",
+]

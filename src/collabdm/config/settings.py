@@ -1,0 +1,248 @@
+"""The settings of a run: one frozen tree, the same in a TOML file, in `--set key=value` and in Python.
+
+Unknown keys are errors. A preset is a partial tree under everything the user gives.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+
+from collabdm.config.rivals import RivalsSpec
+from collabdm.engine import Engine, EngineName
+from collabdm.errors import ConfigError, explain
+from collabdm.images.augment import OPERATIONS
+from collabdm.images.pixels import Normalisation
+from collabdm.methods import method_named
+from collabdm.networks import NetworkSpec
+from collabdm.protocol import EncodingName, LocalSpec
+from collabdm.server import ServerSpec
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "EvaluateSpec",
+    "PartitionSpec",
+    "PlanSpec",
+    "config_toml",
+    "load_config",
+    "make_config",
+    "setting_tree",
+]
+
+
+# What pydantic adds to the path of an error inside a union.
+_BRANCHES = ("function-", "literal[", "tuple[", "constrained-", Normalisation.__name__, Engine.__name__)
+
+
+def _network(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _several(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Network = Annotated[NetworkSpec, BeforeValidator(_network)]
+Operation = Literal["colour", "crop", "cutout", "flip", "scale", "rotate"]
+
+
+class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """How one data set is shared among simulated clients, and which of them take part at a seed (epsilon).
+
+    `reserve`: the samples of every class that `dirichlet-reserved` gives every client first; unset, ipc.
+    """
+
+    kind: Literal["iid", "dirichlet", "dirichlet-reserved", "by-column", "single"] = "dirichlet"
+    clients: Annotated[Annotated[int, Field(ge=1)] | tuple[str, ...], BeforeValidator(_several)] = 5
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    reserve: Annotated[int, Field(ge=1)] | None = None
+    participation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    column: str | None = None
+    balance: bool = False
+
+    @model_validator(mode="after")
+    def _column_given(self) -> "PartitionSpec":
+        if (self.kind == "by-column") != (self.column is not None):
+            raise ValueError("partition.column goes with partition.kind = by-column")
+        return self
+
+
+class PlanSpec(BaseModel, frozen=True, extra="forbid"):
+    """What clients are asked for; `auto` takes the data set's proposal, `pae` unset the method's (2 or 1).
+
+    `most_held` unset: a client's weight is what it says to hold.
+    """
+
+    seeds: Annotated[int, Field(ge=0)] = 200
+    batch: Annotated[int, Field(ge=1)] = 512
+    most_held: Annotated[int, Field(ge=1)] | None = None
+    network: Network | None = None
+    pae: Annotated[int, Field(ge=1)] | None = None
+    augment: Literal["auto", "none", "all"] | Annotated[tuple[Operation, ...], BeforeValidator(_several)] = "auto"
+    statistics: Literal["mean", "moments"] = "mean"
+    encoding: EncodingName = "fp16"
+    normalisation: Literal["auto"] | Normalisation = "auto"
+
+
+class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):
+    """How a set is judged; `count` networks of each kind, for `epochs`, by default as many as the protocol says."""
+
+    protocol: Literal["paper", "fast"] = "fast"
+    networks: Annotated[tuple[Network, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    count: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """A whole run. `repeats` are whole experiments with fresh partitions and seeds."""
+
+    dataset: str = "digits"
+    method: str = "collabdm-pae"
+    ipc: Annotated[int, Field(ge=1)] = 10
+    seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    repeats: Annotated[int, Field(ge=1)] = 1
+    device: str = "auto"
+    engine: EngineName | Engine = "auto"
+    partition: PartitionSpec = PartitionSpec()
+    plan: PlanSpec = PlanSpec()
+    local: LocalSpec = LocalSpec()
+    server: ServerSpec = ServerSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+    rivals: RivalsSpec = RivalsSpec()
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> "Config":
+        method = method_named(self.method)
+        if not method.pae and (self.plan.pae or 1) > 1:
+            raise ConfigError(
+                explain(
+                    "plan.pae", got=f"{self.plan.pae} with {self.method}", expected="1", fix=f"use {self.method}-pae"
+                )
+            )
+        return self
+
+    @property
+    def factor(self) -> int:
+        """The partition-and-expand l that the method and `plan.pae` give."""
+        return (self.plan.pae or 2) if method_named(self.method).pae else 1
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "ipc": 50,
+        "plan": {"seeds": 200, "batch": 512, "augment": list(OPERATIONS), "statistics": "mean"},
+        "local": {"iterations": 1000, "lr": 1.0, "momentum": 0.5, "batch": 256, "reuse": False, "init": "real"},
+        "server": {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class"},
+        "evaluate": {"protocol": "paper"},
+    },
+    "demo": {
+        "dataset": "digits",
+        "ipc": 1,
+        "plan": {"seeds": 60, "batch": 128},
+        "local": {"iterations": 120},
+    },
+}
+
+
+def make_config(*layers: Mapping[str, Any]) -> Config:
+    """Merge trees, later over earlier, and validate; raises `ConfigError` naming the first bad key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = _merged(merged, layer)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def load_config(
+    *, preset: str = "default", file: Path | None = None, settings: Sequence[str] = (), options: Mapping[str, Any] = {}
+) -> Config:
+    """Preset, then file, then `key=value` settings (values in TOML, or bare text), then options (dotted keys)."""
+    if preset not in PRESETS:
+        raise ConfigError(explain("preset", got=preset, expected=f"one of {', '.join(PRESETS)}", fix="choose one"))
+    given = {key: value for key, value in options.items() if value is not None}
+    layers = [PRESETS[preset], _read(file) if file else {}, *map(setting_tree, settings)]
+    return make_config(*layers, *(_nested(key, value) for key, value in given.items()))
+
+
+def config_toml(config: Config) -> bytes:
+    """The whole tree as TOML, which `load_config` reads back to an equal `Config`."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode()
+
+
+def setting_tree(text: str) -> dict[str, Any]:
+    """The tree of one `key=value`; raises `ConfigError` for what is none."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(explain("--set", got=text, expected="key=value", fix="for example --set server.passes=3"))
+    try:
+        parsed = _parsed(f"v = {value}")["v"]
+    except (ValueError, RecursionError):
+        parsed = value.strip()
+    return _nested(key.strip(), parsed)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return _parsed(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        got = str(error)[:200]
+        raise ConfigError(explain(f"config {file}", got=got, expected="a TOML file", fix="check it")) from None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """TOML that could also be written again; raises `ValueError` or `RecursionError`."""
+    tree = tomllib.loads(text)
+    str(tree)  # raises for what is nested too deeply, and for hexadecimal numbers of thousands of digits
+    return tree
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, str) and key == "network":
+            old = {"name": old}
+        merged[key] = _merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+    return merged
+
+
+def _explained(error: ValidationError) -> ConfigError:
+    first = max(error.errors(), key=_told)
+    unknown = first["type"] == "extra_forbidden"
+    parts = first["loc"][:-1] if unknown else first["loc"]
+    named = [str(part) for part in parts if not str(part).startswith(_BRANCHES)]
+    where = ".".join(named + [str(part) for part in first["loc"][len(parts) :]])
+    if unknown:
+        return ConfigError(
+            explain(
+                f"setting {where}"[:200],
+                got="an unknown key",
+                expected="one of those in the docs",
+                fix="check its spelling",
+            )
+        )
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return ConfigError(
+        explain(
+            f"setting {where or 'combination'}"[:200], got=repr(first["input"])[:80], expected=message, fix="correct it"
+        )
+    )
+
+
+def _told(error: Mapping[str, Any]) -> tuple[bool, int, bool]:
+    """How much an error says: of the branches of a union, the one that was meant went furthest."""
+    other_kind = error["type"] in ("literal_error", "model_type", "tuple_type")
+    return error["type"] == "extra_forbidden", len(error["loc"]), not other_kind

@@ -1,0 +1,1 @@
+"""How good a set is: fresh networks trained on it and tested on real data, resumably."""

@@ -1,0 +1,118 @@
+"""A client's contribution as bytes, kept for a repeated request; and those of all clients of a simulation, as files."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collabdm.client import contribute
+from collabdm.data import Samples
+from collabdm.engine import Engine
+from collabdm.engine.memory import merged
+from collabdm.engine.workers import in_processes
+from collabdm.progress import Event, Report, silent
+from collabdm.protocol import Plan, encode_contribution, plan_digest
+from collabdm.storage.files import write_atomically
+from collabdm.storage.kept_results import KeptResults, result_key
+
+__all__ = ["cached_contribution", "contribute_all", "contribution_name"]
+
+
+def cached_contribution(
+    plan: Plan, client: str, samples: Samples, cache: Path | None, *, engine: Engine, report: Report = silent
+) -> bytes:
+    """The encoded contribution of one client, as `contribute` makes it.
+
+    With a folder `cache` it is kept there by the plan's digest, the client and the data's digest: a repeated request is
+    answered with the same bytes, whatever the engine, and an interrupted computation goes on after its finished parts,
+    which are removed at the end. What was damaged there (its SHA-256 lies beside it) is computed again. Raises what
+    `contribute` raises.
+    """
+    if cache is None:
+        return encode_contribution(contribute(plan, client, samples, engine=engine, report=report), plan)
+    basis = {"plan": plan_digest(plan), "client": client, "data": samples.digest()}
+    path = cache / f"{result_key('contribution', basis)}.safetensors"
+    kept, digest = path.with_suffix(".kept"), path.with_suffix(".sha256")
+    content = path.read_bytes() if path.exists() and digest.exists() else b""
+    if not content or digest.read_text() != _line(path, content):
+        made = contribute(plan, client, samples, engine=engine, kept=KeptResults(kept), report=report)
+        content = encode_contribution(made, plan)
+        write_atomically(path, content)
+        write_atomically(digest, _line(path, content).encode())
+    shutil.rmtree(kept, ignore_errors=True)
+    return content
+
+
+def contribute_all(
+    plan: Plan,
+    train: Samples,
+    parts: Mapping[str, np.ndarray],
+    folder: Path,
+    *,
+    engine: Engine,
+    kept: Path,
+    report: Report = silent,
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """One file per client in `folder`, of the samples whose indices `parts` gives; files that are there are kept.
+
+    Returns seconds: `statistics`, `local`, and `client` by name; and the most memory of `statistics`, `local` and
+    `client` (MB). Clients are shared among the engine's processes; what
+    several processes do is reported client by client only.
+    """
+    jobs = (
+        _Job(
+            plan=plan,
+            client=client,
+            samples=train.take(indices),
+            engine=engine,
+            kept=kept,
+            path=folder / contribution_name(plan, client),
+            report=report if engine.processes == 1 else silent,
+        )
+        for client, indices in parts.items()
+    )
+    seconds: dict[str, Any] = {"statistics": 0.0, "local": 0.0, "client": {}}
+    memory: dict[str, float] = {}
+    for client, (spent, held) in zip(parts, in_processes(_contributed, jobs, engine.processes), strict=True):
+        sent = f"{(folder / contribution_name(plan, client)).stat().st_size:,} bytes up"
+        report(Event(stage="contribution", client=client, done=1, total=1, message=sent))
+        for stage, value in spent.items():
+            seconds[stage] += value
+        seconds["client"][client] = sum(spent.values())
+        memory = merged(memory, held, *({"client": value} for value in held.values()))
+    return seconds, memory
+
+
+def contribution_name(plan: Plan, client: str) -> str:
+    """The file name of a client's contribution: its number in the plan, and what of its name is safe in a path."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in client)[:60]
+    return f"{plan.clients.index(client):0{len(str(len(plan.clients)))}d}-{safe}.safetensors"
+
+
+def _line(path: Path, content: bytes) -> str:
+    """As `sha256sum` writes it."""
+    return f"{hashlib.sha256(content).hexdigest()}  {path.name}\n"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Job:
+    plan: Plan
+    client: str
+    samples: Samples
+    engine: Engine
+    kept: Path
+    path: Path
+    report: Report
+
+
+def _contributed(job: _Job) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds and memory of the stages."""
+    kept = KeptResults(job.kept)
+    contribution = contribute(job.plan, job.client, job.samples, engine=job.engine, kept=kept, report=job.report)
+    if not job.path.exists():
+        write_atomically(job.path, encode_contribution(contribution, job.plan))
+    return kept.seconds, kept.memory

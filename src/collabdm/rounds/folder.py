@@ -1,0 +1,44 @@
+"""What the folder of a finished round says of itself: its plan, its settings, its record."""
+
+from pathlib import Path
+from typing import Any
+
+from collabdm.config import Config, load_config
+from collabdm.errors import RunFolderError, explain
+from collabdm.protocol import Plan, decode_plan
+from collabdm.storage.files import read_json
+
+__all__ = ["config_of", "plan_of", "record_of"]
+
+
+def plan_of(folder: Path) -> Plan:
+    """The plan. Raises `RunFolderError` where there is none."""
+    path = folder / "plan.json"
+    if not path.exists():
+        raise _no_round(folder, "no plan.json")
+    return decode_plan(path.read_bytes(), name=f"plan {path}")
+
+
+def config_of(folder: Path) -> Config:
+    """The settings. Raises `RunFolderError` where there are none."""
+    path = folder / "config.toml"
+    if not path.exists():
+        raise _no_round(folder, "no config.toml")
+    return load_config(file=path)
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """`round.json`. Raises `RunFolderError` where no round was finished, or a simulation was."""
+    parts = ("round.json", "metrics.json", "distilled")
+    absent = [name for name in parts if not (folder / name).exists()]
+    if absent:
+        raise _no_round(folder, f"no {absent[0]} yet")
+    if "partition" in read_json(folder / "metrics.json", dict):
+        fix = "hold the round by files: collabdm distill RUN/plan.json RUN/contributions --out NEW"
+        raise RunFolderError(explain(f"{folder}", got="a simulation", expected="a round that was held", fix=fix))
+    return read_json(folder / "round.json", dict)
+
+
+def _no_round(folder: Path, got: str) -> RunFolderError:
+    fix = "check --out, or finish the run with --resume"
+    return RunFolderError(explain(f"{folder}", got=got, expected="the folder of a finished round", fix=fix))

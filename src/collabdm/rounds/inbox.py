@@ -1,0 +1,187 @@
+"""Contributions stored as they arrive: checked before they are kept, written whole, and known by their SHA-256.
+
+The digests stand in a file beside the folder, in the format of `sha256sum`: `contributions.sha256` beside
+`contributions/`. A stored file that was damaged since is noticed, and mended when its client sends the bytes again.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from collabdm.client import fingerprint
+from collabdm.engine import EAGER
+from collabdm.errors import ContributionError, DataError, explain
+from collabdm.matching.embedding import embedder_for
+from collabdm.progress import Event, Report, silent
+from collabdm.protocol import Contribution, Plan, bytes_by_part, decode_contribution, largest_contribution
+from collabdm.rounds.contributing import contribution_name
+from collabdm.storage.files import write_atomically
+
+__all__ = [
+    "Acceptance",
+    "Collected",
+    "accept",
+    "acceptance",
+    "collect",
+    "discard",
+    "intact",
+    "mended",
+    "read_bounded",
+    "recorded",
+    "seal",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """What every contribution to a plan is held against: the encoder's `features` (d) and `fingerprint`, and the
+    `largest` file, in bytes, that an honest client could send."""
+
+    features: int
+    fingerprint: str
+    largest: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Collected:
+    """Usable contributions, their exact bytes by part and SHA-256 by client; and why others were refused, by file."""
+
+    contributions: dict[str, Contribution]
+    sizes: dict[str, dict[str, int]]
+    digests: dict[str, str]
+    refused: dict[str, str]
+
+
+def acceptance(plan: Plan) -> Acceptance:
+    """Computed once per plan: the first encoder is drawn for it."""
+    features = embedder_for(plan.network, plan.sample.shape, EAGER).features
+    largest = largest_contribution(plan, features=features)
+    return Acceptance(features=features, fingerprint=fingerprint(plan), largest=largest)
+
+
+def accept(plan: Plan, content: bytes, folder: Path, *, name: str, expected: Acceptance) -> Contribution:
+    """Check the bytes, then store them in `folder` under the client's `contribution_name`, atomically.
+
+    The same bytes again are accepted silently (a repeated answer). `name` is how messages call the sender or file.
+    Raises `ContributionError` where the bytes cannot be used, or the client has sent others before: the first stand.
+    """
+    contribution = decode_contribution(
+        content, plan, features=expected.features, fingerprint=expected.fingerprint, name=name
+    )
+    digest, target = hashlib.sha256(content).hexdigest(), folder / contribution_name(plan, contribution.client)
+    known = recorded(folder)
+    # A kill between the file and its record leaves a whole file without one.
+    first = known.get(target.name) or (_digest_of(target) if target.exists() else digest)
+    if first != digest:
+        raise _second(name, contribution.client)
+    if not target.exists() or _digest_of(target) != digest:
+        write_atomically(target, content)
+    if target.name not in known:
+        _record(folder, known | {target.name: digest})
+    return contribution
+
+
+def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
+    """Read and check every `.safetensors` file of the folder; a bad one costs only itself.
+
+    Raises `DataError` where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(explain("contributions", got=folder, expected="a folder of files", fix="check the path"))
+    expected, known = acceptance(plan), recorded(folder)
+    collected = Collected(contributions={}, sizes={}, digests={}, refused={})
+    paths = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" and path.is_file())
+    for number, path in enumerate(paths):
+        try:
+            content = read_bounded(path, expected)
+            digest = hashlib.sha256(content).hexdigest()
+            if known.get(path.name, digest) != digest:
+                fix = "put the client's file back, or ask for it again"
+                raise ContributionError(
+                    explain(path.name, got="bytes damaged since they were stored", expected="the same bytes", fix=fix)
+                )
+            contribution = decode_contribution(
+                content, plan, features=expected.features, fingerprint=expected.fingerprint, name=path.name
+            )
+            if collected.digests.get(contribution.client, digest) != digest:
+                raise _second(path.name, contribution.client)
+        except (ContributionError, OSError) as error:
+            collected.refused[path.name] = str(error)
+            report(Event(stage="collect", done=number + 1, total=len(paths), message=f"refused {error}"))
+            continue
+        collected.contributions.setdefault(contribution.client, contribution)
+        collected.sizes[contribution.client] = bytes_by_part(content)
+        collected.digests[contribution.client] = digest
+    return collected
+
+
+def recorded(folder: Path) -> dict[str, str]:
+    """SHA-256 in hex by file name, of the contributions stored in `folder`."""
+    path = _record_of(folder)
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {Path(name).name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def intact(plan: Plan, client: str, folder: Path, known: Mapping[str, str]) -> bool:
+    """Whether the client's contribution lies in `folder` as it was stored; `known`: the `recorded` digests."""
+    path = folder / contribution_name(plan, client)
+    return path.name in known and path.is_file() and _digest_of(path) == known[path.name]
+
+
+def mended(plan: Plan, content: bytes, folder: Path, *, client: str) -> bool:
+    """Whether the bytes are those that were stored of this client and damaged since; then they are stored again."""
+    known, target = recorded(folder), folder / contribution_name(plan, client)
+    if known.get(target.name) != hashlib.sha256(content).hexdigest() or intact(plan, client, folder, known):
+        return False
+    write_atomically(target, content)
+    return True
+
+
+def seal(folder: Path) -> None:
+    """Record the digests of the files that lie in `folder` without one."""
+    known = recorded(folder)
+    new = {path.name: _digest_of(path) for path in sorted(folder.glob("*.safetensors")) if path.name not in known}
+    if new:
+        _record(folder, known | new)
+
+
+def discard(plan: Plan, client: str, folder: Path) -> None:
+    """Remove a client's stored contribution and its record, where there are any."""
+    name = contribution_name(plan, client)
+    (folder / name).unlink(missing_ok=True)
+    known = recorded(folder)
+    if known.pop(name, None) is not None:
+        _record(folder, known)
+
+
+def read_bounded(path: Path, expected: Acceptance) -> bytes:
+    """The bytes of a file, unless it is larger than any honest contribution; raises `ContributionError`."""
+    with open(path, "rb") as file:
+        content = file.read(expected.largest + 1)
+    if len(content) > expected.largest:
+        fix = "ask the client to contribute again"
+        got, most = f"more than {expected.largest:,} bytes", f"at most {expected.largest:,} bytes under this plan"
+        raise ContributionError(explain(path.name, got=got, expected=most, fix=fix))
+    return content
+
+
+def _second(name: str, client: str) -> ContributionError:
+    what = f"a second contribution of client {client}"
+    return ContributionError(
+        explain(name, got=what, expected="one a client (the first stands)", fix="remove one of them")
+    )
+
+
+def _digest_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.sha256")
+
+
+def _record(folder: Path, digests: dict[str, str]) -> None:
+    lines = [f"{digest}  {folder.name}/{name}\n" for name, digest in sorted(digests.items())]
+    write_atomically(_record_of(folder), "".join(lines).encode())

@@ -1,0 +1,278 @@
+"""Clients come and go after a round: a contribution is added, left out, or forgotten.
+
+Adding and leaving out recompute the target from all stored contributions and go on from the present set. Forgetting
+starts again from the others' contributions, so that its set is the one that a round without the site had made.
+
+`change.json` says what is under way, from before anything is touched until all is done: a change that was killed at any
+moment goes on when it is asked for again.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from collabdm.distilled.set import load
+from collabdm.engine import Engine
+from collabdm.errors import ContributionError, DataError, RunFolderError, explain
+from collabdm.progress import Event, Report, silent
+from collabdm.protocol import Contribution, decode_contribution
+from collabdm.rounds.contributing import contribution_name
+from collabdm.rounds.distilling import checked_start, distill_round
+from collabdm.rounds.folder import config_of, plan_of, record_of
+from collabdm.rounds.inbox import accept, acceptance, collect, discard, mended, read_bounded
+from collabdm.rounds.receiving import INBOX
+from collabdm.rounds.run_folder import environment
+from collabdm.storage.files import read_json, sweep, write_atomically, write_json
+
+__all__ = ["Change", "add", "carry_out", "forget", "read_late", "remove", "under_way", "unknown_files"]
+
+Kind = Literal["add", "remove", "forget"]
+
+_PENDING, _BEFORE, _INCOMING = "change.json", "before.safetensors", "incoming.safetensors"
+# All that a round, a change or an evaluation derives from contributions, and that forgetting removes.
+_DERIVED = (
+    *("initial", "distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
+    *("checkpoint.safetensors", _BEFORE, _INCOMING),
+)
+_KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING)
+
+
+class Change(BaseModel, frozen=True, extra="forbid"):
+    """One change, with all that carrying it out needs to know.
+
+    `digest`: SHA-256 of the contribution added or left out; `passes` over the T seeds; `when`: begun, in UTC; `facts`
+    of the round and `history` (earlier entries); `purged`: forgetting has removed what was derived.
+    """
+
+    kind: Kind
+    client: str
+    digest: str = ""
+    passes: int = 1
+    when: str = ""
+    min_clients: int | None = None
+    allow_missing: bool = False
+    facts: dict[str, Any] = {}
+    history: tuple[dict[str, Any], ...] = ()
+    purged: bool = False
+
+    @property
+    def asked(self) -> tuple[str, str, str, int]:
+        """What makes two requests the same."""
+        return self.kind, self.client, self.digest if self.kind == "add" else "", self.passes
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Its line in the history; forgetting keeps no digest."""
+        known = {"kind": self.kind, "client": self.client, "when": self.when}
+        return known if self.kind == "forget" else known | {"digest": self.digest, "passes": self.passes}
+
+
+def add(
+    folder: Path,
+    content: bytes,
+    *,
+    name: str,
+    passes: int = 1,
+    min_clients: int | None = None,
+    allow_missing: bool = False,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Take a late contribution into the finished round in `folder`; returns its new metrics.
+
+    One that is in already, but was damaged there since, is mended, and nothing else changes. `name` is what messages
+    call the file. Raises `RunFolderError` where there is no finished round or another change is under way,
+    `ContributionError` where the file cannot be used or the client's is in already.
+    """
+    plan = plan_of(folder)
+    expected = acceptance(plan)
+    contribution = decode_contribution(
+        content, plan, features=expected.features, fingerprint=expected.fingerprint, name=name
+    )
+    digest, client = hashlib.sha256(content).hexdigest(), contribution.client
+    asked = Change(kind="add", client=client, digest=digest, passes=passes)
+    if not _again(folder, asked):
+        if mended(plan, content, folder / INBOX, client=client):
+            record_of(folder)
+            message = f"{name}: the stored contribution of client {client} was damaged, and is whole again"
+            report(Event(stage="collect", client=client, done=1, total=1, message=message))
+            return read_json(folder / "metrics.json", dict)
+        stored = collect(plan, folder / INBOX)
+        if (folder / INBOX / contribution_name(plan, client)).exists():
+            same = "the same file" if stored.digests.get(client) == digest else "a second contribution"
+            what = "one client once; to replace it, remove the old one first"
+            raise ContributionError(
+                explain(name, got=f"{same} of client {client}", expected=what, fix="nothing to add")
+            )
+        others = [*_sound(stored.contributions, stored.refused), contribution]
+        checked_start(plan, others, min_clients=min_clients, allow_missing=allow_missing)
+        write_atomically(folder / _INCOMING, content)
+        limits = {"min_clients": min_clients, "allow_missing": allow_missing}
+        _begin(folder, asked.model_copy(update=limits))
+    return carry_out(folder, report=report)
+
+
+def read_late(folder: Path, path: Path) -> bytes:
+    """The bytes of a late contribution to the round in `folder`, unless they are more than any honest one has.
+
+    Raises `ContributionError` where they are, `OSError` where they cannot be read.
+    """
+    return read_bounded(path, acceptance(plan_of(folder)))
+
+
+def remove(
+    folder: Path,
+    client: str,
+    *,
+    passes: int = 1,
+    min_clients: int | None = None,
+    allow_missing: bool = False,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Go on without a client, whose stored contribution is deleted. This is NOT forgetting: the set was shaped by it.
+
+    Raises `RunFolderError` as `add` does; `DataError` where the client is not in, or nobody else holds a class (unless
+    `allow_missing`); `QuorumError` where too few are left.
+    """
+    asked = Change(kind="remove", client=client, passes=passes)
+    if not _again(folder, asked):
+        digest = _left(folder, client, known=_clients_in(folder), min_clients=min_clients, allow_missing=allow_missing)
+        limits = {"digest": digest, "min_clients": min_clients, "allow_missing": allow_missing}
+        _begin(folder, asked.model_copy(update=limits))
+    return carry_out(folder, report=report)
+
+
+def forget(
+    folder: Path,
+    client: str,
+    *,
+    min_clients: int | None = None,
+    allow_missing: bool = False,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Remove all that came of a client, and distil anew from the others, as if it had never been there.
+
+    `distilled/` then equals, to the bit, that of a round without the client. The site may have been left out before:
+    the set was shaped by it all the same. Raises what `remove` raises.
+    """
+    asked = Change(kind="forget", client=client)
+    if not _again(folder, asked):
+        shaped = _clients_in(folder) | {entry["client"] for entry in record_of(folder).get("history", ())}
+        _left(folder, client, known=shaped, min_clients=min_clients, allow_missing=allow_missing)
+        limits = {"min_clients": min_clients, "allow_missing": allow_missing}
+        _begin(folder, asked.model_copy(update=limits))
+    return carry_out(folder, report=report)
+
+
+def under_way(folder: Path) -> Change | None:
+    """The change that was begun in `folder` and not finished."""
+    path = folder / _PENDING
+    return Change.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def unknown_files(folder: Path) -> list[str]:
+    """What lies in a run folder and is not known to come from a round: forgetting leaves it alone."""
+    return sorted(path.name for path in folder.iterdir() if path.name not in (*_KEPT, *_DERIVED))
+
+
+def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
+    """Do what `change.json` says, from wherever it was interrupted; returns the metrics."""
+    change, plan, config = under_way(folder), plan_of(folder), config_of(folder)
+    assert change is not None, folder
+    assert isinstance(config.engine, Engine)
+    sweep(folder)
+    if change.kind == "add":
+        content = (folder / _INCOMING).read_bytes()
+        accept(plan, content, folder / INBOX, name=change.client, expected=acceptance(plan))
+    else:
+        discard(plan, change.client, folder / INBOX)
+    if change.kind == "forget":
+        # First of all, and once: nothing of the site is left however this ends, and what is made anew stays.
+        used, facts, present = config, change.facts, None
+        history = tuple(entry for entry in change.history if entry["kind"] == "forget")
+        if not change.purged:
+            _purge(folder)
+            _write(folder, change.model_copy(update={"purged": True, "history": history}))
+    else:
+        server = config.server.model_copy(update={"passes": change.passes})
+        used, present, history = config.model_copy(update={"server": server}), load(folder / _BEFORE), change.history
+        made = [entry for entry in (*history, change.entry) if entry["kind"] != "forget"]
+        facts = change.facts | {"server": config.server.model_dump(exclude_none=True), "changes": made}
+    metrics = distill_round(
+        plan,
+        folder / INBOX,
+        folder,
+        used,
+        engine=config.engine,
+        min_clients=change.min_clients,
+        allow_missing=change.allow_missing,
+        report=report,
+        facts=facts,
+        present=present,
+        history=[*history, change.entry],
+    )
+    write_json(folder / "metrics.json", metrics | environment(config.engine, metrics.get("memory")))
+    (folder / _PENDING).unlink()
+    for name in (_BEFORE, _INCOMING):
+        (folder / name).unlink(missing_ok=True)
+    return metrics
+
+
+def _again(folder: Path, asked: Change) -> bool:
+    """Whether `asked` is the change under way; raises `RunFolderError` where another one is."""
+    pending = under_way(folder)
+    if pending is None or pending.asked == asked.asked:
+        return pending is not None
+    got = f"{pending.kind} of {pending.client} that was interrupted"
+    fix = f"finish it first: collabdm distill --resume --out {folder}"
+    raise RunFolderError(explain(f"{folder}", got=got, expected="a finished run", fix=fix))
+
+
+def _begin(folder: Path, change: Change) -> None:
+    record = record_of(folder)
+    if change.kind != "forget":
+        write_atomically(folder / _BEFORE, (folder / "distilled" / "distilled.safetensors").read_bytes())
+    facts = {name: value for name, value in record.get("facts", {}).items() if name not in ("changes", "server")}
+    known = {"facts": facts, "history": record.get("history", [])}
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    _write(folder, Change.model_validate(change.model_dump() | known | {"when": when}))
+
+
+def _write(folder: Path, change: Change) -> None:
+    write_json(folder / _PENDING, change.model_dump(mode="json"))
+
+
+def _left(folder: Path, client: str, *, known: Collection[str], min_clients: int | None, allow_missing: bool) -> str:
+    """Check that the round can do without the client; its stored contribution's digest, if there is any."""
+    plan = plan_of(folder)
+    if client not in known:
+        names = ", ".join(sorted(known)[:10])
+        raise DataError(explain("client", got=client, expected=f"one that is in this round: {names}", fix="check it"))
+    stored = collect(plan, folder / INBOX)
+    refused = {name: why for name, why in stored.refused.items() if name != contribution_name(plan, client)}
+    others = {name: sent for name, sent in stored.contributions.items() if name != client}
+    checked_start(plan, _sound(others, refused), min_clients=min_clients, allow_missing=allow_missing)
+    return stored.digests.get(client, "")
+
+
+def _sound(contributions: Mapping[str, Contribution], refused: Mapping[str, str]) -> list[Contribution]:
+    """All stored contributions; one that was damaged is not left out silently."""
+    if refused:
+        raise ContributionError(next(iter(refused.values())))
+    return list(contributions.values())
+
+
+def _clients_in(folder: Path) -> set[str]:
+    plan = plan_of(folder)
+    return {client for client in plan.clients if (folder / INBOX / contribution_name(plan, client)).exists()}
+
+
+def _purge(folder: Path) -> None:
+    # An interrupted --force may have left the run before this one. `folder` may be given as `.`, which has no name.
+    real = folder.resolve()
+    for path in (*(folder / name for name in _DERIVED), real.with_name(f".{real.name}.previous")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

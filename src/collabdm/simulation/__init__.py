@@ -1,0 +1,1 @@
+"""All sites in one process, and several methods side by side."""

@@ -1,0 +1,119 @@
+"""Several methods on the same data, partition, seeds and networks, sharing what they agree on."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from collabdm.config import Config
+from collabdm.data import load_dataset
+from collabdm.distilled.set import DistilledSet, load
+from collabdm.engine import Engine
+from collabdm.errors import ConfigError, explain
+from collabdm.methods import method_named
+from collabdm.planning import resolved
+from collabdm.progress import Event, Report, silent
+from collabdm.report.pictures import comparison_picture
+from collabdm.rounds.run_folder import settled_config
+from collabdm.simulation.simulate import check_usable, simulate_on
+from collabdm.storage.files import write_atomically, write_json
+
+__all__ = ["COMPARED", "compare"]
+
+COMPARED = (
+    "random-real",
+    "random-real-pae",
+    "local-dm-pae",
+    "collabdm",
+    "collabdm-pae",
+    "central-dm-pae",
+    "full-data",
+)
+
+
+def compare(
+    config: Config, methods: Sequence[str], folder: Path, *, allow_missing: bool = False, report: Report = silent
+) -> list[dict[str, Any]]:
+    """Run each method into `folder/<method>`; write `comparison.json` and `comparison.png`; return the rows.
+
+    A row: `method`; `product`, `networks` and `partition`: what was tested, as which network, and how data were shared;
+    `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `macro_f1_mean` and `macro_f1_std`
+    (where known); `bytes_down`, `bytes_up` and `client_seconds` (means over clients); `rounds`, `server_seconds`,
+    `seconds`. What methods agree on (client statistics, local sets, client models) is computed once for all of them;
+    `seconds` counts it for each all the same.
+    Everything is checked before anything is written. Raises `ConfigError` where there are no methods or one is named
+    twice, and what `check_usable` raises.
+    """
+    if not methods:
+        fix = "name some, or leave --methods out for the usual seven"
+        raise ConfigError(explain("methods to compare", got="none", expected="at least one", fix=fix))
+    if twice := sorted({name for name in methods if methods.count(name) > 1}):
+        got = f"{', '.join(twice)} more than once"
+        raise ConfigError(explain("methods to compare", got=got, expected="every method once", fix="drop the others"))
+    configs = [_config_of(config, name) for name in methods]
+    dataset = load_dataset(config.dataset)
+    for one in configs:
+        check_usable(dataset, one, allow_missing)
+    engine = resolved(configs, dataset.preset, dataset.train.shape, len(dataset.train.classes), report=report)
+    # Makes the folder recognisable from the start, and keeps the engine on resume, whatever methods are added then.
+    settled = settled_config(folder, config, engine).engine
+    engine = settled if isinstance(settled, Engine) else engine
+    rows, pictured = [], []
+    for number, one in enumerate(configs):
+        report(Event(stage="compare", done=number, total=len(configs), message=one.method))
+        run = folder / one.method
+        metrics = simulate_on(
+            dataset,
+            one,
+            run,
+            engine=engine,
+            kept=folder / "kept",
+            allow_missing=allow_missing,
+            report=report,
+        )
+        rows.append(_row(one.method, metrics))
+        write_json(folder / "comparison.json", rows)
+        pictured += _distilled(one.method, run)
+    write_atomically(folder / "comparison.png", comparison_picture(pictured)) if pictured else None
+    return rows
+
+
+def _config_of(config: Config, name: str) -> Config:
+    """The same settings for another method; `plan.pae` is only for those that partition and expand."""
+    method = method_named(name)
+    plan = config.plan if method.pae else config.plan.model_copy(update={"pae": None})
+    return config.model_copy(update={"method": method.name, "plan": plan})
+
+
+def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    accuracy, count = metrics["accuracy"], len(metrics["accuracy"]["networks"])
+    down, up = (list(metrics["bytes"][way].values()) for way in ("down", "up"))
+    seconds, shared = metrics["seconds"], metrics["partition"]
+    client = list(seconds["client"].values())
+    return {
+        "method": method,
+        "product": metrics["product"],
+        "networks": metrics["networks"],
+        "partition": "pooled" if method_named(method).central else _label(shared),
+        "accuracy_mean": accuracy["mean"],
+        "accuracy_std": accuracy["std"],
+        "accuracy_stderr": accuracy["std"] / count**0.5,
+        **{f"macro_f1_{name}": value for name, value in accuracy.get("macro_f1", {}).items()},
+        "bytes_down": statistics.fmean(down) if down else 0,
+        "bytes_up": statistics.fmean(up) if up else 0,
+        "rounds": metrics["rounds"],
+        "client_seconds": statistics.fmean(client) if client else 0.0,
+        "server_seconds": seconds["server"],
+        "seconds": sum(client) + seconds["server"] + seconds["evaluate"],
+    }
+
+
+def _label(shared: dict[str, Any]) -> str:
+    return shared["kind"] + (f" {shared['beta']:g}" if shared["kind"].startswith("dirichlet") else "")
+
+
+def _distilled(method: str, run: Path) -> list[tuple[str, DistilledSet]]:
+    for folder in (run / "distilled", run / "repeat-0" / "distilled"):
+        if folder.exists():
+            return [(method, load(folder))]
+    return []

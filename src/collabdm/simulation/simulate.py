@@ -1,0 +1,277 @@
+"""A whole run in one process: share a data set among clients, hold the round, evaluate.
+
+Every contribution goes through the encoding and a file, as between real sites, so a simulation and a round of files
+give the same set to the bit under the same engine (`auto` may choose another for a whole run than for a site's share).
+"""
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collabdm.baselines import RivalJob
+from collabdm.baselines.judged import rival_metrics
+from collabdm.config import Config
+from collabdm.data import Dataset, load_dataset, partition_table
+from collabdm.distilled.set import load
+from collabdm.engine import Engine
+from collabdm.engine.memory import begin_stage, with_total
+from collabdm.errors import DataError, explain
+from collabdm.evaluation.evaluate import summary, without_confusion
+from collabdm.evaluation.judging import Judgement, judge, training_set
+from collabdm.images.partition_expand import check_factor
+from collabdm.methods import method_named
+from collabdm.networks import build_network
+from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved
+from collabdm.progress import Report, silent
+from collabdm.protocol import encode_plan
+from collabdm.report.pictures import partition_picture
+from collabdm.rounds.contributing import contribute_all
+from collabdm.rounds.distilling import check_quorum, distill_round, distilled_set
+from collabdm.rounds.inbox import seal
+from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
+from collabdm.server import Refinement
+from collabdm.simulation.curves import bytes_at
+from collabdm.simulation.pooled import all_data, random_real_set
+from collabdm.simulation.repeats import gathered
+from collabdm.simulation.sharing import parts_of
+from collabdm.storage.files import read_json, write_atomically, write_json
+from collabdm.training.loop import TrainingSet
+
+__all__ = ["check_usable", "simulate", "simulate_on"]
+
+
+def simulate(
+    config: Config,
+    folder: Path,
+    *,
+    allow_missing: bool = False,
+    min_clients: int | None = None,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Load the data and run `config.method` into `folder`; returns what `metrics.json` holds.
+
+    A folder that an interrupted run left is gone on with. With `repeats`, every repeat has a folder of its own, and
+    the metrics gather their networks.
+    """
+    dataset = load_dataset(config.dataset)
+    engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes), report=report)
+    return simulate_on(
+        dataset, config, folder, engine=engine, allow_missing=allow_missing, min_clients=min_clients, report=report
+    )
+
+
+def simulate_on(
+    dataset: Dataset,
+    config: Config,
+    folder: Path,
+    *,
+    engine: Engine,
+    kept: Path | None = None,
+    allow_missing: bool = False,
+    min_clients: int | None = None,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """`simulate` on loaded data, sharing costly results with other runs through the folder `kept`."""
+    check_usable(dataset, config, allow_missing)
+    config = settled_config(folder, config, engine)
+    finished = finished_metrics(folder)
+    if finished is not None:
+        return finished
+    run = _Run(dataset, config, folder, kept, allow_missing, min_clients, logged(folder, report))
+    if config.repeats > 1:
+        metrics = _repeated(run)
+    else:
+        by_source = {"full": _full, "real": _real, "round": _round, "rival": _rival}
+        metrics = by_source[method_named(config.method).source](run)
+    described = {"method": config.method, "dataset": config.dataset, "ipc": config.ipc, "seed": config.seed}
+    metrics = described | metrics | environment(run.engine, metrics["memory"])
+    write_json(folder / "metrics.json", metrics)
+    shutil.rmtree(folder / "kept", ignore_errors=True)
+    return metrics
+
+
+def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
+    """Everything that can be wrong with data and settings together, before anything is computed or written.
+
+    Raises `DataError` or `ConfigError`.
+    """
+    train, preset = dataset.train, dataset.preset
+    absent = [name for name, held in zip(train.classes, train.counts(), strict=True) if not held]
+    if absent and not allow_missing:
+        fix = "add samples of them, or pass --allow-missing-classes"
+        raise DataError(explain("classes that nobody holds", got=", ".join(absent), expected="none", fix=fix))
+    if not len(dataset.test):
+        raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
+    for spec in networks_tested(config, preset):
+        build_network(spec, train.shape, len(train.classes))
+    check_factor(config.factor, train.shape[1], train.shape[2])
+    source = method_named(config.method).source
+    parts = parts_of(config, dataset) if source in ("round", "rival") else {}
+    if source == "rival":
+        build_network(fitted(config.rivals.training.network, preset), train.shape, len(train.classes))
+    if source == "round":
+        make_plan(config, classes=train.classes, shape=train.shape, preset=preset, clients=list(parts))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Run:
+    dataset: Dataset
+    config: Config
+    folder: Path
+    kept: Path | None
+    allow_missing: bool
+    min_clients: int | None
+    report: Report
+
+    @property
+    def engine(self) -> Engine:
+        assert isinstance(self.config.engine, Engine)
+        return self.config.engine
+
+    def judge(self, training: TrainingSet, *, kept: str = "networks.json") -> Judgement:
+        path = self.folder / kept
+        return judge(training, self.dataset, self.config, engine=self.engine, kept=path, report=self.report)
+
+
+def _round(run: _Run) -> dict[str, Any]:
+    config, dataset, started = run.config, run.dataset, time.perf_counter()
+    parts = parts_of(config, dataset)
+    train = dataset.train
+    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
+    check_quorum(plan, run.min_clients)
+    write_atomically(run.folder / "plan.json", encode_plan(plan))
+    seconds, memory = contribute_all(
+        plan,
+        run.dataset.train,
+        parts,
+        run.folder / "contributions",
+        engine=run.engine,
+        kept=run.kept or run.folder / "kept",
+        report=run.report,
+    )
+    seal(run.folder / "contributions")
+    kept = run.folder / "curve.json"
+    curve: list[dict[str, Any]] = read_json(kept, list) if kept.exists() else []
+
+    def visit(refinement: Refinement) -> None:
+        every, steps = config.server.evaluate_every, refinement.steps
+        # A resumed run passes again through the steps after its last checkpoint.
+        judged = any(point["steps"] == steps for point in curve)
+        if every and steps % every == 0 and steps < refinement.total and not judged:
+            images = distilled_set(plan, refinement.state.images, refinement.state.labels, config, {})
+            found = run.judge(training_set(images), kept=f"networks-{steps}.json")
+            point = {"steps": steps, **without_confusion(summary(found.results, train.classes))}
+            curve.append(point | {"seconds": found.seconds})
+            write_json(kept, curve)
+
+    metrics = distill_round(
+        plan,
+        run.folder / "contributions",
+        run.folder,
+        config,
+        engine=run.engine,
+        min_clients=run.min_clients,
+        allow_missing=run.allow_missing,
+        report=run.report,
+        visit=visit,
+        facts={"dataset": dataset.name, **dataset.facts},
+    )
+    if method_named(config.method).central:
+        metrics["bytes"] = {"down": {}, "up": {}}
+    begin_stage()
+    found = run.judge(training_set(load(run.folder / "distilled")))
+    server = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill"))
+    # Version 0.1 did not note what a point took.
+    judged = found.seconds + sum(point.pop("seconds", 0.0) for point in curve)
+    ends = {"server": server, "evaluate": judged, "total": time.perf_counter() - started}
+    metrics["seconds"] = seconds | metrics["seconds"] | ends
+    metrics["memory"] = with_total(memory | metrics.get("memory", {}) | {"evaluate": found.memory})
+    return {
+        "accuracy": summary(found.results, train.classes),
+        **({"curve": [point | bytes_at(point["steps"], plan, metrics["bytes"]) for point in curve]} if curve else {}),
+        **metrics,
+        "product": "set",
+        "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
+        "rounds": 0 if method_named(config.method).central else 1,
+        "partition": _shared(run, parts),
+        "protocol": recipe_for(config).model_dump(),
+    }
+
+
+def _shared(run: _Run, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The partition's settings, and how many samples of each class every client holds; also as a picture."""
+    train, settings = run.dataset.train, run.config.partition
+    table = partition_table(train, dict(parts))
+    write_atomically(run.folder / "partition.png", partition_picture(table, list(parts), list(train.classes)))
+    held = {"kind": settings.kind, "clients": list(parts), "samples": table.tolist()}
+    return settings.model_dump(mode="json", exclude_none=True) | held
+
+
+def _rival(run: _Run) -> dict[str, Any]:
+    config, dataset = run.config, run.dataset
+    parts = parts_of(config, dataset)
+    job = RivalJob(
+        train=dataset.train,
+        parts=parts,
+        config=config,
+        preset=dataset.preset,
+        engine=run.engine,
+        kept=run.kept or run.folder / "kept",
+        report=run.report,
+    )
+    metrics = rival_metrics(job, dataset.test, run.folder, run.judge)
+    protocol = {"protocol": recipe_for(config).model_dump()} if metrics["product"] == "set" else {}
+    return metrics | {"partition": _shared(run, parts)} | protocol
+
+
+def _real(run: _Run) -> dict[str, Any]:
+    chosen = random_real_set(run.dataset, run.config, engine=run.engine)
+    chosen.save(run.folder / "distilled", overwrite=True)
+    return _judged(run, training_set(load(run.folder / "distilled")))
+
+
+def _full(run: _Run) -> dict[str, Any]:
+    return _judged(run, all_data(run.dataset, run.config))
+
+
+def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:
+    """Metrics of a method that holds no round."""
+    begin_stage()
+    found = run.judge(training)
+    return {
+        "accuracy": summary(found.results, run.dataset.train.classes),
+        "product": "set",
+        "networks": [spec.label for spec in networks_tested(run.config, run.dataset.preset)],
+        "rounds": 0,
+        "seconds": {"client": {}, "server": 0.0, "evaluate": found.seconds, "total": found.seconds},
+        "memory": with_total({"evaluate": found.memory}),
+        "bytes": {"down": {}, "up": {}},
+        "partition": {"kind": "pooled"},
+        "protocol": recipe_for(run.config).model_dump(),
+    }
+
+
+def _repeated(run: _Run) -> dict[str, Any]:
+    """Whole experiments with fresh partitions and seeds, gathered."""
+    repeats = []
+    for number in range(run.config.repeats):
+        config = run.config.model_copy(update={"repeats": 1, "seed": run.config.seed + number})
+        folder = run.folder / f"repeat-{number}"
+        repeats.append(
+            simulate_on(
+                run.dataset,
+                config,
+                folder,
+                engine=run.engine,
+                kept=run.kept,
+                allow_missing=run.allow_missing,
+                min_clients=run.min_clients,
+                report=run.report,
+            )
+        )
+    return gathered(repeats)

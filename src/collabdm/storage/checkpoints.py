@@ -1,0 +1,129 @@
+"""The state of a long computation on the way, in one file, so that a kill loses seconds and not the work.
+
+A state is tensors by name. They come back with the same bits and the same memory layout: how a tensor lies in memory
+decides which kernel reads it, and so the last bits of what follows.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from collabdm.storage.files import write_atomically
+
+__all__ = ["Checkpoint", "named", "optimiser_state", "restore_optimiser", "within"]
+
+SECONDS_BETWEEN = 20.0
+"""How long between two states on disk; whoever writes them looks at it each time."""
+
+_KEY = "collabdm"
+
+
+class Checkpoint:
+    """The file of one computation; with no path, nothing is kept.
+
+    `basis`: all that the result depends on, as text; a file of another basis, or a broken one, counts as none.
+    `seconds`: what an interrupted computation had taken up to the state that it left.
+    """
+
+    def __init__(self, path: Path | None = None, basis: str = "") -> None:
+        self._path, self._basis = path, basis
+        self._begun = self._last = time.perf_counter() if path else 0.0
+        facts = self._facts()
+        self.seconds = 0.0 if facts is None else float(facts["seconds"])
+
+    def found(self) -> dict[str, Tensor]:
+        """The state that an interrupted computation left, on the CPU; empty without one."""
+        facts = self._facts()
+        if self._path is None or facts is None:
+            return {}
+        try:
+            tensors = safetensors.torch.load(self._path.read_bytes())
+        except (OSError, SafetensorError):
+            return {}
+        # In the order they were given: an optimiser knows its parameters by number.
+        return {name: _laid_out(tensors[name], strides) for name, strides in facts["strides"].items()}
+
+    def keep(self, state: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Write what `state()` gives, if the last time was long enough ago."""
+        now = time.perf_counter()
+        if self._path is None or now - self._last < SECONDS_BETWEEN:
+            return
+        tensors = {name: tensor.detach().cpu() for name, tensor in state().items()}
+        facts = {
+            "basis": self._basis,
+            "seconds": self.seconds + now - self._begun,
+            "strides": {name: _strides(tensor) for name, tensor in tensors.items()},
+        }
+        # Copies: two names may share memory, which the format does not allow.
+        whole = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+        write_atomically(self._path, safetensors.torch.save(whole, {_KEY: json.dumps(facts)}))
+        # From after the writing: a state that takes long to write is written less often.
+        self._last = time.perf_counter()
+
+    def leave_out(self, seconds: float) -> None:
+        """Of what the computation takes, so many seconds were other work."""
+        self._begun += seconds
+
+    def remove(self) -> None:
+        """The computation is finished, and its result kept elsewhere."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _facts(self) -> dict[str, Any] | None:
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            with safe_open(self._path, "pt") as file:
+                facts = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+        except (OSError, SafetensorError, ValueError):
+            return None
+        return facts if facts.get("basis") == self._basis else None
+
+
+def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as `<prefix>.<name>`, as a part of a state."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def within(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The part of a state that `named` put there under the prefix, by its own names."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in state.items() if name.startswith(start)}
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimiser remembers of each parameter (momentum, running means, steps), as `<number>.<name>`."""
+    entries = optimiser.state_dict()["state"]
+    return {
+        f"{number}.{name}": tensor
+        for number, of_one in entries.items()
+        for name, tensor in of_one.items()
+        if tensor is not None
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Let an optimiser of the same parameters remember `state`, as `optimiser_state` gave it."""
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        number, _, name = key.partition(".")
+        entries.setdefault(int(number), {})[name] = tensor
+    optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _strides(tensor: Tensor) -> list[int]:
+    """Those of a copy that keeps the order of the dimensions in memory."""
+    return list(torch.empty_like(tensor, device="meta").stride())
+
+
+def _laid_out(tensor: Tensor, strides: list[int]) -> Tensor:
+    if list(tensor.stride()) == strides:
+        return tensor
+    return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)

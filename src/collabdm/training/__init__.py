@@ -1,0 +1,1 @@
+"""One classifier trained on one set: the loop, the recipes, the scores, and the differentiable form."""

@@ -1,0 +1,72 @@
+"""The card says what a reader must know before using or sharing a set."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from collabdm.distilled.set import DistilledSet
+
+
+def card_of(tmp_path: Path, **changes: Any) -> str:
+    fields: dict[str, Any] = {
+        "images": torch.zeros(6, 1, 8, 8),
+        "labels": torch.tensor([0, 0, 0, 1, 1, 1]),
+        "classes": ("cat", "dog"),
+        "mean": (0.5,),
+        "std": (0.5,),
+        "factor": 1,
+        "augment": ("colour", "crop"),
+        "method": "collabdm",
+        "facts": {"dataset": "pets", "clients": 5},
+    }
+    DistilledSet(**(fields | changes)).save(tmp_path / "set")
+    return (tmp_path / "set" / "README.md").read_text()
+
+
+def test_front_matter_is_valid_yaml(tmp_path: Path) -> None:
+    card = card_of(tmp_path, facts={"dataset": 'a "quoted": name\n---\nevil: true'})
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert front["pretty_name"] == 'a "quoted": name\n---\nevil: true, distilled with collabdm'
+    assert front["task_categories"] == ["image-classification"]
+    assert front["configs"][0]["data_files"] == [{"split": "train", "path": "images/**"}]
+    assert "evil" not in front
+
+
+def test_what_it_states(tmp_path: Path) -> None:
+    card = card_of(tmp_path)
+    assert "6 images (8x8, grey)" in card
+    assert "2 classes, 3 images per class" in card
+    assert "| 1 | dog | 3 | `images/dog/` |" in card
+    assert "| clients | 5 |" in card
+    assert 'collabdm.load("path/to/this/folder")  #' in card
+    assert "no differential-privacy guarantee" in card
+
+
+def test_expansion_is_explained_where_it_is_needed(tmp_path: Path) -> None:
+    card = card_of(tmp_path, factor=2, method="collabdm-pae")
+    assert "expand to 24 training samples" in card
+    assert 'collabdm.load("path/to/this/folder").expanded()' in card
+    assert "grid of 2 x 2 tiles" in card
+
+
+@pytest.mark.parametrize(
+    ("method", "facts", "statement"),
+    [
+        ("collabdm", {"init": "real"}, "initialised from real images, and carry them"),
+        ("collabdm", {"init": "noise"}, "initialised from noise"),
+        ("collabdm", {}, "assume that they carry real images"),
+        ("random-real-pae", {"init": "real"}, "consists of real images"),
+    ],
+)
+def test_privacy_note(tmp_path: Path, method: str, facts: dict, statement: str) -> None:
+    assert statement in card_of(tmp_path, method=method, facts=facts)
+
+
+def test_text_from_outside_stays_text(tmp_path: Path) -> None:
+    card = card_of(tmp_path, classes=("a|b\n# big", "<script>"), facts={"x": "[link](http://evil)\n|row|"})
+    assert "| 0 | a\\|b \\# big | 3 |" in card
+    assert "<script>" not in card.replace("\\<script\\>", "")
+    assert "\\[link\\](http://evil) \\|row\\|" in card

@@ -1,0 +1,99 @@
+"""Additivity, inverses, and losses against torch.std and plain loops."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collabdm.matching.statistic import MOMENTS, STATISTICS, moment_means
+from collabdm.randomness import Stream
+
+every = pytest.mark.parametrize("name", STATISTICS)
+
+
+def embeddings(n: int, d: int = 5, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(Stream(seed, "embeddings").uniform((n, d), -3, 4))
+
+
+def central_of(samples: torch.Tensor) -> torch.Tensor:
+    return torch.stack([samples.mean(0), samples.var(0, correction=0)])
+
+
+def test_single_samples_have_their_value_and_its_square() -> None:
+    samples = embeddings(3)
+    means = moment_means(samples)
+    assert torch.equal(means[:, 0], samples)
+    assert torch.equal(means[:, 1], samples**2)
+
+
+@every
+def test_central_undoes_additive(name: str) -> None:
+    statistic = STATISTICS[name]
+    parts = torch.from_numpy(Stream(1).uniform((2, 4, len(statistic.parts), 3), 0.1, 2))
+    torch.testing.assert_close(statistic.central(statistic.additive(parts)), parts)
+
+
+@every
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 99))
+def test_weighted_sums_over_clients_are_those_over_all_data(name: str, counts: list[int], seed: int) -> None:
+    statistic = STATISTICS[name]
+    samples = embeddings(sum(counts), seed=seed)
+    chosen = [MOMENTS.parts.index(part) for part in statistic.parts]
+    clients = [statistic.additive(central_of(part)[chosen]) * len(part) for part in samples.split(counts)]
+    pooled = statistic.central(torch.stack(clients).sum(0) / len(samples))
+    torch.testing.assert_close(pooled, central_of(samples)[chosen], rtol=1e-9, atol=1e-9)
+
+
+def test_rounding_never_gives_a_negative_variance() -> None:
+    parts = torch.tensor([[3.0], [9.0 - 1e-12]], dtype=torch.float64)
+    assert MOMENTS.central(parts)[1].item() == 0
+
+
+def test_mean_loss_is_the_squared_distance() -> None:
+    samples, target = embeddings(4), embeddings(7, seed=1)
+    expected = sum(float(target[:, j].mean() - samples[:, j].mean()) ** 2 for j in range(5))
+    loss = STATISTICS["mean"].loss(central_of(target)[:1], 7, samples)
+    assert float(loss) == pytest.approx(expected, rel=1e-12)
+
+
+@given(st.integers(2, 9), st.integers(2, 9))
+def test_moments_loss_is_that_of_torch_std(drawn: int, n: int) -> None:
+    real, synthetic = embeddings(drawn, seed=1), embeddings(n, seed=2)
+    expected = (real.mean(0) - synthetic.mean(0)).square().sum() + (real.std(0) - synthetic.std(0)).square().sum()
+    torch.testing.assert_close(MOMENTS.loss(central_of(real), drawn, synthetic), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("drawn", "n"), [(1, 5), (5, 1), (1, 1)])
+def test_below_two_samples_only_the_mean_counts(drawn: int, n: int) -> None:
+    target, synthetic = central_of(embeddings(drawn, seed=1)), embeddings(n, seed=2).requires_grad_()
+    loss = MOMENTS.loss(target, drawn, synthetic)
+    assert float(loss.detach()) == float(STATISTICS["mean"].loss(target[:1], drawn, synthetic).detach())
+    (gradient,) = torch.autograd.grad(loss, synthetic)
+    assert torch.isfinite(gradient).all()
+
+
+def test_constant_features_pass_no_nan() -> None:
+    synthetic = embeddings(4)
+    synthetic[:, 0] = 2.0
+    synthetic.requires_grad_()
+    target = central_of(embeddings(6, seed=1))
+    target[:, 1] = 0.0
+    loss = MOMENTS.loss(target, 6, synthetic)
+    (gradient,) = torch.autograd.grad(loss, synthetic)
+    assert math.isfinite(float(loss.detach()))
+    assert torch.isfinite(gradient).all()
+    # Only the mean moves the constant feature.
+    expected = -2 * (target[0, 0] - 2.0) / 4
+    torch.testing.assert_close(gradient[:, 0], expected.expand(4))
+
+
+@pytest.mark.parametrize("name", ["mean", "moments"])
+def test_loss_gradients(name: str) -> None:
+    statistic = STATISTICS[name]
+    target = central_of(embeddings(6, seed=1))[: len(statistic.parts)]
+    synthetic = embeddings(3, seed=2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda e: statistic.loss(target, 6, e), (synthetic,))
+    same = embeddings(6, seed=1)
+    assert float(statistic.loss(target, 6, same)) == pytest.approx(0, abs=1e-20)

@@ -1,0 +1,218 @@
+"""Training against a plain torch loop, and testing against a plain count."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+from torch import Tensor, nn
+
+from collabdm.data import Samples
+from collabdm.engine import EAGER, REFERENCE, Engine
+from collabdm.images.augment import OPERATIONS, augment, draw_augmentation
+from collabdm.images.pixels import Normalisation
+from collabdm.networks import NetworkSpec, build_network, initial_parameters
+from collabdm.randomness import Stream
+from collabdm.storage.checkpoints import Checkpoint
+from collabdm.training.loop import TrainingSet, train
+from collabdm.training.loop import test_accuracy as accuracy_on
+from collabdm.training.recipes import Recipe
+from interruptions import assert_goes_on
+from tiny_runs import TINY_NETWORK
+
+SHAPE, CLASSES, SEED = (1, 8, 8), 3, 17
+NORMALISATION = Normalisation(mean=(0.4,), std=(0.3,))
+# Eleven samples make an uneven last batch; seven epochs fall to the smaller rate before the fifth.
+RECIPE = Recipe(name="test", count=1, epochs=7, lr=0.05, batch=4)
+
+
+def training_set(*operations: str, count: int = 11) -> TrainingSet:
+    images = Stream(3, "images").uniform((count, *SHAPE), -2, 2).astype(np.float32)
+    labels = torch.arange(count) % CLASSES
+    return TrainingSet(images=torch.from_numpy(images), labels=labels, normalisation=NORMALISATION, augment=operations)
+
+
+def plain_network() -> nn.Sequential:
+    """A ConvNet of depth 2 and width 8, of torch's own layers."""
+    blocks: list[nn.Module] = []
+    for channels in (1, 8):
+        blocks += [nn.Conv2d(channels, 8, 3, padding=1), nn.InstanceNorm2d(8, affine=True), nn.ReLU(), nn.AvgPool2d(2)]
+    network = nn.Sequential(nn.Sequential(*blocks), nn.Flatten(), nn.Linear(32, CLASSES))
+    drawn = initial_parameters(build_network(TINY_NETWORK, SHAPE, CLASSES), Stream(SEED, "network"))
+    names = {name: name.replace("body.", "0.").replace("classifier.", "2.") for name in drawn}
+    network.load_state_dict({names[name]: value for name, value in drawn.items()})
+    return network.double()
+
+
+def plainly_trained(training: TrainingSet, recipe: Recipe) -> nn.Sequential:
+    network, epochs = plain_network(), recipe.epochs
+    order, drawn = Stream(SEED, "order"), Stream(SEED, "augment")
+    assert isinstance(training.images, Tensor)
+
+    def optimiser(lr: float) -> torch.optim.SGD:
+        return torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
+
+    sgd = optimiser(recipe.lr)
+    for epoch in range(epochs):
+        if epoch == epochs // 2 + 1:
+            sgd = optimiser(recipe.lr * 0.1)  # a new optimiser has no momentum
+        rows = torch.from_numpy(order.permutation(len(training.labels)))
+        for batch in rows.split(recipe.batch):
+            images = augment(training.images[batch].double(), draw_augmentation(drawn, training.augment, len(batch)))
+            sgd.zero_grad()
+            nn.CrossEntropyLoss()(network(images), training.labels[batch]).backward()
+            sgd.step()
+    return network
+
+
+def trained(training: TrainingSet, engine: Engine = REFERENCE, recipe: Recipe = RECIPE, **others: Any) -> Any:
+    return train(training, TINY_NETWORK, classes=CLASSES, recipe=recipe, seed=SEED, engine=engine, **others)
+
+
+def distance(parameters: dict[str, Tensor], network: nn.Sequential) -> float:
+    plain = {name.replace("0.", "body.", 1): value for name, value in network.state_dict().items()}
+    plain = {("classifier." + name[2:] if name.startswith("2.") else name): value for name, value in plain.items()}
+    assert set(plain) == set(parameters)
+    return max(float((parameters[name] - value).abs().max()) for name, value in plain.items())
+
+
+@pytest.mark.parametrize("operations", [(), ("crop", "rotate"), tuple(OPERATIONS)])
+def test_the_recipe_is_a_plain_loop_s(operations: tuple[str, ...]) -> None:
+    training = training_set(*operations)
+    plain = plainly_trained(training, RECIPE)
+    parameters = trained(training)
+    assert all(value.dtype == torch.float64 and not value.requires_grad for value in parameters.values())
+    assert distance(parameters, plain) < 1e-9
+    assert distance(parameters, plain_network()) > 1e-2
+    # The comparison would notice another order of things.
+    assert distance(trained(training, recipe=RECIPE.model_copy(update={"epochs": 6})), plain) > 1e-6
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+def test_the_rate_falls_after_half_time(epochs: int) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": epochs})
+    assert distance(trained(training_set(), recipe=recipe), plainly_trained(training_set(), recipe)) < 1e-9
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 100])
+def test_chunks_do_not_matter(chunk: int) -> None:
+    engine = REFERENCE.model_copy(update={"chunk": chunk})
+    assert distance(trained(training_set("cutout"), engine), plainly_trained(training_set("cutout"), RECIPE)) < 1e-9
+
+
+def test_float32_stays_close_and_repeats_itself() -> None:
+    first, again = trained(training_set("scale"), EAGER), trained(training_set("scale"), EAGER)
+    assert all(value.dtype == torch.float32 for value in first.values())
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert distance(first, plainly_trained(training_set("scale"), RECIPE)) < 1e-3
+
+
+def test_real_samples_train_as_their_normalised_pixels(make_samples: Callable[..., Samples]) -> None:
+    samples = make_samples([4, 4, 3], SHAPE)
+    labels = torch.from_numpy(samples.labels)
+    pixels = (torch.from_numpy(samples.images).double() / 255 - 0.4) / 0.3
+    real, ready = (
+        TrainingSet(images=images, labels=labels, normalisation=NORMALISATION, augment=("colour",))
+        for images in (samples, pixels)
+    )
+    first, second = trained(real), trained(ready)
+    assert all((first[name] - second[name]).abs().max() < 1e-12 for name in first)
+
+
+def test_the_loss_told_is_the_mean_over_the_samples() -> None:
+    told: list[tuple[int, int, float]] = []
+    one_batch = RECIPE.model_copy(update={"batch": 100, "epochs": 2})
+    trained(training_set(), recipe=one_batch, tell=lambda *facts: told.append(facts))
+    assert [(epoch, epochs) for epoch, epochs, _ in told] == [(1, 2), (2, 2)]
+    training = training_set()
+    assert isinstance(training.images, Tensor)
+    first = nn.CrossEntropyLoss()(plain_network()(training.images.double()), training.labels)
+    assert told[0][2] == pytest.approx(first.item(), rel=1e-9)
+    assert told[1][2] < told[0][2]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 512])
+def test_accuracy_is_a_plain_count(make_samples: Callable[..., Samples], chunk: int) -> None:
+    samples = make_samples([10, 0, 7, 4], SHAPE, seed=5)
+    network = build_network(TINY_NETWORK, SHAPE, 4)
+    parameters = initial_parameters(network, Stream(2, "any"))
+    engine = REFERENCE.model_copy(update={"chunk": chunk})
+    overall, per_class, macro_f1, confusion = accuracy_on(parameters, samples, TINY_NETWORK, NORMALISATION, engine)
+    plain = plain_like(parameters)
+    pixels = (torch.from_numpy(samples.images).double() / 255 - 0.4) / 0.3
+    said = [int(plain(image[None]).argmax()) for image in pixels]
+    hits = [sum(guess == label == y for guess, label in zip(said, samples.labels, strict=True)) for y in range(4)]
+    assert 0 < sum(hits) < len(samples)
+    assert overall == sum(hits) / 21
+    assert per_class == (hits[0] / 10, None, hits[2] / 7, hits[3] / 4)
+    pairs = list(zip(samples.labels.tolist(), said, strict=True))
+    assert confusion == tuple(tuple(pairs.count((y, guess)) for guess in range(4)) for y in range(4))
+    assert macro_f1 == pytest.approx(f1_score(samples.labels, said, average="macro"))
+
+
+def plain_like(parameters: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+    """The forward pass of these parameters, by functional calls."""
+
+    def forward(images: Tensor) -> Tensor:
+        p = {name: value.double() for name, value in parameters.items()}
+        for layer in (0, 4):
+            images = nn.functional.conv2d(images, p[f"body.{layer}.weight"], p[f"body.{layer}.bias"], padding=1)
+            images = nn.functional.instance_norm(
+                images, weight=p[f"body.{layer + 1}.weight"], bias=p[f"body.{layer + 1}.bias"]
+            )
+            images = nn.functional.avg_pool2d(images.relu(), 2)
+        return nn.functional.linear(images.flatten(1), p["classifier.weight"], p["classifier.bias"])
+
+    return forward
+
+
+def test_another_architecture_trains_too() -> None:
+    spec = NetworkSpec(name="alexnet")
+    recipe = RECIPE.model_copy(update={"epochs": 1, "batch": 11})
+    parameters = train(training_set(), spec, classes=CLASSES, recipe=recipe, seed=SEED, engine=EAGER)
+    before = initial_parameters(build_network(spec, SHAPE, CLASSES), Stream(SEED, "network"))
+    assert set(parameters) == set(before)
+    assert all(not torch.equal(parameters[name], before[name]) for name in before if name.endswith("weight"))
+
+
+def same_parameters(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return set(first) == set(second) and all(torch.equal(first[name], second[name]) for name in first)
+
+
+# Seven epochs of three batches; the rate falls, and the momentum starts anew, before the thirteenth step.
+@pytest.mark.parametrize("kills", [[1], [2], [3], [4], [8], [11], [12], [13], [14], [20], [21], [1, 1, 1], [5, 7, 8]])
+def test_an_interrupted_training_goes_on_to_the_same_bits(kills: list[int], tmp_path: Path) -> None:
+    training = training_set("crop", "colour")
+    told: list[tuple[int, int, float]] = []
+
+    def work(folder: Path) -> dict[str, Tensor]:
+        told.clear()
+        checkpoint = Checkpoint(folder / "state", "basis")
+        return trained(training, EAGER, checkpoint=checkpoint, tell=lambda *facts: told.append(facts))
+
+    assert_goes_on(work, tmp_path, same_parameters, kills)
+    left = list(told)
+    assert same_parameters(work(tmp_path / "fresh"), trained(training, EAGER))
+    # An epoch's loss counts the batches before the interruption too.
+    assert left == told[len(told) - len(left) :]
+
+
+def test_a_set_s_digest_is_of_all_that_training_sees(make_samples: Callable[..., Samples]) -> None:
+    first, samples = training_set("crop"), make_samples([3, 3])
+    assert isinstance(first.images, Tensor)
+    moved = first.images.clone()
+    moved[0, 0, 0, 0] += 1e-6
+    sets = [
+        first,
+        dataclasses.replace(first, images=moved),
+        dataclasses.replace(first, labels=first.labels.flip(0)),
+        dataclasses.replace(first, augment=()),
+        dataclasses.replace(first, normalisation=Normalisation(mean=(0.5,), std=(0.3,))),
+        dataclasses.replace(first, images=samples),
+    ]
+    assert len({one.digest() for one in sets}) == len(sets)
+    assert training_set("crop").digest() == first.digest()

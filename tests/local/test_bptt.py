@@ -8,7 +8,8 @@ from torch import Tensor
 
 from collabdm.engine import REFERENCE
 from collabdm.images.pixels import Normalisation
-from collabdm.local.bptt import AdamState, Shown, adam_step, clipped, pulled_back, soft_reset, trained_through
+from collabdm.local.bptt import AdamState, adam_step, clipped, pulled_back, soft_reset, trained_through
+from collabdm.local.shown import Shown
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 from collabdm.training.differentiable import Differentiable, Parameters

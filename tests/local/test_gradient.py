@@ -10,6 +10,7 @@ from collabdm.engine import REFERENCE
 from collabdm.images.augment import draw_augmentation
 from collabdm.images.pixels import Normalisation, normalised
 from collabdm.local.gradient import class_gradient, gradient_distance, image_gradient, trained_on
+from collabdm.local.shown import Shown
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 from collabdm.training.differentiable import Differentiable
@@ -71,7 +72,8 @@ def test_training_on_the_images_is_gradient_descent(tiny_samples: Samples) -> No
     parameters = NET.fresh(Stream(0, "net"))
     images = torch.from_numpy(Stream(1, "images").uniform((3, 1, 8, 8), -1, 1))
     labels = torch.tensor([0, 1, 2])
-    trained = trained_on(NET, parameters, images, labels, 1, HALF, (), 3, 0.1, Stream(0, "inner"))
+    shown = Shown(images=images, labels=labels, factor=1, normalisation=HALF, augment=())
+    trained = trained_on(NET, parameters, shown, 3, 0.1, Stream(0, "inner"))
     expected = parameters
     for _ in range(3):
         gradient = NET.gradient_with_graph(expected, images, labels)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from collabdm.engine import EAGER, REFERENCE
-from collabdm.local.kip import balanced, centred, distilled_by_kernel, ridge_loss
+from collabdm.local.kip import RealData, balanced, centred, distilled_by_kernel, ridge_loss
 from collabdm.local.ntk import relu_ntk
 from collabdm.protocol import KipSpec
 from collabdm.randomness import Stream
@@ -18,6 +18,11 @@ def _data(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     labels = np.arange(count) % 3
     noise = Stream(seed, "kip noise").generator().standard_normal((count, 1, 4, 4))
     return torch.from_numpy(centres[labels] + 0.6 * noise), torch.from_numpy(labels)
+
+
+def _real(images: Tensor, labels: Tensor) -> RealData:
+    members = {y: np.flatnonzero(labels.numpy() == y) for y in range(3)}
+    return RealData(members=members, images=lambda rows: images[torch.from_numpy(rows)], classes=3)
 
 
 def test_the_loss_is_that_of_ridge_regression_written_out() -> None:
@@ -60,13 +65,10 @@ def test_distilling_lowers_the_loss_on_other_samples() -> None:
         distilled = distilled_by_kernel(
             support.to(engine.image_dtype),
             own,
-            {y: np.flatnonzero(labels.numpy() == y) for y in range(3)},
-            lambda rows: images[torch.from_numpy(rows)],
+            _real(images, labels),
             KipSpec(iterations=60, lr=0.05, stop=1.0),
-            classes=3,
             factor=1,
             stream=Stream(0, "kip"),
-            engine=engine,
             tell=lambda done, _: told.append(done),
         )
         assert distilled.dtype == engine.image_dtype
@@ -78,17 +80,13 @@ def test_it_stops_where_a_batch_is_predicted_well_enough() -> None:
     images, labels = _data(12)
     told: list[int] = []
     settings = KipSpec(iterations=200, stop=0.01)
-    members = {y: np.flatnonzero(labels.numpy() == y) for y in range(3)}
     distilled_by_kernel(
         images[:3],
         labels[:3],
-        members,
-        lambda rows: images[torch.from_numpy(rows)],
+        _real(images, labels),
         settings,
-        classes=3,
         factor=1,
         stream=Stream(0, "kip"),
-        engine=REFERENCE,
         tell=lambda done, _: told.append(done),
     )
     assert told == []

@@ -14,8 +14,9 @@ from torch import Tensor
 from collabdm.baselines.messages import packed, unpacked
 from collabdm.config.rivals import StrawmanSpec
 from collabdm.images.augment import draw_augmentation
-from collabdm.local.bptt import AdamState, Shown, adam_step, clipped, pulled_back, trained_through
+from collabdm.local.bptt import AdamState, adam_step, clipped, pulled_back, trained_through
 from collabdm.local.gradient import class_gradient, image_gradient, trained_on
+from collabdm.local.shown import Shown
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
 from collabdm.training.differentiable import Differentiable, Parameters
@@ -82,8 +83,7 @@ def matched_round(federation: Federation, state: State, labels: Tensor, number: 
     gradient, _ = image_gradient(net, parameters, state["images"], labels, wanted, augmentations, plan.pae)
     momentum = spec.momentum * state["momentum"] + gradient
     images = state["images"] - spec.lr * momentum
-    shown = (images, labels, plan.pae, plan.normalisation, plan.augment)
-    trained = trained_on(net, parameters, *shown, spec.inner, spec.inner_lr, stream)
+    trained = trained_on(net, parameters, _shown(plan, images, labels), spec.inner, spec.inner_lr, stream)
     network = {f"net.{name}": value for name, value in trained.items()}
     return {"images": images, "momentum": momentum} | network, cost
 
@@ -97,9 +97,9 @@ def meta_round(federation: Federation, state: State, labels: Tensor, number: int
     plan, spec, net = federation.plan, federation.spec, federation.net
     stream = Stream(plan.seed, "strawman", number)
     moving = state["images"].detach().requires_grad_()
-    shown = Shown(images=moving, labels=labels, factor=plan.pae, normalisation=plan.normalisation, augment=plan.augment)
     window = min(spec.window, spec.unroll)
     before = int(stream.integers(spec.unroll - window + 1))
+    shown = _shown(plan, moving, labels)
     end = trained_through(net, net.fresh(stream), shown, before, window, spec.inner_lr, plan.ipc, stream)
 
     def answer(client: str, received: Parameters) -> Parameters:
@@ -120,6 +120,10 @@ def meta_round(federation: Federation, state: State, labels: Tensor, number: int
     after = adam_step(adam, {"images": gradient}, spec.lr)
     moved = {name: part["images"] for name, part in (("first", after.first), ("second", after.second))}
     return {"images": after.parameters["images"], "norm": torch.tensor(norm, dtype=torch.float64)} | moved, cost
+
+
+def _shown(plan: Plan, images: Tensor, labels: Tensor) -> Shown:
+    return Shown(images=images, labels=labels, factor=plan.pae, normalisation=plan.normalisation, augment=plan.augment)
 
 
 def _exchange(

@@ -15,7 +15,7 @@ from torch import Tensor
 from collabdm.engine.workers import torch_threads
 from collabdm.images.augment import draw_augmentation
 from collabdm.images.partition_expand import expand
-from collabdm.images.pixels import Normalisation
+from collabdm.local.shown import Shown
 from collabdm.local.start import LocalJob
 from collabdm.progress import Event, Report
 from collabdm.protocol import BpttSpec
@@ -24,7 +24,7 @@ from collabdm.storage.checkpoints import named, optimiser_state, restore_optimis
 from collabdm.training.differentiable import Differentiable, Parameters
 from collabdm.training.loop import TrainingSet
 
-__all__ = ["AdamState", "Shown", "adam_step", "bptt_images", "clipped", "pulled_back", "soft_reset", "trained_through"]
+__all__ = ["AdamState", "adam_step", "bptt_images", "clipped", "pulled_back", "soft_reset", "trained_through"]
 
 EPSILON = 1e-8
 
@@ -43,17 +43,6 @@ class AdamState:
         """The state before the first step."""
         nothing = {name: torch.zeros_like(value) for name, value in parameters.items()}
         return AdamState(parameters=parameters, first=nothing, second=nothing)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Shown:
-    """The synthetic images as networks are trained on them: stored [n, C, H, W], expanded and augmented when shown."""
-
-    images: Tensor
-    labels: Tensor
-    factor: int
-    normalisation: Normalisation
-    augment: tuple[str, ...]
 
 
 def bptt_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
@@ -119,13 +108,7 @@ def trained_through(
         labels = shown.labels[rows].repeat_interleave(shown.factor**2)
         augmentation = draw_augmentation(stream, shown.augment, len(labels))
         if step < before:
-            training = TrainingSet(
-                images=expand(shown.images.detach()[rows], shown.factor),
-                labels=labels,
-                normalisation=shown.normalisation,
-                augment=shown.augment,
-            )
-            gradient, _ = net.gradient(state.parameters, training, np.arange(len(labels)), augmentation)
+            gradient, _ = net.gradient(state.parameters, shown.training_set(rows), np.arange(len(labels)), augmentation)
         else:
             images = expand(shown.images[rows], shown.factor)
             gradient = net.gradient_with_graph(state.parameters, images, labels, augmentation)

@@ -10,7 +10,7 @@ from torch import Tensor
 from collabdm.engine.workers import torch_threads
 from collabdm.images.augment import Augmentation, augment, draw_augmentation
 from collabdm.images.partition_expand import expand
-from collabdm.images.pixels import Normalisation
+from collabdm.local.shown import Shown
 from collabdm.local.start import LocalJob
 from collabdm.progress import Event, Report
 from collabdm.protocol import GradientSpec
@@ -50,8 +50,14 @@ def gradient_images(job: LocalJob, images: Tensor, labels: Tensor, report: Repor
             momentum = spec.momentum * momentum + gradient
             images = images - spec.lr * momentum
             if i % spec.restart < spec.restart - 1:
-                shown = (images, labels, plan.pae, plan.normalisation, plan.augment)
-                parameters = trained_on(net, parameters, *shown, spec.inner, spec.inner_lr, stream)
+                shown = Shown(
+                    images=images,
+                    labels=labels,
+                    factor=plan.pae,
+                    normalisation=plan.normalisation,
+                    augment=plan.augment,
+                )
+                parameters = trained_on(net, parameters, shown, spec.inner, spec.inner_lr, stream)
             report(Event(stage="local", client=job.client, done=i + 1, total=spec.iterations, loss=loss))
             state = {"images": images, "momentum": momentum, "done": torch.tensor(i + 1)} | named("network", parameters)
             job.checkpoint.keep(partial(dict, state))
@@ -114,26 +120,16 @@ def gradient_distance(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor
 def trained_on(
     net: Differentiable,
     parameters: Mapping[str, Tensor],
-    images: Tensor,
-    labels: Tensor,
-    factor: int,
-    normalisation: Normalisation,
-    operations: tuple[str, ...],
+    shown: Shown,
     steps: int,
     lr: float,
     stream: Stream,
 ) -> Parameters:
     """Parameters after `steps` of plain gradient descent on batches of at most 256 of the (expanded) images."""
-    training = TrainingSet(
-        images=expand(images.detach(), factor),
-        labels=labels.repeat_interleave(factor**2),
-        normalisation=normalisation,
-        augment=operations,
-    )
-    current = dict(parameters)
+    training, current = shown.training_set(), dict(parameters)
     for _ in range(steps):
         rows = stream.choose(len(training.labels), 256)
-        augmentation = draw_augmentation(stream, operations, len(rows))
+        augmentation = draw_augmentation(stream, shown.augment, len(rows))
         gradient, _ = net.gradient(current, training, rows, augmentation)
         current = {name: value - lr * gradient[name] for name, value in current.items()}
     return current

@@ -5,13 +5,13 @@ labels stay as they are.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from collabdm.engine import Engine
 from collabdm.engine.workers import torch_threads
 from collabdm.images.partition_expand import expand
 from collabdm.local.ntk import relu_ntk
@@ -21,7 +21,7 @@ from collabdm.protocol import KipSpec
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 
-__all__ = ["balanced", "centred", "distilled_by_kernel", "kip_images", "ridge_loss"]
+__all__ = ["RealData", "balanced", "centred", "distilled_by_kernel", "kip_images", "ridge_loss"]
 
 REPORT_EVERY = 50
 
@@ -29,65 +29,68 @@ REPORT_EVERY = 50
 def kip_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
     """Initial images [n, C, H, W] with labels [n], distilled under a plan; stored images count by their tiles."""
     spec = job.plan.local.kip or KipSpec()
-    return distilled_by_kernel(
-        images,
-        labels,
-        job.members,
-        job.real,
-        spec,
-        classes=len(job.plan.classes),
-        factor=job.plan.pae,
-        stream=Stream(job.plan.seed, "kip-batch", job.client),
-        engine=job.engine,
-        tell=lambda done, loss: report(
-            Event(stage="local", client=job.client, done=done, total=spec.iterations, loss=loss)
-        ),
-        checkpoint=job.checkpoint,
-    )
+    with torch_threads(job.engine.threads):
+        return distilled_by_kernel(
+            images,
+            labels,
+            RealData(members=job.members, images=job.real, classes=len(job.plan.classes)),
+            spec,
+            factor=job.plan.pae,
+            stream=Stream(job.plan.seed, "kip-batch", job.client),
+            tell=lambda done, loss: report(
+                Event(stage="local", client=job.client, done=done, total=spec.iterations, loss=loss)
+            ),
+            checkpoint=job.checkpoint,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RealData:
+    """What is to be predicted: `members`, the indices of every class that has some; `images` at indices, normalised;
+    `classes`, how many there are."""
+
+    members: Mapping[int, np.ndarray]
+    images: Callable[[np.ndarray], Tensor]
+    classes: int
 
 
 def distilled_by_kernel(
     images: Tensor,
     labels: Tensor,
-    members: Mapping[int, np.ndarray],
-    real: Callable[[np.ndarray], Tensor],
+    real: RealData,
     spec: KipSpec,
     *,
-    classes: int,
     factor: int,
     stream: Stream,
-    engine: Engine,
     tell: Callable[[int, float], None],
     checkpoint: Checkpoint | None = None,
 ) -> Tensor:
-    """Images [n, C, H, W] after Adam on `ridge_loss`; `real` gives normalised images of indices, `members` by class.
+    """Images [n, C, H, W] after Adam on `ridge_loss`.
 
-    A class without a member is never a target. The kernel is computed in float64 on the engine's device.
+    A class without a member is never a target. The kernel is computed in float64 on the device of the images.
     """
     checkpoint = checkpoint or Checkpoint()
     found = checkpoint.found()
     support = found.get("support", images).detach().to(images.device).double().clone().requires_grad_()
-    targets = centred(labels.repeat_interleave(factor**2), classes)
+    targets = centred(labels.repeat_interleave(factor**2), real.classes)
     optimiser, begin = torch.optim.Adam([support], lr=spec.lr), 0
     if found:
         begin = int(found["done"])
         restore_optimiser(optimiser, within(found, "optimiser"))
         stream.move_to(found["stream"].numpy())
-    with torch_threads(engine.threads):
-        for i in range(begin, spec.iterations):
-            drawn = balanced(members, spec.batch, stream)
-            wanted = torch.tensor(
-                np.concatenate([np.full(len(rows), y) for y, rows in drawn.items()]), device=images.device
-            )
-            shown = real(np.concatenate(list(drawn.values()))).double()
-            loss, right = ridge_loss(expand(support, factor), targets, shown, centred(wanted, classes), spec.ridge)
-            (support.grad,) = torch.autograd.grad(loss, support)
-            optimiser.step()
-            if i % REPORT_EVERY == REPORT_EVERY - 1:
-                tell(i + 1, float(loss.detach()))
-            if right > spec.stop:
-                break
-            checkpoint.keep(partial(_state, support, optimiser, stream, i + 1))
+    for i in range(begin, spec.iterations):
+        drawn = balanced(real.members, spec.batch, stream)
+        rows = np.concatenate(list(drawn.values()))
+        wanted = torch.tensor(np.repeat(list(drawn), list(map(len, drawn.values()))), device=images.device)
+        shown = real.images(rows).double()
+        loss, right = ridge_loss(expand(support, factor), targets, shown, centred(wanted, real.classes), spec.ridge)
+        (support.grad,) = torch.autograd.grad(loss, support)
+        optimiser.step()
+        if i % REPORT_EVERY == REPORT_EVERY - 1:
+            tell(i + 1, float(loss.detach()))
+        if right > spec.stop:
+            break
+        checkpoint.keep(partial(_state, support, optimiser, stream, i + 1))
     return support.detach().to(images.dtype)
 
 

@@ -17,6 +17,7 @@ import torch
 
 from collabdm.errors import ConfigError, RunFolderError
 from collabdm.experiments import Cell, Experiment, Outcome, run_experiment, runner
+from collabdm.experiments.budget import Budget
 from collabdm.experiments.records import commit, locked
 from collabdm.progress import Event
 from experiments.tiny_experiment import EXPERIMENT, SCALE, cells, records_in, registered, results_in
@@ -117,7 +118,7 @@ class _Ticks:
 def test_a_budget_stops_inside_a_cell_and_the_result_is_that_of_a_whole_run(whole: Path, tmp_path: Path) -> None:
     folder, stops, outcome = tmp_path / "out", [], None
     for _ in range(20):
-        outcome = run_experiment(EXPERIMENT, SCALE, folder, budget=30, clock=_Ticks())
+        outcome = run_experiment(EXPERIMENT, SCALE, folder, budget=Budget(seconds=30, now=_Ticks()))
         stops.append(outcome.stopped)
         assert outcome.finished + outcome.left == 3
         if not outcome.left:
@@ -285,7 +286,7 @@ def test_data_given_and_not_given_are_told_by_the_option(tmp_path: Path) -> None
     given, scale = {"digits": str(tmp_path / "sites.npz")}, replace(SCALE, stand_in="digits")
     for first, then, fix in ((given, {}, "give --data digits=PATH"), ({}, given, r"leave out --data digits=\.\.\.")):
         folder = tmp_path / f"{len(first)}"
-        run_experiment(EXPERIMENT, scale, folder, data=first, budget=0)
+        run_experiment(EXPERIMENT, scale, folder, data=first, budget=Budget(seconds=0))
         with pytest.raises(RunFolderError, match=f"stand_ins: got .*; fix: {fix}, or choose another --out"):
             run_experiment(EXPERIMENT, scale, folder, data=then)
 

@@ -83,6 +83,7 @@ def run(
     """
     from collabdm.engine import tune_allocator
     from collabdm.experiments import experiment_named, run_experiment, scale_named
+    from collabdm.experiments.budget import Budget
     from collabdm.experiments.records import begun_with
 
     chosen, begun = experiment_named(name), begun_with(out) or {}
@@ -96,7 +97,7 @@ def run(
             settings=begun.get("settings", []) if settings is None else settings,
             data=_given(data or []),
             only=only or [],
-            budget=seconds,
+            budget=Budget(seconds=seconds),
             report=report,
         )
     _print_result(chosen, out, outcome)

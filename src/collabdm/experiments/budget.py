@@ -1,11 +1,13 @@
 """Time: what each cell took, and when to stop."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from collabdm.experiments.records import read_spent, write_spent
 
-__all__ = ["BudgetSpentError", "Clock"]
+__all__ = ["Budget", "BudgetSpentError", "Clock"]
 
 SECONDS_BETWEEN_NOTES = 20.0
 
@@ -14,13 +16,21 @@ class BudgetSpentError(Exception):
     """Raised out of a cell by what it reports: everything it has checkpointed is kept."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """`seconds` from the beginning of the work, None for as long as it takes; `now`: any clock that goes forward."""
+
+    seconds: float | None = None
+    now: Callable[[], float] = time.monotonic
+
+
 class Clock:
     """Seconds of work per cell, kept on disk, and the budget of this run."""
 
-    def __init__(self, folder: Path, now: Callable[[], float], budget: float | None) -> None:
-        """`now`: seconds on any clock that goes forward; `budget`: seconds from here, None for as long as it takes."""
-        self._folder, self._now, self._spent = folder, now, read_spent(folder)
-        self._end = None if budget is None else now() + budget
+    def __init__(self, folder: Path, budget: Budget) -> None:
+        """The budget's time begins."""
+        self._folder, self._now, self._spent = folder, budget.now, read_spent(folder)
+        self._end = None if budget.seconds is None else budget.now() + budget.seconds
         self._cell, self._since, self._noted = "", 0.0, 0.0
 
     def enter(self, cell: str) -> None:

@@ -7,8 +7,7 @@ does not stop the others.
 import fnmatch
 import json
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from collabdm.data import Dataset
 from collabdm.engine import Engine, found_device
 from collabdm.errors import CollabDMError, ConfigError, DataError, RunFolderError, explain
 from collabdm.experiments.base import Cell, Experiment, check_settings, config_of, not_comparable
-from collabdm.experiments.budget import BudgetSpentError, Clock
+from collabdm.experiments.budget import Budget, BudgetSpentError, Clock
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.record_shapes import FinishedRecord, check_shape
 from collabdm.experiments.records import (
@@ -54,6 +53,9 @@ class Outcome:
     stopped: str | None = None
 
 
+_UNLIMITED = Budget()
+
+
 def run_experiment(
     experiment: Experiment,
     scale: Scale,
@@ -62,20 +64,18 @@ def run_experiment(
     settings: Sequence[str] = (),
     data: Mapping[str, str] | None = None,
     only: Sequence[str] = (),
-    budget: float | None = None,
+    budget: Budget = _UNLIMITED,
     report: Report = silent,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Run what is not finished of the cells whose names match a pattern of `only` (all by default), by rank.
 
     `settings` (`key=value`) go over the scale's, and stand in the notes; `data` says where data sets lie, by name.
-    After `budget` seconds it stops inside a cell, and goes on there the next time. Everything that can be wrong with
-    settings is found before anything is computed.
+    When the `budget` is spent it stops inside a cell, and goes on there the next time. Everything that can be wrong
+    with settings is found before anything is computed.
     Raises `ConfigError` for settings or patterns that fit nothing; `RunFolderError` where the folder has other things,
     was begun with other settings or data, or is being worked in.
     """
-    data = dict(data or {})
-    cells = experiment.cells(scale)
+    data, cells = dict(data or {}), experiment.cells(scale)
     check_settings(cells, settings)
     check_given(data, {cell.dataset for cell in cells})
     chosen = chosen_cells(cells, only)
@@ -92,12 +92,7 @@ def run_experiment(
     with locked(folder):
         opened(folder, facts)
         records = read_records(folder, cells)
-        for name, record in records.items():
-            if record["digest"] != digest_of(configs[name]) and "failed" not in record:
-                fix = f"remove cells/{name}.json and runs/{name} to run it anew, or choose another --out"
-                raise RunFolderError(
-                    explain(f"{folder}: cell {name}", got="other settings", expected="those it was run with", fix=fix)
-                )
+        _check_unchanged(folder, configs, records)
         work = _Work(
             experiment=experiment.name,
             scale=scale,
@@ -107,29 +102,14 @@ def run_experiment(
             settings=settings,
             data=data,
             report=report,
-            clock=Clock(folder, clock, budget),
+            clock=Clock(folder, budget),
             commit=commit(),
         )
-        finished, failed, stopped = 0, {}, None
-        for number, cell in enumerate(chosen):
-            if cell.name in records and "failed" not in records[cell.name]:
-                work.tidy(cell)
-                finished += 1
-                continue
-            report(Event(stage="experiment", done=number, total=len(chosen), message=_place(cell, number, len(chosen))))
-            try:
-                record = work.run(cell)
-            except BudgetSpentError:
-                stopped = cell.name
-                break
-            if "failed" in record:
-                failed[cell.name] = record["failed"]
-            else:
-                finished += 1
+        outcome = _worked_off(work, chosen, records)
         every = read_records(folder, cells)
         if len(every) == len(cells) and not any("failed" in record for record in every.values()):
             shutil.rmtree(folder / "kept", ignore_errors=True)
-    return Outcome(finished=finished, failed=failed, left=len(chosen) - finished - len(failed), stopped=stopped)
+    return outcome
 
 
 def chosen_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
@@ -145,6 +125,38 @@ def chosen_cells(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
             )
     chosen = [cell for cell in cells if not only or any(fnmatch.fnmatchcase(cell.name, one) for one in only)]
     return sorted(chosen, key=lambda cell: (cell.rank, cell.name))
+
+
+def _check_unchanged(folder: Path, configs: Mapping[str, Config], records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `RunFolderError` for a finished cell whose settings were others."""
+    for name, record in records.items():
+        if record["digest"] != digest_of(configs[name]) and "failed" not in record:
+            fix = f"remove cells/{name}.json and runs/{name} to run it anew, or choose another --out"
+            raise RunFolderError(
+                explain(f"{folder}: cell {name}", got="other settings", expected="those it was run with", fix=fix)
+            )
+
+
+def _worked_off(work: "_Work", chosen: Sequence[Cell], records: Mapping[str, Mapping[str, Any]]) -> Outcome:
+    """Run the chosen cells that have no record of a finished one, until the budget is spent."""
+    finished, failed, stopped = 0, {}, None
+    for number, cell in enumerate(chosen):
+        if cell.name in records and "failed" not in records[cell.name]:
+            work.tidy(cell)
+            finished += 1
+            continue
+        message = _place(cell, number, len(chosen))
+        work.report(Event(stage="experiment", done=number, total=len(chosen), message=message))
+        try:
+            record = work.run(cell)
+        except BudgetSpentError:
+            stopped = cell.name
+            break
+        if "failed" in record:
+            failed[cell.name] = record["failed"]
+        else:
+            finished += 1
+    return Outcome(finished=finished, failed=failed, left=len(chosen) - finished - len(failed), stopped=stopped)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -73,31 +73,9 @@ def client_models(job: RivalJob) -> ClientModels:
         "training": settings.model_dump(mode="json"),
     }
     clients = [client for client in sorted(job.parts) if len(job.parts[client])]
-
-    def trained(client: str) -> tuple[dict[str, np.ndarray], KeptResults]:
-        samples, store = job.train.take(job.parts[client]), KeptResults(job.kept)
-        engine = job.engine.model_dump(exclude={"threads", "processes", "chunk"})
-        basis = {"client": client, "data": samples.digest(), "engine": engine, "task": task}
-        key = result_key("model", basis)
-
-        def work() -> dict[str, np.ndarray]:
-            checkpoint = store.checkpoint(key)
-            made = train_client(
-                samples,
-                settings,
-                normalisation,
-                seed=config.seed,
-                client=client,
-                engine=job.engine,
-                checkpoint=checkpoint,
-            )
-            return {name: value.numpy() for name, value in made.items()}
-
-        return store.compute(key, work), store
-
     parameters, held, up, seconds, memory, sent = {}, {}, {}, {}, 0.0, hashlib.sha256()
     begin_stage()
-    results = in_order(trained, clients, job.engine.spread(own=True))
+    results = in_order(partial(_trained, job, settings, normalisation, task), clients, job.engine.spread(own=True))
     for number, (client, (arrays, store)) in enumerate(zip(clients, results, strict=True)):
         finite = {name: torch.from_numpy(value) for name, value in arrays.items() if np.isfinite(value).all()}
         if len(finite) < len(arrays):
@@ -121,6 +99,30 @@ def client_models(job: RivalJob) -> ClientModels:
         memory=memory,
         digest=sent.hexdigest(),
     )
+
+
+def _trained(
+    job: RivalJob, settings: ClientTraining, normalisation: Normalisation, task: Mapping[str, object], client: str
+) -> tuple[dict[str, np.ndarray], KeptResults]:
+    """One client's model, and the store that knows what it cost; `task`: what the server asks of all."""
+    samples, store = job.train.take(job.parts[client]), KeptResults(job.kept)
+    engine = job.engine.model_dump(exclude={"threads", "processes", "chunk"})
+    basis = {"client": client, "data": samples.digest(), "engine": engine, "task": task}
+    key = result_key("model", basis)
+
+    def work() -> dict[str, np.ndarray]:
+        made = train_client(
+            samples,
+            settings,
+            normalisation,
+            seed=job.config.seed,
+            client=client,
+            engine=job.engine,
+            checkpoint=store.checkpoint(key),
+        )
+        return {name: value.numpy() for name, value in made.items()}
+
+    return store.compute(key, work), store
 
 
 def train_client(

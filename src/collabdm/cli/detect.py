@@ -20,6 +20,7 @@ from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.classifiers.detection import Policy, Verdict
+    from collabdm.classifiers.file import Classifier
     from collabdm.data.flows.images import ImageSettings
     from collabdm.engine import Engine
 
@@ -59,38 +60,24 @@ def detect(
     The flows become windows and images as those did that the classifier was trained on. What is left at the end of a
     file is padded by repetition, and marked.
     """
-    from collabdm.classifiers.detection import Policy, image_settings, summary, verdict_line, verdicts
+    from collabdm.classifiers.detection import Policy, image_settings, summary, verdict_line
     from collabdm.classifiers.file import load_classifier
-    from collabdm.data.flows.reader import read_flows
-    from collabdm.data.flows.tally import Tally
 
-    if json and jsonl:
-        raise ConfigError(explain("output", got="--json and --jsonl", expected="one of them", fix="drop one"))
-    if not math.isfinite(threshold):
-        raise ConfigError(explain("--threshold", got=threshold, expected="a number from 0 to 1", fix="correct it"))
+    _check_options(json, jsonl, threshold)
     classifier = load_classifier(model)
     settings = image_settings(classifier)
-    if schema is not None:
-        _check_schema(schema, settings)
-    if min_flows is None:
-        min_flows = -(-settings.flows_per_image // 2)
+    _check_schema(schema, settings)
+    min_flows = min_flows or -(-settings.flows_per_image // 2)
     policy = Policy(threshold=threshold, min_windows=min_windows, min_flows=min_flows)
     digest, found = classifier.digest(), list["Verdict"]()
     repairs: dict[str, dict[str, Any]] = {}
     try:
         for name in flows:
-            tally = Tally()
-            with _path(name) as path:
-                chunks = read_flows(
-                    path, settings.flow_schema, keep_leaking=settings.keep_leaking, labelled=False, tally=tally
-                )
-                for verdict in verdicts(classifier, chunks, source=name, by=_STREAMS[by], engine=_engine()):
-                    found.append(verdict)
-                    if jsonl:
-                        line = verdict_line(verdict, flagged=policy.flags(verdict), model=digest)
-                        print(jsonlib.dumps(line, allow_nan=False), flush=True)
-            repairs[name] = tally.facts()
-            _tell_repairs(name, repairs[name])
+            for verdict in _judged(classifier, name, _STREAMS[by], repairs):
+                found.append(verdict)
+                if jsonl:
+                    line = verdict_line(verdict, flagged=policy.flags(verdict), model=digest)
+                    print(jsonlib.dumps(line, allow_nan=False), flush=True)
     except CollabDMError:
         # An alarm in what was judged before is not lost for a file that cannot be read.
         if found and not json and not jsonl:
@@ -106,6 +93,29 @@ def detect(
         raise typer.Exit(ALARM)
 
 
+def _check_options(json: bool, jsonl: bool, threshold: float) -> None:
+    if json and jsonl:
+        raise ConfigError(explain("output", got="--json and --jsonl", expected="one of them", fix="drop one"))
+    if not math.isfinite(threshold):
+        raise ConfigError(explain("--threshold", got=threshold, expected="a number from 0 to 1", fix="correct it"))
+
+
+def _judged(
+    classifier: "Classifier", name: str, stream: Literal["station", "host"], repairs: dict[str, dict[str, Any]]
+) -> "Iterator[Verdict]":
+    """A verdict for every window of one file; at its end, what was repaired in it is told and noted in `repairs`."""
+    from collabdm.classifiers.detection import image_settings, verdicts
+    from collabdm.data.flows.reader import read_flows
+    from collabdm.data.flows.tally import Tally
+
+    settings, tally = image_settings(classifier), Tally()
+    with _path(name) as path:
+        chunks = read_flows(path, settings.flow_schema, keep_leaking=settings.keep_leaking, labelled=False, tally=tally)
+        yield from verdicts(classifier, chunks, source=name, by=stream, engine=_engine())
+    repairs[name] = tally.facts()
+    _tell_repairs(name, repairs[name])
+
+
 def _engine() -> "Engine":
     import torch
 
@@ -114,9 +124,11 @@ def _engine() -> "Engine":
     return Engine(threads=torch.get_num_threads())
 
 
-def _check_schema(name: str, settings: "ImageSettings") -> None:
+def _check_schema(name: str | None, settings: "ImageSettings") -> None:
     from collabdm.data.flows.schema import load_schema
 
+    if name is None:
+        return
     given, known = load_schema(name), settings.flow_schema
     if given.digest() != known.digest():
         got, expected = (f"{one.name} ({one.digest()[:12]})" for one in (given, known))

@@ -53,14 +53,8 @@ def partition(
         return _by_column(samples, column_values, clients)
     names = client_names(1 if kind == "single" and isinstance(clients, int) else clients)
     if len(names) > len(samples):
-        raise DataError(
-            explain(
-                "clients",
-                got=len(names),
-                expected=f"at most {len(samples)}, the samples",
-                fix="use fewer clients",
-            )
-        )
+        expected = f"at most {len(samples)}, the samples"
+        raise DataError(explain("clients", got=len(names), expected=expected, fix="use fewer clients"))
     match kind:
         case "single":
             if len(names) != 1:

@@ -1,4 +1,4 @@
-"""The local stage against the slow loop, and the sizes and starts of local sets."""
+"""The local stage (distribution matching) against the slow loop, and the sizes and starts of local sets."""
 
 import math
 from collections.abc import Callable

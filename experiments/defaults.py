@@ -2,7 +2,8 @@
 
     python experiments/defaults.py cifar10 --out runs/defaults            (resumable: finished candidates are skipped)
 
-Every candidate changes a few settings of the base below; contributions are computed once and shared.
+Every candidate changes a few settings of the base below; contributions are computed once and shared. A script, because
+a cell of `collabdm experiment` is judged on the test set.
 """
 
 import argparse

@@ -5,6 +5,8 @@
 The site that comes or goes is the largest. `join 50`: the server begins without it, and after half of its steps goes on
 with the target of all; `leave 50` the other way round. `add` and `remove` change a finished set with one more pass, as
 `collabdm distill --add` and `--remove` do. `all` and `without` are the fresh runs. Finished cells are not run again.
+A script, because the clients change between the server's steps: a cell of `collabdm experiment` is one run of the same
+clients.
 """
 
 import argparse

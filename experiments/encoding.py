@@ -10,6 +10,8 @@ bytes, so that every cell takes as many steps. Resumable: finished cells are ski
     python experiments/encoding.py ... --only '200-*' --networks 5      then      --only '*-int8' --networks 2
 
 `--only` takes cells by name (seeds and encoding); a cell that more networks are asked of trains the further ones.
+A script, because cells of `collabdm experiment` share statistics only where their seeds are the same, and a finished
+one takes no more networks.
 """
 
 import argparse

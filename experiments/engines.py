@@ -4,6 +4,7 @@
 
 Both engines run the whole round (statistics, local stage, distillation, evaluation). Reported: the paired difference of
 the accuracies over networks with its standard error, and the relative L2 distance of what the clients sent. Resumable.
+A script, because it reads the contributions of two engines side by side: those of `collabdm experiment` are not kept.
 """
 
 import argparse

@@ -4,7 +4,8 @@
 
 A live window is mixed: it has flows of several types. Four data sets are made of one file (pure and time windows, with
 and without leaking columns), all with the same flows for testing. Networks are trained on all training windows of one
-kind, and tested on the test windows of both. Resumable.
+kind, and tested on the test windows of both. Resumable. A script, because a cell of `collabdm experiment` is tested on
+the data set that it was trained on.
 """
 
 import argparse

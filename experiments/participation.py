@@ -6,7 +6,8 @@
 K clients share a tenth or all of the training data by Dir(beta); at each of T = 50 seeds a share epsilon of them
 takes part. A client's statistics at a seed do not depend on epsilon, so those of all seeds are computed once, and the
 rows of its seeds taken for smaller epsilon (the same bits); seconds count that share of them. One partition and one
-network a cell: differences below a point mean nothing. The corners of the grid come first.
+network a cell: differences below a point mean nothing. The corners of the grid come first. A script, because no setting
+of a cell of `collabdm experiment` takes a share of the data, and none shares statistics over epsilon.
 """
 
 import argparse

@@ -4,7 +4,8 @@
 
 Prints, for every network, plain and compiled: relative L2 distances from eager float32, on 100 real images, of the mean
 embedding under a random encoder (what a client sends), of the gradient at the images from there (what distillation
-follows), and of the gradient of the weights of a fresh classifier (what training follows).
+follows), and of the gradient of the weights of a fresh classifier (what training follows). A script, because nothing is
+distilled or judged, as every cell of `collabdm experiment` is.
 """
 
 import argparse

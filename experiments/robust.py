@@ -5,6 +5,7 @@
 Ten clients with equal shares, uniform weighting. The contributions are computed once; then the files of the first
 `--hostile` clients are decoded, changed by an attack and encoded again, and every rule aggregates, distils and is
 judged on the same networks' seeds. The table gives the paired difference to the honest run under the plain mean.
+A script, because it changes what clients sent: in a cell of `collabdm experiment` all are honest.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python experiments/top_up.py digits --out runs/top_up.json
 
 For several partitions and seeds the same contributions are refined from both initial sets, and judged on a held-out
-tenth of the TRAINING data.
+tenth of the TRAINING data. A script, because no setting of a cell of `collabdm experiment` says what fills up a class.
 """
 
 import argparse

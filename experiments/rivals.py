@@ -7,7 +7,8 @@ two cores; docs/rivals.md compares them with the papers', and says what was time
 do not depend on the partition, and are run once, on all cores; then the partitions run beside each other, on a part of
 the cores each: much of the rivals' work hardly gains from a second thread. Sets are judged on two networks; all data,
 and the rivals that are the clients' models or learn from them, once. The table is written to `rivals.md`, its numbers
-to `rivals.json`.
+to `rivals.json`. A script, because it runs partitions beside each other: cells of `collabdm experiment`, where `table2`
+is the paper's table of rivals, run one after the other.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from collabdm.simulation.comparison import compare
 from collabdm.storage.files import write_atomically, write_json
 
 BASE = ["ipc=10", "plan.seeds=50", "plan.batch=128", "local.iterations=200", "evaluate.count=2"]
-# Sets on the way belong to experiments/strawman.py; judging them took a third of the strawmen's time.
+# Sets on the way belong to `collabdm experiment run strawman`; judging them took a third of the strawmen's time.
 BASE += ["rivals.strawman_gradient.points=0", "rivals.strawman_meta.points=0"]
 # A second network on all data takes nine minutes of two cores, a second repetition of DENSE and Co-Boosting eleven.
 ONCE = ["evaluate.count=1"]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from collabdm.config import load_config
 from collabdm.errors import ConfigError
 from collabdm.experiments import EXPERIMENTS, SCALES, Scale, experiment_named, scale_named
 from collabdm.experiments.base import Cell, check_settings, config_of
@@ -134,6 +135,32 @@ def test_an_ablation_changes_one_factor_and_leaves_the_judge_alone() -> None:
             assert other["evaluate"] == base["evaluate"]
 
 
+def test_the_strawman_is_beside_fewer_seeds_with_the_settings_of_its_page() -> None:
+    cells = cells_of("strawman", "cpu-best")
+    given = ["partition.kind=dirichlet", "local.iterations=200", "evaluate.count=2"]
+    page = ["ipc=10", "plan.batch=128", *given]
+    for name, cell in cells.items():
+        method, _, seeds = name.rpartition("-") if name.startswith("collabdm") else (name, "", "50")
+        options = {"dataset": "fashion_mnist", "method": method, "plan.seeds": int(seeds)}
+        assert config_of(cell, SCALES["cpu-best"], given) == load_config(settings=page, options=options)
+    assert set(cells) == {
+        *("collabdm-50", "strawman-gradient", "strawman-meta", "local-dm", "collabdm-5", "collabdm-20")
+    }
+
+
+def test_reuse_is_crossed_with_passes_over_the_seeds_with_the_settings_of_its_page() -> None:
+    cells = cells_of("local-reuse", "cpu-best")
+    given = ["partition.kind=dirichlet", "evaluate.count=5"]
+    page = ["dataset=digits", "ipc=2", "plan.seeds=60", "plan.batch=128", *given]
+    for passes in (1, 2, 5):
+        for method in ("local-dm-pae", "collabdm-pae"):
+            for stage in ("reuse", "fresh"):
+                cell = cells.pop(f"{passes}-{stage}-{method}")
+                options = {"method": method, "local.iterations": 60 * passes, "local.reuse": stage == "reuse"}
+                assert config_of(cell, SCALES["cpu-best"], given) == load_config(settings=page, options=options)
+    assert not cells
+
+
 def test_robustness_goes_from_even_to_one_class_per_client() -> None:
     cells = cells_of("robustness", "cpu")
     betas = {c.options["partition.beta"] for c in cells.values() if "partition.beta" in c.options}
@@ -151,6 +178,8 @@ def test_robustness_goes_from_even_to_one_class_per_client() -> None:
         ("figure2", 'partition={kind="dirichlet"}'),
         ("figure2", "partition.clients=3"),
         ("cross-architecture", "plan.network.width=32"),
+        ("strawman", "plan.seeds=7"),
+        ("local-reuse", "local.iterations=7"),
         ("ablation", "plan.batch=7"),
         ("ablation", "plan={batch=7}"),
         ("ablation", 'plan.network={name="convnet", width=7}'),
@@ -171,6 +200,8 @@ def test_a_factor_of_the_grid_cannot_be_set(experiment: str, setting: str) -> No
         ("table2", "plan.network={name='convnet', width=32}"),
         ("cross-architecture", "partition.kind=iid"),
         ("figure2", "plan.batch=100"),
+        ("strawman", "rivals.strawman_meta.rounds=7"),
+        ("local-reuse", "evaluate.count=5"),
         ("ablation", "local.iterations=5"),
         ("ablation", "server.lr=5"),
     ],

@@ -3,7 +3,9 @@
 from typing import Any
 
 from collabdm.experiments.ablation import ABLATION
+from collabdm.experiments.local_reuse import LOCAL_REUSE
 from collabdm.experiments.robustness import ROBUSTNESS
+from collabdm.experiments.strawman import STRAWMAN
 from collabdm.experiments.table2 import TABLE2
 from collabdm.experiments.tables import accuracy_by_network, markdown, results_table
 
@@ -69,6 +71,31 @@ def test_robustness_is_ordered_by_skew() -> None:
     found = [record("i", 0.5, kind="iid"), record("d", 0.4), record("o", 0.3, kind="by-column")]
     rows = ROBUSTNESS.table(found).splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows] == ["| one class per client", "| dirichlet-reserved 0.1", "| iid"]
+
+
+def test_strawmen_are_told_at_every_set_on_the_way_by_bytes() -> None:
+    sent = {"down": {"a": 1_000_000, "b": 1_000_000}, "up": {"a": 1_000_000, "b": 2_000_000}}
+    point = {"mean": 0.5, "std": 0.02, "networks": [{}, {}], "rounds": 8, "bytes_down": 5e5, "bytes_up": 25e4}
+    steps = {"mean": 0.4, "std": 0.0, "networks": [{}], "steps": 50, "bytes_up": 1.0}
+    many = record("strawman-meta", 0.6, bytes=sent, rounds=41, curve=[steps, point], note="x")
+    one = record("collabdm-5", 0.7, bytes={"down": {}, "up": {"a": 150_000}}, rounds=1)
+    assert STRAWMAN.table([failed("local-dm"), many, one]).splitlines()[2:] == [
+        "| collabdm-5 | 1 | 0.15 | 70.0 ± 1.0 |  |",
+        "| strawman-meta | 8 | 0.75 | 50.0 ± 2.0 |  |",
+        "| strawman-meta | 41 | 2.50 | 60.0 ± 1.0 | x |",
+        "| local-dm |  |  | failed | data set svhn: got a\\|b |",
+    ]
+
+
+def test_reuse_is_told_by_passes() -> None:
+    names = ("5-fresh-collabdm-pae", "5-reuse-local-dm-pae", "1-reuse-local-dm-pae")
+    found = [record(name, 0.8 + 0.01 * number) for number, name in enumerate(names)]
+    assert LOCAL_REUSE.table([*found, failed("1-fresh-collabdm-pae")]).splitlines() == [
+        "| passes of the local stage | local-dm-pae, reuse | collabdm-pae, fresh |",
+        "| --- | --- | --- |",
+        "| 1 | 82.0 ± 1.0 | failed |",
+        "| 5 | 81.0 ± 1.0 | 80.0 ± 1.0 |",
+    ]
 
 
 def test_networks_are_columns() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from collabdm.distilled.set import DistilledSet
 from collabdm.errors import ConfigError
 from collabdm.images.preview import grid_picture, preview_picture
-from collabdm.report.pictures import CurveLine, comparison_picture, curves_picture, loss_picture, partition_picture
+from collabdm.report.pictures import comparison_picture, loss_picture, partition_picture
 
 
 def opened(content: bytes) -> np.ndarray:
@@ -109,11 +109,3 @@ def test_loss_curve_is_drawn(losses: list[float]) -> None:
 
 def test_pictures_are_reproducible() -> None:
     assert loss_picture([3.0, 2.0]) == loss_picture([3.0, 2.0])
-
-
-def test_curves_have_a_colour_for_each_line() -> None:
-    lows = {"a": 0.2, "b": 0.7}
-    lines = [CurveLine(name=n, x=[1e5, 1e7], y=[low, low + 0.1], spread=[0.01, 0.0]) for n, low in lows.items()]
-    sheet = opened(curves_picture(lines, x_label="bytes", title="cost"))
-    blue, red = (np.argwhere((sheet == colour).all(axis=-1)) for colour in ((31, 95, 168), (200, 85, 61)))
-    assert blue[:, 0].mean() > red[:, 0].mean()

@@ -1,4 +1,4 @@
-"""The paper's experiments: each a grid of cells in a file of its own, and a line here."""
+"""The paper's experiments, and one of our own: each a grid of cells in a file of its own, and a line here."""
 
 from collabdm.errors import ConfigError, explain
 from collabdm.experiments.ablation import ABLATION
@@ -7,10 +7,12 @@ from collabdm.experiments.communication import COMMUNICATION
 from collabdm.experiments.cross_architecture import CROSS_ARCHITECTURE
 from collabdm.experiments.figure2 import FIGURE2
 from collabdm.experiments.figure3 import FIGURE3
+from collabdm.experiments.local_reuse import LOCAL_REUSE
 from collabdm.experiments.mnist_iid import MNIST_IID
 from collabdm.experiments.presets import SCALES, Scale, scale_named
 from collabdm.experiments.robustness import ROBUSTNESS
 from collabdm.experiments.runner import Outcome, run_experiment
+from collabdm.experiments.strawman import STRAWMAN
 from collabdm.experiments.table2 import TABLE2
 from collabdm.experiments.table3 import TABLE3
 
@@ -38,6 +40,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         ABLATION,
         FIGURE3,
         TABLE3,
+        STRAWMAN,
+        LOCAL_REUSE,
     )
 }
 

@@ -72,6 +72,7 @@ _FEW_STEPS = (
     "rivals.fedd3.iterations=20",
     *("rivals.dosfl.iterations=5", "rivals.dosfl.unroll=6", "rivals.dosfl.window=2"),
     "rivals.feddm.iterations=10",
+    *("rivals.strawman_gradient.rounds=5", "rivals.strawman_meta.rounds=5"),
 )
 
 SCALES: dict[str, Scale] = {

@@ -81,6 +81,16 @@ class _Accuracy(_Shape):
 
 class _Bytes(_Shape):
     up: dict[str, float]
+    down: dict[str, float] = {}
+
+
+class _Point(_Shape):
+    mean: float
+    std: float = 0.0
+    networks: list[_Network] = []
+    rounds: float = 0
+    bytes_down: float = 0
+    bytes_up: float = 0
 
 
 class FinishedRecord(CellRecord):
@@ -88,3 +98,5 @@ class FinishedRecord(CellRecord):
 
     accuracy: _Accuracy
     bytes: _Bytes
+    curve: list[_Point] = []
+    rounds: int = 0

@@ -6,7 +6,6 @@ Each function returns PNG bytes, drawn without any global plotting state.
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.colors import PowerNorm
@@ -16,23 +15,12 @@ from collabdm.distilled.set import DistilledSet
 from collabdm.errors import ConfigError, explain
 from collabdm.images.preview import grid_picture
 
-__all__ = ["CurveLine", "comparison_picture", "curves_picture", "loss_picture", "partition_picture"]
+__all__ = ["comparison_picture", "loss_picture", "partition_picture"]
 
 _MOST_NUMBERED_CELLS = 400
 _MOST_LINES = 2
 _INK, _FAINT = "#20242b", "#c9ced6"
 _BLUE, _PALE_BLUE = "#1f5fa8", "#a9c6e8"
-_COLOURS = (_BLUE, "#c8553d", "#3c8d53", "#8456a8", "#8a6d1f", "#4b5563")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurveLine:
-    """One line of `curves_picture`: accuracies `y` in [0, 1] at `x` (above 0), with their standard deviations."""
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    spread: Sequence[float]
 
 
 def partition_picture(counts: np.ndarray, client_names: Sequence[str], class_names: Sequence[str]) -> bytes:
@@ -91,32 +79,6 @@ def loss_picture(losses: Sequence[float]) -> bytes:
     axes.set_title("Matching loss", loc="left", fontsize=11)
     axes.grid(color="#e6e9ed", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
-
-
-def curves_picture(lines: Sequence[CurveLine], *, x_label: str, title: str) -> bytes:
-    """Accuracy in percent against a quantity on a logarithmic scale, a colour a line, with bars of one deviation."""
-    figure = _figure(7.0, 4.2)
-    axes = figure.add_subplot()
-    for number, line in enumerate(lines):
-        axes.errorbar(
-            line.x,
-            [100 * value for value in line.y],
-            yerr=[100 * value for value in line.spread],
-            color=_COLOURS[number % len(_COLOURS)],
-            label=line.name,
-            marker="o",
-            markersize=4,
-            linewidth=1.6,
-            capsize=2,
-        )
-    axes.set_xscale("log")
-    axes.set_xlabel(x_label)
-    axes.set_ylabel("accuracy in percent")
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(color="#e6e9ed", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
     return _png(figure)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from test_inbox import HELD, encoded
 
 from collabdm.errors import DataError
 from collabdm.progress import Event
@@ -14,6 +13,7 @@ from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.inbox import collect
 from collabdm.rounds.receiving import late_files, receive, reopen, source_of
 from reference import small_plan
+from rounds.test_inbox import HELD, encoded
 
 
 class Kill(Exception):

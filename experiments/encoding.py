@@ -136,7 +136,7 @@ def _cell(
         write_atomically(folder / "contributions" / contribution_name(plan, client), content)
     passes = config.server.passes * config.plan.seeds // plan.seeds
     longer = config.model_copy(update={"server": config.server.model_copy(update={"passes": passes})})
-    distill_round(plan, folder / "contributions", folder, longer, engine=engine)
+    distill_round(plan, folder / "contributions", folder, longer)
     training = training_set(load(folder / "distilled"))
     judged = longer.model_copy(update={"evaluate": longer.evaluate.model_copy(update={"count": networks})})
     results = judge(training, dataset, judged, engine=engine, kept=folder / "networks.json", report=silent).results

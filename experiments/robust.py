@@ -120,7 +120,7 @@ def _cell(
             honest = decode_contribution(content, plan, features=features, fingerprint=fingerprint(plan))
             content = encode_contribution(ATTACKS[attack](honest), plan)
         write_atomically(sent / name, content)
-    metrics = distill_round(plan, sent, folder, config, engine=_engine(config))
+    metrics = distill_round(plan, sent, folder, config)
     training = training_set(load(folder / "distilled"))
     results = judge(
         training, dataset, config, engine=_engine(config), kept=folder / "networks.json", report=silent

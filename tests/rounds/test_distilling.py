@@ -27,6 +27,7 @@ from collabdm.protocol import Plan, bytes_by_part, decode_contribution, encode_c
 from collabdm.rounds import distilling as rounds
 from collabdm.rounds.distilling import distill_round
 from collabdm.rounds.inbox import collect
+from collabdm.rounds.terms import Terms
 from collabdm.server import Refinement, aggregate, distill, refine
 from collabdm.storage import checkpoints
 from reference import made_up, small_plan
@@ -56,7 +57,7 @@ def _folder(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def _distill(plan: Plan, contributions: Path, run: Path, config: Config = CONFIG, **others: Any) -> dict[str, Any]:
-    return distill_round(plan, contributions, run, config, engine=REFERENCE, **others)
+    return distill_round(plan, contributions, run, config.model_copy(update={"engine": REFERENCE}), **others)
 
 
 def _bytes(run: Path) -> bytes:
@@ -193,7 +194,7 @@ def test_the_round_goes_on_without_a_bad_contribution(sent: Sent, tmp_path: Path
     assert set(metrics["bytes"]["up"]) == set(others)
     assert _bytes(tmp_path / "run") == _bytes(tmp_path / "without")
     with pytest.raises(QuorumError, match=r"^usable contributions: got 3; expected at least 4 of 4 clients"):
-        _distill(plan, place, tmp_path / "none", min_clients=4)
+        _distill(plan, place, tmp_path / "none", terms=Terms(min_clients=4))
     assert not (tmp_path / "none").exists()
 
 
@@ -238,7 +239,7 @@ def test_too_few_contributions(names: list[str], least: int | None, needed: int,
     with pytest.raises(
         QuorumError, match=f"got {len(names)}; expected at least {needed} of 4 clients; fix: "
     ) as raised:
-        _distill(plan, place, tmp_path / "run", min_clients=least)
+        _distill(plan, place, tmp_path / "run", terms=Terms(min_clients=least))
     assert raised.value.exit_code == 3
     assert not (tmp_path / "run").exists()
 
@@ -248,16 +249,16 @@ def test_half_of_the_clients_are_enough(sent: Sent, tmp_path: Path) -> None:
     place = _folder(tmp_path / "sent", {name: files[name] for name in ("ada", "bob")})
     assert _distill(plan, place, tmp_path / "run")["missing"] == ["cid", "dee"]
     alone = _folder(tmp_path / "alone", {"cid": files["cid"]})
-    assert _distill(plan, alone, tmp_path / "one", min_clients=1)["missing"] == ["ada", "bob", "dee"]
+    assert _distill(plan, alone, tmp_path / "one", terms=Terms(min_clients=1))["missing"] == ["ada", "bob", "dee"]
 
 
 def test_a_class_that_nobody_holds_needs_permission(sent: Sent, tmp_path: Path) -> None:
     plan, files = sent
     place = _folder(tmp_path / "sent", {"ada": files["ada"]})
     with pytest.raises(DataError, match=r"^classes that nobody holds: got class 1; expected none; fix: .*--allow-miss"):
-        _distill(plan, place, tmp_path / "run", min_clients=1)
+        _distill(plan, place, tmp_path / "run", terms=Terms(min_clients=1))
     assert not (tmp_path / "run").exists()
-    metrics = _distill(plan, place, tmp_path / "run", min_clients=1, allow_missing=True)
+    metrics = _distill(plan, place, tmp_path / "run", terms=Terms(min_clients=1, allow_missing=True))
     assert metrics["missing_classes"] == ["class 1"]
     product = load(tmp_path / "run" / "distilled")
     assert product.counts().tolist() == [2, 0, 2]

@@ -22,11 +22,12 @@ from collabdm.protocol import Plan, encode_contribution, encode_plan
 from collabdm.rounds import distilling as rounds
 from collabdm.rounds import membership as changes
 from collabdm.rounds.contributing import contribution_name
-from collabdm.rounds.distilling import distill_round
+from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.inbox import collect
 from collabdm.rounds.membership import add, carry_out, forget, remove, under_way, unknown_files
 from collabdm.rounds.receiving import receive
 from collabdm.rounds.run_folder import settled_config
+from collabdm.rounds.terms import USUAL, Terms
 from collabdm.server import aggregate, distill
 from collabdm.storage import checkpoints
 from collabdm.storage.files import write_atomically, write_json
@@ -46,7 +47,7 @@ def sent(make_samples: Callable[..., Samples]) -> Sent:
     return plan, {name: encode_contribution(one, plan) for name, one in made.items()}
 
 
-def _held(plan: Plan, files: Mapping[str, bytes], folder: Path, **others: Any) -> Path:
+def _held(plan: Plan, files: Mapping[str, bytes], folder: Path, terms: Terms = USUAL) -> Path:
     """A finished round of these clients, as the command line leaves it."""
     run, source = folder / "run", folder / "source"
     source.mkdir(parents=True)
@@ -55,7 +56,8 @@ def _held(plan: Plan, files: Mapping[str, bytes], folder: Path, **others: Any) -
     config = settled_config(run, CONFIG, EAGER)
     write_atomically(run / "plan.json", encode_plan(plan))
     receive(plan, source, run)
-    metrics = distill_round(plan, run / "contributions", run, config, engine=EAGER, facts={"dataset": "x"}, **others)
+    facts = Provenance(facts={"dataset": "x"})
+    metrics = distill_round(plan, run / "contributions", run, config, terms=terms, provenance=facts)
     write_json(run / "metrics.json", metrics)
     return run
 
@@ -287,7 +289,7 @@ def test_a_class_comes_with_a_late_client_and_goes_with_the_last(
 ) -> None:
     plan, files = sent
     folder = _held(plan, {k: files[k] for k in ("ada", "dee")}, tmp_path)
-    alone = _held(plan, {"ada": files["ada"]}, tmp_path / "alone", min_clients=1, allow_missing=True)
+    alone = _held(plan, {"ada": files["ada"]}, tmp_path / "alone", Terms(min_clients=1, allow_missing=True))
     assert load(alone / "distilled").counts().tolist() == [2, 0, 2]
     metrics = add(alone, files["dee"], name="late")
     product = load(alone / "distilled")

@@ -104,12 +104,14 @@ def _served(
     from collabdm.engine import Engine
     from collabdm.planning import engine_for
     from collabdm.protocol import encode_plan
-    from collabdm.rounds.distilling import check_quorum, distill_round
+    from collabdm.rounds.distilling import Provenance, distill_round
     from collabdm.rounds.receiving import INBOX, late_files, receive, reopen
     from collabdm.rounds.run_folder import environment, finished_metrics, settled_config
+    from collabdm.rounds.terms import Terms, check_quorum
     from collabdm.storage.files import write_atomically, write_json
 
-    check_quorum(plan, min_clients)
+    terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
+    check_quorum(plan, terms)
     content, own = encode_plan(plan), out / "plan.json"
     if own.exists() and own.read_bytes() != content:
         raise RunFolderError(explain(f"{out}", got="another plan", expected="its own plan.json", fix="pass that one"))
@@ -126,11 +128,9 @@ def _served(
             out / INBOX,
             out,
             settings,
-            engine=settings.engine,
-            min_clients=min_clients,
-            allow_missing=allow_missing,
+            terms=terms,
+            provenance=Provenance(facts=named),
             report=report,
-            facts=named,
         )
     except (QuorumError, DataError):
         reopen(out)

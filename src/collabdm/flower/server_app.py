@@ -19,9 +19,10 @@ from collabdm.flower.settings import RunSettings, run_settings
 from collabdm.planning import engine_for, settings_for
 from collabdm.progress import Report
 from collabdm.protocol import Plan, decode_plan, encode_plan
-from collabdm.rounds.distilling import check_quorum, distill_round
+from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.receiving import INBOX, close, closed, reopen
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, prepare_run_folder, settled_config
+from collabdm.rounds.terms import Terms, check_quorum
 from collabdm.storage.files import write_atomically, write_json
 
 __all__ = ["app", "hold_round", "main"]
@@ -57,7 +58,8 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
     plan or other settings.
     """
     plan, folder = _plan(settings), settings.out
-    check_quorum(plan, settings.min_clients)
+    terms = Terms(min_clients=settings.min_clients or None, allow_missing=settings.allow_missing_classes)
+    check_quorum(plan, terms)
     config = settings_for(settings.configuration, plan)
     prepare_run_folder(folder, force=False, resume=True)
     if _stored_plan(folder) not in (None, encode_plan(plan)):
@@ -82,11 +84,9 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
             folder / INBOX,
             folder,
             config,
-            engine=config.engine,
-            min_clients=settings.min_clients or None,
-            allow_missing=settings.allow_missing_classes,
+            terms=terms,
+            provenance=Provenance(facts=named),
             report=report,
-            facts=named,
         )
     except (QuorumError, DataError):
         reopen(folder)

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,36 @@ from collabdm.config import Config
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage, highest
-from collabdm.errors import ConfigError, DataError, QuorumError, explain
-from collabdm.initial_set import InitialSet, initial_set
+from collabdm.errors import ConfigError, explain
+from collabdm.initial_set import InitialSet
 from collabdm.matching.aggregation import FEWEST, Rule
 from collabdm.matching.step import SyntheticState
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, encode_plan, plan_digest
+from collabdm.protocol import Plan, encode_plan, plan_digest
 from collabdm.report.pictures import loss_picture
-from collabdm.rounds.inbox import collect
+from collabdm.rounds.inbox import Collected, collect
+from collabdm.rounds.terms import USUAL, Terms, checked_start
 from collabdm.server import Refinement, Target, aggregate, initial_state, refine
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.storage.files import read_json, write_atomically, write_json
 
-__all__ = ["check_quorum", "checked_start", "distill_round", "distilled_set"]
+__all__ = ["Provenance", "distill_round", "distilled_set"]
 
 MOST_NAMED = 10
 CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a set comes from, besides the contributions.
+
+    `facts`: for its card and `round.json`; `history`: the changes up to now, for `round.json`; `present`: a set to go
+    on from, instead of the union of the local sets (which still gives the classes that it lacks).
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
+    present: DistilledSet | None = None
 
 
 def distill_round(
@@ -39,32 +54,23 @@ def distill_round(
     folder: Path,
     config: Config,
     *,
-    engine: Engine,
-    min_clients: int | None = None,
-    allow_missing: bool = False,
+    terms: Terms = USUAL,
+    provenance: Provenance = Provenance(),
     report: Report = silent,
     visit: Callable[[Refinement], None] = lambda refinement: None,
-    facts: dict[str, Any] | None = None,
-    present: DistilledSet | None = None,
-    history: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Aggregate, initialise and refine, leaving `initial/`, `distilled/`, `loss.png` and `round.json` in `folder`;
     returns metrics.
 
-    Goes on from a checkpoint that an interrupted call left there. `min_clients` usable contributions are needed, half
-    of the plan's clients by default. `visit` sees every state on the way, and its time is not the server's. `present`:
-    a set to go on from, instead of the union of the local sets (which still gives the classes that it lacks); `facts`
-    go to the set's card, `facts` and `history` to `round.json`.
-    Raises `QuorumError` where fewer came; `DataError` where nobody holds a class, unless `allow_missing`; `ConfigError`
-    where the images diverge.
+    Goes on from a checkpoint that an interrupted call left there. `config`: with its engine resolved. `visit` sees
+    every state on the way, and its time is not the server's.
+    Raises `QuorumError` or `DataError` where the `terms` are not met; `ConfigError` where the images diverge.
     """
+    assert isinstance(config.engine, Engine)
     collected = collect(plan, contributions, report=report)
     usable = list(collected.contributions.values())
-    initial = checked_start(plan, usable, min_clients=min_clients, allow_missing=allow_missing)
-    parts = [plan_digest(plan), collected.digests, config.server.model_dump(), engine.model_dump()]
-    if present is not None:
-        parts.append(hashlib.sha256(present.to_bytes()).hexdigest())
-    basis = json.dumps(parts, sort_keys=True)
+    initial = checked_start(plan, usable, terms)
+    basis = _basis(plan, collected, config, provenance.present)
     finished = _finished(folder, basis)
     if finished is not None:
         (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -72,77 +78,29 @@ def distill_round(
     started = time.perf_counter()
     begin_stage()
     target = aggregate(plan, usable, config.server.weighting, config.server.rule)
-    unprotected = _unprotected(plan, target, config.server.rule, report)
-    untouched = _untouched(plan, target, initial, report)
+    coverage = _coverage(plan, collected, initial, target, config.server.rule, report)
     aggregated, memory = time.perf_counter(), {"aggregate": highest()}
     begin_stage()
-    begun = _begun(initial, present)
-    distilled_set(plan, begun, initial.labels, config, facts or {}).save(folder / "initial", overwrite=True)
+    begun, facts = _begun(initial, provenance.present), dict(provenance.facts)
+    distilled_set(plan, begun, initial.labels, config, facts).save(folder / "initial", overwrite=True)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
-    state, losses = _resumed(checkpoint, initial_state(begun, initial.labels, engine))
-    aside = 0.0
-    for refinement in refine(plan, target, state, config.server, engine=engine, done=len(losses)):
-        state = refinement.state
-        # A step later than the images themselves, but at no cost; they are looked at in the end.
-        _check_finite(refinement.loss, config)
-        losses.append(refinement.loss)
-        report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
-        visited = time.perf_counter()
-        visit(refinement)
-        checkpoint.leave_out(time.perf_counter() - visited)
-        aside += time.perf_counter() - visited
-        checkpoint.keep(partial(_kept, state, losses))
+    state, losses = _resumed(checkpoint, initial_state(begun, initial.labels, config.engine))
+    state, aside = _refined(plan, target, state, config, losses, checkpoint=checkpoint, report=report, visit=visit)
     seconds = checkpoint.seconds + time.perf_counter() - aggregated - aside
     _check_finite(float(state.images.abs().max()), config)
-    distilled = distilled_set(plan, state.images, initial.labels, config, facts or {})
-    distilled.save(folder / "distilled", overwrite=True)
+    distilled_set(plan, state.images, initial.labels, config, facts).save(folder / "distilled", overwrite=True)
     if losses:
         write_atomically(folder / "loss.png", loss_picture(losses))
     metrics = {
         "losses": losses,
         "seconds": {"aggregate": aggregated - started, "distill": seconds},
         "memory": memory | {"distill": highest()},
-        "bytes": {
-            "down": {client: len(encode_plan(plan)) for client in plan.clients},
-            "up": {client: sum(parts.values()) for client, parts in collected.sizes.items()},
-            "parts": collected.sizes,
-        },
-        "topped_up": {plan.classes[y]: count for y, count in initial.topped_up.items()},
-        "skipped": target.skipped,
-        "unprotected": unprotected,
-        "untouched_classes": untouched,
-        "missing_classes": [plan.classes[y] for y in initial.missing],
-        "missing": sorted(set(plan.clients) - set(collected.contributions)),
-        "refused": collected.refused,
+        **coverage,
     }
-    record = {"basis": basis, "metrics": metrics, "facts": facts or {}, "history": list(history)}
+    record = {"basis": basis, "metrics": metrics, "facts": facts, "history": list(provenance.history)}
     write_json(folder / "round.json", record)
     checkpoint.remove()
     return metrics
-
-
-def check_quorum(plan: Plan, min_clients: int | None) -> None:
-    """Before any work: raise `ConfigError` where more contributions are asked for than the plan has clients."""
-    if min_clients is not None and min_clients > len(plan.clients):
-        expected = f"at most the {len(plan.clients)} of the plan"
-        raise ConfigError(explain("--min-clients", got=min_clients, expected=expected, fix="lower it"))
-
-
-def checked_start(
-    plan: Plan, contributions: Sequence[Contribution], *, min_clients: int | None, allow_missing: bool
-) -> InitialSet:
-    """The initial set, if there are contributions enough and for every class; raises what `distill_round` raises."""
-    needed = (len(plan.clients) + 1) // 2 if min_clients is None else min_clients
-    if len(contributions) < max(needed, 1):
-        expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
-        fix = "wait for more contributions, or lower --min-clients"
-        raise QuorumError(explain("usable contributions", got=len(contributions), expected=expected, fix=fix))
-    initial = initial_set(plan, contributions)
-    if initial.missing and not allow_missing:
-        names = ", ".join(plan.classes[y] for y in initial.missing)
-        fix = "add a client that holds them, or pass --allow-missing-classes"
-        raise DataError(explain("classes that nobody holds", got=names, expected="none", fix=fix))
-    return initial
 
 
 def distilled_set(
@@ -170,6 +128,63 @@ def distilled_set(
         method=config.method,
         facts=made | facts,
     )
+
+
+def _basis(plan: Plan, collected: Collected, config: Config, present: DistilledSet | None) -> str:
+    """All that the round's bits depend on."""
+    assert isinstance(config.engine, Engine)
+    parts = [plan_digest(plan), collected.digests, config.server.model_dump(), config.engine.model_dump()]
+    if present is not None:
+        parts.append(hashlib.sha256(present.to_bytes()).hexdigest())
+    return json.dumps(parts, sort_keys=True)
+
+
+def _coverage(
+    plan: Plan, collected: Collected, initial: InitialSet, target: Target, rule: Rule, report: Report
+) -> dict[str, Any]:
+    """The metrics of who sent what, and of what nobody sent; what a user should know is told."""
+    return {
+        "bytes": {
+            "down": dict.fromkeys(plan.clients, len(encode_plan(plan))),
+            "up": {client: sum(parts.values()) for client, parts in collected.sizes.items()},
+            "parts": collected.sizes,
+        },
+        "topped_up": {plan.classes[y]: count for y, count in initial.topped_up.items()},
+        "skipped": target.skipped,
+        "unprotected": _unprotected(plan, target, rule, report),
+        "untouched_classes": _untouched(plan, target, initial, report),
+        "missing_classes": [plan.classes[y] for y in initial.missing],
+        "missing": sorted(set(plan.clients) - set(collected.contributions)),
+        "refused": collected.refused,
+    }
+
+
+def _refined(
+    plan: Plan,
+    target: Target,
+    state: SyntheticState,
+    config: Config,
+    losses: list[float],
+    *,
+    checkpoint: Checkpoint,
+    report: Report,
+    visit: Callable[[Refinement], None],
+) -> tuple[SyntheticState, float]:
+    """The last state, and the seconds of the visits; the losses that are left to come are added to `losses`."""
+    assert isinstance(config.engine, Engine)
+    aside = 0.0
+    for refinement in refine(plan, target, state, config.server, engine=config.engine, done=len(losses)):
+        state = refinement.state
+        # A step later than the images themselves, but at no cost; they are looked at in the end.
+        _check_finite(refinement.loss, config)
+        losses.append(refinement.loss)
+        report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
+        visited = time.perf_counter()
+        visit(refinement)
+        checkpoint.leave_out(time.perf_counter() - visited)
+        aside += time.perf_counter() - visited
+        checkpoint.keep(partial(_kept, state, losses))
+    return state, aside
 
 
 def _unprotected(plan: Plan, target: Target, rule: Rule, report: Report) -> dict[str, int] | None:

@@ -10,6 +10,7 @@ moment goes on when it is asked for again.
 import hashlib
 import shutil
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +23,12 @@ from collabdm.errors import ContributionError, DataError, RunFolderError, explai
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, decode_contribution
 from collabdm.rounds.contributing import contribution_name
-from collabdm.rounds.distilling import checked_start, distill_round
+from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.folder import config_of, plan_of, record_of
 from collabdm.rounds.inbox import accept, acceptance, collect, discard, mended, read_bounded
 from collabdm.rounds.receiving import INBOX
 from collabdm.rounds.run_folder import environment
+from collabdm.rounds.terms import Terms, checked_start
 from collabdm.storage.files import read_json, sweep, write_atomically, write_json
 
 __all__ = ["Change", "add", "carry_out", "forget", "read_late", "remove", "under_way", "unknown_files"]
@@ -109,10 +111,10 @@ def add(
                 explain(name, got=f"{same} of client {client}", expected=what, fix="nothing to add")
             )
         others = [*_sound(stored.contributions, stored.refused), contribution]
-        checked_start(plan, others, min_clients=min_clients, allow_missing=allow_missing)
+        terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
+        checked_start(plan, others, terms)
         write_atomically(folder / _INCOMING, content)
-        limits = {"min_clients": min_clients, "allow_missing": allow_missing}
-        _begin(folder, asked.model_copy(update=limits))
+        _begin(folder, asked.model_copy(update=asdict(terms)))
     return carry_out(folder, report=report)
 
 
@@ -140,9 +142,9 @@ def remove(
     """
     asked = Change(kind="remove", client=client, passes=passes)
     if not _again(folder, asked):
-        digest = _left(folder, client, known=_clients_in(folder), min_clients=min_clients, allow_missing=allow_missing)
-        limits = {"digest": digest, "min_clients": min_clients, "allow_missing": allow_missing}
-        _begin(folder, asked.model_copy(update=limits))
+        terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
+        digest = _left(folder, client, known=_clients_in(folder), terms=terms)
+        _begin(folder, asked.model_copy(update={"digest": digest, **asdict(terms)}))
     return carry_out(folder, report=report)
 
 
@@ -162,9 +164,9 @@ def forget(
     asked = Change(kind="forget", client=client)
     if not _again(folder, asked):
         shaped = _clients_in(folder) | {entry["client"] for entry in record_of(folder).get("history", ())}
-        _left(folder, client, known=shaped, min_clients=min_clients, allow_missing=allow_missing)
-        limits = {"min_clients": min_clients, "allow_missing": allow_missing}
-        _begin(folder, asked.model_copy(update=limits))
+        terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
+        _left(folder, client, known=shaped, terms=terms)
+        _begin(folder, asked.model_copy(update=asdict(terms)))
     return carry_out(folder, report=report)
 
 
@@ -207,13 +209,9 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
         folder / INBOX,
         folder,
         used,
-        engine=config.engine,
-        min_clients=change.min_clients,
-        allow_missing=change.allow_missing,
+        terms=Terms(min_clients=change.min_clients, allow_missing=change.allow_missing),
+        provenance=Provenance(facts=facts, history=[*history, change.entry], present=present),
         report=report,
-        facts=facts,
-        present=present,
-        history=[*history, change.entry],
     )
     write_json(folder / "metrics.json", metrics | environment(config.engine, metrics.get("memory")))
     (folder / _PENDING).unlink()
@@ -246,7 +244,7 @@ def _write(folder: Path, change: Change) -> None:
     write_json(folder / _PENDING, change.model_dump(mode="json"))
 
 
-def _left(folder: Path, client: str, *, known: Collection[str], min_clients: int | None, allow_missing: bool) -> str:
+def _left(folder: Path, client: str, *, known: Collection[str], terms: Terms) -> str:
     """Check that the round can do without the client; its stored contribution's digest, if there is any."""
     plan = plan_of(folder)
     if client not in known:
@@ -255,7 +253,7 @@ def _left(folder: Path, client: str, *, known: Collection[str], min_clients: int
     stored = collect(plan, folder / INBOX)
     refused = {name: why for name, why in stored.refused.items() if name != contribution_name(plan, client)}
     others = {name: sent for name, sent in stored.contributions.items() if name != client}
-    checked_start(plan, _sound(others, refused), min_clients=min_clients, allow_missing=allow_missing)
+    checked_start(plan, _sound(others, refused), terms)
     return stored.digests.get(client, "")
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,13 @@ from collabdm.methods import method_named
 from collabdm.networks import build_network
 from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved
 from collabdm.progress import Report, silent
-from collabdm.protocol import encode_plan
+from collabdm.protocol import Plan, encode_plan
 from collabdm.report.pictures import partition_picture
 from collabdm.rounds.contributing import contribute_all
-from collabdm.rounds.distilling import check_quorum, distill_round, distilled_set
+from collabdm.rounds.distilling import Provenance, distill_round, distilled_set
 from collabdm.rounds.inbox import seal
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
+from collabdm.rounds.terms import Terms, check_quorum
 from collabdm.server import Refinement
 from collabdm.simulation.curves import bytes_at
 from collabdm.simulation.pooled import all_data, random_real_set
@@ -82,7 +84,8 @@ def simulate_on(
     finished = finished_metrics(folder)
     if finished is not None:
         return finished
-    run = _Run(dataset, config, folder, kept, allow_missing, min_clients, logged(folder, report))
+    terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
+    run = _Run(dataset, config, folder, kept, terms, logged(folder, report))
     if config.repeats > 1:
         metrics = _repeated(run)
     else:
@@ -124,8 +127,7 @@ class _Run:
     config: Config
     folder: Path
     kept: Path | None
-    allow_missing: bool
-    min_clients: int | None
+    terms: Terms
     report: Report
 
     @property
@@ -143,7 +145,7 @@ def _round(run: _Run) -> dict[str, Any]:
     parts = parts_of(config, dataset)
     train = dataset.train
     plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
-    check_quorum(plan, run.min_clients)
+    check_quorum(plan, run.terms)
     write_atomically(run.folder / "plan.json", encode_plan(plan))
     seconds, memory = contribute_all(
         plan,
@@ -157,29 +159,15 @@ def _round(run: _Run) -> dict[str, Any]:
     seal(run.folder / "contributions")
     kept = run.folder / "curve.json"
     curve: list[dict[str, Any]] = read_json(kept, list) if kept.exists() else []
-
-    def visit(refinement: Refinement) -> None:
-        every, steps = config.server.evaluate_every, refinement.steps
-        # A resumed run passes again through the steps after its last checkpoint.
-        judged = any(point["steps"] == steps for point in curve)
-        if every and steps % every == 0 and steps < refinement.total and not judged:
-            images = distilled_set(plan, refinement.state.images, refinement.state.labels, config, {})
-            found = run.judge(training_set(images), kept=f"networks-{steps}.json")
-            point = {"steps": steps, **without_confusion(summary(found.results, train.classes))}
-            curve.append(point | {"seconds": found.seconds})
-            write_json(kept, curve)
-
     metrics = distill_round(
         plan,
         run.folder / "contributions",
         run.folder,
         config,
-        engine=run.engine,
-        min_clients=run.min_clients,
-        allow_missing=run.allow_missing,
+        terms=run.terms,
+        provenance=Provenance(facts={"dataset": dataset.name, **dataset.facts}),
         report=run.report,
-        visit=visit,
-        facts={"dataset": dataset.name, **dataset.facts},
+        visit=partial(_judge_on_the_way, run, plan, curve),
     )
     if method_named(config.method).central:
         metrics["bytes"] = {"down": {}, "up": {}}
@@ -201,6 +189,19 @@ def _round(run: _Run) -> dict[str, Any]:
         "partition": _shared(run, parts),
         "protocol": recipe_for(config).model_dump(),
     }
+
+
+def _judge_on_the_way(run: _Run, plan: Plan, curve: list[dict[str, Any]], refinement: Refinement) -> None:
+    """Add a point to `curve` and to `curve.json`, every `evaluate_every` steps but for the last."""
+    every, steps = run.config.server.evaluate_every, refinement.steps
+    # A resumed run passes again through the steps after its last checkpoint.
+    judged = any(point["steps"] == steps for point in curve)
+    if every and steps % every == 0 and steps < refinement.total and not judged:
+        images = distilled_set(plan, refinement.state.images, refinement.state.labels, run.config, {})
+        found = run.judge(training_set(images), kept=f"networks-{steps}.json")
+        point = {"steps": steps, **without_confusion(summary(found.results, run.dataset.train.classes))}
+        curve.append(point | {"seconds": found.seconds})
+        write_json(run.folder / "curve.json", curve)
 
 
 def _shared(run: _Run, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -269,8 +270,8 @@ def _repeated(run: _Run) -> dict[str, Any]:
                 folder,
                 engine=run.engine,
                 kept=run.kept,
-                allow_missing=run.allow_missing,
-                min_clients=run.min_clients,
+                allow_missing=run.terms.allow_missing,
+                min_clients=run.terms.min_clients,
                 report=run.report,
             )
         )

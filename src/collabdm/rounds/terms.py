@@ -1,0 +1,45 @@
+"""What a round needs before it is distilled: contributions enough, and for every class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collabdm.errors import ConfigError, DataError, QuorumError, explain
+from collabdm.initial_set import InitialSet, initial_set
+from collabdm.protocol import Contribution, Plan
+
+__all__ = ["USUAL", "Terms", "check_quorum", "checked_start"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """`min_clients` usable contributions are needed, half of the plan's clients by default; with `allow_missing`, a
+    class that nobody holds is left out of the set."""
+
+    min_clients: int | None = None
+    allow_missing: bool = False
+
+
+USUAL = Terms()
+
+
+def check_quorum(plan: Plan, terms: Terms) -> None:
+    """Before any work: raise `ConfigError` where more contributions are asked for than the plan has clients."""
+    if terms.min_clients is not None and terms.min_clients > len(plan.clients):
+        expected = f"at most the {len(plan.clients)} of the plan"
+        raise ConfigError(explain("--min-clients", got=terms.min_clients, expected=expected, fix="lower it"))
+
+
+def checked_start(plan: Plan, contributions: Sequence[Contribution], terms: Terms) -> InitialSet:
+    """The initial set of the round. Raises `QuorumError` where too few contributed; `DataError` where nobody holds a
+    class, unless that is allowed."""
+    needed = (len(plan.clients) + 1) // 2 if terms.min_clients is None else terms.min_clients
+    if len(contributions) < max(needed, 1):
+        expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
+        fix = "wait for more contributions, or lower --min-clients"
+        raise QuorumError(explain("usable contributions", got=len(contributions), expected=expected, fix=fix))
+    initial = initial_set(plan, contributions)
+    if initial.missing and not terms.allow_missing:
+        names = ", ".join(plan.classes[y] for y in initial.missing)
+        fix = "add a client that holds them, or pass --allow-missing-classes"
+        raise DataError(explain("classes that nobody holds", got=names, expected="none", fix=fix))
+    return initial

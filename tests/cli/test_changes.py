@@ -35,14 +35,20 @@ def test_the_deadline_passes(exchanged: Path, simulated: Simulated, tmp_path: Pa
     assert_refused(run(*asked), "usable contributions", code=3)
     # What came is kept, and another try may wait again.
     assert len(list((out / "contributions").iterdir())) == 1
+    first = (out / "events.jsonl").read_text()
+    assert '"client": "0"' in first
     shutil.copy(exchanged / "contributions" / "from 1.safetensors", source)
     outcome = run(*asked, "--resume")
     assert (outcome.code, outcome.json["missing"]) == (0, ["2"])
+    whole = (out / "events.jsonl").read_text()
+    assert whole.startswith(first)
+    assert '"stage": "distill"' in whole[len(first) :]
     shutil.copy(exchanged / "contributions" / "from 2.safetensors", source)
     late = run(*asked, "--resume")
     assert late.json["late"] == ["from 2.safetensors"]
     assert "not taken from 2.safetensors: it came after the reception closed" in late.err
     assert late.json["missing"] == ["2"]
+    assert (out / "events.jsonl").read_text() == whole
 
 
 def test_all_have_answered_before_the_deadline(exchanged: Path, simulated: Simulated, tmp_path: Path) -> None:
@@ -53,8 +59,8 @@ def test_all_have_answered_before_the_deadline(exchanged: Path, simulated: Simul
     kept = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert kept == sorted(
         [
-            *("config.toml", "contributions", "contributions.sha256", "distilled", "initial", "loss.png"),
-            *("metrics.json", "plan.json", "reception.json", "round.json"),
+            *("config.toml", "contributions", "contributions.sha256", "distilled", "events.jsonl"),
+            *("initial", "loss.png", "metrics.json", "plan.json", "reception.json", "round.json"),
         ]
     )
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def test_a_bad_contribution_is_refused_and_the_round_goes_on(
     assert list(outcome.json["refused"]) == ["from 1.safetensors"]
     assert outcome.json["missing"] == ["1"]
     assert len(load(tmp_path / "run" / "distilled")) == 10
+
+
+def test_a_round_that_is_replaced_takes_its_log_with_it(exchanged: Path, tmp_path: Path) -> None:
+    files, log = _spoiled(exchanged, tmp_path, {"1": b"hello"}), tmp_path / "run" / "events.jsonl"
+    asked = ("distill", exchanged / "plan.json", "--out", tmp_path / "run", "--quiet")
+    assert run(*asked[:2], files, *asked[2:]).code == 0
+    assert "refused from 1.safetensors" in log.read_text()
+    assert run(*asked[:2], exchanged / "contributions", *asked[2:], "--force").code == 0
+    stages = [json.loads(line)["stage"] for line in log.read_text().splitlines()]
+    assert set(stages) == {"receive", "distill"}
 
 
 def test_a_contribution_to_another_plan_is_refused(exchanged: Path, tmp_path: Path) -> None:

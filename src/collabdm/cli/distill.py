@@ -11,12 +11,12 @@ from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, R
 from collabdm.cli.output import print_facts, print_json
 from collabdm.cli.progress import progress
 from collabdm.cli.round import read_plan
-from collabdm.errors import ConfigError, DataError, QuorumError, RunFolderError, explain
+from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.config import Config
-    from collabdm.progress import Report
     from collabdm.protocol import Plan
+    from collabdm.rounds import Reception
 
 __all__ = ["distill"]
 
@@ -51,7 +51,9 @@ def distill(
     """
     from collabdm.engine import tune_allocator
     from collabdm.planning import settings_for
+    from collabdm.rounds import hold
     from collabdm.rounds.membership import under_way
+    from collabdm.rounds.terms import Terms
 
     tune_allocator()
     change = add is not None or remove is not None
@@ -70,12 +72,28 @@ def distill(
         settings = settings_for(config, asked)
         # Only a data set that was named may stand on the card.
         named = {"dataset": config.dataset} if dataset is not None or config_file is not None else {}
-        keep = limit is not None
+        terms, keep = Terms(min_clients=min_clients, allow_missing=allow_missing_classes), limit is not None
         with run_folder(out, force=force, resume=resume, keep=keep), progress(quiet=quiet) as report:
-            metrics = _served(
-                asked, contributions, out, settings, named, limit, min_clients, allow_missing_classes, report
-            )
-    facts = {
+            reception = _by_files(asked, contributions, out, limit)
+            metrics = hold(asked, out, settings, reception, terms=terms, facts=named, report=report)
+    print_json(metrics) if json else print_facts(f"distilled set: {out / 'distilled'}", _told(metrics))
+
+
+def _by_files(plan: "Plan", source: Path, out: Path, deadline: float | None) -> "Reception":
+    """Contributions that lie in a folder, or arrive there until the deadline."""
+    from collabdm.rounds import Reception
+    from collabdm.rounds.receiving import late_files, receive
+
+    return Reception(
+        take=lambda report: receive(plan, source, out, deadline=deadline, report=report),
+        another_plan=explain(f"{out}", got="another plan", expected="its own plan.json", fix="pass that one"),
+        ending=lambda report: {"late": late_files(plan, out, report=report)},
+    )
+
+
+def _told(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the operator is told of a round or of a change."""
+    return {
         "clients": f"{len(metrics['bytes']['up'])} of {len(metrics['bytes']['down'])}",
         "seconds": f"{metrics['seconds']['distill']:.1f}",
         "topped up": metrics["topped_up"],
@@ -86,60 +104,6 @@ def distill(
         "late, not taken": metrics.get("late"),
         "note": metrics.get("note"),
     }
-    print_json(metrics) if json else print_facts(f"distilled set: {out / 'distilled'}", facts)
-
-
-def _served(
-    plan: "Plan",
-    contributions: Path,
-    out: Path,
-    config: "Config",
-    named: dict[str, Any],
-    deadline: float | None,
-    min_clients: int | None,
-    allow_missing: bool,
-    report: "Report",
-) -> dict[str, Any]:
-    """Receive, distil, and write the metrics last."""
-    from collabdm.engine import Engine
-    from collabdm.planning import engine_for
-    from collabdm.protocol import encode_plan
-    from collabdm.rounds.distilling import Provenance, distill_round
-    from collabdm.rounds.receiving import INBOX, late_files, receive, reopen
-    from collabdm.rounds.run_folder import environment, finished_metrics, settled_config
-    from collabdm.rounds.terms import Terms, check_quorum
-    from collabdm.storage.files import write_atomically, write_json
-
-    terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
-    check_quorum(plan, terms)
-    content, own = encode_plan(plan), out / "plan.json"
-    if own.exists() and own.read_bytes() != content:
-        raise RunFolderError(explain(f"{out}", got="another plan", expected="its own plan.json", fix="pass that one"))
-    settings = settled_config(out, config, engine_for(config, plan, report=report))
-    assert isinstance(settings.engine, Engine)
-    write_atomically(own, content)
-    finished = finished_metrics(out)
-    if finished is not None:
-        return finished | {"late": late_files(plan, out, report=report)}
-    refused = receive(plan, contributions, out, deadline=deadline, report=report)
-    try:
-        metrics = distill_round(
-            plan,
-            out / INBOX,
-            out,
-            settings,
-            terms=terms,
-            provenance=Provenance(facts=named),
-            report=report,
-        )
-    except (QuorumError, DataError):
-        reopen(out)
-        raise
-    late = late_files(plan, out, report=report)
-    metrics = metrics | {"refused": refused | metrics["refused"], "late": late}
-    metrics = metrics | environment(settings.engine, metrics.get("memory"))
-    write_json(out / "metrics.json", metrics)
-    return metrics
 
 
 def _check_alone(

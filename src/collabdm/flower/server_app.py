@@ -5,25 +5,23 @@ goes on where the last one was lost, to the same distilled set.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from collabdm.cli.progress import PlainLines
-from collabdm.engine import Engine, tune_allocator
-from collabdm.errors import CollabDMError, DataError, PlanError, QuorumError, RunFolderError, explain
+from collabdm.engine import tune_allocator
+from collabdm.errors import CollabDMError, PlanError, explain
 from collabdm.flower.gathering import gather
 from collabdm.flower.settings import RunSettings, run_settings
-from collabdm.planning import engine_for, settings_for
+from collabdm.planning import settings_for
 from collabdm.progress import Report
-from collabdm.protocol import Plan, decode_plan, encode_plan
-from collabdm.rounds.distilling import Provenance, distill_round
-from collabdm.rounds.receiving import INBOX, close, closed, reopen
-from collabdm.rounds.run_folder import environment, finished_metrics, logged, prepare_run_folder, settled_config
-from collabdm.rounds.terms import Terms, check_quorum
-from collabdm.storage.files import write_atomically, write_json
+from collabdm.protocol import Plan, decode_plan
+from collabdm.rounds import Reception, hold
+from collabdm.rounds.receiving import INBOX, close, closed
+from collabdm.rounds.run_folder import prepare_run_folder
+from collabdm.rounds.terms import Terms
 
 __all__ = ["app", "hold_round", "main"]
 
@@ -58,43 +56,28 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
     plan or other settings.
     """
     plan, folder = _plan(settings), settings.out
-    terms = Terms(min_clients=settings.min_clients or None, allow_missing=settings.allow_missing_classes)
-    check_quorum(plan, terms)
     config = settings_for(settings.configuration, plan)
     prepare_run_folder(folder, force=False, resume=True)
-    if _stored_plan(folder) not in (None, encode_plan(plan)):
-        fix = "use the plan it was begun with, or choose another folder"
-        raise RunFolderError(explain("out", got=f"{folder}, of another plan", expected="a round of this plan", fix=fix))
-    config = settled_config(folder, config, engine_for(config, plan, report=report))
-    assert isinstance(config.engine, Engine)
-    finished = finished_metrics(folder)
-    if finished is not None:
-        return finished
-    write_atomically(folder / "plan.json", encode_plan(plan))
-    report = logged(folder, report)
+    terms = Terms(min_clients=settings.min_clients or None, allow_missing=settings.allow_missing_classes)
     # Only a data set that was named may stand on the card.
     named = {} if settings.config is None else {"dataset": config.dataset}
-    refused = closed(folder)
-    if refused is None:
-        refused = gather(grid, plan, folder / INBOX, deadline=settings.deadline, report=report)
-        close(folder, refused)
-    try:
-        metrics = distill_round(
-            plan,
-            folder / INBOX,
-            folder,
-            config,
-            terms=terms,
-            provenance=Provenance(facts=named),
-            report=report,
-        )
-    except (QuorumError, DataError):
-        reopen(folder)
-        raise
-    metrics = metrics | {"refused": refused | metrics["refused"]}
-    metrics = metrics | environment(config.engine, metrics.get("memory"))
-    write_json(folder / "metrics.json", metrics)
-    return metrics
+    return hold(plan, folder, config, _by_nodes(grid, plan, settings), terms=terms, facts=named, report=report)
+
+
+def _by_nodes(grid: Grid, plan: Plan, settings: RunSettings) -> Reception:
+    """Contributions that the nodes are asked for."""
+    folder = settings.out
+
+    def take(report: Report) -> dict[str, str]:
+        refused = closed(folder)
+        if refused is None:
+            refused = gather(grid, plan, folder / INBOX, deadline=settings.deadline, report=report)
+            close(folder, refused)
+        return refused
+
+    fix = "use the plan it was begun with, or choose another folder"
+    got, expected = f"{folder}, of another plan", "a round of this plan"
+    return Reception(take=take, another_plan=explain("out", got=got, expected=expected, fix=fix))
 
 
 def _plan(settings: RunSettings) -> Plan:
@@ -103,8 +86,3 @@ def _plan(settings: RunSettings) -> Plan:
     except OSError as error:
         got = error.strerror or "an error"
         raise PlanError(explain(f"plan {settings.plan}", got=got, expected="a readable file", fix="check it")) from None
-
-
-def _stored_plan(folder: Path) -> bytes | None:
-    path = folder / "plan.json"
-    return path.read_bytes() if path.exists() else None

@@ -22,7 +22,6 @@ from collabdm.matching.aggregation import FEWEST, Rule
 from collabdm.matching.step import SyntheticState
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan, plan_digest
-from collabdm.report.pictures import loss_picture
 from collabdm.rounds.inbox import Collected, collect
 from collabdm.rounds.terms import USUAL, Terms, checked_start
 from collabdm.server import Refinement, Target, aggregate, initial_state, refine
@@ -90,7 +89,7 @@ def distill_round(
     _check_finite(float(state.images.abs().max()), config)
     distilled_set(plan, state.images, initial.labels, config, facts).save(folder / "distilled", overwrite=True)
     if losses:
-        write_atomically(folder / "loss.png", loss_picture(losses))
+        _draw(losses, folder / "loss.png")
     metrics = {
         "losses": losses,
         "seconds": {"aggregate": aggregated - started, "distill": seconds},
@@ -211,6 +210,13 @@ def _untouched(plan: Plan, target: Target, initial: InitialSet, report: Report) 
         message = f"not refined, their holders take part at no seed: {', '.join(names[:MOST_NAMED])}{others}"
         report(Event(stage="aggregate", done=1, total=1, message=message))
     return names
+
+
+def _draw(losses: Sequence[float], path: Path) -> None:
+    # Loaded late: a site that contributes, and draws nothing, need not wait for matplotlib.
+    from collabdm.report.pictures import loss_picture
+
+    write_atomically(path, loss_picture(losses))
 
 
 def _check_finite(value: float, config: Config) -> None:

@@ -47,7 +47,7 @@ def a_set(seed: int, count: int = 9) -> TrainingSet:
 
 
 def judged(data: TrainingSet, test: Samples, seed: int = 0, **others: Any) -> Iterator[NetworkResult]:
-    given: dict[str, Any] = {"networks": (TINY_NETWORK, OTHER), "protocol": RECIPE, "engine": EAGER, "seed": seed}
+    given: dict[str, Any] = {"networks": (TINY_NETWORK, OTHER), "recipe": RECIPE, "engine": EAGER, "seed": seed}
     return evaluate(data, test, **(given | others))
 
 

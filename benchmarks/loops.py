@@ -22,11 +22,13 @@ from collabdm.config import load_config
 from collabdm.data import Dataset, Samples
 from collabdm.data.presets import generic_preset
 from collabdm.engine import Engine, resolve_engine, tune_allocator
-from collabdm.images.augment import OPERATIONS, draw_augmentation
+from collabdm.images.augment import OPERATIONS
+from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
-from collabdm.matching.embedding import class_moments, embedder_for
-from collabdm.matching.statistic import MOMENTS, STATISTICS, Statistic
-from collabdm.matching.step import ClassTarget, SyntheticState, matching_step
+from collabdm.matching.embedding import class_sums, embedder_for
+from collabdm.matching.statistic import MEAN, MOMENTS, Statistic
+from collabdm.matching.step import ClassTarget, Descent, Encoding, SyntheticState, Targets, matching_step
+from collabdm.modality import draw_augmentation
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 from collabdm.simulation.sharing import parts_of
@@ -36,8 +38,9 @@ from collabdm.training.recipes import RECIPES, Recipe
 
 SHAPE, CLASSES, REPEATS = (3, 32, 32), 10, 5
 NORMALISATION = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+SAMPLE = Images(channels=3, height=32, width=32, normalisation=NORMALISATION)
 FORWARD = 0.1015  # GFLOP per image: 3x3 convolutions at 32, 16 and 8 pixels
-BATCH, LOCAL_REAL, LOCAL_PER_CLASS, IPC, FACTOR, SET = 512, 1138, 6, 50, 2, 2000
+BATCH, LOCAL_REAL, LOCAL_PER_CLASS, IPC, TILES, SET = 512, 1138, 6, 50, 2, 2000
 
 
 def main() -> None:
@@ -60,9 +63,9 @@ def main() -> None:
             2,
         ),
         "server_step": (
-            ours_step(engine, IPC, STATISTICS["mean"]),
+            ours_step(engine, IPC, MEAN),
             plain_step(engine, IPC, real=False),
-            CLASSES * IPC * FACTOR**2,
+            CLASSES * IPC * TILES**2,
             2,
         ),
         "evaluation_epoch": (ours_epoch(engine), plain_epoch(engine), SET, 3),
@@ -114,7 +117,7 @@ def reduced_cell(engine: Engine, loops: dict[str, dict[str, float]]) -> dict[str
     labels = Stream(5, "labels").integers(CLASSES, 52_000)
     classes = tuple(str(y) for y in range(CLASSES))
     train, test = (
-        Samples(images=images[part], labels=labels[part], classes=classes)
+        Samples(values=images[part], labels=labels[part], classes=classes)
         for part in (slice(50_000), slice(50_000, None))
     )
     preset = generic_preset("random", SHAPE, classes)
@@ -215,7 +218,7 @@ def ours_statistics(engine: Engine) -> Callable[[], object]:
     embedder = embedder_for(NetworkSpec(), SHAPE, engine)
     drawn = {y: Stream(3, y).choose(5000, BATCH) for y in range(CLASSES)}
     shown = {y: draw_augmentation(Stream(4, y), tuple(OPERATIONS)) for y in range(CLASSES)}
-    return lambda: class_moments(embedder, embedder.encoder(7), pixels, drawn, shown, NORMALISATION)
+    return lambda: class_sums(embedder, embedder.encoder(7), pixels, drawn, shown, SAMPLE, MOMENTS.terms)
 
 
 def plain_statistics(engine: Engine) -> Callable[[], object]:
@@ -229,22 +232,17 @@ def ours_step(engine: Engine, per_class: int, statistic: Statistic) -> Callable[
     embedder = embedder_for(NetworkSpec(), SHAPE, engine)
     images = images_of(CLASSES * per_class, engine)
     labels = torch.arange(CLASSES).repeat_interleave(per_class)
-    state = SyntheticState(images=images, labels=labels, momentum=torch.zeros_like(images))
-    value = torch.rand(len(statistic.parts), embedder.features, device=images.device)
-    targets = {
+    state = SyntheticState(samples=images, labels=labels, momentum=torch.zeros_like(images))
+    value = torch.rand(statistic.rows(embedder.features), embedder.features, device=images.device)
+    classes = {
         y: ClassTarget(value=value, drawn=BATCH, augmentation=draw_augmentation(Stream(4, y), tuple(OPERATIONS)))
         for y in range(CLASSES)
     }
     return lambda: matching_step(
         state,
-        targets,
-        embedder=embedder,
-        encoder=embedder.encoder(7),
-        statistic=statistic,
-        factor=FACTOR,
-        lr=1.0,
-        momentum=0.5,
-        step="joint",
+        Targets(statistic=statistic, classes=classes),
+        Encoding(embedder=embedder, parameters=embedder.encoder(7), sample=SAMPLE, tiles=TILES),
+        Descent(lr=1.0, momentum=0.5),
     )
 
 
@@ -252,15 +250,15 @@ def plain_step(engine: Engine, per_class: int, *, real: bool) -> Callable[[], ob
     """The authors' step; with `real`, those of a middling client's real images that it draws are embedded too."""
     synthetic = images_of(CLASSES * per_class, engine)
     given = images_of(LOCAL_REAL, engine) if real else None
-    return lambda: plain.distillation_step(synthetic, given, LOCAL_REAL // CLASSES, FACTOR)
+    return lambda: plain.distillation_step(synthetic, given, LOCAL_REAL // CLASSES, TILES)
 
 
 def ours_epoch(engine: Engine) -> Callable[[], object]:
     """One epoch of training a classifier on a set of 2,000 images."""
     training = TrainingSet(
-        images=images_of(SET, engine),
+        samples=images_of(SET, engine),
         labels=torch.arange(SET) % CLASSES,
-        normalisation=NORMALISATION,
+        sample=SAMPLE,
         augment=tuple(OPERATIONS),
     )
     recipe = Recipe(name="bench", count=1, epochs=1)

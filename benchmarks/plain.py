@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from collabdm.images.augment import OPERATIONS, augment, draw_augmentation
+from collabdm.images.augment import OPERATIONS
 from collabdm.images.partition_expand import expand
+from collabdm.modality import Augmentation, draw_augmentation
 from collabdm.randomness import Stream
 
 CLASSES = 10
@@ -24,6 +25,11 @@ def network(device: torch.device) -> nn.Sequential:
     return nn.Sequential(nn.Sequential(*layers, nn.Flatten()), nn.Linear(2048, CLASSES)).to(device)
 
 
+def augment(images: Tensor, augmentation: Augmentation | None) -> Tensor:
+    """The operation that was drawn."""
+    return images if augmentation is None else OPERATIONS[augmentation.operation](images, augmentation.uniforms)
+
+
 def statistics(real: Tensor, batch: int) -> None:
     """One seed of a client: the mean embedding of `batch` images of every class."""
     body, stream = network(real.device)[0], Stream(0, "bench")
@@ -33,7 +39,7 @@ def statistics(real: Tensor, batch: int) -> None:
             body(augment(drawn, draw_augmentation(stream, tuple(OPERATIONS), 1))).mean(0)
 
 
-def distillation_step(synthetic: Tensor, real: Tensor | None, real_batch: int, factor: int) -> None:
+def distillation_step(synthetic: Tensor, real: Tensor | None, real_batch: int, tiles: int) -> None:
     """One step on the images of every class [CLASSES * n, ...]; `real` is embedded again where it is given."""
     body, stream = network(synthetic.device)[0], Stream(0, "bench")
     leaf = synthetic.clone().requires_grad_()
@@ -45,7 +51,7 @@ def distillation_step(synthetic: Tensor, real: Tensor | None, real_batch: int, f
             with torch.no_grad():
                 target = body(augment(real[torch.randperm(len(real))[:real_batch]], drawn)).mean(0)
         images = leaf.view(CLASSES, -1, *leaf.shape[1:])[part]
-        loss = (body(augment(expand(images, factor), drawn)).mean(0) - target).square().sum()
+        loss = (body(augment(expand(images, tiles), drawn)).mean(0) - target).square().sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

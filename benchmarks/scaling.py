@@ -20,17 +20,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from collabdm.client import contribute, fingerprint
-from collabdm.config import load_config
+from collabdm.client import contribute
+from collabdm.config import ServerSpec, load_config
 from collabdm.data import Samples
 from collabdm.data.presets import generic_preset
 from collabdm.engine import resolve_engine, tune_allocator
-from collabdm.networks import build_network
 from collabdm.planning import make_plan
-from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
+from collabdm.protocol import Contribution, Plan, acceptance, decode_contribution, encode_contribution
 from collabdm.randomness import Stream
 from collabdm.rounds.contributing import contribution_name
-from collabdm.server import ServerSpec, aggregate, distill
+from collabdm.server import aggregate, initial_state, refine
 from collabdm.storage.files import write_json
 from collabdm.storage.kept_results import KeptResults
 
@@ -70,7 +69,7 @@ def client(*, seeds: int, batch: int, ipc: int, side: int, samples: int, clients
     images = np.empty((samples, 3, side, side), np.uint8)
     for start in range(0, samples, 1000):
         images[start : start + 1000] = Stream(start, "pixels").integers(256, images[start : start + 1000].shape)
-    data = Samples(images=images, labels=np.arange(samples) % len(CLASSES), classes=CLASSES)
+    data = Samples(values=images, labels=np.arange(samples) % len(CLASSES), classes=CLASSES)
     _warm_up(plan, data)
     before = _peak()
     kept, engine = KeptResults(), resolve_engine("compiled", "cpu", 0.0, own=True)
@@ -88,30 +87,28 @@ def server(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> dict
     """Aggregation and distillation from made-up contributions, read from files."""
     plan = _plan(seeds=seeds, batch=batch, ipc=ipc, side=side, clients=clients)
     engine = resolve_engine("compiled", "cpu", 0.0, own=True)
-    features = build_network(plan.network, plan.sample.shape, len(CLASSES)).features
+    expected, spec = acceptance(plan), ServerSpec(passes=1)
     images = torch.zeros(ipc * len(CLASSES), 3, side, side)
     labels = torch.arange(len(CLASSES)).repeat_interleave(ipc)
     with TemporaryDirectory() as folder:
         for name in plan.clients:
-            means = Stream(1, name).uniform((seeds, len(CLASSES), 1, features)).astype(np.float32)
+            means = Stream(1, name).uniform((seeds, len(CLASSES), 1, expected.features)).astype(np.float32)
             made = Contribution(
                 client=name,
                 held=np.full(len(CLASSES), 1000),
-                means=means,
-                images=np.zeros((0, 3, side, side), np.float32),
+                statistics=means,
+                samples=np.zeros((0, 3, side, side), np.float32),
                 labels=np.zeros(0, np.int64),
-                fingerprint=fingerprint(plan),
+                fingerprint=expected.fingerprint,
             )
             (Path(folder) / contribution_name(plan, name)).write_bytes(encode_contribution(made, plan))
         before, started = _peak(), time.perf_counter()
         files = sorted(Path(folder).iterdir())
-        received = (
-            decode_contribution(path.read_bytes(), plan, features=features, fingerprint=fingerprint(plan))
-            for path in files
-        )
-        target = aggregate(plan, received, "count")
+        received = (decode_contribution(path.read_bytes(), plan, expected=expected) for path in files)
+        target = aggregate(plan, received, spec)
         aggregated = time.perf_counter()
-        distill(plan, target, images, labels, ServerSpec(passes=1), engine=engine)
+        for _ in refine(plan, target, initial_state(images, labels, engine), spec, engine=engine):
+            pass
     return {
         "aggregate_seconds": aggregated - started,
         "distill_seconds": time.perf_counter() - aggregated,
@@ -123,7 +120,7 @@ def _plan(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> Plan:
     options = {"ipc": ipc, "plan.seeds": seeds, "plan.batch": batch, "local.iterations": 20}
     preset = generic_preset("random", (3, side, side), CLASSES)
     names = [str(k) for k in range(clients)]
-    return make_plan(load_config(options=options), classes=CLASSES, shape=preset.shape, preset=preset, clients=names)
+    return make_plan(load_config(options=options), clients=names, preset=preset)
 
 
 def _warm_up(plan: Plan, data: Samples) -> None:

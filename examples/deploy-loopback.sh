@@ -96,12 +96,12 @@ import sys
 from pathlib import Path
 import numpy as np
 from collabdm.config import load_config
-from collabdm.sharing import shard_of
+from collabdm.simulation.sharing import shard_of
 
 work = Path(sys.argv[1])
 for site in ("north", "south", "west"):
     own = shard_of(load_config(file=work / "round.toml"), site)
-    np.savez(work / f"{site}.npz", x_train=own.images[:, 0], y_train=own.labels, classes=np.array(own.classes))
+    np.savez(work / f"{site}.npz", x_train=own.values[:, 0], y_train=own.labels, classes=np.array(own.classes))
 PY
 
 say "2. certificates and keys"

@@ -53,7 +53,7 @@ def main() -> None:
     dataset = dataclasses.replace(whole, train=kept, test=held_out)
     for name in given.only:
         config = load_config(settings=[*BASE, *CANDIDATES[name]], options={"dataset": given.dataset})
-        engine = resolved([config], dataset.preset, kept.shape, len(kept.classes))
+        engine = resolved([config], dataset.preset)
         metrics = simulate_on(dataset, config, given.out / name, engine=engine, kept=given.out / "kept")
         accuracy = metrics["accuracy"]
         networks = [network["accuracy"] for network in accuracy["networks"]]

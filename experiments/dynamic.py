@@ -21,17 +21,15 @@ from collabdm.config import Config, load_config
 from collabdm.data import Dataset, load_dataset
 from collabdm.engine import Engine, tune_allocator
 from collabdm.errors import DataError, explain
-from collabdm.evaluation.evaluate import summary
 from collabdm.evaluation.judging import judge, training_set
+from collabdm.evaluation.networks import summary
 from collabdm.initial_set import InitialSet, initial_set
 from collabdm.matching.step import SyntheticState
 from collabdm.planning import make_plan, resolved
 from collabdm.progress import silent
-from collabdm.protocol import Contribution, Plan, decode_contribution
+from collabdm.protocol import Contribution, Plan, acceptance, decode_contribution
 from collabdm.rounds.contributing import cached_contribution
-from collabdm.rounds.distilling import distilled_set
-from collabdm.rounds.inbox import acceptance
-from collabdm.server import Target, aggregate, initial_state, refine
+from collabdm.server import Target, aggregate, initial_state, product, refine
 from collabdm.simulation.sharing import parts_of
 from collabdm.storage.files import write_json
 
@@ -79,17 +77,15 @@ class _Setting:
 
 def _setting(config: Config, dataset: Dataset, cache: Path) -> _Setting:
     train, preset = dataset.train, dataset.preset
-    engine = resolved([config], preset, train.shape, len(train.classes))
+    engine = resolved([config], preset)
     parts = parts_of(config, dataset)
     site = max(parts, key=lambda client: len(parts[client]))
-    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=preset, clients=list(parts))
+    plan = make_plan(config, clients=parts, preset=preset)
     expected = acceptance(plan)
     contributions: list[Contribution] = []
     for client, rows in parts.items():
         content = cached_contribution(plan, client, train.take(rows), cache, engine=engine)
-        contributions.append(
-            decode_contribution(content, plan, features=expected.features, fingerprint=expected.fingerprint)
-        )
+        contributions.append(decode_contribution(content, plan, expected=expected))
     groups = {True: contributions, False: [sent for sent in contributions if sent.client != site]}
     initial = {there: initial_set(plan, group) for there, group in groups.items()}
     if initial[False].missing:
@@ -102,10 +98,7 @@ def _setting(config: Config, dataset: Dataset, cache: Path) -> _Setting:
         plan=plan,
         site=site,
         share=len(parts[site]) / sum(map(len, parts.values())),
-        targets={
-            there: aggregate(plan, group, config.server.weighting, config.server.rule)
-            for there, group in groups.items()
-        },
+        targets={there: aggregate(plan, group, config.server) for there, group in groups.items()},
         initial=initial,
     )
 
@@ -115,20 +108,20 @@ def _cell(setting: _Setting, name: str) -> dict[str, Any]:
     kind, _, at = name.partition(" ")
     total = setting.config.server.passes * setting.plan.seeds
     begins = kind in ("all", "leave", "remove")
-    start = initial_state(setting.initial[begins].images, setting.initial[begins].labels, setting.engine)
+    start = initial_state(setting.initial[begins].samples, setting.initial[begins].labels, setting.engine)
     ends = kind in ("all", "join", "add")
     turn = total * int(at) // 100 if at else total if kind in ("add", "remove") else 0
     state = _last(setting, begins, start, 0, turn, total)
     started = time.perf_counter()
     if kind in ("add", "remove"):
-        restarted = initial_state(state.images, state.labels, setting.engine)
+        restarted = initial_state(state.samples, state.labels, setting.engine)
         steps = setting.plan.seeds
         state = _last(setting, ends, restarted, 0, steps, steps)
     else:
         steps = total - turn
         state = _last(setting, ends, state, turn, total, total)
     seconds = time.perf_counter() - started
-    made = training_set(distilled_set(setting.plan, state.images, state.labels, setting.config, {}))
+    made = training_set(product(setting.plan, state.samples, state.labels, setting.config.server))
     results = judge(made, setting.dataset, setting.config, engine=setting.engine, kept=None, report=silent).results
     accuracy = summary(results, setting.plan.classes)
     known = {"cell": name, "site": setting.site, "share": setting.share, "plan": setting.plan.seed}

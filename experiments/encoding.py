@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from collabdm.client import contribute
+from collabdm.client import client_sums, contribute, sums_key
 from collabdm.config import Config, load_config
-from collabdm.data import Dataset, load_dataset
+from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.distilled.set import load
 from collabdm.engine import Engine, tune_allocator
 from collabdm.evaluation.judging import judge, training_set
@@ -70,7 +70,7 @@ def main() -> None:
     options["plan.seeds"] = given.seeds
     config = load_config(settings=[*BASE, *given.settings], options=options)
     dataset = load_dataset(config.dataset)
-    engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes))
+    engine = resolved([config], dataset.preset)
     config = settled_config(given.out, config, engine)
     for seeds in lengths:
         wanted = [e for e in ENCODINGS if f"{seeds}-{e}" in asked]
@@ -107,14 +107,22 @@ def _contributions(dataset: Dataset, config: Config, engine: Engine, seeds: int,
     longest, parts, sent = _plan(dataset, config, config.plan.seeds), parts_of(config, dataset), {}
     for client, indices in parts.items():
         samples = dataset.train.take(indices)
-        # Means and variances: all that a stage of statistics keeps.
-        moments = longest.model_copy(update={"statistics": "moments"})
-        values = contribute(moments, client, samples, engine=engine, kept=KeptResults(kept)).means
+        values = _sums(longest, client, samples, engine, KeptResults(kept))
         plan = _plan(dataset, config, seeds)
         store = _FirstSeeds(kept, values[: len(plan.assigned(client))])
         sent[client] = contribute(plan, client, samples, engine=engine, kept=store)
         print(f"{seeds} seeds: contribution of client {client}", flush=True)
     return sent
+
+
+def _sums(plan: Plan, client: str, samples: Samples, engine: Engine, kept: KeptResults) -> np.ndarray:
+    """The sums under every seed, kept where the client's contribution finds them."""
+    key = sums_key(plan, client, samples, engine=engine)
+
+    def computed() -> dict[str, np.ndarray]:
+        return {"values": client_sums(plan, client, samples, engine=engine, blocks=kept.blocks(key))}
+
+    return kept.compute(key, computed)["values"]
 
 
 class _FirstSeeds(KeptResults):
@@ -157,9 +165,7 @@ def _cell(
 
 
 def _plan(dataset: Dataset, config: Config, seeds: int) -> Plan:
-    train = dataset.train
-    clients = list(parts_of(config, dataset))
-    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=clients)
+    plan = make_plan(config, clients=parts_of(config, dataset), preset=dataset.preset)
     return plan.model_copy(update={"seeds": seeds})
 
 

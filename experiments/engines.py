@@ -14,11 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from collabdm.client import fingerprint
 from collabdm.config import load_config
 from collabdm.data import load_dataset
 from collabdm.engine import EAGER, Engine, resolve_engine, tune_allocator
-from collabdm.networks import build_network
 from collabdm.protocol import decode_contribution, decode_plan
 from collabdm.simulation.simulate import simulate_on
 from collabdm.storage.files import write_json
@@ -67,9 +65,8 @@ def _distance(first: Path, second: Path) -> float:
 
 def _means(run: Path, name: str) -> np.ndarray:
     plan = decode_plan((run / "plan.json").read_bytes())
-    features = build_network(plan.network, plan.sample.shape, 1).features
     content = (run / "contributions" / name).read_bytes()
-    return decode_contribution(content, plan, features=features, fingerprint=fingerprint(plan)).means.astype(float)
+    return decode_contribution(content, plan).statistics.astype(float)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from collabdm.data.flows.images import ImageSettings
 from collabdm.data.flows.schema import load_schema
 from collabdm.data.samples import Samples
 from collabdm.engine import tune_allocator
-from collabdm.evaluation.evaluate import NetworkResult, network_seed, summary
-from collabdm.planning import augmentation_for, networks_tested, normalisation_for, recipe_for, resolved
+from collabdm.evaluation.networks import NetworkResult, network_seed, summary
+from collabdm.planning import augmentation_for, networks_tested, recipe_for, resolved, sample_for
 from collabdm.storage.files import write_json
 from collabdm.training.loop import TrainingSet, test_accuracy, train
 
@@ -80,11 +80,11 @@ def _cells(
     config = load_config(settings=settings, options={"dataset": training.name, "method": "full-data"})
     samples, preset = training.train, training.preset
     classes = len(samples.classes)
-    engine = resolved([config], preset, samples.shape, classes)
+    engine = resolved([config], preset)
     everything = TrainingSet(
-        images=samples,
+        samples=samples,
         labels=torch.from_numpy(samples.labels),
-        normalisation=normalisation_for(config, preset),
+        sample=sample_for(config, preset),
         augment=augmentation_for(config, preset),
     )
     protocol, found = recipe_for(config), {kind: list[NetworkResult]() for kind in KINDS}
@@ -93,7 +93,7 @@ def _cells(
             seed = network_seed(config.seed, spec, index)
             parameters = train(everything, spec, classes=classes, recipe=protocol, seed=seed, engine=engine)
             for kind, results in found.items():
-                scores = test_accuracy(parameters, tests[kind].test, spec, everything.normalisation, engine)
+                scores = test_accuracy(parameters, tests[kind].test, spec, everything.sample, engine)
                 results.append(NetworkResult(network=spec.name, index=index, **scores._asdict()))
     return [
         _row(trained, kind, leaking, samples, tests[kind].test, summary(results, samples.classes))

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from collabdm.client import client_statistics, statistics_key
+from collabdm.client import client_sums, sums_key
 from collabdm.config import Config, load_config
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.engine import Engine, tune_allocator
@@ -86,7 +86,7 @@ def main() -> None:
     if left:
         whole = load_dataset(given.dataset)
         configs = {cell: _config(cell, given.dataset, given.settings) for cell in _grid()}
-        engine = resolved(list(configs.values()), whole.preset, whole.train.shape, len(whole.train.classes))
+        engine = resolved(list(configs.values()), whole.preset)
         for cell in left:
             row = _run(_part(whole, cell.share), cell, configs[cell], given.out, engine)
             write_json(given.out / f"{cell.name}.json", row)
@@ -100,8 +100,12 @@ def main() -> None:
 
 
 def _config(cell: Cell, dataset: str, settings: Sequence[str]) -> Config:
-    partition = {"clients": cell.clients, "participation": cell.participation, "beta": cell.beta}
-    options = {"dataset": dataset} | {f"partition.{key}": value for key, value in partition.items()}
+    options = {
+        "dataset": dataset,
+        "partition.clients": cell.clients,
+        "partition.beta": cell.beta,
+        "plan.participation": cell.participation,
+    }
     return load_config(settings=[*BASE, *settings], options=options)
 
 
@@ -111,7 +115,7 @@ def _part(whole: Dataset, share: float) -> Dataset:
 
 def _run(dataset: Dataset, cell: Cell, config: Config, out: Path, engine: Engine) -> dict[str, Any]:
     train, parts, kept = dataset.train, parts_of(config, dataset), out / cell.group
-    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
+    plan = make_plan(config, clients=parts, preset=dataset.preset)
     embedding = sum(_statistics_seconds(plan, client, train.take(rows), kept, engine) for client, rows in parts.items())
     metrics = simulate_on(dataset, config, out / cell.name, engine=engine, kept=kept)
     sent = list(metrics["bytes"]["up"].values())
@@ -129,11 +133,11 @@ def _statistics_seconds(plan: Plan, client: str, samples: Samples, kept: Path, e
     """Leave the client's statistics where its contribution finds them; the seconds that its own seeds cost."""
     store, everyone = KeptResults(kept), plan.model_copy(update={"participation": 1.0})
     values = store.compute(
-        statistics_key(everyone, client, samples, engine=engine),
-        lambda: client_statistics(everyone, client, samples, engine=engine),
+        sums_key(everyone, client, samples, engine=engine),
+        lambda: {"values": client_sums(everyone, client, samples, engine=engine)},
     )["values"]
     seconds, own = store.seconds["statistics"], list(plan.assigned(client))
-    store.compute(statistics_key(plan, client, samples, engine=engine), lambda: {"values": values[own]})
+    store.compute(sums_key(plan, client, samples, engine=engine), lambda: {"values": values[own]})
     return seconds * len(own) / plan.seeds
 
 

@@ -50,17 +50,21 @@ def main() -> None:
 
 def _computed(name: str, training: TrainingSet, engine: Engine) -> list[Tensor]:
     """Mean embedding, gradient at the images and gradient at the weights, each as one vector."""
-    spec, images = NetworkSpec.model_validate({"name": name}), training.images
+    spec, images = NetworkSpec.model_validate({"name": name}), training.samples
     assert isinstance(images, Tensor)
-    shape, classes = (images.shape[1], images.shape[2], images.shape[3]), int(training.labels.max()) + 1
+    shape, classes = training.shape, int(training.labels.max()) + 1
     embedder = Embedder(spec, shape, engine)
-    embeddings, back = embedder.linearised(embedder.encoder(SEED), images, [len(images)], [None])
+    embeddings, back = embedder.linearised(embedder.encoder(SEED), images, [len(images)], [_unchanged])
     drawn = Stream(SEED, "direction").uniform(tuple(embeddings.shape), -1.0, 1.0)
     at_images = back(torch.from_numpy(drawn).to(embeddings.dtype))
     fresh = initial_parameters(build_network(spec, shape, classes), Stream(SEED, "network"))
     rows = np.arange(len(images))
     weights, _ = loss_gradient(fresh, training, rows, spec, classes=classes, augmentation=None, engine=engine)
     return [embeddings.mean(dim=0), at_images.flatten(), torch.cat([weights[key].flatten() for key in sorted(weights)])]
+
+
+def _unchanged(samples: Tensor) -> Tensor:
+    return samples
 
 
 if __name__ == "__main__":

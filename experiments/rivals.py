@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 
-from collabdm.baselines import RIVALS
 from collabdm.config import load_config
 from collabdm.engine import tune_allocator
 from collabdm.methods import METHODS
@@ -68,7 +67,7 @@ def main() -> None:
     given = parser.parse_args()
     base, once = [*BASE, *given.settings], [*BASE, *ONCE, *given.settings]
     pooled = [Part("pooled", POOLED, given.dataset, base), Part("pooled-once", ("full-data",), given.dataset, once)]
-    sets = (*ROUND, *(name for name in RIVALS if name not in MODELS))
+    sets = (*ROUND, *(name for name, method in METHODS.items() if method.source == "rival" and name not in MODELS))
     skewed = [
         Part(f"beta-{beta:g}{name}", methods, given.dataset, [*settings, f"partition.beta={beta}"])
         for name, methods, settings in (("", sets, base), ("-models", MODELS, once))

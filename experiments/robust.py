@@ -18,13 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from collabdm.client import fingerprint
 from collabdm.config import Config, load_config
 from collabdm.data import Dataset, load_dataset
 from collabdm.distilled.set import load
 from collabdm.engine import Engine, tune_allocator
 from collabdm.evaluation.judging import judge, training_set
-from collabdm.networks import build_network
 from collabdm.planning import make_plan, resolved
 from collabdm.progress import silent
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
@@ -45,10 +43,12 @@ RULES: dict[str, list[str]] = {
 }
 ATTACKS: dict[str, Callable[[Contribution], Contribution]] = {
     "honest": lambda sent: sent,
-    "sign-flipped": lambda sent: dataclasses.replace(sent, means=-sent.means),
-    "thousandfold": lambda sent: dataclasses.replace(sent, means=1000 * sent.means),
+    "sign-flipped": lambda sent: dataclasses.replace(sent, statistics=-sent.statistics),
+    "thousandfold": lambda sent: dataclasses.replace(sent, statistics=1000 * sent.statistics),
     # For server.weighting=count, where the weight is what a client says to hold.
-    "overstated": lambda sent: dataclasses.replace(sent, means=-sent.means, held=np.full_like(sent.held, 10**9)),
+    "overstated": lambda sent: dataclasses.replace(
+        sent, statistics=-sent.statistics, held=np.full_like(sent.held, 10**9)
+    ),
     # The statistics are honest, but the local images of one class are sent as those of the next.
     "mislabelled": lambda sent: dataclasses.replace(sent, labels=(sent.labels + 1) % len(sent.held)),
 }
@@ -79,7 +79,7 @@ def main() -> None:
     if left:
         dataset = load_dataset(given.dataset)
         config = load_config(settings=[*BASE, *given.settings], options={"dataset": given.dataset})
-        engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes))
+        engine = resolved([config], dataset.preset)
         config = settled_config(given.out, config, engine)
         plan = _contributed(dataset, config, given.out)
         for attack, rule in left:
@@ -100,7 +100,7 @@ def _engine(config: Config) -> Engine:
 def _contributed(dataset: Dataset, config: Config, out: Path) -> Plan:
     """The plan; all honest contributions lie in `out/contributions`."""
     train, parts = dataset.train, parts_of(config, dataset)
-    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
+    plan = make_plan(config, clients=parts, preset=dataset.preset)
     contribute_all(plan, train, parts, out / "contributions", engine=_engine(config), kept=out / "kept")
     return plan
 
@@ -112,12 +112,12 @@ def _cell(
     rules = load_config(settings=RULES[rule]).server
     changes = {"aggregation": rules.aggregation, "trim": rules.trim, "clip": rules.clip}
     config = config.model_copy(update={"server": config.server.model_copy(update=changes)})
-    sent, features = folder / "sent", build_network(plan.network, plan.sample.shape, 1).features
+    sent = folder / "sent"
     for k, client in enumerate(plan.clients):
         name = contribution_name(plan, client)
         content = (out / "contributions" / name).read_bytes()
         if k < hostile:
-            honest = decode_contribution(content, plan, features=features, fingerprint=fingerprint(plan))
+            honest = decode_contribution(content, plan)
             content = encode_contribution(ATTACKS[attack](honest), plan)
         write_atomically(sent / name, content)
     metrics = distill_round(plan, sent, folder, config)

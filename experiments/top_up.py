@@ -18,13 +18,13 @@ from collabdm.client import contribute
 from collabdm.config import Config, load_config
 from collabdm.data import Dataset, load_dataset
 from collabdm.engine import tune_allocator
-from collabdm.evaluation.evaluate import evaluate
-from collabdm.images.partition_expand import expand
+from collabdm.evaluation.judging import trials_of
+from collabdm.evaluation.networks import network_results
 from collabdm.initial_set import InitialSet, initial_set
-from collabdm.planning import make_plan, networks_tested, recipe_for, resolved
+from collabdm.planning import make_plan, resolved
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
-from collabdm.server import aggregate, distill
+from collabdm.server import aggregate, initial_state, refine
 from collabdm.simulation.sharing import parts_of
 from collabdm.storage.files import write_json
 from collabdm.training.loop import TrainingSet
@@ -56,44 +56,39 @@ def main() -> None:
 
 def _compared(config: Config, dataset: Dataset) -> dict[str, float]:
     train, preset = dataset.train, dataset.preset
-    engine = resolved([config], preset, train.shape, len(train.classes))
+    engine = resolved([config], preset)
     parts = parts_of(config, dataset)
-    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=preset, clients=list(parts))
+    plan = make_plan(config, clients=parts, preset=preset)
     contributions = [contribute(plan, client, train.take(rows), engine=engine) for client, rows in parts.items()]
-    target = aggregate(plan, contributions, config.server.weighting, config.server.rule)
+    target = aggregate(plan, contributions, config.server)
     tiles = initial_set(plan, contributions)
     accuracies: dict[str, float] = {"topped_up": sum(tiles.topped_up.values())}
     for name, initial in (("tiles", tiles), ("noise", _with_noise(plan, tiles))):
-        images, _ = distill(plan, target, initial.images, initial.labels, config.server, engine=engine)
+        state = initial_state(initial.samples, initial.labels, engine)
+        for refinement in refine(plan, target, state, config.server, engine=engine):
+            state = refinement.state
         training = TrainingSet(
-            images=expand(images, plan.pae),
-            labels=initial.labels.repeat_interleave(plan.pae**2),
-            normalisation=plan.normalisation,
+            samples=plan.sample.expand(state.samples, plan.tiles),
+            labels=initial.labels.repeat_interleave(plan.tiles**2),
+            sample=plan.sample,
             augment=plan.augment,
         )
-        results = evaluate(
-            training,
-            dataset.test,
-            networks=networks_tested(config, preset),
-            recipe=recipe_for(config),
-            seed=config.seed,
-            engine=engine,
-        )
+        results = network_results(training, dataset.test, trials_of(config, preset, engine))
         accuracies[name] = statistics.fmean(result.accuracy for result in results)
     return accuracies
 
 
 def _with_noise(plan: Plan, initial: InitialSet) -> InitialSet:
     """The same set with its made images replaced by noise of the received pixels' mean and spread."""
-    images = initial.images.clone()
+    images = initial.samples.clone()
     for y, count in initial.topped_up.items():
         rows = (initial.labels == y).nonzero().flatten()
         received, made = rows[: len(rows) - count], rows[len(rows) - count :]
-        source = initial.images[received]
+        source = initial.samples[received]
         noise = Stream(plan.seed, "noise", y).uniform((count, *plan.sample.shape), -math.sqrt(3), math.sqrt(3))
         centre = source.mean(dim=(0, 2, 3), keepdim=True)
         images[made] = centre + source.std(correction=0) * torch.from_numpy(noise).float()
-    return dataclasses.replace(initial, images=images)
+    return dataclasses.replace(initial, samples=images)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def _make_samples(counts: list[int], shape: tuple[int, int, int] = (1, 8, 8), se
     # Each class has its own brightness, so that a classifier or a mean can tell them apart.
     noise = Stream(seed, "test images").integers(64, (len(labels), *shape))
     images = (noise + 160 * labels.reshape(-1, 1, 1, 1) // max(len(counts) - 1, 1)).astype(np.uint8)
-    return Samples(images=images, labels=labels, classes=tuple(f"class {y}" for y in range(len(counts))))
+    return Samples(values=images, labels=labels, classes=tuple(f"class {y}" for y in range(len(counts))))
 
 
 @pytest.fixture(scope="session")

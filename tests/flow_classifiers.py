@@ -9,6 +9,8 @@ from collabdm.data.flows.dataset import images_of
 from collabdm.data.flows.images import ImageSettings
 from collabdm.data.flows.schema import load_schema
 from collabdm.distilled.set import DistilledSet
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
 from collabdm.randomness import Stream
 
 HEADER = (
@@ -56,12 +58,15 @@ def flow_set(folder: Path) -> DistilledSet:
         test_share=0.0,
     )
     return DistilledSet(
-        images=(torch.from_numpy(made.images).float() / 255 - 0.5) / 0.5,
+        samples=(torch.from_numpy(made.images).float() / 255 - 0.5) / 0.5,
         labels=torch.from_numpy(made.labels),
         classes=("benign", "scan"),
-        mean=(0.5,),
-        std=(0.5,),
-        factor=1,
+        sample=Images(
+            channels=1,
+            height=SETTINGS.side,
+            width=SETTINGS.side,
+            normalisation=Normalisation(mean=(0.5,), std=(0.5,)),
+        ),
         augment=(),
         method="random-real",
         facts={"flows": SETTINGS.model_dump(mode="json")},

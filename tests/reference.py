@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from collabdm.data import Samples
-from collabdm.images.augment import Augmentation, draw_augmentation
+from collabdm.images.modality import Images
+from collabdm.modality import Augmentation, draw_augmentation
 from collabdm.networks import build_network, initial_parameters
-from collabdm.protocol import Contribution, Plan
+from collabdm.protocol import Contribution, Plan, fingerprint
 from collabdm.randomness import Stream
 
 OPERATIONS = ("colour", "crop", "cutout", "flip", "scale", "rotate")
@@ -51,13 +52,21 @@ class Turn:
 
 
 def small_plan(**changes: Any) -> Plan:
-    """Three clients, three classes of 3x8x12 images, a ConvNet of depth 2 and width 8; `changes` go on top."""
+    """Three clients, three classes of 3x8x12 images, a ConvNet of depth 2 and width 8; `changes` go on top.
+
+    Those of `sample` go on top of the images' facts.
+    """
+    sample: dict[str, Any] = {
+        "kind": "images",
+        "channels": 3,
+        "height": 8,
+        "width": 12,
+        "normalisation": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)},
+    }
     fields: dict[str, Any] = {
         "seed": 11,
         "clients": ("ada", "bob", "cid"),
         "classes": ("class 0", "class 1", "class 2"),
-        "sample": {"channels": 3, "height": 8, "width": 12},
-        "normalisation": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.25)},
         "network": {"name": "convnet", "width": 8, "depth": 2},
         "ipc": 2,
         "seeds": 3,
@@ -65,7 +74,10 @@ def small_plan(**changes: Any) -> Plan:
         "encoding": "fp32",
         "local": {"iterations": 0},
     }
-    return Plan.model_validate(fields | changes)
+    return Plan.model_validate(fields | changes | {"sample": sample | changes.get("sample", {})})
+
+
+_fingerprint = lru_cache(maxsize=64)(fingerprint)
 
 
 def made_up(plan: Plan, client: str, held: Sequence[int], *, images: Sequence[int] | None = None) -> Contribution:
@@ -75,14 +87,15 @@ def made_up(plan: Plan, client: str, held: Sequence[int], *, images: Sequence[in
     stream = Stream(5, "made up", client)
     parameters = encoder_parameters(plan, 0)
     features = embed_one(parameters, torch.zeros(plan.sample.shape, dtype=torch.float64)).numel()
-    shape = (len(plan.assigned(client)), sum(count > 0 for count in held), len(plan.parts), features)
+    groups = 1 if plan.statistic.pooled else sum(count > 0 for count in held)
+    shape = (len(plan.assigned(client)), groups, plan.statistic.rows(features), features)
     return Contribution(
         client=client,
         held=np.array(held, np.int64),
-        means=stream.uniform(shape).astype(np.float32),
-        images=stream.uniform((len(labels), *plan.sample.shape), -2, 2).astype(np.float32),
+        statistics=stream.uniform(shape).astype(np.float32),
+        samples=stream.uniform((len(labels), *plan.sample.shape), -2, 2).astype(np.float32),
         labels=labels,
-        fingerprint="0" * 64,
+        fingerprint=_fingerprint(plan),
     )
 
 
@@ -123,13 +136,12 @@ def embed_one(
 @jaxtyped(typechecker=beartype)
 def real_image(plan: Plan, samples: Samples, index: int) -> Float64[Tensor, "c h w"]:
     """Normalised pixels of one real image."""
-    pixels = samples.images[index].astype(np.float64)
-    if samples.images.dtype == np.uint8:
+    pixels = samples.values[index].astype(np.float64)
+    if samples.values.dtype == np.uint8:
         pixels = pixels / 255
-    planes = [
-        (plane - mean) / std
-        for plane, mean, std in zip(pixels, plan.normalisation.mean, plan.normalisation.std, strict=True)
-    ]
+    assert isinstance(plan.sample, Images)
+    constants = plan.sample.normalisation
+    planes = [(plane - mean) / std for plane, mean, std in zip(pixels, constants.mean, constants.std, strict=True)]
     return torch.from_numpy(np.stack(planes))
 
 

@@ -9,6 +9,8 @@ import torch
 
 from collabdm.config import config_toml
 from collabdm.distilled.set import DistilledSet
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
 from collabdm.randomness import Stream
 from collabdm.storage.files import write_atomically, write_json
 from tiny_runs import tiny_config
@@ -22,12 +24,10 @@ def a_set(classes: tuple[str, ...] = CLASSES, seed: int = 0, method: str = "coll
     """Two images of 8x8 of each class."""
     pixels = Stream(seed, "report").integers(256, (2 * len(classes), 1, 8, 8)).astype(np.float32)
     return DistilledSet(
-        images=torch.from_numpy(pixels / 255 - 0.5) / 0.5,
+        samples=torch.from_numpy(pixels / 255 - 0.5) / 0.5,
         labels=torch.arange(2 * len(classes)) // 2,
         classes=classes,
-        mean=(0.5,),
-        std=(0.5,),
-        factor=1,
+        sample=Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,))),
         augment=(),
         method=method,
         facts={},

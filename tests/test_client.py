@@ -2,19 +2,22 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from collabdm import client as client_module
-from collabdm.client import client_statistics, contribute, fingerprint, statistics_key
+from collabdm.client import client_sums, contribute, sums_key
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE
 from collabdm.errors import CollabDMError, DataError, PlanError
+from collabdm.matching.statistic import STATISTICS
 from collabdm.progress import Event
-from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
+from collabdm.protocol import Contribution, Plan, acceptance, decode_contribution, encode_contribution
 from collabdm.rounds import contributing
 from collabdm.rounds.contributing import cached_contribution
 from collabdm.storage import checkpoints
@@ -28,7 +31,7 @@ MakeSamples = Callable[..., Samples]
 def _cells(contribution: Contribution, plan: Plan) -> dict[tuple[int, int], np.ndarray]:
     """The parts [parts, d] by (t, y)."""
     return {
-        (t, int(y)): contribution.means[row, column]
+        (t, int(y)): contribution.statistics[row, column]
         for row, t in enumerate(plan.assigned(contribution.client))
         for column, y in enumerate(contribution.classes_held)
     }
@@ -55,7 +58,7 @@ def test_means_and_variances_are_those_of_the_slow_loop(make_samples: MakeSample
     assert len(aims) == 6
     for engine, tolerance in ((REFERENCE, 1e-6), (EAGER, 1e-5)):
         sent = contribute(plan, "bob", samples, engine=engine)
-        assert sent.means.dtype == np.float32
+        assert sent.statistics.dtype == np.float32
         assert _worst(aims, _cells(sent, plan)) < tolerance
 
 
@@ -71,12 +74,31 @@ def test_every_class_and_seed_may_have_its_own_augmentation(make_samples: MakeSa
 def test_mean_alone_is_the_first_part_of_moments(make_samples: MakeSamples) -> None:
     samples = make_samples([6, 2, 3], SHAPE)
     sent = {
-        name: contribute(small_plan(statistics=name), "bob", samples, engine=EAGER).means
+        name: contribute(small_plan(statistics=name), "bob", samples, engine=EAGER).statistics
         for name in ("mean", "moments", "none")
     }
     assert sent["mean"].shape == (3, 3, 1, 8 * 2 * 3)
     assert np.array_equal(sent["mean"], sent["moments"][:, :, :1])
     assert sent["none"].shape == (3, 3, 0, 8 * 2 * 3)
+
+
+def test_a_pooled_statistic_is_that_of_all_samples_drawn(
+    make_samples: MakeSamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STATISTICS, "pooled", replace(STATISTICS["moments"], pooled=True))
+    samples = make_samples([6, 0, 3], SHAPE)
+    aims = client_aims(small_plan(augment=OPERATIONS), "bob", samples)
+    sent = contribute(small_plan(statistics="pooled", augment=OPERATIONS), "bob", samples, engine=REFERENCE)
+    assert sent.statistics.shape == (3, 1, 2, 8 * 2 * 3)
+    for t in range(3):
+        drawn = [aims[t, y].drawn for y in (0, 2)]
+        assert drawn == [4, 3]
+        mean, square = (
+            (drawn[0] * a + drawn[1] * b) / 7
+            for a, b in ((aims[t, 0].mean, aims[t, 2].mean), (aims[t, 0].square, aims[t, 2].square))
+        )
+        assert relative_error(sent.statistics[t, 0, 0], mean) < 1e-6
+        assert relative_error(torch.from_numpy(sent.statistics[t, 0, 1]) + mean * mean, square) < 1e-6
 
 
 def test_held_counts_all_samples_not_those_drawn(make_samples: MakeSamples) -> None:
@@ -90,7 +112,7 @@ def test_held_counts_all_samples_not_those_drawn(make_samples: MakeSamples) -> N
 def test_a_batch_above_what_is_held_takes_every_sample_once(make_samples: MakeSamples) -> None:
     samples = make_samples([5, 2, 1], SHAPE)
     sent = [
-        contribute(small_plan(batch=batch, statistics="moments"), "ada", samples, engine=REFERENCE).means
+        contribute(small_plan(batch=batch, statistics="moments"), "ada", samples, engine=REFERENCE).statistics
         for batch in (5, 6, 5000)
     ]
     assert relative_error(sent[1], sent[0]) < 1e-6
@@ -99,7 +121,7 @@ def test_a_batch_above_what_is_held_takes_every_sample_once(make_samples: MakeSa
 
 def test_one_sample_of_a_class_has_no_variance(make_samples: MakeSamples) -> None:
     sent = contribute(small_plan(statistics="moments"), "ada", make_samples([4, 1, 2], SHAPE), engine=REFERENCE)
-    mean, variance = sent.means[:, 1, 0], sent.means[:, 1, 1]
+    mean, variance = sent.statistics[:, 1, 0], sent.statistics[:, 1, 1]
     assert np.abs(variance).max() <= 1e-12 * np.abs(mean).max() ** 2
 
 
@@ -110,7 +132,7 @@ def test_only_assigned_seeds_are_computed(make_samples: MakeSamples) -> None:
         assigned = [t for t in range(9) if name in plan.participants(t)]
         total += len(assigned)
         events: list[Event] = []
-        values = client_statistics(plan, name, samples, engine=EAGER, report=events.append)["values"]
+        values = client_sums(plan, name, samples, engine=EAGER, report=events.append)
         assert len(values) == len(assigned)
         assert [(event.done, event.total) for event in events] == [(i + 1, len(assigned)) for i in range(len(assigned))]
     assert total == 9
@@ -121,17 +143,17 @@ def test_a_client_without_seeds_still_sends_its_local_set(make_samples: MakeSamp
     plan = small_plan(participation=0.4, seeds=1, statistics="mean", local={"iterations": 2, "batch": 3})
     (idle, *_) = (name for name in plan.clients if name not in plan.participants(0))
     sent = contribute(plan, idle, samples, engine=EAGER)
-    assert sent.means.shape[:2] == (0, 3)
+    assert sent.statistics.shape[:2] == (0, 3)
     assert sorted(sent.labels.tolist()) == [0, 1, 2]
     content = encode_contribution(sent, plan)
-    decoded = decode_contribution(content, plan, features=48, fingerprint=fingerprint(plan))
-    assert decoded.means.shape == (0, 3, 1, 48)
+    decoded = decode_contribution(content, plan, expected=acceptance(plan))
+    assert decoded.statistics.shape == (0, 3, 1, 48)
 
 
 def test_clients_and_seeds_draw_different_batches(make_samples: MakeSamples) -> None:
     samples = make_samples([9, 9, 9], SHAPE)
     plan = small_plan(batch=2)
-    ada, bob = (contribute(plan, name, samples, engine=EAGER).means for name in ("ada", "bob"))
+    ada, bob = (contribute(plan, name, samples, engine=EAGER).statistics for name in ("ada", "bob"))
     assert not np.allclose(ada, bob, rtol=1e-3)
     assert not np.allclose(ada[0], ada[1], rtol=1e-3)
 
@@ -141,7 +163,7 @@ def test_neither_chunks_nor_threads_nor_the_order_of_clients_change_a_contributi
     alone = contribute(plan, "cid", samples, engine=REFERENCE)
     for threads, chunk in ((1, 4), (2, 3), (3, 1)):
         engine = REFERENCE.model_copy(update={"chunk": chunk, "threads": threads})
-        assert relative_error(contribute(plan, "cid", samples, engine=engine).means, alone.means) < 1e-6
+        assert relative_error(contribute(plan, "cid", samples, engine=engine).statistics, alone.statistics) < 1e-6
     for name in ("bob", "ada"):
         contribute(plan, name, samples, engine=REFERENCE)
     again = contribute(plan, "cid", samples, engine=REFERENCE)
@@ -150,8 +172,8 @@ def test_neither_chunks_nor_threads_nor_the_order_of_clients_change_a_contributi
 
 def test_float_pixels_are_as_good_as_eight_bit_ones(make_samples: MakeSamples) -> None:
     samples, plan = make_samples([4, 2, 3], SHAPE), small_plan()
-    scaled = Samples(images=(samples.images / 255).astype(np.float32), labels=samples.labels, classes=samples.classes)
-    eight_bit, floats = (contribute(plan, "ada", s, engine=REFERENCE).means for s in (samples, scaled))
+    scaled = Samples(values=(samples.values / 255).astype(np.float32), labels=samples.labels, classes=samples.classes)
+    eight_bit, floats = (contribute(plan, "ada", s, engine=REFERENCE).statistics for s in (samples, scaled))
     assert relative_error(floats, eight_bit) < 1e-5
 
 
@@ -161,10 +183,10 @@ def test_what_arrives_is_what_was_sent(make_samples: MakeSamples, encoding: str)
     plan = small_plan(encoding=encoding, statistics="moments", local={"iterations": 1})
     sent = contribute(plan, "bob", samples, engine=EAGER)
     content = encode_contribution(sent, plan)
-    arrived = decode_contribution(content, plan, features=48, fingerprint=fingerprint(plan))
+    arrived = decode_contribution(content, plan, expected=acceptance(plan))
     tolerance = {"fp32": 0.0, "fp16": 1e-3, "int8": 1e-2}[encoding]
-    assert relative_error(arrived.means, sent.means) <= tolerance
-    assert relative_error(arrived.images, sent.images) <= tolerance
+    assert relative_error(arrived.statistics, sent.statistics) <= tolerance
+    assert relative_error(arrived.samples, sent.samples) <= tolerance
     assert np.array_equal(arrived.labels, sent.labels)
     assert np.array_equal(arrived.held, sent.held)
     assert arrived.client == "bob"
@@ -212,7 +234,7 @@ def test_stored_stages_give_the_same_bytes_and_are_not_computed_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(client_module, "client_statistics", refuse)
+    monkeypatch.setattr(client_module, "client_sums", refuse)
     monkeypatch.setattr(client_module, "distill_locally", refuse)
     second = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan)
     assert fresh == first == second
@@ -285,11 +307,12 @@ def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tm
         {"statistics": "moments"},
         {"statistics": "none"},
         {"encoding": "fp16"},
-        {"pae": 2},
+        {"version": 1},
+        {"tiles": 2},
         {"ipc": 5},
         {"local": {"iterations": 1}},
     ]
-    locals_expected = [1, 1, 1, 1, 2, 3, 4]
+    locals_expected = [1, 1, 1, 1, 1, 2, 3, 4]
     for change, expected in zip(changes, locals_expected, strict=True):
         plan = small_plan(**change)
         sent = contribute(plan, "ada", samples, engine=EAGER, kept=kept)
@@ -307,7 +330,7 @@ def test_plans_share_statistics_that_they_agree_on(make_samples: MakeSamples, tm
         {"augment": ("flip",)},
         {"participation": 0.7},
         {"network": {"name": "convnet", "width": 8, "depth": 1}},
-        {"normalisation": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.5)}},
+        {"sample": {"normalisation": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.5)}}},
         {"clients": ("ada", "bob")},
     ],
 )
@@ -322,8 +345,8 @@ def test_plans_that_differ_share_nothing(make_samples: MakeSamples, tmp_path: Pa
 
 def test_other_data_another_client_or_engine_share_nothing(make_samples: MakeSamples, tmp_path: Path) -> None:
     samples, kept, plan = make_samples([6, 1, 3], SHAPE), KeptResults(tmp_path), small_plan()
-    brighter = Samples(images=samples.images + np.uint8(1), labels=samples.labels, classes=samples.classes)
-    relabelled = Samples(images=samples.images, labels=samples.labels[::-1].copy(), classes=samples.classes)
+    brighter = Samples(values=samples.values + np.uint8(1), labels=samples.labels, classes=samples.classes)
+    relabelled = Samples(values=samples.values, labels=samples.labels[::-1].copy(), classes=samples.classes)
     contribute(plan, "ada", samples, engine=EAGER, kept=kept)
     contribute(plan, "bob", samples, engine=EAGER, kept=kept)
     contribute(plan, "ada", samples, engine=REFERENCE, kept=kept)
@@ -343,13 +366,6 @@ def test_a_damaged_stage_is_computed_again(make_samples: MakeSamples, tmp_path: 
     assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan) == first
 
 
-def test_the_fingerprint_belongs_to_the_seed_and_the_network() -> None:
-    base = fingerprint(small_plan())
-    assert fingerprint(small_plan(ipc=7, clients=("x", "y"), batch=9)) == base
-    assert fingerprint(small_plan(seed=12)) != base
-    assert fingerprint(small_plan(network={"name": "convnet", "width": 12, "depth": 2})) != base
-
-
 @pytest.mark.parametrize("participation", [0.34, 0.67])
 def test_the_statistics_of_fewer_seeds_are_rows_of_those_of_all(
     make_samples: MakeSamples, participation: float
@@ -358,16 +374,58 @@ def test_the_statistics_of_fewer_seeds_are_rows_of_those_of_all(
     every = small_plan(statistics="moments", augment=OPERATIONS, seeds=8)
     some = every.model_copy(update={"participation": participation})
     assert 0 < len(some.assigned("bob")) < 8
-    whole, part = (client_statistics(plan, "bob", samples, engine=EAGER)["values"] for plan in (every, some))
+    whole, part = (client_sums(plan, "bob", samples, engine=EAGER) for plan in (every, some))
     assert part.tobytes() == whole[list(some.assigned("bob"))].tobytes()
     # So they may stand in the store under the key of the smaller plan.
-    keys = {statistics_key(plan, "bob", samples, engine=EAGER) for plan in (every, some)}
+    keys = {sums_key(plan, "bob", samples, engine=EAGER) for plan in (every, some)}
     assert len(keys) == 2
 
 
 def test_what_only_the_server_uses_does_not_compute_anything_again(make_samples: MakeSamples) -> None:
     samples, plan = make_samples([2, 1, 1], SHAPE), small_plan()
     others = plan.model_copy(update={"most_held": 7, "encoding": "fp16", "statistics": "moments"})
-    assert statistics_key(plan, "bob", samples, engine=EAGER) == statistics_key(others, "bob", samples, engine=EAGER)
+    assert sums_key(plan, "bob", samples, engine=EAGER) == sums_key(others, "bob", samples, engine=EAGER)
     finer = plan.model_copy(update={"batch": 5})
-    assert statistics_key(plan, "bob", samples, engine=EAGER) != statistics_key(finer, "bob", samples, engine=EAGER)
+    assert sums_key(plan, "bob", samples, engine=EAGER) != sums_key(finer, "bob", samples, engine=EAGER)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (1.5, r"floats from 0 to 1.5"),
+        (-0.5, "floats from -0.5"),
+        (np.nan, "row 1: got NaN"),
+        (np.inf, "row 1: got NaN"),
+    ],
+)
+def test_floats_that_no_pixel_may_have_are_refused(value: float, told: str) -> None:
+    values = np.zeros((2, *SHAPE), np.float32)
+    values[1, 0, 2, 2] = value
+    samples = Samples(values=values, labels=np.array([0, 1]), classes=("class 0", "class 1", "class 2"))
+    with pytest.raises(DataError, match=told):
+        contribute(small_plan(), "ada", samples, engine=EAGER)
+
+
+@pytest.mark.parametrize(
+    ("value", "encoding", "told"),
+    [
+        (70_000, "fp16", "the statistic mean: got 70000; expected .*65504 for fp16; fix: .*plan.encoding = fp32"),
+        (70_000, "fp32", None),
+        (-2e6, "fp32", r"the statistic mean: got 2e\+06; expected values within \+-1e\+06"),
+        (np.nan, "int8", "the statistic mean: got NaN or infinity"),
+        (-np.inf, "fp16", "the statistic mean: got NaN or infinity"),
+    ],
+)
+def test_statistics_that_could_not_be_sent_are_refused(
+    make_samples: MakeSamples, monkeypatch: pytest.MonkeyPatch, value: float, encoding: str, told: str | None
+) -> None:
+    def finish(parts: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(parts, value)
+
+    monkeypatch.setitem(STATISTICS, "mean", replace(STATISTICS["mean"], finish=finish))
+    plan, samples = small_plan(encoding=encoding), make_samples([2, 1, 1], SHAPE)
+    if told is None:
+        assert contribute(plan, "ada", samples, engine=EAGER).statistics.max() == value
+        return
+    with pytest.raises(PlanError, match=told):
+        contribute(plan, "ada", samples, engine=EAGER)

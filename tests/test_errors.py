@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collabdm.errors import explain
+from collabdm.errors import as_json, explain
 
 
 @given(st.text())
@@ -19,3 +19,13 @@ def test_the_end_of_what_is_long_is_left_out() -> None:
     assert message == f"factor: got {'1' * 500} (and 4500 more characters); expected 1; fix: set it"
     whole = explain("factor", got="1" * 500, expected="1", fix="set it")
     assert whole == f"factor: got {'1' * 500}; expected 1; fix: set it"
+
+
+def test_a_value_is_shown_as_json_whatever_it_is() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    shown = {"2": '"2"', True: "true", None: "null", 2: "2", "x" * 99: '"' + "x" * 39}
+    assert {value: as_json(value) for value in shown} == shown
+    assert as_json(nested) == "a list"
+    assert as_json(10**5000) == "a int"

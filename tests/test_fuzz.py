@@ -5,6 +5,7 @@ import io
 import json
 import resource
 import tempfile
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,19 +19,24 @@ import torch
 from collabdm.cli.info import info
 from collabdm.config import Config, config_toml, load_config, make_config
 from collabdm.distilled.set import DistilledSet, load
+from collabdm.errors import RenamedWarning
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
 from collabdm.protocol import (
     ENCODINGS,
     Contribution,
     Plan,
+    acceptance,
     decode_contribution,
     decode_plan,
     encode_contribution,
     encode_plan,
+    fingerprint,
 )
 from collabdm.randomness import Stream
 from fuzzing import Family, fuzz
 
-FEATURES, FINGERPRINT = 6, "f" * 64
+FEATURES = 8 * 3 * 2
 MOST_MEMORY = 10**9
 # At least 20,000 for every decoder: one of them reads all three encodings.
 MANY = {"plan": 20_000, **dict.fromkeys(ENCODINGS, 7_000), "distilled set": 20_000, "config": 20_000, "info": 7_000}
@@ -41,8 +47,13 @@ def a_plan(**changes: Any) -> Plan:
         "seed": 3,
         "clients": ["anna", "bert"],
         "classes": ["x", "y", "z"],
-        "sample": {"channels": 3, "height": 6, "width": 4},
-        "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3},
+        "sample": {
+            "kind": "images",
+            "channels": 3,
+            "height": 6,
+            "width": 4,
+            "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3},
+        },
         "network": {"name": "convnet", "width": 8, "depth": 1},
         "ipc": 2,
         "seeds": 2,
@@ -57,45 +68,55 @@ def a_contribution(plan: Plan) -> bytes:
     sent = Contribution(
         client="bert",
         held=np.array([4000, 0, 1]),
-        means=stream.uniform((plan.seeds, 2, len(plan.parts), FEATURES), -5, 5).astype(np.float32),
-        images=stream.uniform((3, *plan.sample.shape), -2, 2).astype(np.float32),
+        statistics=stream.uniform((plan.seeds, 2, plan.statistic.rows(FEATURES), FEATURES), -5, 5).astype(np.float32),
+        samples=stream.uniform((3, *plan.sample.shape), -2, 2).astype(np.float32),
         labels=np.array([0, 2, 0]),
-        fingerprint=FINGERPRINT,
+        fingerprint=fingerprint(plan),
     )
     return encode_contribution(sent, plan)
 
 
-def a_distilled_set() -> bytes:
+def a_distilled_set(targets: torch.Tensor | None = None) -> bytes:
     return DistilledSet(
-        images=torch.from_numpy(Stream(9, "fuzz").uniform((3, 1, 8, 8), -2, 2).astype(np.float32)),
+        samples=torch.from_numpy(Stream(9, "fuzz").uniform((3, 1, 8, 8), -2, 2).astype(np.float32)),
         labels=torch.tensor([1, 0, 1]),
         classes=("cat", "dog"),
-        mean=(0.5,),
-        std=(0.25,),
-        factor=2,
+        sample=Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.25,))),
+        tiles=2,
         augment=("colour",),
         method="collabdm-pae",
         facts={"clients": 5, "seeds": [1, 2], "note": None},
+        targets=targets,
     ).to_bytes()
 
 
+# Those without targets are written as version 1, those with them as version 2.
+SETS = [a_distilled_set(), a_distilled_set(torch.tensor([[0.25, 0.75], [1.0, 0.0], [0.0, 1.0]]))]
+
+
+def of_any_version(content: bytes) -> Plan:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedWarning)
+        return decode_plan(content)
+
+
 def check_plan(plan: Plan) -> None:
-    assert decode_plan(encode_plan(plan)) == plan
+    assert of_any_version(encode_plan(plan)) == plan
 
 
 def check_contribution(received: Contribution) -> None:
     assert received.client in ("anna", "bert")
-    assert received.means.shape == (2, len(received.classes_held), 1, FEATURES)
-    assert received.images.shape == (len(received.labels), 3, 6, 4)
-    assert received.means.dtype == received.images.dtype == np.float32
-    assert np.isfinite(received.means).all()
-    assert np.isfinite(received.images).all()
+    assert received.statistics.shape == (2, len(received.classes_held), 1, FEATURES)
+    assert received.samples.shape == (len(received.labels), 3, 6, 4)
+    assert received.statistics.dtype == received.samples.dtype == np.float32
+    assert np.isfinite(received.statistics).all()
+    assert np.isfinite(received.samples).all()
     assert set(received.labels.tolist()) <= set(received.classes_held.tolist())
 
 
 def check_distilled(found: DistilledSet) -> None:
-    assert found.images.isfinite().all()
-    assert len(found.expanded()) == len(found) * found.factor**2
+    assert found.samples.isfinite().all()
+    assert len(found.expanded()) == len(found) * found.tiles**2
     assert found.to_bytes()
 
 
@@ -127,24 +148,29 @@ def told(path: Path) -> str:
 
 def contributions(encoding: str) -> Family:
     plan = a_plan(encoding=encoding)
+    expected = acceptance(plan)
     return Family(
         files=[a_contribution(plan)],
         syntax="safetensors",
-        decode=lambda content: decode_contribution(content, plan, features=FEATURES, fingerprint=FINGERPRINT),
+        decode=lambda content: decode_contribution(content, plan, expected=expected),
         check=check_contribution,
     )
 
 
 FAMILIES: dict[str, Callable[[], Family]] = {
     "plan": lambda: Family(
-        files=[encode_plan(a_plan()), encode_plan(a_plan(encoding="int8", statistics="moments"))],
+        files=[
+            encode_plan(a_plan()),
+            encode_plan(a_plan(encoding="int8", statistics="moments", local={"method": "kip"})),
+            encode_plan(a_plan(version=1)),
+        ],
         syntax="json",
-        decode=decode_plan,
+        decode=of_any_version,
         check=check_plan,
     ),
     **{encoding: lambda encoding=encoding: contributions(encoding) for encoding in ENCODINGS},
     "distilled set": lambda: Family(
-        files=[a_distilled_set()],
+        files=SETS,
         syntax="safetensors",
         decode=through_file("distilled.safetensors", load),
         check=check_distilled,
@@ -156,7 +182,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         check=check_config,
     ),
     "info": lambda: Family(
-        files=[a_contribution(a_plan(encoding=encoding)) for encoding in ("int8", "fp16")] + [a_distilled_set()],
+        files=[a_contribution(a_plan(encoding=encoding)) for encoding in ("int8", "fp16")] + SETS,
         syntax="safetensors",
         decode=through_file("sent.safetensors", told),
         check=check_info,

@@ -19,7 +19,7 @@ SQUARE_ROOT_3 = math.sqrt(3)
 
 
 def _bits(start: InitialSet) -> bytes:
-    return start.images.numpy().tobytes() + start.labels.numpy().tobytes()
+    return start.samples.numpy().tobytes() + start.labels.numpy().tobytes()
 
 
 def _contributions(plan: Plan, images: Sequence[Sequence[int]]) -> list[Contribution]:
@@ -32,7 +32,7 @@ def _contributions(plan: Plan, images: Sequence[Sequence[int]]) -> list[Contribu
 
 
 def _received(contributions: Sequence[Contribution], y: int) -> Tensor:
-    return torch.from_numpy(np.concatenate([c.images[c.labels == y] for c in contributions]))
+    return torch.from_numpy(np.concatenate([c.samples[c.labels == y] for c in contributions]))
 
 
 def _nearest(image: Tensor, candidates: Tensor) -> float:
@@ -51,20 +51,20 @@ def _nearest(image: Tensor, candidates: Tensor) -> float:
 def test_exactly_ipc_images_of_every_class_held(
     images: list[list[int]], ipc: int, factor: int, order: list[int]
 ) -> None:
-    plan = small_plan(ipc=ipc, pae=factor)
+    plan = small_plan(ipc=ipc, tiles=factor)
     contributions = _contributions(plan, images)
     start = initial_set(plan, contributions)
     came = [sum(counts[y] for counts in images) for y in range(3)]
     held = [y for y in range(3) if came[y]]
     assert start.labels.tolist() == [y for y in held for _ in range(ipc)]
-    assert start.images.shape == (len(held) * ipc, *plan.sample.shape)
-    assert start.images.dtype == torch.float32
+    assert start.samples.shape == (len(held) * ipc, *plan.sample.shape)
+    assert start.samples.dtype == torch.float32
     assert start.labels.dtype == torch.int64
-    assert torch.isfinite(start.images).all()
+    assert torch.isfinite(start.samples).all()
     assert start.missing == tuple(y for y in range(3) if not came[y])
     assert start.topped_up == {y: ipc - came[y] for y in held if came[y] < ipc}
     for y in held:
-        own = start.images[start.labels == y]
+        own = start.samples[start.labels == y]
         received = _received(contributions, y)
         kept = [image for image in own if _nearest(image, received) == 0]
         assert len(kept) == min(ipc, came[y])
@@ -79,7 +79,7 @@ def test_all_that_came_is_kept_in_client_order_and_made_images_follow() -> None:
     contributions = _contributions(plan, [[2, 1, 0], [1, 0, 3], [3, 2, 0]])
     start = initial_set(plan, contributions[::-1])
     for y, came in enumerate([6, 3, 3]):
-        assert torch.equal(start.images[start.labels == y][:came], _received(contributions, y))
+        assert torch.equal(start.samples[start.labels == y][:came], _received(contributions, y))
 
 
 def test_the_cut_keeps_a_seeded_choice_of_all_clients() -> None:
@@ -91,7 +91,7 @@ def test_the_cut_keeps_a_seeded_choice_of_all_clients() -> None:
         start = initial_set(plan, contributions)
         assert start.topped_up == {}
         received = _received(contributions, 0)
-        own = start.images[start.labels == 0]
+        own = start.samples[start.labels == 0]
         kept = [int((received - image).abs().flatten(1).sum(dim=1).argmin()) for image in own]
         assert torch.equal(received[kept], own)
         assert len(set(kept)) == 4
@@ -113,15 +113,15 @@ def test_the_seed_of_the_plan_decides_what_is_made() -> None:
 def test_made_tiles_are_received_tiles_of_the_class_with_a_little_noise(sides: tuple[int, int]) -> None:
     factor = sides[0] // 4
     height, width = sides[0] // factor, sides[1] // factor
-    plan = small_plan(sample={"channels": 3, "height": sides[0], "width": sides[1]}, pae=factor, ipc=8)
+    plan = small_plan(sample={"height": sides[0], "width": sides[1]}, tiles=factor, ipc=8)
     contributions = _contributions(plan, [[2, 1, 0], [1, 0, 3], [0, 1, 0]])
     start = initial_set(plan, contributions)
-    bound = 0.1 * float(np.concatenate([c.images for c in contributions]).std()) * SQUARE_ROOT_3 * (1 + 1e-5)
+    bound = 0.1 * float(np.concatenate([c.samples for c in contributions]).std()) * SQUARE_ROOT_3 * (1 + 1e-5)
     mixed = 0
     for y in range(3):
         received = _received(contributions, y)
         tiles = received.unfold(2, height, height).unfold(3, width, width).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
-        made = start.images[start.labels == y][len(received) :]
+        made = start.samples[start.labels == y][len(received) :]
         assert len(made) == start.topped_up[y]
         for image in made:
             mixed += _nearest(image, received) > bound
@@ -137,10 +137,10 @@ def test_without_expansion_a_made_image_lies_between_received_ones() -> None:
     plan = small_plan(ipc=9)
     contributions = _contributions(plan, [[2, 1, 0], [1, 0, 3], [0, 1, 0]])
     start = initial_set(plan, contributions)
-    bound = 0.1 * float(np.concatenate([c.images for c in contributions]).std()) * SQUARE_ROOT_3 * (1 + 1e-5)
+    bound = 0.1 * float(np.concatenate([c.samples for c in contributions]).std()) * SQUARE_ROOT_3 * (1 + 1e-5)
     for y in range(3):
         received = _received(contributions, y)
-        made = start.images[start.labels == y][len(received) :]
+        made = start.samples[start.labels == y][len(received) :]
         assert (made >= received.amin(dim=0) - bound).all()
         assert (made <= received.amax(dim=0) + bound).all()
 
@@ -148,12 +148,12 @@ def test_without_expansion_a_made_image_lies_between_received_ones() -> None:
 def test_a_class_held_of_which_no_image_came_starts_from_noise_like_the_received_pixels() -> None:
     plan = small_plan(ipc=50)
     contributions = _contributions(plan, [[3, 0, 2], [1, 0, 3], [2, 0, 0]])
-    shifted = [replace(c, held=c.held + np.array([0, 5, 0]), images=c.images * 0.5 + 3) for c in contributions]
+    shifted = [replace(c, held=c.held + np.array([0, 5, 0]), samples=c.samples * 0.5 + 3) for c in contributions]
     start = initial_set(plan, shifted)
     assert start.topped_up[1] == 50
     assert start.missing == ()
-    own = start.images[start.labels == 1]
-    pixels = np.concatenate([c.images for c in shifted])
+    own = start.samples[start.labels == 1]
+    pixels = np.concatenate([c.samples for c in shifted])
     assert float(own.mean()) == pytest.approx(float(pixels.mean()), abs=0.05)
     assert float(own.std()) == pytest.approx(float(pixels.std()), abs=0.05)
 
@@ -164,5 +164,5 @@ def test_no_image_from_anyone_starts_from_normalised_noise() -> None:
     start = initial_set(plan, contributions)
     assert start.topped_up == {0: 50, 2: 50}
     assert start.missing == (1,)
-    assert float(start.images.mean()) == pytest.approx(0, abs=0.05)
-    assert float(start.images.std()) == pytest.approx(1, abs=0.05)
+    assert float(start.samples.mean()) == pytest.approx(0, abs=0.05)
+    assert float(start.samples.std()) == pytest.approx(1, abs=0.05)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collabdm.baselines import RIVALS
+from collabdm.baselines import rival_named
 from collabdm.errors import ConfigError
 from collabdm.methods import METHODS, method_named
 
@@ -38,8 +38,16 @@ def test_the_table() -> None:
 
 
 def test_every_rival_is_a_method() -> None:
-    assert {name for name, method in METHODS.items() if method.source == "rival"} == set(RIVALS)
-    assert all(rival.name == name for name, rival in RIVALS.items())
+    rivals = [name for name, method in METHODS.items() if method.source == "rival"]
+    assert [rival_named(name).name for name in rivals] == rivals
+    assert all(method.run is None for name, method in METHODS.items() if name not in rivals)
+
+
+@pytest.mark.parametrize("name", ["collabdm", "full-data", "magic"])
+def test_what_is_no_rival_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"got {name}; expected one of .*fedavg, ensemble, .*; fix: ") as raised:
+        rival_named(name)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["", "CollabDM", "collabdm_pae", "full-data-pae"])

@@ -11,6 +11,7 @@ from collabdm.data import PRESETS, generic_preset
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError
 from collabdm.images.augment import OPERATIONS
+from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.methods import METHODS
 from collabdm.networks import NetworkSpec
@@ -25,7 +26,12 @@ NO_FLIP = ("colour", "crop", "cutout", "scale", "rotate")
 def plan_of(preset: str = "digits", clients: tuple[str, ...] = ("a", "b"), **options: Any) -> Plan:
     known = PRESETS[preset]
     config = load_config(options={key.replace("__", "."): value for key, value in options.items()})
-    return make_plan(config, classes=known.classes, shape=known.shape, preset=known, clients=clients)
+    return make_plan(config, preset=known, clients=clients)
+
+
+def normalisation_of(plan: Plan) -> Normalisation:
+    assert isinstance(plan.sample, Images)
+    return plan.sample.normalisation
 
 
 @pytest.mark.parametrize(
@@ -42,7 +48,7 @@ def test_what_is_known_of_the_data_goes_into_the_plan(
     preset: str, mean: tuple[float, ...], std: tuple[float, ...], augment: tuple[str, ...], depth: int | None
 ) -> None:
     plan = plan_of(preset)
-    assert plan.normalisation == Normalisation(mean=mean, std=std)
+    assert normalisation_of(plan) == Normalisation(mean=mean, std=std)
     assert plan.augment == augment
     assert plan.network == NetworkSpec(depth=depth)
     assert plan.sample.shape == PRESETS[preset].shape
@@ -51,8 +57,8 @@ def test_what_is_known_of_the_data_goes_into_the_plan(
 
 def test_unknown_data_is_normalised_by_a_half() -> None:
     preset = generic_preset("mine", (3, 64, 64), ("x", "y"))
-    plan = make_plan(load_config(), classes=("x", "y"), shape=(3, 64, 64), preset=preset, clients=("a",))
-    assert plan.normalisation == Normalisation(mean=(0.5,) * 3, std=(0.5,) * 3)
+    plan = make_plan(load_config(), preset=preset, clients=("a",))
+    assert normalisation_of(plan) == Normalisation(mean=(0.5,) * 3, std=(0.5,) * 3)
     assert plan.augment == tuple(OPERATIONS)
     assert plan.network.depth == 4
 
@@ -60,7 +66,7 @@ def test_unknown_data_is_normalised_by_a_half() -> None:
 def test_settings_win_over_proposals() -> None:
     declared = {"mean": [0.1], "std": [0.2]}
     plan = plan_of(plan__normalisation=declared, plan__augment="flip,crop", plan__network="convnet")
-    assert plan.normalisation == Normalisation(mean=(0.1,), std=(0.2,))
+    assert normalisation_of(plan) == Normalisation(mean=(0.1,), std=(0.2,))
     assert plan.augment == ("flip", "crop")
     assert plan_of(plan__augment="all").augment == tuple(OPERATIONS)
     assert plan_of(plan__augment="none").augment == ()
@@ -74,20 +80,38 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
         clients=("c", "a", "b"),
         seed=5,
         ipc=6,
-        partition__participation=0.4,
+        plan__participation=0.4,
         plan__seeds=7,
         plan__batch=8,
         plan__most_held=900,
-        plan__pae=1,
+        plan__tiles=1,
         plan__statistics="moments",
         plan__encoding="fp32",
         local__lr=0.25,
     )
     assert plan.clients == ("a", "b", "c")
-    assert (plan.seed, plan.ipc, plan.seeds, plan.batch, plan.pae) == (5, 6, 7, 8, 1)
+    assert (plan.seed, plan.ipc, plan.seeds, plan.batch, plan.tiles) == (5, 6, 7, 8, 1)
     assert plan.most_held == 900
     assert (plan.participation, plan.statistics, plan.encoding, plan.local.lr) == (0.4, "moments", "fp32", 0.25)
     assert decode_plan(encode_plan(plan)) == plan
+
+
+@pytest.mark.parametrize("dataset", [name for name, preset in PRESETS.items() if preset.classes])
+def test_without_a_preset_the_facts_are_those_known_of_the_data_set(dataset: str) -> None:
+    config = load_config(options={"dataset": dataset})
+    assert make_plan(config, clients=("a", "b")) == make_plan(config, clients=("a", "b"), preset=PRESETS[dataset])
+
+
+# Of CIFAR-100 the classes come with the data.
+@pytest.mark.parametrize("dataset", ["./digits", "owner/name", "cifar100", "here\x1b[31m\n.npz"])
+def test_without_a_preset_an_unknown_data_set_is_refused_in_one_line(dataset: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        make_plan(load_config(options={"dataset": dataset}), clients=("a",))
+    message = str(raised.value)
+    known = ", ".join(name for name in PRESETS if name != "cifar100")
+    assert message.startswith("facts of the data: got ")
+    assert f"; expected one of {known}; fix: pass the preset of a loaded data set" in message
+    assert message.isprintable()
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.source == "round"])
@@ -95,13 +119,13 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
 def test_the_method_decides_on_statistics_and_tiles(name: str, statistics: str) -> None:
     plan = plan_of(method=name, plan__statistics=statistics)
     assert plan.statistics == ("none" if name.startswith("local-dm") else statistics)
-    assert plan.pae == (2 if name.endswith("-pae") else 1)
+    assert plan.tiles == (2 if name.endswith("-pae") else 1)
 
 
 @pytest.mark.parametrize(
     ("options", "mentions"),
     [
-        ({"plan__pae": 3}, "8"),
+        ({"plan__tiles": 3}, "8"),
         ({"plan__network": {"depth": 4}}, "convnet on 8x8 images"),
         ({"plan__network": "vgg11"}, "vgg11 on 8x8 images"),
         ({"plan__network": {"name": "vgg11", "depth": 2}}, "network vgg11: got depth=2"),
@@ -153,7 +177,7 @@ def test_the_engine_is_resolved_from_the_whole_work(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("collabdm.planning.resolve_engine", spied)
 
     def work(*options: dict[str, Any]) -> float:
-        resolved([load_config(options=one) for one in options], DIGITS, DIGITS.shape, 10)
+        resolved([load_config(options=one) for one in options], DIGITS)
         return asked[-1]
 
     one, other = work({}), work({"method": "full-data"})
@@ -163,7 +187,7 @@ def test_the_engine_is_resolved_from_the_whole_work(monkeypatch: pytest.MonkeyPa
     assert work({"local.reuse": False}) > one > work({"plan.network": {"width": 8}}) > 0
     # What was resolved once is kept.
     kept = Engine(dtype="float64", chunk=7)
-    assert resolved([load_config(options={"engine": kept.model_dump()})], DIGITS, DIGITS.shape, 10) == kept
+    assert resolved([load_config(options={"engine": kept.model_dump()})], DIGITS) == kept
 
 
 def test_a_site_s_engine_is_chosen_by_its_share_of_the_plan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,8 +220,6 @@ def test_a_site_s_engine_is_chosen_by_its_share_of_the_plan_alone(monkeypatch: p
     resolved(
         [load_config(options={"partition.clients": 2, "evaluate.count": 1, "evaluate.epochs": 1})],
         DIGITS,
-        DIGITS.shape,
-        10,
     )
     assert 0 < 2 * own[0] < asked[-1][0]
     assert share(plan_of(plan__seeds=400)) > own > share(plan_of(plan__batch=64))
@@ -214,7 +236,7 @@ def test_a_tiny_plan_is_computed_alike_by_simulation_sites_and_server(monkeypatc
     plan, config = plan_of(**tiny), load_config(options={"device": "cpu"})
     whole = {"device": "cpu", "evaluate.count": 1, "evaluate.epochs": 2, "partition.clients": 2}
     whole |= {key.replace("__", "."): value for key, value in tiny.items()}
-    simulated = resolved([load_config(options=whole)], DIGITS, DIGITS.shape, 10)
+    simulated = resolved([load_config(options=whole)], DIGITS)
     assert engine_for(config, plan) == simulated
     assert simulated.kind == "eager"
 
@@ -224,9 +246,9 @@ def test_auto_compiles_large_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     small = {"device": "cpu", "plan.seeds": 1, "plan.batch": 1, "local.iterations": 1, "evaluate.count": 1, "ipc": 1}
     large = {"device": "cpu", "plan.seeds": 2000}
-    assert resolved([load_config(options=small)], DIGITS, DIGITS.shape, 10).kind == "eager"
-    assert resolved([load_config(options=large)], DIGITS, DIGITS.shape, 10).kind == "compiled"
-    assert resolved([load_config(options=large | {"engine": "eager"})], DIGITS, DIGITS.shape, 10).kind == "eager"
+    assert resolved([load_config(options=small)], DIGITS).kind == "eager"
+    assert resolved([load_config(options=large)], DIGITS).kind == "compiled"
+    assert resolved([load_config(options=large | {"engine": "eager"})], DIGITS).kind == "eager"
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match=r"^device: got cuda"):
-            resolved([load_config(options={"device": "cuda"})], DIGITS, DIGITS.shape, 10)
+            resolved([load_config(options={"device": "cuda"})], DIGITS)

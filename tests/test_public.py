@@ -1,6 +1,7 @@
 """Imports run one way, read from the source: no circle, and no transport or shell below the method."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -86,6 +87,55 @@ def test_the_lower_rooms_do_not_know_the_shells(package: str) -> None:
 def test_reading_data_needs_no_torch(package: str) -> None:
     for name in within(f"collabdm.{package}"):
         assert not [found for found in reached(name, at_import=True) if found.split(".")[0] == "torch"], name
+
+
+def test_no_circle_among_rooms() -> None:
+    """A folder is a room; a module of the root is one of its own. What hands names on (`collabdm`) is none."""
+
+    def room(name: str) -> str:
+        return name.split(".")[1]
+
+    inside = [name for name in modules() if "." in name]
+    graph: dict[str, set[str]] = {}
+    for name in inside:
+        graph.setdefault(room(name), set()).update(room(found) for found in imported(name) & set(inside))
+    try:
+        TopologicalSorter({name: found - {name} for name, found in graph.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(f"rooms import each other: {' -> '.join(error.args[1])}")
+
+
+def test_the_root_holds_the_verbs_and_the_vocabulary_only() -> None:
+    assert len(list(ROOT.glob("*.py"))) <= 14
+
+
+def test_functions_are_short_and_take_few_arguments() -> None:
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno + 1 < 60, f"{name}.{node.name}"
+            given = [one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            # The parameters of a command are its options.
+            command = name.startswith("collabdm.cli.")
+            assert command or len([one for one in given if one not in ("self", "cls")]) <= 8, f"{name}.{node.name}"
+
+
+def test_the_method_knows_no_pictures() -> None:
+    """Statistics, verbs, rounds and transports handle samples: no name in their code speaks of images or pixels."""
+    rooms = ("matching", "privacy", "rounds", "flower", "simulation", "server", "client", "initial_set", "training")
+    for name in (name for room in rooms for name in within(f"collabdm.{room}")):
+        for node in ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8"))):
+            words = {
+                ast.Name: "id",
+                ast.Attribute: "attr",
+                ast.arg: "arg",
+                ast.keyword: "arg",
+                ast.FunctionDef: "name",
+            }
+            word = str(getattr(node, words.get(type(node), ""), "") or "")
+            assert word == "sample_dtype" or not re.search(r"image|pixel", word), f"{name}: {word}"
 
 
 def test_nothing_seeds_globally() -> None:

@@ -1,5 +1,10 @@
 """One-shot collaborative data distillation: plan, contribute, aggregate, distill, evaluate.
 
+    plan = make_plan(config, clients=["north", "south"])            # server
+    answer = contribute(plan, "north", samples)                     # each site
+    distilled = distill(plan, answers, config.server)               # server
+    result = evaluate(distilled, test)                              # anyone
+
 The names below are the public surface; they are loaded when first used, so that `import collabdm` is quick.
 """
 
@@ -9,44 +14,69 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "CollabDMError",
     "Config",
+    "Contribution",
     "DistilledSet",
+    "Engine",
+    "Evaluation",
+    "Plan",
+    "Samples",
     "aggregate",
     "compare",
     "contribute",
+    "decode_contribution",
+    "decode_plan",
     "distill",
+    "encode_contribution",
+    "encode_plan",
     "evaluate",
     "load",
     "load_config",
     "load_dataset",
     "make_plan",
+    "partition",
     "simulate",
 ]
 
 if TYPE_CHECKING:
     from collabdm.client import contribute
-    from collabdm.config import Config, load_config
+    from collabdm.config.settings import Config, load_config
     from collabdm.data.loading import load_dataset
+    from collabdm.data.samples import Samples
+    from collabdm.data.sites import partition
     from collabdm.distilled.set import DistilledSet, load
+    from collabdm.engine.engine import Engine
     from collabdm.errors import CollabDMError
-    from collabdm.evaluation.evaluate import evaluate
+    from collabdm.evaluation.evaluate import Evaluation, evaluate
     from collabdm.planning import make_plan
+    from collabdm.protocol.contribution import Contribution, decode_contribution, encode_contribution
+    from collabdm.protocol.plan import Plan, decode_plan, encode_plan
     from collabdm.server import aggregate, distill
     from collabdm.simulation.comparison import compare
     from collabdm.simulation.simulate import simulate
 
 _HOMES = {
     "CollabDMError": "errors",
-    "Config": "config",
+    "Config": "config.settings",
+    "Contribution": "protocol.contribution",
     "DistilledSet": "distilled.set",
+    "Engine": "engine.engine",
+    "Evaluation": "evaluation.evaluate",
+    "Plan": "protocol.plan",
+    "Samples": "data.samples",
     "aggregate": "server",
     "compare": "simulation.comparison",
     "contribute": "client",
+    "decode_contribution": "protocol.contribution",
+    "decode_plan": "protocol.plan",
     "distill": "server",
+    "encode_contribution": "protocol.contribution",
+    "encode_plan": "protocol.plan",
     "evaluate": "evaluation.evaluate",
     "load": "distilled.set",
-    "load_config": "config",
+    "load_config": "config.settings",
     "load_dataset": "data.loading",
     "make_plan": "planning",
+    "partition": "data.sites",
     "simulate": "simulation.simulate",
 }
 

@@ -1,22 +1,30 @@
-"""What one client does: the means of its data under each seed (L_k), and a local distillation (S_k)."""
+"""What one client does: sums over its data under each seed (L_k), and a local distillation (S_k)."""
+
+from collections.abc import Mapping
 
 import numpy as np
-import torch
 
+from collabdm.checking import LARGEST_VALUE
+from collabdm.config import Config
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage
 from collabdm.errors import DataError, PlanError, explain
-from collabdm.local import ClientStatistics, distill_locally
-from collabdm.matching.embedding import class_moments, embedder_for
-from collabdm.matching.statistic import MOMENTS
-from collabdm.networks import build_network, initial_parameters
+from collabdm.local import distill_locally
+from collabdm.matching.embedding import class_sums, embedder_for
+from collabdm.matching.statistic import Term, joint_terms, term_rows
+from collabdm.matching.sums import Sums
+from collabdm.networks import build_network
+from collabdm.planning import engine_for
+from collabdm.privacy import release
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, parameters_fingerprint
+from collabdm.protocol import Contribution, Plan, fingerprint
 from collabdm.randomness import Stream
 from collabdm.storage.kept_results import Blocks, KeptResults, result_key
 
-__all__ = ["client_statistics", "contribute", "fingerprint", "statistics_key"]
+__all__ = ["client_sums", "contribute", "sums_key"]
+
+LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 def contribute(
@@ -24,69 +32,37 @@ def contribute(
     client: str,
     samples: Samples,
     *,
-    engine: Engine,
+    engine: Engine | None = None,
     kept: KeptResults | None = None,
     report: Report = silent,
 ) -> Contribution:
     """ClientDM of Algorithm 1 (lines 16-23) for one client of the plan.
 
-    `kept` keeps the two costly results by the digest of what they depend on, so that they are computed once for all
-    plans that agree on them, and not again after an interruption.
-    Raises `PlanError` where the plan does not name the client or its local stage diverges, `DataError` where the
-    samples do not fit the plan.
+    `engine`: how it is computed; by default as suits the plan's work and this machine. `kept` keeps the two costly
+    results by the digest of what they depend on, so that they are computed once for all plans that agree on them, and
+    not again after an interruption.
+    Raises `PlanError` where the plan does not name the client, its local stage diverges or its statistics are too large
+    to be sent, `DataError` where the samples do not fit the plan.
     """
     _check(plan, client, samples)
-    kept = kept or KeptResults()
-    basis = _basis(plan, client, samples, engine)
-    held = samples.counts()
-    classes = np.flatnonzero(held)
-    values = np.zeros((0, len(classes), 2, 0), np.float32)
-    if plan.parts or plan.local.reuses:
-        key = result_key("statistics", basis)
-        begin_stage()
-        values = kept.compute(
-            key,
-            lambda: client_statistics(plan, client, samples, engine=engine, blocks=kept.blocks(key), report=report),
-        )["values"]
-    statistics = ClientStatistics(
-        seeds=plan.assigned(client)[: len(values)],
-        classes=tuple(int(y) for y in classes),
-        values=torch.from_numpy(values),
-        drawn={int(y): min(plan.batch, int(held[y])) for y in classes},
-    )
-    local_basis = basis | {
-        "local": plan.local.model_dump(mode="json", exclude_none=True),
-        "ipc": plan.ipc,
-        "pae": plan.pae,
-    }
-    local_key = result_key("local", local_basis)
-    begin_stage()
-    local = kept.compute(
-        local_key,
-        lambda: distill_locally(
-            plan, client, samples, statistics, engine=engine, checkpoint=kept.checkpoint(local_key), report=report
-        ),
-    )
-    if not np.isfinite(local["images"]).all():
-        setting, rate = plan.local.rate
-        got = f"images that diverged at {setting} = {rate}"
-        raise PlanError(
-            explain("local distillation", got=got, expected="finite pixels", fix=f"ask for a smaller {setting}")
-        )
-    features = build_network(plan.network, plan.sample.shape, classes=1).features
-    chosen = [MOMENTS.parts.index(part) for part in plan.parts]
-    nothing = np.zeros((len(plan.assigned(client)), len(classes), 0, features), np.float32)
+    kept, engine = kept or KeptResults(), engine or engine_for(Config(), plan, report=report)
+    sums = _kept_sums(plan, client, samples, engine, kept, report)
+    local = _kept_local(plan, client, samples, sums, engine, kept, report)
+    # Everything that leaves the site but for the local set is made of what this step returns.
+    released = release(sums)
+    statistics = released.finished(plan.statistic)
+    _check_statistics(plan, statistics)
     return Contribution(
         client=client,
-        held=held,
-        means=values[:, :, chosen] if chosen else nothing,
-        images=local["images"],
+        held=samples.counts(),
+        statistics=statistics,
+        samples=local["samples"],
         labels=local["labels"],
         fingerprint=fingerprint(plan),
     )
 
 
-def client_statistics(
+def client_sums(
     plan: Plan,
     client: str,
     samples: Samples,
@@ -94,19 +70,18 @@ def client_statistics(
     engine: Engine,
     blocks: Blocks | None = None,
     report: Report = silent,
-) -> dict[str, np.ndarray]:
-    """Mean and variance of the embeddings of the drawn batch, per assigned seed and class held (line 22).
+) -> np.ndarray:
+    """Sums over the embeddings of the drawn batch, per assigned seed and class held (line 22).
 
-    `values`: float32 [seeds, held classes, 2, d]. Every class's batch is `plan.batch` samples without replacement, or
-    all of them if fewer; the second part is kept for the local stage even where the plan does not send it. Seeds whose
-    rows `blocks` has are not computed again.
+    float64 [seeds, held classes, rows, d], the rows of `_terms(plan)` one after another. Every class's batch is
+    `plan.batch` samples without replacement, or all of them if fewer. Seeds whose rows `blocks` has are not computed
+    again.
     """
     blocks = blocks or Blocks()
-    embedder = embedder_for(plan.network, plan.sample.shape, engine)
-    classes = np.flatnonzero(samples.counts())
-    members = {int(y): samples.of_class(int(y)) for y in classes}
+    embedder, terms = embedder_for(plan.network, plan.sample.shape, engine), _terms(plan)
+    members = {int(y): samples.of_class(int(y)) for y in np.flatnonzero(samples.counts())}
     assigned = plan.assigned(client)
-    values = np.empty((len(assigned), len(classes), 2, embedder.features), np.float32)
+    values = np.empty((len(assigned), len(members), term_rows(terms, embedder.features), embedder.features))
     for row, found in enumerate(blocks.rows):
         values[row] = found
     for row, t in list(enumerate(assigned))[len(blocks.rows) :]:
@@ -116,27 +91,70 @@ def client_statistics(
             for y, rows in members.items()
         }
         augmentations = {y: plan.augmentation(t, y) for y in members}
-        values[row] = class_moments(embedder, encoder, samples.images, drawn, augmentations, plan.normalisation)
+        values[row] = class_sums(embedder, encoder, samples.values, drawn, augmentations, plan.sample, terms)
         blocks.add(values[row])
         report(Event(stage="statistics", client=client, done=row + 1, total=len(assigned)))
-    return {"values": values}
+    return values
 
 
-def statistics_key(plan: Plan, client: str, samples: Samples, *, engine: Engine) -> str:
-    """The key under which `contribute` keeps what `client_statistics` computes."""
-    return result_key("statistics", _basis(plan, client, samples, engine))
+def sums_key(plan: Plan, client: str, samples: Samples, *, engine: Engine) -> str:
+    """The key under which `contribute` keeps what `client_sums` computes."""
+    terms = [term.name for term in _terms(plan)]
+    return result_key("statistics", _basis(plan, client, samples, engine) | {"terms": terms})
 
 
-def fingerprint(plan: Plan) -> str:
-    """SHA-256 of the first encoder's parameters, which both sides derive."""
-    network = build_network(plan.network, plan.sample.shape, classes=1)
-    parameters = initial_parameters(network, Stream(plan.encoder_seed(0), "encoder"), embedding=True)
-    return parameters_fingerprint({name: value.numpy() for name, value in parameters.items()})
+def _terms(plan: Plan) -> tuple[Term, ...]:
+    """What is summed: for the server, and for a local method that matches the same sums."""
+    statistics = (plan.statistic, plan.local.statistic)
+    return joint_terms(statistic for statistic in statistics if statistic is not None)
+
+
+def _kept_sums(plan: Plan, client: str, samples: Samples, engine: Engine, kept: KeptResults, report: Report) -> Sums:
+    terms, seeds = _terms(plan), plan.assigned(client)
+    drawn = {y: min(plan.batch, int(held)) for y, held in enumerate(samples.counts()) if held}
+    if not terms:
+        features = build_network(plan.network, plan.sample.shape, classes=1).features
+        return Sums(terms=(), seeds=(), drawn=drawn, values=np.zeros((len(seeds), len(drawn), 0, features)))
+    key = sums_key(plan, client, samples, engine=engine)
+    begin_stage()
+
+    def computed() -> dict[str, np.ndarray]:
+        blocks = kept.blocks(key)
+        return {"values": client_sums(plan, client, samples, engine=engine, blocks=blocks, report=report)}
+
+    return Sums(terms=terms, seeds=seeds, drawn=drawn, values=kept.compute(key, computed)["values"])
+
+
+def _kept_local(
+    plan: Plan,
+    client: str,
+    samples: Samples,
+    sums: Sums,
+    engine: Engine,
+    kept: KeptResults,
+    report: Report,
+) -> Mapping[str, np.ndarray]:
+    """S_k: `samples` and `labels`. Raises `PlanError` where it diverges."""
+    local = plan.local.model_dump(mode="json", exclude_none=True)
+    asked = {"local": local, "ipc": plan.ipc, "tiles": plan.tiles}
+    key = result_key("local", _basis(plan, client, samples, engine) | asked)
+    begin_stage()
+
+    def computed() -> dict[str, np.ndarray]:
+        checkpoint = kept.checkpoint(key)
+        return distill_locally(plan, client, samples, sums, engine=engine, checkpoint=checkpoint, report=report)
+
+    made = kept.compute(key, computed)
+    if not np.isfinite(made["samples"]).all():
+        setting, rate = plan.local.rate
+        got, fix = f"{plan.sample.plural} that diverged at {setting} = {rate}", f"ask for a smaller {setting}"
+        raise PlanError(explain("local distillation", got=got, expected="finite values", fix=fix))
+    return made
 
 
 def _basis(plan: Plan, client: str, samples: Samples, engine: Engine) -> dict[str, object]:
     """All that the statistics depend on."""
-    others = {"statistics", "encoding", "local", "ipc", "pae", "most_held"}
+    others = {"version", "statistics", "encoding", "local", "ipc", "tiles", "most_held"}
     return {
         "client": client,
         "data": samples.digest(),
@@ -145,17 +163,27 @@ def _basis(plan: Plan, client: str, samples: Samples, engine: Engine) -> dict[st
     }
 
 
+def _check_statistics(plan: Plan, statistics: np.ndarray) -> None:
+    """Raise `PlanError` where the server would refuse them, or their encoding would clip them unseen."""
+    largest = float(max(statistics.max(initial=0), -statistics.min(initial=0)))
+    what = f"the statistic {plan.statistics}"
+    if not largest <= LARGEST_VALUE:
+        got = f"{largest:.3g}" if np.isfinite(largest) else "NaN or infinity"
+        expected, fix = f"values within +-{LARGEST_VALUE:g}", "ask for a plan with another network or statistic"
+        raise PlanError(explain(what, got=got, expected=expected, fix=fix))
+    if plan.encoding == "fp16" and largest > LARGEST_HALF:
+        expected, fix = f"values within +-{LARGEST_HALF:g} for fp16", "ask for a plan with plan.encoding = fp32"
+        raise PlanError(explain(what, got=f"{largest:.6g}", expected=expected, fix=fix))
+
+
 def _check(plan: Plan, client: str, samples: Samples) -> None:
     if client not in plan.clients:
         named = ", ".join(plan.clients[:10])
         raise PlanError(explain("client", got=client, expected=f"one of the plan's: {named}", fix="pass --client NAME"))
     if not len(samples):
         raise DataError(explain("samples of the client", got=0, expected="at least one", fix="leave this client out"))
-    if samples.shape != plan.sample.shape:
-        fix = "resize the images, or ask for a plan for this size"
-        if samples.shape[1:] == plan.sample.shape[1:]:
-            fix = "store them with as many channels (1: grey, 3: colour), or ask for a plan for these"
-        raise DataError(explain("image shape", got=samples.shape, expected=str(plan.sample.shape), fix=fix))
+    plan.sample.check(samples.shape)
+    plan.sample.check_values(samples.values)
     if samples.classes != plan.classes:
         fix = "name the classes as the plan does, in its order (Samples.with_classes)"
         raise DataError(explain("classes", got=samples.classes[:12], expected=str(plan.classes[:12]), fix=fix))

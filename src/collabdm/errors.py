@@ -4,6 +4,10 @@ A message is one line that says what was got, what was expected and how to fix i
 exits with the error's `exit_code`; nothing is half-written.
 """
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = [
     "ClassifierError",
     "CollabDMError",
@@ -13,9 +17,13 @@ __all__ = [
     "DistilledSetError",
     "PlanError",
     "QuorumError",
+    "RenamedWarning",
     "RunFolderError",
+    "as_json",
     "explain",
+    "markdown_text",
     "printable",
+    "told",
 ]
 
 
@@ -59,6 +67,10 @@ class QuorumError(CollabDMError):
     exit_code = 3
 
 
+class RenamedWarning(UserWarning):
+    """A setting or a key of a plan is given under a name that it no longer has; it is read all the same."""
+
+
 # Of what was got, at most so many characters are told: a stranger's number may have thousands of digits.
 _MOST_TOLD = 500
 
@@ -75,6 +87,30 @@ def explain(what: str, *, got: object, expected: str, fix: str) -> str:
     return printable(" ".join(f"{what}: got {told}; expected {expected}; fix: {fix}".split()))
 
 
+def told(error: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors (`ValidationError.errors()`) expects, without words that only pydantic needs."""
+    if error["type"] == "extra_forbidden":
+        return "no such key"
+    message = str(error["msg"])
+    for words in ("Value error, ", "Input should be ", "Tuple should have ", "List should have "):
+        message = message.removeprefix(words)
+    return message.replace(" after validation, not ", ", not ")
+
+
+def as_json(value: object, most: int = 40) -> str:
+    """A stranger's value as JSON, which shows whether it is a number or a text; at most so many characters of it."""
+    try:
+        return json.dumps(value)[:most]
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+
+
 def printable(text: str) -> str:
     """The text without control characters: it may come from a stranger's file, and go to a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def markdown_text(text: str) -> str:
+    """A stranger's text as only text in Markdown: one line, no markup, no table break."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in line)

@@ -1,21 +1,22 @@
 """The methods that share one protocol, each a line: where its data is, what its clients send, what its server does."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from collabdm.errors import ConfigError, explain
 
-__all__ = ["METHODS", "Method", "method_named"]
+__all__ = ["METHODS", "Method", "method_named", "method_of"]
 
 
 class Method(BaseModel, frozen=True, extra="forbid"):
     """One row of a comparison.
 
     `source`: `round` (one round of the protocol), or a set of `real` images drawn from the pooled data, or all of it
-    (`full`), or a `rival` (`collabdm.baselines`). `refined`: the server matches the clients' statistics; without it,
+    (`full`), or a `rival` (a new one is one file in
+    `collabdm.baselines` and one line here). `refined`: the server matches the clients' statistics; without it,
     the union of the local sets is the result and no statistics travel. `central`: all data in one place, so nothing
-    travels. `pae`: partition and expand.
+    travels. `pae`: partition and expand. `run`: of a rival, its `Rival`, or where that is, as `package.module:name`.
     """
 
     name: str
@@ -23,6 +24,11 @@ class Method(BaseModel, frozen=True, extra="forbid"):
     refined: bool = False
     central: bool = False
     pae: bool = False
+    run: Any = None
+
+
+def _rival(name: str, where: str) -> Method:
+    return Method(name=name, source="rival", run=f"collabdm.baselines.{where}")
 
 
 METHODS: dict[str, Method] = {
@@ -37,18 +43,18 @@ METHODS: dict[str, Method] = {
         Method(name="central-dm", refined=True, central=True),
         Method(name="central-dm-pae", refined=True, central=True, pae=True),
         Method(name="full-data", source="full"),
-        Method(name="fedavg", source="rival"),
-        Method(name="ensemble", source="rival"),
-        Method(name="dense", source="rival"),
-        Method(name="co-boosting", source="rival"),
-        Method(name="fedd3", source="rival"),
-        Method(name="fedd3-gmm", source="rival"),
-        Method(name="fedd3-dbscan", source="rival"),
-        Method(name="dosfl", source="rival"),
-        Method(name="dosfl-soft", source="rival"),
-        Method(name="feddm", source="rival"),
-        Method(name="strawman-gradient", source="rival"),
-        Method(name="strawman-meta", source="rival"),
+        _rival("fedavg", "fedavg:FEDAVG"),
+        _rival("ensemble", "ensemble:ENSEMBLE"),
+        _rival("dense", "dense:DENSE"),
+        _rival("co-boosting", "co_boosting:CO_BOOSTING"),
+        _rival("fedd3", "local_sets:FEDD3"),
+        _rival("fedd3-gmm", "local_sets:FEDD3_GMM"),
+        _rival("fedd3-dbscan", "local_sets:FEDD3_DBSCAN"),
+        _rival("dosfl", "local_sets:DOSFL"),
+        _rival("dosfl-soft", "dosfl_soft:DOSFL_SOFT"),
+        _rival("feddm", "local_sets:FEDDM"),
+        _rival("strawman-gradient", "strawman:STRAWMAN_GRADIENT"),
+        _rival("strawman-meta", "strawman:STRAWMAN_META"),
     )
 }
 
@@ -60,3 +66,8 @@ def method_named(name: str) -> Method:
             explain("method", got=name[:80], expected=f"one of {', '.join(METHODS)}", fix="choose one of them")
         )
     return METHODS[name]
+
+
+def method_of(*, refined: bool, tiles: int) -> str:
+    """The name of the method that a round amounts to: whether the server refines, and the tiles of a sample."""
+    return ("collabdm" if refined else "local-dm") + ("-pae" if tiles > 1 else "")

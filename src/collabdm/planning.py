@@ -1,6 +1,6 @@
 """From settings and a data set's declared facts to a plan, and to a resolved engine."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -9,13 +9,14 @@ from pydantic import ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
 from collabdm.config import Config, PlanSpec
-from collabdm.data.presets import Preset
+from collabdm.data.presets import PRESETS, Preset
+from collabdm.data.samples import Dataset, Samples
 from collabdm.engine import Engine, resolve_engine
 from collabdm.errors import ConfigError, explain
-from collabdm.images.augment import OPERATIONS
-from collabdm.images.pixels import Normalisation
 from collabdm.kernels import fits
-from collabdm.methods import method_named
+from collabdm.methods import method_named, method_of
+from collabdm.modalities import MODALITIES
+from collabdm.modality import Modality
 from collabdm.networks import Architecture, NetworkSpec, build_network
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import LocalSpec, Plan
@@ -28,9 +29,9 @@ __all__ = [
     "make_plan",
     "network_for",
     "networks_tested",
-    "normalisation_for",
     "recipe_for",
     "resolved",
+    "sample_for",
     "settings_for",
     "work_of",
 ]
@@ -41,46 +42,100 @@ Spec = TypeVar("Spec", bound=Architecture[Any])
 
 
 def make_plan(
-    config: Config, *, classes: Sequence[str], shape: tuple[int, int, int], preset: Preset, clients: Sequence[str]
+    config: Config, *, clients: Iterable[str] | Mapping[str, Samples], preset: Preset | Dataset | Samples | None = None
 ) -> Plan:
-    """ServerDM's part before the round (Algorithm 1, lines 2-6). `shape`: (C, H, W) of every sample.
+    """ServerDM's part before the round (Algorithm 1, lines 2-6).
 
-    Raises `ConfigError` where the images are too small for the network or for the partition-and-expand factor.
+    `clients`: their names, or what each holds by its name. `preset`: the declared facts of the data with the names of
+    its classes (`Dataset.preset`), or data to read them from; of samples only the shape and the names of the classes
+    are read. By default they are those that are known of `config.dataset`, unless the samples of `clients` are others:
+    then they are read from these.
+    Raises `ConfigError` where no facts are known, or the samples are too small for the network or for the tiles.
     """
-    network = network_for(config, preset)
-    build_network(network, shape, len(classes))
-    channels, height, width = shape
-    refined = method_named(config.method).refined
+    if isinstance(clients, str | bytes) or not isinstance(clients, Iterable):
+        fix = 'give a list of names, such as ["north", "south"]'
+        raise ConfigError(explain("clients of a plan", got=repr(clients)[:80], expected="several names", fix=fix))
+    preset = _facts(config, _held(clients) if preset is None else preset)
+    sample, network = sample_for(config, preset), network_for(config, preset)
+    build_network(network, sample.shape, len(preset.classes))
     fields = {
         "seed": config.seed,
         "clients": tuple(sorted(clients)),
-        "classes": tuple(classes),
-        "sample": {"channels": channels, "height": height, "width": width},
-        "normalisation": normalisation_for(config, preset),
+        "classes": preset.classes,
+        "sample": sample,
         "network": network,
         "ipc": config.ipc,
         "seeds": config.plan.seeds,
-        "participation": config.partition.participation,
+        "participation": config.plan.participation,
         "batch": config.plan.batch,
         "most_held": config.plan.most_held,
-        "pae": config.factor,
+        "tiles": config.tiles,
         "augment": augmentation_for(config, preset),
-        "statistics": config.plan.statistics if refined else "none",
+        "statistics": config.plan.statistics if method_named(config.method).refined else "none",
         "encoding": config.plan.encoding,
         "local": config.local,
     }
     try:
         return Plan.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "combination"
-        got = repr(first.get("input"))[:80]
-        raise ConfigError(explain(f"plan: {where}", got=got, expected=first["msg"], fix="correct it")) from None
+        raise _explained(error) from None
+
+
+def _held(clients: Iterable[str] | Mapping[str, Samples]) -> Samples | None:
+    """What the first client holds, where that is said."""
+    first = next(iter(clients.values()), None) if isinstance(clients, Mapping) else None
+    return first if isinstance(first, Samples) else None
+
+
+def _facts(config: Config, given: object) -> Preset:
+    """The facts in what was given, or that are known of the data set."""
+    if given is None:
+        return _known(config)
+    if isinstance(given, Preset):
+        return given
+    if isinstance(given, Dataset):
+        return given.preset
+    if isinstance(given, Samples):
+        known = PRESETS.get(config.dataset)
+        if known is not None and known.shape == given.shape and known.classes == given.classes:
+            return known
+        return MODALITIES[config.modality].preset_of(config.dataset, given.shape, given.classes)
+    fix = "pass Dataset.preset, a data set or samples"
+    raise ConfigError(explain("facts of the data", got=type(given).__name__, expected="a preset", fix=fix))
+
+
+def _known(config: Config) -> Preset:
+    known = {name: preset for name, preset in PRESETS.items() if preset.classes}
+    if config.dataset not in known:
+        fix = "pass the preset of a loaded data set, or one with its classes"
+        raise ConfigError(
+            explain("facts of the data", got=config.dataset, expected=f"one of {', '.join(known)}", fix=fix)
+        )
+    return known[config.dataset]
+
+
+def _explained(error: ValidationError, within: tuple[str, ...] = ()) -> ConfigError:
+    first = error.errors()[0]
+    where = ".".join(map(str, (*within, *first["loc"]))) or "combination"
+    got = repr(first.get("input"))[:80] if first["loc"] else "fields that do not agree"
+    expected = first["msg"].removeprefix("Value error, ")
+    return ConfigError(explain(f"plan: {where}", got=got, expected=expected, fix="correct it"))
+
+
+def sample_for(config: Config, preset: Preset) -> Modality:
+    """The description of the samples: from the data set's declared facts, normalised by these or as configured.
+
+    Raises `ConfigError` where the two do not fit together.
+    """
+    try:
+        return MODALITIES[config.modality].declared(preset.sample, config.plan.normalisation)
+    except ValidationError as error:
+        raise _explained(error, ("sample",)) from None
 
 
 def network_for(config: Config, preset: Preset) -> NetworkSpec:
-    """The encoder: as set, with the depth that suits the data set's image size where none is given."""
-    return fitted(config.plan.network or NetworkSpec(), preset)
+    """The encoder: as set, with the depth that suits the size of the data set's images where none is given."""
+    return fitted(config.plan.network or NetworkSpec(name=MODALITIES[config.modality].network), preset)
 
 
 def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
@@ -101,35 +156,31 @@ def recipe_for(config: Config) -> Recipe:
 
 def augmentation_for(config: Config, preset: Preset) -> tuple[str, ...]:
     """Operations of the augmentation: the data set's proposal, all, none, or as listed."""
-    named = {"auto": preset.augment, "all": tuple(OPERATIONS), "none": ()}
+    everything = tuple(MODALITIES[config.modality].operations)
+    proposed = preset.augment
+    if proposed is None:
+        proposed = tuple(operation for operation in everything if operation not in preset.without)
     augment = config.plan.augment
-    return tuple(named[augment]) if isinstance(augment, str) else augment
+    return {"auto": proposed, "all": everything, "none": ()}[augment] if isinstance(augment, str) else augment
 
 
-def normalisation_for(config: Config, preset: Preset) -> Normalisation:
-    """Declared constants, or the data set's preset ones."""
-    if isinstance(config.plan.normalisation, Normalisation):
-        return config.plan.normalisation
-    return Normalisation(mean=preset.mean, std=preset.std)
-
-
-def resolved(
-    configs: Sequence[Config], preset: Preset, shape: tuple[int, int, int], classes: int, *, report: Report = silent
-) -> Engine:
-    """The engine for the whole work of `configs` together, as the first of them asks."""
+def resolved(configs: Sequence[Config], preset: Preset, *, report: Report = silent) -> Engine:
+    """The engine for the whole work of `configs` together on such data, as the first of them asks."""
     networks = {spec for c in configs for spec in (network_for(c, preset), *networks_tested(c, preset))}
-    own = all(fits(build_network(spec, shape, classes)) for spec in networks)
-    return _resolved(configs[0], sum(work_of(c, preset, shape, classes) for c in configs), own, report)
+    shape = sample_for(configs[0], preset).shape
+    own = all(fits(build_network(spec, shape, len(preset.classes))) for spec in networks)
+    return _resolved(configs[0], sum(work_of(c, preset) for c in configs), own, report)
 
 
 def settings_for(config: Config, plan: Plan) -> Config:
-    """A configuration for answering `plan`: its method if it is the plan's, else what the plan amounts to; its ipc."""
+    """A configuration for answering `plan`: its method if it is the plan's, else what the plan amounts to; its ipc, and
+    the kind of its samples."""
     refined = plan.statistics != "none"
     method = method_named(config.method)
-    name = ("collabdm" if refined else "local-dm") + ("-pae" if plan.pae > 1 else "")
-    if method.source == "round" and method.refined == refined and config.factor == plan.pae:
+    name = method_of(refined=refined, tiles=plan.tiles)
+    if method.source == "round" and method.refined == refined and config.tiles == plan.tiles:
         name = method.name
-    return config.model_copy(update={"method": name, "ipc": plan.ipc})
+    return config.model_copy(update={"method": name, "ipc": plan.ipc, "modality": plan.sample.kind})
 
 
 def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine:
@@ -139,26 +190,27 @@ def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine
     set is judged, is no site's work.
     """
     shape, classes, clients = plan.sample.shape, len(plan.classes), len(plan.clients)
-    images = _clients_images(plan, plan.local, plan.ipc * classes * plan.pae**2, classes, clients)
-    gigaflop = images / clients * _gigaflop(plan.network, shape, classes)
+    samples = _clients_samples(plan, plan.local, plan.ipc * classes * plan.tiles**2, classes, clients)
+    gigaflop = samples / clients * _gigaflop(plan.network, shape, classes)
     return _resolved(config, gigaflop, fits(build_network(plan.network, shape, classes)), report)
 
 
-def work_of(config: Config, preset: Preset, shape: tuple[int, int, int], classes: int) -> float:
-    """A rough count of 10^9 operations: images through a network forward, or also back to images (2) or weights (3).
+def work_of(config: Config, preset: Preset) -> float:
+    """A rough count of 10^9 operations: samples through a network forward, or also back to samples (2) or weights (3).
 
     Of rivals it counts the evaluation only.
     """
-    method = method_named(config.method)
+    method, classes = method_named(config.method), len(preset.classes)
     clients = config.partition.clients if isinstance(config.partition.clients, int) else len(config.partition.clients)
-    stored = config.ipc * classes * config.factor**2
+    stored = config.ipc * classes * config.tiles**2
     recipe = recipe_for(config)
     kinds = len(config.evaluate.networks or (None,))
-    images = 3.0 * recipe.count * kinds * min(recipe.epochs * stored, recipe.most_samples or 10**12)
+    samples = 3.0 * recipe.count * kinds * min(recipe.epochs * stored, recipe.most_samples or 10**12)
     if method.source == "round":
-        images += _clients_images(config.plan, config.local, stored, classes, clients, central=method.central)
-        images += 2 * config.server.passes * config.plan.seeds * method.refined * stored
-    return images * _gigaflop(network_for(config, preset), shape, classes) * config.repeats
+        samples += _clients_samples(config.plan, config.local, stored, classes, clients, central=method.central)
+        samples += 2 * config.server.passes * config.plan.seeds * method.refined * stored
+    shape = sample_for(config, preset).shape
+    return samples * _gigaflop(network_for(config, preset), shape, classes) * config.repeats
 
 
 def fitted(network: Spec, preset: Preset) -> Spec:
@@ -178,22 +230,22 @@ def _resolved(config: Config, gigaflop: float, own: bool, report: Report) -> Eng
     return resolve_engine(config.engine, config.device, gigaflop, own=own, tell=tell)
 
 
-def _clients_images(
+def _clients_samples(
     plan: PlanSpec | Plan, local: LocalSpec, stored: int, classes: int, clients: int, *, central: bool = False
 ) -> float:
-    """Images through a network at all clients together, each of which has half the classes; `stored`: samples of
+    """Samples through a network at all clients together, each of which has half the classes; `stored`: those of
     their local sets."""
-    images = plan.seeds * plan.batch * classes * (1 if central else clients / 2)
+    samples = plan.seeds * plan.batch * classes * (1 if central else clients / 2)
     matched = local.iterations if local.method == "dm" else 0
-    images += 2 * matched * stored
+    samples += 2 * matched * stored
     if matched and not local.reuse:
-        images += matched * local.batch * classes * clients / 2
-    return images
+        samples += matched * local.batch * classes * clients / 2
+    return samples
 
 
 @lru_cache(maxsize=64)
-def _gigaflop(spec: NetworkSpec, shape: tuple[int, int, int], classes: int) -> float:
-    """10^9 operations of one image through the network; counted once for all cells of a grid."""
+def _gigaflop(spec: NetworkSpec, shape: tuple[int, ...], classes: int) -> float:
+    """10^9 operations of one sample through the network; counted once for all cells of a grid."""
     network = build_network(spec, shape, classes)
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network(torch.empty(1, *shape))

@@ -1,61 +1,44 @@
 """What the server does between the contributions and the distilled set: aggregate, initialise, refine."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import JsonValue
 from torch import Tensor
 
-from collabdm.engine import Engine
-from collabdm.images.pixels import uploaded
-from collabdm.matching.aggregation import FEWEST, PLAIN, AggregationName, Rule, combined
+from collabdm.checking import Checker
+from collabdm.config import Config, ServerSpec
+from collabdm.distilled import DistilledSet
+from collabdm.engine import EAGER, Engine
+from collabdm.engine.placing import uploaded
+from collabdm.errors import ConfigError, ContributionError, QuorumError, explain
+from collabdm.initial_set import initial_set
+from collabdm.matching.aggregation import FEWEST, combined
 from collabdm.matching.embedding import embedder_for
-from collabdm.matching.statistic import STATISTICS
-from collabdm.matching.step import ClassTarget, StepKind, SyntheticState, matching_step
-from collabdm.protocol import Contribution, Plan
+from collabdm.matching.step import ClassTarget, Descent, Encoding, SyntheticState, Targets, matching_step
+from collabdm.methods import method_of
+from collabdm.planning import engine_for
+from collabdm.progress import Event, Report, silent
+from collabdm.protocol import Acceptance, Contribution, Plan, acceptance, plan_digest
 from collabdm.randomness import Stream
 
-__all__ = ["Refinement", "ServerSpec", "Target", "aggregate", "distill", "initial_state", "refine"]
+__all__ = ["Refinement", "Target", "aggregate", "check_finite", "distill", "initial_state", "product", "refine"]
 
-
-class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """Settings of the server's own work; clients need not know them.
-
-    `passes` over the T targets (Algorithm 1 is one pass); `batch`: synthetic images of a class per step (S_t^y), all by
-    default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all participants alike (the
-    authors' code); `aggregation`, `trim` and `clip`: the rule against hostile participants (docs/trust.md), none by
-    default; `evaluate_every`: seeds between evaluations on the way, 0 for none.
-    """
-
-    passes: Annotated[int, Field(ge=0, le=10_000)] = 5
-    lr: Annotated[float, Field(gt=0)] = 20.0
-    schedule: Literal["constant", "cosine"] = "cosine"
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    step: StepKind = "joint"
-    batch: Annotated[int, Field(ge=1)] | None = None
-    weighting: Literal["count", "uniform"] = "count"
-    aggregation: AggregationName = "mean"
-    trim: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
-    clip: Annotated[float, Field(ge=1)] | None = None
-    evaluate_every: Annotated[int, Field(ge=0)] = 0
-
-    @property
-    def rule(self) -> Rule:
-        """How the participants' statistics become one."""
-        return Rule(aggregation=self.aggregation, trim=self.trim, clip=self.clip)
+USUAL = ServerSpec()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Target:
     """What the synthetic set is matched to.
 
-    `values`: float64 [T, classes, parts, d], the global statistic; `weights`: float64 [T, classes], 0 where no
-    participant holds the class; `drawn`: int64 [T, classes], real samples behind each value; `holders`: int64
-    [T, classes], participants behind it. All before anything is trimmed.
+    `values`: float64 [T, groups, rows, d], the global statistic, a group for each class or one for all where the
+    statistic pools them; `weights`: float64 [T, groups], 0 where no participant holds the class; `drawn`: int64
+    [T, classes], real samples behind each value; `holders`: int64 [T, groups], participants behind it. All before
+    anything is trimmed.
     """
 
     values: np.ndarray
@@ -84,58 +67,121 @@ class Refinement:
     loss: float
 
 
-def aggregate(
-    plan: Plan,
-    contributions: Iterable[Contribution],
-    weighting: Literal["count", "uniform"],
-    rule: Rule = PLAIN,
-) -> Target:
-    """The participants' statistics at every (t, y) made one by `rule`: by default the weighted mean
-    sum_k w_k m_k / sum_k w_k, w_k = held_k (at most `plan.most_held`) or 1.
+def aggregate(plan: Plan, contributions: Iterable[Contribution], spec: ServerSpec = USUAL) -> Target:
+    """The participants' statistics at every (t, y) made one: by default the weighted mean sum_k w_k m_k / sum_k w_k.
 
-    Sums run in float64 over clients in sorted order, whatever the order given, so that the result does not depend on
-    it. Rules see statistics in their additive form: there the mean over clients is that over all samples, so a rule
-    that drops nothing is the plain mean, while a mean of variances would lose the spread between clients. Beyond the
-    contributions and the result, memory holds the participants' values at one (t, y).
+    `spec.weighting`: w_k = held_k (at most `plan.most_held`), or 1; `spec.rule` says what protects against a hostile
+    participant. Sums run in float64 over clients in sorted order, whatever the order given, so that the result does not
+    depend on it. Rules see statistics in their additive form: there the mean over clients is that over all samples, so
+    a rule that drops nothing is the plain mean, while a mean of variances would lose the spread between clients. Beyond
+    the contributions and the result, memory holds the participants' values at one (t, y).
+    Raises `ContributionError` where one does not answer this plan, or a client has two.
     """
-    statistic = STATISTICS[plan.statistics]
-    features = embedder_for(plan.network, plan.sample.shape, Engine()).features
-    shape = (plan.seeds, len(plan.classes))
-    values = np.zeros((*shape, len(statistic.parts), features))
-    weights, drawn, holders = np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    senders = [_Sender(plan, contribution, weighting) for contribution in sorted(contributions, key=lambda c: c.client)]
+    return _aggregated(plan, _checked(plan, contributions), spec)
+
+
+def _aggregated(plan: Plan, contributions: Iterable[Contribution], spec: ServerSpec) -> Target:
+    """The target of contributions that were checked, in sorted order."""
+    statistic, classes = plan.statistic, len(plan.classes)
+    features = embedder_for(plan.network, plan.sample.shape, EAGER).features
+    shape = (plan.seeds, statistic.groups(classes))
+    values = np.zeros((*shape, statistic.rows(features), features))
+    weights, drawn, holders = np.zeros(shape), np.zeros((plan.seeds, classes), np.int64), np.zeros(shape, np.int64)
+    senders = [_Sender(plan, contribution, spec) for contribution in contributions]
     for t in range(plan.seeds):
         present = [sender for sender in senders if t in sender.rows]
-        for y in range(len(plan.classes)):
-            participants = [sender for sender in present if y in sender.columns]
+        drawn[t] = sum((sender.drawn for sender in present), np.zeros(classes, np.int64))
+        for group in range(shape[1]):
+            participants = [sender for sender in present if group in sender.columns]
             if not participants:
                 continue
-            sent = np.stack([sender.statistic(t, y) for sender in participants])
-            weighed = np.array([sender.weight[y] for sender in participants])
+            sent = np.stack([sender.statistic(t, group) for sender in participants])
+            weighed = np.array([sender.weight[group] for sender in participants])
             additive = statistic.additive(torch.from_numpy(sent).double())
-            values[t, y] = statistic.central(combined(additive, torch.from_numpy(weighed), rule)).numpy()
-            weights[t, y] = weighed.sum()
-            drawn[t, y] = sum(sender.drawn[y] for sender in participants)
-            holders[t, y] = len(participants)
+            values[t, group] = statistic.finish(combined(additive, torch.from_numpy(weighed), spec.rule)).numpy()
+            weights[t, group] = weighed.sum()
+            holders[t, group] = len(participants)
     return Target(values=values, weights=weights, drawn=drawn, holders=holders)
 
 
 def distill(
-    plan: Plan, target: Target, images: Tensor, labels: Tensor, spec: ServerSpec, *, engine: Engine
-) -> tuple[Tensor, list[float]]:
-    """Refine initial images [n, C, H, W] with labels [n] to the end; returns the images and the loss per step."""
-    start = initial_state(images, labels, engine)
-    last, losses = start, []
-    for refinement in refine(plan, target, start, spec, engine=engine):
-        last = refinement.state
-        losses.append(refinement.loss)
-    return last.images, losses
+    plan: Plan,
+    contributions: Iterable[Contribution],
+    spec: ServerSpec = USUAL,
+    *,
+    engine: Engine | None = None,
+    facts: Mapping[str, JsonValue] | None = None,
+    report: Report = silent,
+) -> DistilledSet:
+    """ServerDM of Algorithm 1 after the round: aggregate, start from the union of the local sets, refine to the end.
+
+    `engine`: as suits the plan's work and this machine by default. `facts` go to the set's card. A class that nobody
+    holds is missing from the set, which is told.
+    Raises `QuorumError` where there are no contributions, `ContributionError` where one does not answer this plan or a
+    client has two, `ConfigError` where the samples diverge.
+    """
+    received = _checked(plan, contributions)
+    if not received:
+        fix = "collect the sites' contributions first"
+        raise QuorumError(explain("contributions", got="none", expected="at least one", fix=fix))
+    initial = initial_set(plan, received)
+    if initial.missing:
+        message = f"nobody holds {', '.join(plan.classes[y] for y in initial.missing)}: missing from the set"
+        report(Event(stage="distill", done=0, total=1, message=message))
+    engine = engine or engine_for(Config(), plan, report=report)
+    target = _aggregated(plan, received, spec)
+    state = initial_state(initial.samples, initial.labels, engine)
+    for refinement in refine(plan, target, state, spec, engine=engine):
+        state = refinement.state
+        check_finite(refinement.loss, spec)
+        report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
+    check_finite(float(state.samples.abs().max()), spec)
+    return product(plan, state.samples, initial.labels, spec, facts=facts)
 
 
-def initial_state(images: Tensor, labels: Tensor, engine: Engine) -> SyntheticState:
+def product(
+    plan: Plan,
+    samples: Tensor,
+    labels: Tensor,
+    spec: ServerSpec,
+    *,
+    method: str | None = None,
+    facts: Mapping[str, JsonValue] | None = None,
+) -> DistilledSet:
+    """The distilled set of a round, with how it was made; `method` is what the plan amounts to by default."""
+    made = {
+        "plan": plan_digest(plan),
+        "seeds": plan.seeds,
+        "clients": len(plan.clients),
+        "ipc": plan.ipc,
+        "init": plan.local.init,
+        "network": plan.network.model_dump(exclude_none=True),
+        "local": plan.local.model_dump(),
+        "server": spec.model_dump(exclude_none=True),
+    }
+    return DistilledSet(
+        samples=samples.float(),
+        labels=labels,
+        classes=plan.classes,
+        sample=plan.sample,
+        tiles=plan.tiles,
+        augment=plan.augment,
+        method=method or method_of(refined=plan.statistics != "none", tiles=plan.tiles),
+        facts=made | dict(facts or {}),
+    )
+
+
+def check_finite(value: float, spec: ServerSpec) -> None:
+    """Raise `ConfigError` where a loss or a sample is no finite number."""
+    if not math.isfinite(value):
+        got, fix = f"samples that diverged at server.lr = {spec.lr:g}", "choose a smaller server.lr"
+        raise ConfigError(explain("distillation", got=got, expected="finite values", fix=fix))
+
+
+def initial_state(samples: Tensor, labels: Tensor, engine: Engine) -> SyntheticState:
     """The optimiser's state before the first step."""
-    placed = images.to(engine.device, engine.image_dtype)
-    return SyntheticState(images=placed, labels=labels.cpu(), momentum=torch.zeros_like(placed))
+    placed = samples.to(engine.device, engine.sample_dtype)
+    return SyntheticState(samples=placed, labels=labels.cpu(), momentum=torch.zeros_like(placed))
 
 
 def refine(
@@ -144,51 +190,118 @@ def refine(
     """Algorithm 1, lines 8-14, one state per step; `state` is the one after `done` steps (0: the initial set).
 
     The first pass takes the seeds in order, every further one in a fresh order. A class that no participant covers at a
-    seed is left out of its step.
+    seed is left out of its step. Raises `ConfigError` for steps class by class on a statistic that pools classes.
     """
+    if plan.statistic.pooled and spec.step == "per-class":
+        got, fix = f"per-class with the statistic {plan.statistics}, which pools classes", "set server.step to joint"
+        raise ConfigError(explain("server.step", got=got, expected="joint", fix=fix))
     embedder = embedder_for(plan.network, plan.sample.shape, engine)
-    statistic = STATISTICS[plan.statistics]
-    total = spec.passes * plan.seeds if statistic.parts else 0
+    total = spec.passes * plan.seeds if plan.statistic.terms else 0
     for step in range(done, total):
         t = _seed_at(plan, step)
-        targets = {
-            y: ClassTarget(
-                value=uploaded(torch.from_numpy(target.values[t, y]), torch.device(engine.device), engine.image_dtype),
-                drawn=int(target.drawn[t, y]),
-                augmentation=plan.augmentation(t, y),
-            )
-            for y in np.flatnonzero(target.weights[t]).tolist()
-        }
+        targets = _targets(plan, target, t, engine)
+        parameters = embedder.encoder(plan.encoder_seed(t))
         state, losses = matching_step(
             state,
             targets,
-            embedder=embedder,
-            encoder=embedder.encoder(plan.encoder_seed(t)),
-            statistic=statistic,
-            factor=plan.pae,
-            lr=_rate(spec, step, total),
-            momentum=spec.momentum,
-            step=spec.step,
-            chosen=_synthetic_batch(plan, spec, state.labels, step, targets),
+            Encoding(embedder=embedder, parameters=parameters, sample=plan.sample, tiles=plan.tiles),
+            Descent(lr=_rate(spec, step, total), momentum=spec.momentum, step=spec.step),
+            _synthetic_batch(plan, spec, state.labels, step, targets.classes),
         )
         yield Refinement(steps=step + 1, total=total, state=state, loss=sum(losses.values()))
 
 
-class _Sender:
-    """One contribution, found by (t, y)."""
+def _targets(plan: Plan, target: Target, t: int, engine: Engine) -> Targets:
+    """The covered classes at seed t, on the engine's device."""
+    placed = [
+        uploaded(torch.from_numpy(value), torch.device(engine.device), engine.sample_dtype)
+        for value in target.values[t]
+    ]
+    pooled = plan.statistic.pooled
+    covered = target.drawn[t] if pooled else target.weights[t]
+    classes = {
+        y: ClassTarget(
+            value=placed[0 if pooled else y], drawn=int(target.drawn[t, y]), augmentation=plan.augmentation(t, y)
+        )
+        for y in np.flatnonzero(covered).tolist()
+    }
+    return Targets(statistic=plan.statistic, classes=classes)
 
-    def __init__(self, plan: Plan, contribution: Contribution, weighting: Literal["count", "uniform"]) -> None:
+
+def _checked(plan: Plan, contributions: Iterable[Contribution]) -> list[Contribution]:
+    """The contributions in sorted order, each of which answers this plan. Raises `ContributionError`."""
+    received, fix = [], "pass a list of what contribute or decode_contribution returned"
+    if isinstance(contributions, Contribution | Mapping | str | bytes) or not isinstance(contributions, Iterable):
+        got = f"a single {name}" if (name := type(contributions).__name__) == "Contribution" else name
+        raise ContributionError(explain("contributions", got=got, expected="a list of contributions", fix=fix))
+    for one in contributions:
+        if not isinstance(one, Contribution):
+            got = f"a {type(one).__name__} among them"
+            raise ContributionError(explain("contributions", got=got, expected="a list of contributions", fix=fix))
+        received.append(one)
+    known, seen, expected = set(plan.clients), set(), acceptance(plan)
+    seeds = _seeds_of_clients(plan)
+    for one in received:
+        check = Checker(f"contribution of {one.client}")
+        check.that(isinstance(one.client, str) and one.client in known, "a client that the plan does not name", "one")
+        check.that(one.client not in seen, "two of that client", "one of each")
+        seen.add(one.client)
+        _check_contribution(plan, one, seeds[one.client], expected, check)
+    return sorted(received, key=lambda one: one.client)
+
+
+def _seeds_of_clients(plan: Plan) -> Mapping[str, int]:
+    """How many seeds each client is assigned: `len(plan.assigned(client))`, for all at once."""
+    if plan.participants_per_seed == len(plan.clients):
+        return dict.fromkeys(plan.clients, plan.seeds)
+    return Counter(client for t in range(plan.seeds) for client in plan.participants(t))
+
+
+def _check_contribution(plan: Plan, one: Contribution, seeds: int, expected: Acceptance, check: Checker) -> None:
+    """What `decode_contribution` sees to, of a contribution that may never have travelled."""
+    same = one.fingerprint == expected.fingerprint
+    check.that(same, f"encoder fingerprint {one.fingerprint}", f"{expected.fingerprint}, an answer to this very plan")
+    for name in ("held", "statistics", "samples", "labels"):
+        given = getattr(one, name)
+        check.that(isinstance(given, np.ndarray), f"{name} of type {type(given).__name__}", "a NumPy array")
+    whole, single, classes, plural = np.dtype(np.int64), np.dtype(np.float32), len(plan.classes), plan.sample.plural
+    check.form(one.held, "held", (classes,), whole)
+    check.that(bool((one.held >= 0).all() and one.held.any()), "no or negative counts in held", "at least one sample")
+    groups, rows = plan.statistic.groups(len(one.classes_held)), plan.statistic.rows(expected.features)
+    check.form(one.statistics, "statistics", (seeds, groups, rows, expected.features), single)
+    check.form(one.labels, "labels", (one.labels.size,), whole)
+    check.form(one.samples, plural, (len(one.labels), *plan.sample.shape), single)
+    inside = (one.labels >= 0) & (one.labels < classes)
+    check.that(bool(inside.all()), "labels out of range", f"0 <= labels < {classes}")
+    check.that(bool((one.held[one.labels] > 0).all()), f"{plural} of a class it does not hold", "only held classes")
+    for name, values in (("statistics", one.statistics), (plural, one.samples)):
+        # Extremes alone tell: NaN propagates through them.
+        extremes = values.min(initial=0), values.max(initial=0)
+        check.that(bool(np.isfinite(extremes).all()), f"NaN or infinity in {name}", "finite numbers")
+
+
+class _Sender:
+    """One contribution, found by seed and group (a class, or all classes where the statistic pools them)."""
+
+    def __init__(self, plan: Plan, contribution: Contribution, spec: ServerSpec) -> None:
         held = contribution.held
         capped = held if plan.most_held is None else np.minimum(held, plan.most_held)
+        weight = capped.astype(np.float64) if spec.weighting == "count" else np.ones(len(held))
+        pooled = plan.statistic.pooled
         self.rows = {t: row for row, t in enumerate(plan.assigned(contribution.client))}
-        self.columns = {int(y): column for column, y in enumerate(contribution.classes_held)}
-        self.weight = capped.astype(np.float64) if weighting == "count" else np.ones(len(held))
+        self.columns = {0: 0} if pooled else {int(y): i for i, y in enumerate(contribution.classes_held)}
+        self.weight = _all_held(weight, held, spec) if pooled else weight
         self.drawn = np.minimum(held, plan.batch)
-        self._means = contribution.means
+        self._statistics = contribution.statistics
 
-    def statistic(self, t: int, y: int) -> np.ndarray:
-        """[parts, d], as sent."""
-        return self._means[self.rows[t], self.columns[y]]
+    def statistic(self, t: int, group: int) -> np.ndarray:
+        """[rows, d], as sent."""
+        return self._statistics[self.rows[t], self.columns[group]]
+
+
+def _all_held(weight: np.ndarray, held: np.ndarray, spec: ServerSpec) -> np.ndarray:
+    """The weight of a statistic over all classes: [1]."""
+    return weight[held > 0].sum(keepdims=True) if spec.weighting == "count" else np.ones(1)
 
 
 def _seed_at(plan: Plan, step: int) -> int:

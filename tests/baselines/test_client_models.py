@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from collabdm.baselines import RIVALS, RivalJob
+from collabdm.baselines import RivalJob, rival_named
 from collabdm.baselines import client_models as module
 from collabdm.baselines.client_models import client_models, train_client
 from collabdm.baselines.fedavg import averaged
@@ -19,7 +19,8 @@ from collabdm.data import Samples
 from collabdm.data.presets import generic_preset
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError
-from collabdm.images.pixels import Normalisation, normalised
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
@@ -27,7 +28,7 @@ from interruptions import assert_goes_on
 from tiny_runs import tiny_config
 
 SETTINGS = ClientTraining(network=ClassifierSpec(width=8, depth=2), epochs=2, least_steps=1, batch=10)
-NORMALISATION = Normalisation(mean=(0.4,), std=(0.3,))
+SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.4,), std=(0.3,)))
 
 
 def tiny_training(**changes: object) -> Config:
@@ -47,18 +48,18 @@ def job_of(samples: Samples, parts: dict[str, np.ndarray], kept: Path, config: C
 
 
 def test_local_training_is_torchs_own(tiny_samples: Samples) -> None:
-    got = train_client(tiny_samples, SETTINGS, NORMALISATION, seed=3, client="a", engine=Engine())
+    got = train_client(tiny_samples, SETTINGS, SAMPLE, seed=3, client="a", engine=Engine())
     blocks = [[nn.Conv2d(c, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2)] for c in (1, 8)]
     slow = nn.ModuleDict({"body": nn.Sequential(*blocks[0], *blocks[1], nn.Flatten()), "classifier": nn.Linear(32, 3)})
     initial = initial_parameters(build_network(SETTINGS.network, (1, 8, 8), 3), Stream(3, "client model"))
     slow.load_state_dict(initial, strict=False)
     optimiser = torch.optim.SGD(slow.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4)
-    order, pixels = Stream(3, "client order", "a"), tiny_samples.images
+    order, pixels = Stream(3, "client order", "a"), tiny_samples.values
     for _ in range(2):
         rows = order.permutation(24)
         for start in (0, 10, 20):
             chosen = rows[start : start + 10]
-            images = normalised(pixels[chosen], NORMALISATION, device="cpu", dtype=torch.float32)
+            images = SAMPLE.tensors(pixels[chosen], device="cpu", dtype=torch.float32)
             optimiser.zero_grad()
             logits = slow["classifier"](slow["body"](images))
             nn.functional.cross_entropy(logits, torch.from_numpy(tiny_samples.labels[chosen])).backward()
@@ -76,15 +77,13 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(
 ) -> None:
     def work(folder: Path) -> dict[str, torch.Tensor]:
         checkpoint = Checkpoint(folder / "state", "basis")
-        return train_client(
-            tiny_samples, SETTINGS, NORMALISATION, seed=3, client="a", engine=Engine(), checkpoint=checkpoint
-        )
+        return train_client(tiny_samples, SETTINGS, SAMPLE, seed=3, client="a", engine=Engine(), checkpoint=checkpoint)
 
     def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
         return set(first) == set(second) and all(torch.equal(first[name], second[name]) for name in first)
 
     assert_goes_on(work, tmp_path, same, kills)
-    fresh = train_client(tiny_samples, SETTINGS, NORMALISATION, seed=3, client="a", engine=Engine())
+    fresh = train_client(tiny_samples, SETTINGS, SAMPLE, seed=3, client="a", engine=Engine())
     assert same(work(tmp_path / "again"), fresh)
 
 
@@ -98,7 +97,7 @@ def test_few_samples_are_shown_more_often(tiny_samples: Samples, monkeypatch: py
 
     monkeypatch.setattr(Stream, "permutation", counted)
     settings = SETTINGS.model_copy(update={"least_steps": 7})
-    train_client(tiny_samples, settings, NORMALISATION, seed=0, client="a", engine=Engine())
+    train_client(tiny_samples, settings, SAMPLE, seed=0, client="a", engine=Engine())
     assert drawn == [24] * 3, "three batches an epoch: three epochs make at least seven steps"
 
 
@@ -117,7 +116,7 @@ def test_the_mean_weighs_by_samples_held() -> None:
 
 def test_fedavg_takes_the_weights_from_what_was_sent(tiny_samples: Samples, tmp_path: Path) -> None:
     job = job_of(tiny_samples, {"a": np.arange(18), "b": np.arange(18, 24)}, tmp_path)
-    received, product = client_models(job), RIVALS["fedavg"].run(job).product
+    received, product = client_models(job), rival_named("fedavg").run(job).product
     assert isinstance(product, tuple)
     assert {client: int(held.sum()) for client, held in received.held.items()} == {"a": 18, "b": 6}
     for name, value in product[0].members[0].items():
@@ -127,12 +126,12 @@ def test_fedavg_takes_the_weights_from_what_was_sent(tiny_samples: Samples, tmp_
 
 def test_an_ensemble_of_one_client_is_that_client(tiny_samples: Samples, tmp_path: Path) -> None:
     job = job_of(tiny_samples, {"only": np.arange(24)}, tmp_path)
-    product = RIVALS["ensemble"].run(job).product
+    product = rival_named("ensemble").run(job).product
     assert isinstance(product, tuple)
     (model,) = product
     assert isinstance(model, Model)
-    images = normalised(tiny_samples.images, model.normalisation, device="cpu", dtype=torch.float32)
-    alone = classifier(model.spec, model.shape, 3, torch.float32)(client_models(job).parameters["only"], images)
+    images = model.sample.tensors(tiny_samples.values, device="cpu", dtype=torch.float32)
+    alone = classifier(model.spec, model.sample.shape, 3, torch.float32)(client_models(job).parameters["only"], images)
     assert model.predict(images).equal(alone)
 
 
@@ -147,7 +146,7 @@ def test_models_are_trained_once_for_all_rivals(
 
     monkeypatch.setattr(module, "train_client", counted)
     job = job_of(tiny_samples, {"a": np.arange(12), "b": np.arange(12, 24)}, tmp_path)
-    results = [RIVALS[name].run(job) for name in ("fedavg", "ensemble")]
+    results = [rival_named(name).run(job) for name in ("fedavg", "ensemble")]
     assert sorted(trained) == ["a", "b"]
     assert results[0].client_seconds == results[1].client_seconds, "shared work counts for each"
     client_models(dataclasses.replace(job, config=tiny_training(epochs=2)))

@@ -5,11 +5,14 @@ import torch
 
 from collabdm.baselines.dosfl_soft import carried
 from collabdm.engine import REFERENCE
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 from collabdm.training.differentiable import Differentiable
 
-NET = Differentiable(spec=NetworkSpec(name="convnet", width=4, depth=1), shape=(1, 8, 8), classes=3, engine=REFERENCE)
+SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,)))
+NET = Differentiable(spec=NetworkSpec(name="convnet", width=4, depth=1), sample=SAMPLE, classes=3, engine=REFERENCE)
 
 
 def _learned(seed: int) -> dict[str, torch.Tensor]:

@@ -18,7 +18,8 @@ from collabdm.baselines.models import (
 )
 from collabdm.data import Samples
 from collabdm.engine import Engine
-from collabdm.images.pixels import Normalisation, normalised
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
 from collabdm.randomness import Stream
 
@@ -26,7 +27,7 @@ test_model.__test__ = False  # type: ignore[attr-defined]  # a function under te
 
 SPEC = ClassifierSpec(width=8, depth=2)
 SHAPE = (1, 8, 8)
-PLAIN = Normalisation(mean=(0.5,), std=(0.5,))
+PLAIN = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,)))
 
 
 def parameters_of(seed: int = 0) -> dict[str, Tensor]:
@@ -93,7 +94,7 @@ def test_only_convolutions_and_linear_layers_compute_in_the_narrow_type() -> Non
 def test_a_model_weighs_its_members() -> None:
     members = (parameters_of(0), parameters_of(1))
     made = [
-        Model(spec=SPEC, shape=SHAPE, classes=("a", "b", "c"), normalisation=PLAIN, members=m, weights=w)
+        Model(spec=SPEC, sample=PLAIN, classes=("a", "b", "c"), members=m, weights=w)
         for m, w in (((members[0],), (1.0,)), ((members[1],), (2.0,)), (members, (1.0, 3.0)))
     ]
     first, second, both = (model.predict(images_of(5)) for model in made)
@@ -103,9 +104,9 @@ def test_a_model_weighs_its_members() -> None:
 def test_accuracy_of_a_model() -> None:
     pixels = Stream(2, "pixels").integers(256, (90, *SHAPE)).astype(np.uint8)
     labels = Stream(3, "labels").integers(2, 90)  # nobody of the third class
-    test = Samples(images=pixels, labels=labels, classes=("a", "b", "c"))
-    model = Model(spec=SPEC, shape=SHAPE, classes=test.classes, normalisation=PLAIN, members=(parameters_of(),))
-    logits = model.predict(normalised(pixels, PLAIN, device="cpu", dtype=torch.float32))
+    test = Samples(values=pixels, labels=labels, classes=("a", "b", "c"))
+    model = Model(spec=SPEC, sample=PLAIN, classes=test.classes, members=(parameters_of(),))
+    logits = model.predict(PLAIN.tensors(pixels, device="cpu", dtype=torch.float32))
     right = logits.argmax(dim=1).numpy() == labels
     for engine in (Engine(chunk=7), Engine(chunk=32, threads=2)):
         accuracy, per_class, _, confusion = test_model(model, test, engine)

@@ -5,25 +5,31 @@ import operator
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 
-from collabdm.baselines import RIVALS, RivalJob, RivalResult
+from collabdm.baselines import RivalJob, RivalResult, rival_named
 from collabdm.baselines.client_models import client_models
 from collabdm.baselines.judged import rival_metrics
 from collabdm.config import Config
-from collabdm.data import Dataset, load_dataset
+from collabdm.data import Dataset, Preset, load_dataset
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
+from collabdm.errors import ConfigError
 from collabdm.evaluation.judging import Judgement, judge
+from collabdm.methods import METHODS
+from collabdm.modalities import MODALITIES
+from collabdm.modality import Modality
 from collabdm.simulation.sharing import parts_of
 from collabdm.training.loop import TrainingSet
 from interruptions import assert_goes_on
 from quick_methods import RIVAL_SETTINGS as SETTINGS
 from tiny_runs import tiny_config
+
+RIVALS = [name for name, method in METHODS.items() if method.source == "rival"]
 
 
 def config_of(name: str) -> Config:
@@ -61,7 +67,7 @@ def run(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     def found(name: str) -> RivalResult:
         if name not in results:
-            results[name] = RIVALS[name].run(job_of(name, digits, folder / "kept"))
+            results[name] = rival_named(name).run(job_of(name, digits, folder / "kept"))
         return results[name]
 
     return found
@@ -77,6 +83,34 @@ def test_every_rival_is_in_the_table() -> None:
     assert set(SETTINGS) == set(RIVALS)
 
 
+class Readings(Modality, frozen=True):
+    """Samples that are no images."""
+
+    kind: Literal["readings"] = "readings"
+    features: int
+
+    plural = "readings"
+    network = "convnet"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.features,)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_what_is_no_image_is_refused_in_one_line(
+    name: str, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODALITIES, "readings", Readings)
+    preset = Preset(name="readings", shape=(5,), classes=("low", "high"), declared={"features": 5})
+    config = tiny_config({"method": name, "modality": "readings"})
+    job = dataclasses.replace(job_of(name, digits, tmp_path), config=config, preset=preset)
+    with pytest.raises(ConfigError) as raised:
+        rival_named(name).run(job)
+    fix = "compare the methods without them"
+    assert str(raised.value) == f"samples of {name}: got readings; expected images; fix: {fix}"
+
+
 QUICKER = {"epochs": 3, "generator_steps": 3, "student_steps": 3}
 QUICK: dict[str, dict[str, Any]] = {
     "dense": {f"rivals.dense.{key}": value for key, value in QUICKER.items()},
@@ -89,7 +123,7 @@ QUICK: dict[str, dict[str, Any]] = {
 def test_same_seed_same_result_whatever_the_order_of_clients(name: str, digits: Dataset, tmp_path: Path) -> None:
     config = tiny_config({"method": name} | SETTINGS[name] | QUICK.get(name, {}))
     found, again = (
-        RIVALS[name].run(
+        rival_named(name).run(
             dataclasses.replace(job_of(name, digits, tmp_path / f"kept-{turned}", turned=turned), config=config)
         )
         for turned in (False, True)
@@ -114,7 +148,7 @@ def test_an_interrupted_rival_goes_on_to_the_same_bytes(
     config = tiny_config({"method": name} | SETTINGS[name] | QUICK.get(name, {}))
 
     def work(folder: Path) -> list[bytes]:
-        found = content(RIVALS[name].run(dataclasses.replace(job_of(name, digits, folder), config=config)))
+        found = content(rival_named(name).run(dataclasses.replace(job_of(name, digits, folder), config=config)))
         assert not list(folder.glob("*.checkpoint"))
         return found
 
@@ -137,7 +171,7 @@ def test_bytes_and_seconds_of_every_client(name: str, run: Run, digits: Dataset)
 @pytest.mark.parametrize("name", RIVALS)
 def test_the_product(name: str, run: Run, digits: Dataset) -> None:
     product = run(name).product
-    if RIVALS[name].product == "set":
+    if rival_named(name).product == "set":
         assert isinstance(product, DistilledSet)
         assert product.counts().tolist() <= [config_of(name).ipc] * 10
         return
@@ -157,7 +191,8 @@ def test_metrics(name: str, run: Run, digits: Dataset, tmp_path: Path) -> None:
         return judge(training, digits, job.config, engine=job.engine, kept=None, report=job.report)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RIVALS, name, dataclasses.replace(RIVALS[name], run=lambda job: result))
+        made = dataclasses.replace(rival_named(name), run=lambda job: result)
+        patch.setitem(METHODS, name, METHODS[name].model_copy(update={"run": made}))
         metrics = rival_metrics(job, digits.test, tmp_path, judged)
     expected = ["accuracy", "product", "networks", "rounds", "bytes", "seconds", "memory", "facts"]
     assert [key for key in metrics if key != "curve"] == expected

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import load
 
-from collabdm.baselines import RIVALS, RivalJob, RivalResult, strawman
+from collabdm.baselines import RivalJob, RivalResult, rival_named, strawman
 from collabdm.baselines.messages import packed, unpacked
 from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_round, meta_round
 from collabdm.config.rivals import StrawmanSpec
@@ -31,14 +31,14 @@ SPEC = StrawmanSpec(batch=1000, restart=2, inner=1, unroll=3, window=2)
 def _federation(plan: Plan, shares: dict[str, Samples], spec: StrawmanSpec = SPEC) -> Federation:
     data = {
         client: TrainingSet(
-            images=samples,
+            samples=samples,
             labels=torch.from_numpy(samples.labels),
-            normalisation=plan.normalisation,
+            sample=plan.sample,
             augment=plan.augment,
         )
         for client, samples in shares.items()
     }
-    net = Differentiable(spec=plan.network, shape=plan.sample.shape, classes=3, engine=REFERENCE)
+    net = Differentiable(spec=plan.network, sample=plan.sample, classes=3, engine=REFERENCE)
     return Federation(
         plan=plan, spec=spec, net=net, data=data, held={client: samples.counts() for client, samples in shares.items()}
     )
@@ -47,7 +47,7 @@ def _federation(plan: Plan, shares: dict[str, Samples], spec: StrawmanSpec = SPE
 def _state() -> State:
     images = torch.from_numpy(Stream(0, "strawman images").uniform((4, 3, 8, 12), -1, 1))
     nothing = torch.zeros_like(images)
-    return {"images": images, "momentum": nothing, "first": nothing, "second": nothing, "norm": torch.zeros(1)}
+    return {"samples": images, "momentum": nothing, "first": nothing, "second": nothing, "norm": torch.zeros(1)}
 
 
 def _split(samples: Samples) -> dict[str, Samples]:
@@ -67,9 +67,9 @@ def test_many_clients_are_one_server_with_all_the_data(
     apart = _federation(plan, _split(samples))
     states = [_state(), _state()]
     for number in range(3):
-        before = states[0]["images"]
+        before = states[0]["samples"]
         states = [one_round(f, state, LABELS, number)[0] for f, state in zip((together, apart), states, strict=True)]
-        moves = [state["images"] - before for state in states]
+        moves = [state["samples"] - before for state in states]
         # Messages are float32.
         assert relative_error(moves[1], moves[0]) < 1e-3
         assert bool(moves[0].any())
@@ -131,7 +131,7 @@ def _told(result: RivalResult) -> list[tuple[int, float, float, bytes]]:
 def test_an_interrupted_run_goes_on_after_its_last_point(
     digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = RIVALS["strawman-gradient"].run
+    run = rival_named("strawman-gradient").run
     whole = run(_job(digits, tmp_path / "whole", {}))
     assert [point.rounds for point in whole.curve] == [0, 2]
     assert whole.rounds == 5, "the local sets are a round of their own"
@@ -159,7 +159,7 @@ def test_an_interrupted_run_goes_on_after_its_last_point(
 
 
 def test_noise_costs_nothing_up_before_the_first_round(digits: Dataset, tmp_path: Path) -> None:
-    result = RIVALS["strawman-gradient"].run(_job(digits, tmp_path, {"init": "noise", "rounds": 0}))
+    result = rival_named("strawman-gradient").run(_job(digits, tmp_path, {"init": "noise", "rounds": 0}))
     assert set(result.bytes_up.values()) == {0}
     assert result.rounds == 0
     assert result.curve == ()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import collabdm.engine.engine
+import collabdm.engine
 from collabdm.cli import main
 from collabdm.randomness import Stream
 from collabdm.training.recipes import RECIPES
@@ -61,7 +61,7 @@ def assert_refused(outcome: Outcome, mentions: str = "", code: int = 2) -> None:
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(RECIPES, "fast", RECIPES["fast"].model_copy(update={"epochs": 2}))
-        patch.setattr(collabdm.engine.engine, "tune_allocator", lambda: None)
+        patch.setattr(collabdm.engine, "tune_allocator", lambda: None)
         yield
 
 

@@ -64,7 +64,7 @@ ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "ipc zero": (["--ipc", "0"], "ipc"),
     "column unknown": (["--partition", "by-column", "--set", "partition.column=station"], "station"),
     "column missing": (["--partition", "by-column"], "partition.column"),
-    "tiles too small": (["--set", "plan.pae=5"], "5"),
+    "tiles too small": (["--set", "plan.tiles=5"], "5"),
     "no such config": (["--config", "nowhere.toml"], "nowhere.toml"),
     "no quorum possible": (["--min-clients", "0"], "--min-clients"),
     "a quorum beyond the plan": (["--min-clients", "4"], "--min-clients: got 4; expected at most the 3 of the plan"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cli.conftest import assert_refused, run
 from collabdm.classifiers.file import Classifier, load_classifier
@@ -223,11 +224,18 @@ def test_a_threshold_is_a_number(model: Path, attack: Path) -> None:
     assert_refused(run("detect", model, attack, "--threshold", "nan"), "--threshold: got nan")
 
 
-def test_probabilities_that_are_none_are_no_clean_traffic(model: Path, attack: Path, tmp_path: Path) -> None:
-    spec = load_classifier(model).card
-    broken = spec.normalisation.model_copy(update={"mean": (1e300,)})
+def test_probabilities_that_are_none_are_no_clean_traffic(
+    model: Path, attack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = load_classifier(model).card
+    broken = card.normalisation.model_copy(update={"mean": (1e300,)})
     out = remade(model, tmp_path / "broken.safetensors", normalisation=broken)
-    assert_refused(run("detect", out, attack), "probabilities: got NaN or infinity")
+    assert_refused(run("detect", out, attack), "a mean must be from -1000 to 1000")
+    monkeypatch.setattr(
+        "collabdm.classifiers.file.logits",
+        lambda parameters, values, *rest, **more: torch.full((len(values), len(card.classes)), torch.nan),
+    )
+    assert_refused(run("detect", model, attack), "probabilities: got NaN or infinity")
 
 
 def test_an_alarm_is_told_though_a_later_file_cannot_be_read(model: Path, attack: Path, tmp_path: Path) -> None:

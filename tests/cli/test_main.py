@@ -1,11 +1,19 @@
+import json
 import subprocess
 import sys
+import warnings
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
-from cli.conftest import assert_refused, run
+from cli.conftest import TINY, assert_refused, run
+from collabdm.errors import RenamedWarning
+from collabdm.protocol import decode_plan
 
+LEFT = Path(__file__).parents[1] / "fixtures" / "version_1"
+TILES = "warning: the setting plan.pae is called plan.tiles now; it is read as that"
+PARTICIPATION = "warning: the setting partition.participation is called plan.participation now; it is read as that"
 COMMANDS = ("simulate", "compare", "plan", "contribute", "distill", "evaluate", "export", "info")
 
 
@@ -39,3 +47,91 @@ def test_usage_errors_are_one_line(arguments: list[str]) -> None:
     outcome = run(*arguments)
     assert_refused(outcome, "command line")
     assert len(outcome.err.splitlines()) == 1
+
+
+def test_an_old_setting_is_told_in_one_line_and_read(tmp_path: Path) -> None:
+    outcome = run("plan", *TINY, "--dataset", "mnist", "--set", "plan.pae=3", "--out", tmp_path / "plan.json", "--json")
+    assert (outcome.code, outcome.err) == (0, f"{TILES}\n")
+    assert outcome.json["file"] == str(tmp_path / "plan.json")
+    assert decode_plan((tmp_path / "plan.json").read_bytes()).tiles == 3
+
+
+def test_an_old_key_of_a_file_is_told_in_one_line_and_read(tmp_path: Path) -> None:
+    (tmp_path / "old.toml").write_text("[partition]\nparticipation = 0.5\n")
+    asked = ("plan", *TINY, "--dataset", "digits", "--config", tmp_path / "old.toml", "--out", tmp_path / "plan.json")
+    outcome = run(*asked)
+    assert (outcome.code, outcome.err) == (0, f"{PARTICIPATION}\n")
+    assert decode_plan((tmp_path / "plan.json").read_bytes()).participation == 0.5
+
+
+def test_each_message_is_told_once_a_command(tmp_path: Path) -> None:
+    """Though a folder's own settings and the file's say the same, and the option once more."""
+    settings = ("--config", LEFT / "settings" / "old_keys.toml", "--set", "plan.pae=2", "--method", "random-real-pae")
+    for flags in ((), ("--resume",), ("--force",)):
+        outcome = run("simulate", *settings, *flags, "--out", tmp_path / "run", "--quiet")
+        assert (outcome.code, outcome.err.splitlines()) == (0, [TILES, PARTICIPATION])
+    (tmp_path / "run" / "config.toml").write_bytes((LEFT / "settings" / "old_keys.toml").read_bytes())
+    assert_refused(run("simulate", *settings, "--resume", "--out", tmp_path / "run"), "other settings")
+
+
+def test_an_old_plan_is_told_in_one_line_and_read(tmp_path: Path) -> None:
+    plan = LEFT / "plans" / "factor_2.json"
+    line = f"warning: plan {plan}: pae is called tiles now, and normalisation is part of sample; the plan is read as it"
+    outcome = run("info", plan, "--json")
+    assert (outcome.code, outcome.json["tiles"], outcome.err) == (0, 2, f"{line} was meant\n")
+    (tmp_path / "plan.json").write_bytes(plan.read_bytes())
+    outcome = run("info", tmp_path / "plan.json")
+    assert outcome.err.splitlines() == [f"{line} was meant".replace(str(plan), str(tmp_path / "plan.json"))]
+    assert "warning" not in outcome.out
+
+
+def test_new_names_are_told_nothing(tmp_path: Path) -> None:
+    settings = ("--set", "plan.tiles=2", "--set", "plan.participation=0.5")
+    assert run("plan", *TINY, "--dataset", "digits", *settings, "--out", tmp_path / "plan.json").err == ""
+    assert run("info", tmp_path / "plan.json").err == ""
+
+
+def test_both_names_are_one_too_many(tmp_path: Path) -> None:
+    settings = ("--set", "plan={pae=2,tiles=2}", "--dataset", "digits")
+    assert_refused(
+        run("plan", *TINY, *settings, "--out", tmp_path / "plan.json"), "setting plan.pae: got also plan.tiles"
+    )
+
+
+def test_what_is_told_is_one_line_without_control_characters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def told(path: Path) -> dict[str, str]:
+        for _ in range(2):
+            warnings.warn(RenamedWarning("red \x1b[31m\nand another line"), stacklevel=1)
+        return {"kind": "nothing"}
+
+    monkeypatch.setattr(sys.modules["collabdm.cli.info"], "_described", told)
+    for _ in range(2):  # once in every command
+        assert run("info", tmp_path).err == "warning: red ?[31m and another line\n"
+
+
+def test_other_warnings_are_what_they_were(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def warned(path: Path) -> dict[str, str]:
+        warnings.warn("something else", UserWarning, stacklevel=1)
+        return {"kind": "nothing"}
+
+    monkeypatch.setattr(sys.modules["collabdm.cli.info"], "_described", warned)
+    with pytest.warns(UserWarning, match="something else"):
+        assert run("info", tmp_path).err == ""
+
+
+def test_a_process_of_its_own_tells_it_too(tmp_path: Path) -> None:
+    command = "import sys; from collabdm.cli import main; main(sys.argv[1:])"
+    asked = [
+        "plan",
+        *TINY,
+        "--dataset",
+        "digits",
+        "--set",
+        "plan.pae=2",
+        "--out",
+        str(tmp_path / "plan.json"),
+        "--json",
+    ]
+    done = subprocess.run([sys.executable, "-c", command, *asked], capture_output=True, text=True, check=True)
+    assert done.stderr == f"{TILES}\n"
+    assert json.loads(done.stdout)["seeds"] == 3

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from cli.conftest import Outcome, assert_refused, run, write_npz
@@ -60,7 +62,9 @@ def test_export(expanded: bool, simulated: Simulated, tmp_path: Path) -> None:
 
     chosen = load(simulated[0] / "distilled")
     chosen = chosen.expanded() if expanded else chosen
-    pixels = chosen.eight_bit().numpy()[:, 0]
+    pictures = chosen.pictures()
+    assert pictures is not None
+    pixels = pictures[:, 0]
     assert len(pixels) == (40 if expanded else 10)
     for kind in ("images", "npz", "huggingface", "safetensors"):
         flags = ("--expanded",) if expanded else ()
@@ -92,7 +96,8 @@ def test_export_never_removes_a_folder(simulated: Simulated, tmp_path: Path) -> 
 def test_info_tells_what_each_file_is(simulated: Simulated, tmp_path: Path) -> None:
     folder, outcome = simulated
     plan = run("info", folder / "plan.json", "--json").json
-    assert plan["kind"] == "plan"
+    assert (plan["kind"], plan["modality"], plan["tiles"]) == ("plan", "images", 2)
+    assert "pae" not in plan
     assert plan["digest"] == plan_digest(decode_plan((folder / "plan.json").read_bytes()))
     held = np.zeros(10, np.int64)
     for path in (folder / "contributions").iterdir():
@@ -104,12 +109,25 @@ def test_info_tells_what_each_file_is(simulated: Simulated, tmp_path: Path) -> N
     for path in (folder / "distilled", folder / "distilled" / "distilled.safetensors"):
         facts = run("info", path, "--json").json
         assert (facts["kind"], facts["images"], facts["training_samples"]) == ("distilled set", 10, 40)
+        assert (facts["modality"], facts["tiles"], facts["targets"]) == ("images", 2, None)
+        assert "pae" not in facts
     facts = run("info", folder, "--json").json
     assert facts["kind"] == "run"
     assert facts["accuracy"]["mean"] == outcome.json["accuracy"]["mean"]
     text = run("info", folder / "plan.json").out
     assert text.startswith(f"plan: {folder / 'plan.json'}\n")
     assert plan["digest"] in text
+
+
+def test_info_tells_of_targets(simulated: Simulated, tmp_path: Path) -> None:
+    chosen = load(simulated[0] / "distilled")
+    targets = torch.full((10, 10), 0.1)
+    replace(chosen, targets=targets).save(tmp_path / "soft")
+    assert run("info", tmp_path / "soft", "--json").json["targets"] == [10, 10]
+    told = run("info", tmp_path / "soft").out.splitlines()
+    for line in ("  modality          images", "  tiles             2", "  targets           10, 10"):
+        assert line in told
+    assert "targets" not in run("info", simulated[0] / "distilled").out
 
 
 def test_info_of_unfinished_and_compared_runs(simulated: Simulated, tmp_path: Path) -> None:

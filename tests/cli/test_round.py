@@ -18,7 +18,7 @@ def test_a_round_of_files_equals_the_simulation(simulated: Simulated, exchanged:
     assert len(sent[0]) == 3
     assert sent[0] == sent[1]
     here, there = load(inside / "distilled"), load(exchanged / "run" / "distilled")
-    assert here.images.equal(there.images)
+    assert here.samples.equal(there.samples)
     assert here.labels.equal(there.labels)
     assert here.facts == there.facts
 

@@ -26,7 +26,7 @@ def test_train_keeps_the_first_network_that_evaluate_trains(simulated: Simulated
     assert outcome.json["test"]["per_class"] == judged.json["accuracy"]["per_class"]
 
     classifier, test = load_classifier(out), load_dataset("digits", splits=("test",)).test
-    predicted = classifier.probabilities(test.images).argmax(axis=1)
+    predicted = classifier.probabilities(test.values).argmax(axis=1)
     assert outcome.json["test"]["macro_f1"] == pytest.approx(f1_score(test.labels, predicted, average="macro"))
     assert outcome.json["digest"] == hashlib.sha256(out.read_bytes()).hexdigest() == classifier.digest()
     distilled = load(simulated[0] / "distilled")

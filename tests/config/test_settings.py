@@ -5,24 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from collabdm.config import PRESETS, Config, config_toml, load_config, make_config
+from collabdm.config import PRESETS, Config, PlanSpec, config_toml, load_config, make_config
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError
 from collabdm.images.augment import OPERATIONS
 from collabdm.images.pixels import Normalisation
 from collabdm.methods import METHODS
 from collabdm.networks import NetworkSpec
+from collabdm.protocol import LOCAL_METHODS
 
 # The promised keys.
 KEYS = {
-    "": "dataset method ipc seed repeats device engine",
-    "partition": "kind clients beta reserve participation column balance",
-    "plan": "seeds batch most_held network pae augment statistics encoding normalisation",
-    "local": "method iterations lr momentum batch reuse init kip gradient bptt feddm",
+    "": "dataset modality method ipc seed repeats device engine",
+    "partition": "kind clients beta reserve column balance",
+    "plan": "seeds participation batch most_held network tiles augment statistics encoding normalisation",
+    "local": "method iterations lr momentum batch reuse init",
     "server": "passes lr schedule momentum step batch weighting aggregation trim clip evaluate_every",
     "evaluate": "protocol networks count epochs",
     "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
@@ -38,6 +40,7 @@ def test_the_keys_are_those_promised() -> None:
     }
     found = {"": set(fields) - set(sections)} | {name: set(inner) for name, inner in sections.items()}
     assert found == {name: set(keys.split()) for name, keys in KEYS.items()}
+    assert {name for name, method in LOCAL_METHODS.items() if method.settings} == {"kip", "gradient", "bptt", "feddm"}
 
 
 def single(tree: dict[str, Any]) -> list[dict[str, Any]]:
@@ -65,16 +68,16 @@ EVERYTHING: dict[str, Any] = {
         "kind": "by-column",
         "clients": ["north", "south"],
         "beta": 1e-7,
-        "participation": 0.3,
         "column": "station",
         "balance": True,
     },
     "plan": {
         "seeds": 0,
+        "participation": 0.3,
         "batch": 9,
         "most_held": 700,
         "network": {"name": "convnet", "width": 8, "depth": 2, "norm": "none", "pooling": "max"},
-        "pae": 3,
+        "tiles": 3,
         "augment": ["flip", "colour"],
         "statistics": "moments",
         "encoding": "fp32",
@@ -205,19 +208,28 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
         ("partition.beta=-1", "partition.beta: got -1"),
         ("partition.beta=nan", "partition.beta: got nan"),
         ("partition.beta=inf", "partition.beta: got inf"),
-        ("partition.participation=0", "partition.participation: got 0"),
-        ("partition.participation=1.01", "partition.participation: got 1.01"),
+        ("plan.participation=0", "plan.participation: got 0"),
+        ("plan.participation=1.01", "plan.participation: got 1.01"),
         ("partition.kind=by-column", "partition.column goes with"),
         ("partition.column=site", "partition.column goes with"),
         ("plan=3", "plan: got 3"),
         ("plan.seeds=-1", "plan.seeds: got -1"),
         ("plan.seeds.x=3", "plan.seeds: got {'x': 3}"),
         ("plan.batch=0", "plan.batch: got 0"),
-        ("plan.pae=0", "plan.pae: got 0"),
+        ("plan.tiles=0", "plan.tiles: got 0"),
         ("plan.network=lenet", "plan.network.name: got 'lenet'"),
         ("plan.network.width=5", "plan.network.width: got 5"),
-        ("plan.augment=colour,warp", "plan.augment.1: got 'warp'"),
-        ("plan.augment=warp", "plan.augment.0: got 'warp'"),
+        (
+            "plan.augment=colour,warp",
+            "plan.augment: got warp; expected auto, all, none, or some of colour, crop, cutout, ",
+        ),
+        (
+            "plan.augment=warp",
+            "plan.augment: got warp; expected auto, all, none, or some of colour, crop, cutout, flip, ",
+        ),
+        ("plan.augment=[3]", "plan.augment.0: got 3"),
+        ("modality=tables", "modality: got 'tables'; expected one of images"),
+        ("local.method=magic", "local.method: got 'magic'; expected one of dm, kip, gmm, "),
         ("plan.normalisation={mean=[0.5],std=[0.0]}", "at least 1e-6"),
         ("plan.normalisation={mean=[0.5,0.5],std=[0.5]}", "one mean and one std"),
         ("plan.normalisation={mean=[nan],std=[0.5]}", "plan.normalisation.mean.0: got nan"),
@@ -227,7 +239,7 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
         ("server.passes=-1", "server.passes: got -1"),
         ("server.lr=inf", "server.lr: got inf"),
         ("server.batch=0", "server.batch: got 0"),
-        ("server.aggregation=median", "server.aggregation: got 'median'; expected 'mean' or 'trimmed'"),
+        ("server.aggregation=median", "server.aggregation: got 'median'; expected one of mean, trimmed"),
         ("server.trim=0.5", "server.trim: got 0.5"),
         ("server.trim=0", "server.trim: got 0"),
         ("server.clip=0.9", "server.clip: got 0.9"),
@@ -247,6 +259,30 @@ def test_bad_values_say_got_expected_and_fix(setting: str, mentions: str) -> Non
     assert mentions in message
     assert message.count("; expected ") == message.count("; fix: ") == 1
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("unknown", ["warp", "flip,warp,bend", "Flip", ""])
+def test_unknown_operations_are_told_with_the_known(unknown: str, tmp_path: Path) -> None:
+    wrong = [one for one in unknown.split(",") if one not in OPERATIONS]
+    expected = f"auto, all, none, or some of {', '.join(OPERATIONS)}"
+    message = " ".join(f"setting plan.augment: got {', '.join(wrong)}; expected {expected}; fix: correct it".split())
+    file = tmp_path / "mine.toml"
+    file.write_bytes(tomli_w.dumps({"plan": {"augment": unknown.split(",")}}).encode())
+    for load in (
+        lambda: load_config(settings=[f"plan.augment='{unknown}'"]),
+        lambda: load_config(file=file),
+        lambda: Config(plan=PlanSpec(augment=tuple(unknown.split(",")))),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            load()
+        assert str(raised.value) == message
+
+
+def test_long_or_hostile_names_of_operations_stay_one_short_line() -> None:
+    with pytest.raises(ConfigError) as raised:
+        Config(plan=PlanSpec(augment=("flip", "\x1b[31m\n" + 10_000 * "x")))
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 300
 
 
 @pytest.mark.parametrize("content", [b"ipc = ", b"\xff\xfe", None])
@@ -276,16 +312,16 @@ def test_the_paper_preset_is_the_paper(weighting: str) -> None:
     assert config.server.model_dump() == server | unguarded | {"weighting": weighting, "evaluate_every": 0}
     assert config.evaluate.protocol == "paper"
     assert config.plan.network is None  # ConvNet of width 128 and the depth that suits the data: 3 at 32 pixels
-    assert (config.partition.clients, config.partition.beta, config.partition.participation) == (5, 0.1, 1.0)
+    assert (config.partition.clients, config.partition.beta, config.plan.participation) == (5, 0.1, 1.0)
     assert load_config(preset="paper").server.weighting == "count"
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_factor_follows_the_method(name: str) -> None:
-    assert make_config({"method": name}).factor == (2 if name.endswith("-pae") else 1)
-    assert make_config({"method": name, "plan": {"pae": 1}}).factor == 1
+def test_the_tiles_follow_the_method(name: str) -> None:
+    assert make_config({"method": name}).tiles == (2 if name.endswith("-pae") else 1)
+    assert make_config({"method": name, "plan": {"tiles": 1}}).tiles == 1
     if name.endswith("-pae"):
-        assert make_config({"method": name, "plan": {"pae": 3}}).factor == 3
+        assert make_config({"method": name, "plan": {"tiles": 3}}).tiles == 3
     else:
-        with pytest.raises(ConfigError, match=f"^plan.pae: got 3 with {name}; expected 1; fix: use {name}-pae"):
-            make_config({"method": name, "plan": {"pae": 3}})
+        with pytest.raises(ConfigError, match=f"^plan.tiles: got 3 with {name}; expected 1; fix: use {name}-pae"):
+            make_config({"method": name, "plan": {"tiles": 3}})

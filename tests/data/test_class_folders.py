@@ -27,7 +27,7 @@ def image_folder(root: Path, *files: str) -> Path:
 def shown(samples: Samples) -> list[tuple[str, int]]:
     """(class, position among the files) of every sample."""
     return sorted(
-        zip((samples.classes[y] for y in samples.labels), (samples.images[:, 0, 0, 0] - 10).tolist(), strict=True)
+        zip((samples.classes[y] for y in samples.labels), (samples.values[:, 0, 0, 0] - 10).tolist(), strict=True)
     )
 
 

@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from collabdm.data import PRESETS, load_dataset, load_samples
+from collabdm.config import Config
+from collabdm.data import PRESETS, READERS, Dataset, Preset, Samples, load_dataset, load_samples
 from collabdm.errors import DataError
+from collabdm.planning import augmentation_for
 from collabdm.randomness import Stream
 
 
@@ -58,11 +61,11 @@ def test_digits_are_all_there_once_and_stratified() -> None:
     assert (len(data.train), len(data.test)) == (1297, 500)
     assert data.preset is not None
     assert data.preset == PRESETS["digits"]
-    assert data.train.images.dtype == np.uint8
+    assert data.train.values.dtype == np.uint8
     assert data.train.shape == (1, 8, 8)
-    assert data.train.images.max() == 255
+    assert data.train.values.max() == 255
     originals, targets = load_digits(return_X_y=True)
-    both = np.concatenate([data.train.images, data.test.images]).reshape(-1, 64)
+    both = np.concatenate([data.train.values, data.test.values]).reshape(-1, 64)
     labels = np.concatenate([data.train.labels, data.test.labels])
     loaded = sorted((int(y), *np.rint(x / 255 * 16).astype(int)) for x, y in zip(both, labels, strict=True))
     assert loaded == sorted((int(y), *x.astype(int)) for x, y in zip(originals, targets, strict=True))
@@ -73,7 +76,38 @@ def test_only_the_asked_parts_are_filled() -> None:
     assert len(load_dataset("digits", splits=("train",)).test) == 0
     only_test = load_dataset("digits", splits=("test",))
     assert (len(only_test.train), len(only_test.test)) == (0, 500)
-    np.testing.assert_array_equal(load_samples("digits").images, load_dataset("digits").train.images)
+    np.testing.assert_array_equal(load_samples("digits").values, load_dataset("digits").train.values)
+
+
+# --- other modalities
+
+
+def test_a_registered_reader_reads_its_modality(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, tuple[str, ...]]] = []
+    labels = np.array([0, 1, 1])
+    whole = Samples(values=np.ones((3, 5), np.float32), labels=labels, classes=("low", "high"))
+
+    def read(source: str, splits: Sequence[str]) -> Dataset:
+        asked.append((source, tuple(splits)))
+        train, test = (whole if split in splits else whole.take([]) for split in ("train", "test"))
+        preset = Preset(name="readings", shape=(5,), classes=whole.classes, declared={"features": 5})
+        return Dataset(name="readings", train=train, test=test, preset=preset, columns={})
+
+    monkeypatch.setitem(READERS, "readings", read)
+    data = load_dataset("somewhere", modality="readings")
+    assert (data.train.shape, data.preset.sample) == ((5,), {"features": 5})
+    assert load_samples("elsewhere", modality="readings").labels.tolist() == [0, 1, 1]
+    assert asked == [("somewhere", ("train", "test")), ("elsewhere", ("train",))]
+    # Images are read as before.
+    assert load_samples("digits", modality="images").shape == (1, 8, 8)
+
+
+def test_an_unknown_modality_lists_the_known() -> None:
+    for load in (load_dataset, load_samples):
+        with pytest.raises(DataError) as error:
+            load("digits", modality="tables")
+        fix = "choose one of these, or register a reader in collabdm.data.READERS"
+        assert str(error.value) == f"modality to read: got tables; expected one of images; fix: {fix}"
 
 
 # --- npz
@@ -107,8 +141,8 @@ def save(path: Path, **arrays) -> Path:
 )
 def test_npz_image_layouts(tmp_path: Path, given: np.ndarray, want) -> None:
     data = load_dataset(str(save(tmp_path / "a.npz", x_train=given, x_test=given[:3])))
-    assert data.train.images.dtype == want(given).dtype
-    np.testing.assert_array_equal(data.train.images, want(given))
+    assert data.train.values.dtype == want(given).dtype
+    np.testing.assert_array_equal(data.train.values, want(given))
     assert data.train.classes == ("0", "1", "2")
     assert (data.name, data.preset.name, data.preset.mean) == ("a", "a", (0.5,) * data.train.shape[0])
 
@@ -148,8 +182,8 @@ def test_masks_of_0_and_1_are_refused_but_black_images_are_not(tmp_path: Path, k
     masks = (pixels(6, 8, 8) > 99).astype(kind)
     refused(save(tmp_path / "a.npz", x_train=masks), "pixels of .*train.*: got integers up to 1; expected 0..255")
     refused(save(tmp_path / "b.npz", x_test=masks[:3]), "pixels of .*test.*: got integers up to 1; expected 0..255")
-    assert load_samples(str(save(tmp_path / "c.npz", x_train=masks * 0))).images.max() == 0
-    assert load_samples(str(save(tmp_path / "d.npz", x_train=masks * 1.0))).images.max() == 1
+    assert load_samples(str(save(tmp_path / "c.npz", x_train=masks * 0))).values.max() == 0
+    assert load_samples(str(save(tmp_path / "d.npz", x_train=masks * 1.0))).values.max() == 1
     write_parquet(tmp_path / "png" / "train.parquet", [png(mask.astype(np.uint8)) for mask in masks], [0] * 6)
     refused(tmp_path / "png", "integers up to 1", splits=("train",))
 
@@ -268,7 +302,7 @@ def test_parquet_is_exact_and_takes_the_preset(tmp_path: Path, capfd: pytest.Cap
     assert data.name == "cifar10"
     assert data.preset == PRESETS["cifar10"]
     for split, samples in (("train", data.train), ("test", data.test)):
-        np.testing.assert_array_equal(samples.images, images[split].transpose(0, 3, 1, 2))
+        np.testing.assert_array_equal(samples.values, images[split].transpose(0, 3, 1, 2))
         assert samples.labels.tolist() == labels[split]
     assert data.columns["site"].tolist() == [f"s{row % 3}" for row in range(20)]
     assert list(data.columns) == ["site"]
@@ -285,7 +319,7 @@ def test_a_preset_needs_agreement(tmp_path: Path) -> None:
     write_parquet(tmp_path / "mnist" / "train.parquet", [png(pixels(28, 28))] * 2, [0, 1], ["cat", "dog"])
     data = load_dataset(str(tmp_path / "mnist"), splits=("train",))
     assert data.preset.mean == (0.5,)
-    assert "flip" in data.preset.augment
+    assert "flip" in augmentation_for(Config(), data.preset)
     assert data.train.classes == ("cat", "dog")
 
 
@@ -315,15 +349,15 @@ def test_imagefolder_with_every_kind_of_image(tmp_path: Path) -> None:
         (1, np.asarray(palette.convert("RGB")).transpose(2, 0, 1).tobytes()),
         (1, np.repeat(np.asarray(one_bit.convert("L"))[None], 3, axis=0).tobytes()),
     }
-    assert {(int(y), x.tobytes()) for x, y in zip(data.train.images, data.train.labels, strict=True)} == want
+    assert {(int(y), x.tobytes()) for x, y in zip(data.train.values, data.train.labels, strict=True)} == want
 
 
 def test_grey_images_have_one_channel(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train.parquet", [png(pixels(8, 8)), png(pixels(8, 8) > 9)], ["b", "a"])
     samples = load_samples(str(tmp_path))
     assert samples.shape == (1, 8, 8)
-    np.testing.assert_array_equal(samples.images[0, 0], pixels(8, 8))
-    np.testing.assert_array_equal(samples.images[1, 0], np.where(pixels(8, 8) > 9, 255, 0))
+    np.testing.assert_array_equal(samples.values[0, 0], pixels(8, 8))
+    np.testing.assert_array_equal(samples.values[1, 0], np.where(pixels(8, 8) > 9, 255, 0))
     assert samples.classes == ("a", "b")
     assert samples.labels.tolist() == [1, 0]
 
@@ -332,7 +366,7 @@ def test_parquet_without_the_library_s_metadata(tmp_path: Path) -> None:
     image = pa.array([{"bytes": png(pixels(4, 5)), "path": None}] * 2)
     pq.write_table(pa.table({"picture": image, "label": [5, 3], "age": [1, None]}), tmp_path / "train.parquet")
     data = load_dataset(str(tmp_path), splits=("train",))
-    np.testing.assert_array_equal(data.train.images[0, 0], pixels(4, 5))
+    np.testing.assert_array_equal(data.train.values[0, 0], pixels(4, 5))
     assert data.train.classes == ("3", "5")
     assert data.columns["age"].tolist() == ["1", ""]
 
@@ -402,7 +436,7 @@ def test_parquet_files_of_other_class_names_are_refused(tmp_path: Path) -> None:
 def test_columns_are_found_in_each_split(tmp_path: Path) -> None:
     train, test = table([0, 1], names("a", "b")), table([1], names("a", "b"), column="img")
     data = load_dataset(str(two_splits(tmp_path / "both", train, test)))
-    np.testing.assert_array_equal(data.test.images[0, 0], pixels(4, 4))
+    np.testing.assert_array_equal(data.test.values[0, 0], pixels(4, 4))
     refused(
         two_splits(tmp_path / "none", train, test.remove_columns("label")),
         "columns of .*none, test: got img; expected exactly one label column",

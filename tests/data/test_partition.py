@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collabdm.data import PartitionKind, Samples, client_names, partition, partition_table
+from collabdm.data import PartitionKind, Samples, client_names, partition_indices, partition_table
 from collabdm.errors import ConfigError, DataError
 from collabdm.randomness import Stream
 
@@ -11,14 +11,16 @@ from collabdm.randomness import Stream
 def of_counts(counts: list[int]) -> Samples:
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
     return Samples(
-        images=np.zeros((len(labels), 1, 1, 1), np.uint8),
+        values=np.zeros((len(labels), 1, 1, 1), np.uint8),
         labels=labels,
         classes=tuple(f"c{y}" for y in range(len(counts))),
     )
 
 
 def split(samples: Samples, kind: PartitionKind, clients: int | list[str] = 5, beta=0.1, ipc=10, seed=0, **more):
-    return partition(samples, kind=kind, clients=clients, beta=beta, ipc=ipc, stream=Stream(seed, "partition"), **more)
+    return partition_indices(
+        samples, kind=kind, clients=clients, beta=beta, ipc=ipc, stream=Stream(seed, "partition"), **more
+    )
 
 
 @given(

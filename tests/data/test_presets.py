@@ -1,6 +1,9 @@
 import pytest
 
-from collabdm.data import AUGMENT_OPERATIONS, PRESETS, generic_preset, preset_named
+from collabdm.config import Config
+from collabdm.data import PRESETS, generic_preset, preset_named
+from collabdm.images.augment import OPERATIONS
+from collabdm.planning import augmentation_for
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
@@ -9,12 +12,13 @@ def test_presets_are_consistent(preset) -> None:
     assert len(preset.mean) == len(preset.std) == channels
     # None where they come with the data.
     assert len(set(preset.classes)) == (0 if preset.name == "cifar100" else 10)
-    assert set(preset.augment) <= set(AUGMENT_OPERATIONS)
+    assert set(preset.without) < set(OPERATIONS)
+    assert set(augmentation_for(Config(), preset)) == set(OPERATIONS) - set(preset.without)
     assert 2**preset.depth <= min(height, width)
 
 
 def test_digits_are_not_flipped_and_objects_are() -> None:
-    flips = {name: "flip" in preset.augment for name, preset in PRESETS.items()}
+    flips = {name: "flip" in augmentation_for(Config(), preset) for name, preset in PRESETS.items()}
     objects = {"fashion_mnist", "cifar10", "cifar100"}
     assert flips == {
         name: name in objects for name in ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "digits")
@@ -39,10 +43,10 @@ def test_preset_named(name: str, found: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "depth"), [(2, 1), (4, 2), (8, 2), (16, 2), (28, 3), (32, 3), (64, 4), (128, 5), (224, 5)]
+    ("side", "depth"), [(2, 1), (4, 1), (7, 1), (8, 2), (16, 2), (28, 3), (32, 3), (64, 4), (128, 5), (224, 5)]
 )
 def test_generic_preset(side: int, depth: int) -> None:
     preset = generic_preset("mine", (3, side, side + 1), ("a", "b"))
     assert preset.depth == depth
     assert preset.mean == preset.std == (0.5, 0.5, 0.5)
-    assert preset.augment == AUGMENT_OPERATIONS
+    assert augmentation_for(Config(), preset) == tuple(OPERATIONS)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from collabdm.randomness import Stream
 
 def labelled(labels: list[int], classes: int) -> Samples:
     images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
-    return Samples(images=images, labels=np.array(labels, np.int64), classes=tuple(f"c{y}" for y in range(classes)))
+    return Samples(values=images, labels=np.array(labels, np.int64), classes=tuple(f"c{y}" for y in range(classes)))
 
 
 def test_take_counts_and_of_class() -> None:
@@ -21,7 +23,7 @@ def test_take_counts_and_of_class() -> None:
     assert samples.of_class(2).tolist() == [0, 2]
     taken = samples.take([3, 0])
     assert taken.labels.tolist() == [1, 2]
-    assert taken.images.ravel().tolist() == [3, 0]
+    assert taken.values.ravel().tolist() == [3, 0]
     assert len(samples.take([])) == 0
 
 
@@ -36,17 +38,17 @@ def test_the_same_pixels_lie_in_memory_in_the_same_way() -> None:
     }
     assert layouts["an axis added"].strides != plain.strides
     for name, images in layouts.items():
-        samples = Samples(images=images, labels=np.zeros(5, np.int64), classes=("a",))
-        assert np.array_equal(samples.images, plain), name
-        assert samples.images.strides == samples.take([3, 1]).images.strides == plain.strides, name
-    whole = Samples(images=plain, labels=np.zeros(5, np.int64), classes=("a",))
-    assert np.shares_memory(whole.images, plain)
+        samples = Samples(values=images, labels=np.zeros(5, np.int64), classes=("a",))
+        assert np.array_equal(samples.values, plain), name
+        assert samples.values.strides == samples.take([3, 1]).values.strides == plain.strides, name
+    whole = Samples(values=plain, labels=np.zeros(5, np.int64), classes=("a",))
+    assert np.shares_memory(whole.values, plain)
 
 
 def test_with_classes_matches_by_name() -> None:
     samples = labelled([1, 1, 2], 3)
     assert samples.with_classes(["c2", "x", "c1"]).labels.tolist() == [2, 2, 0]
-    accents = Samples(images=samples.images, labels=samples.labels, classes=("a", "cafe\u0301", "b"))  # as macOS writes
+    accents = Samples(values=samples.values, labels=samples.labels, classes=("a", "cafe\u0301", "b"))  # as macOS writes
     assert accents.with_classes(["b", "caf\u00e9"]).labels.tolist() == [1, 1, 0]
     with pytest.raises(DataError, match=r"got c1; expected among c2, c0; fix: "):
         samples.with_classes(["c2", "c0"])
@@ -56,13 +58,13 @@ def test_with_classes_matches_by_name() -> None:
 def test_split_is_a_stratified_cover(labels: list[int], fraction: float, seed: int) -> None:
     samples = labelled(labels, 5)
     kept, held_out = samples.split(fraction, Stream(seed, "split"))
-    together = np.concatenate([kept.images.ravel(), held_out.images.ravel()])
+    together = np.concatenate([kept.values.ravel(), held_out.values.ravel()])
     assert sorted(together.tolist()) == list(range(len(labels)))
     for have, out, left in zip(samples.counts(), held_out.counts(), kept.counts(), strict=True):
         assert abs(out - fraction * have) <= 1 + 1e-9
         assert left > 0 or have == 0
     again, _ = samples.split(fraction, Stream(seed, "split"))
-    np.testing.assert_array_equal(again.images, kept.images)
+    np.testing.assert_array_equal(again.values, kept.values)
 
 
 def test_split_of_a_tenth_has_exactly_a_tenth() -> None:
@@ -101,7 +103,7 @@ def with_pixel(value: float) -> np.ndarray:
         (with_pixel(1.5), TWO, r"floats from 0 to 1.5"),
         (with_pixel(-0.1), TWO, r"floats from -0.1 to 0"),
         (GREY[:, 0], TWO, r"images: got float32 \[2, 4, 4\]"),
-        (GREY.astype(np.float64), TWO, r"images: got float64"),
+        (GREY.astype(np.float64), TWO, r"samples: got float64"),
         (GREY[:0], TWO[:0], r"rows of site: got 0"),
     ],
 )
@@ -115,3 +117,25 @@ def test_bad_data_is_refused_in_one_line(images: np.ndarray, labels: np.ndarray,
 def test_class_names_must_be_distinct() -> None:
     with pytest.raises(DataError, match="distinct"):
         checked_samples(GREY, TWO, ["a", "a"], source="site")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"values": GREY.tolist()}, r"samples: got a list; expected a NumPy array, uint8 or float32 \[n, ...\]; fix"),
+        ({"labels": [0, 1]}, r"labels: got a list; expected a NumPy array, int64 \[n\]; fix"),
+        ({"classes": "ab"}, "class names: got the text ab; expected a tuple of names; fix"),
+        ({"classes": None}, "class names: got NoneType; expected a tuple"),
+        ({"classes": {"a", "b"}}, "class names: got set; expected a tuple"),
+        ({"classes": ("a", 1)}, "class names: got 1, a int; expected text; fix"),
+        ({"classes": ("a", None)}, "class names: got None, a NoneType; expected text"),
+    ],
+)
+def test_what_is_no_array_and_no_name_is_refused_in_one_line(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        Samples(**({"values": GREY, "labels": TWO, "classes": ("a", "b")} | change))
+
+
+def test_class_names_in_a_list_or_an_array_become_a_tuple() -> None:
+    for classes in (["a", "b"], np.array(["a", "b"])):
+        assert Samples(values=GREY, labels=TWO, classes=classes).classes == ("a", "b")  # type: ignore[arg-type]

@@ -7,17 +7,20 @@ import pytest
 import torch
 import yaml
 
+from collabdm.distilled.card import write_card
+from collabdm.distilled.format import Metadata
 from collabdm.distilled.set import DistilledSet
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
+from collabdm.modality import CardText
 
 
 def card_of(tmp_path: Path, **changes: Any) -> str:
     fields: dict[str, Any] = {
-        "images": torch.zeros(6, 1, 8, 8),
+        "samples": torch.zeros(6, 1, 8, 8),
         "labels": torch.tensor([0, 0, 0, 1, 1, 1]),
         "classes": ("cat", "dog"),
-        "mean": (0.5,),
-        "std": (0.5,),
-        "factor": 1,
+        "sample": Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,))),
         "augment": ("colour", "crop"),
         "method": "collabdm",
         "facts": {"dataset": "pets", "clients": 5},
@@ -43,10 +46,32 @@ def test_what_it_states(tmp_path: Path) -> None:
     assert "| clients | 5 |" in card
     assert 'collabdm.load("path/to/this/folder")  #' in card
     assert "no differential-privacy guarantee" in card
+    assert "for generating images, or" in card
+    assert "targets" not in card
+
+
+def test_one_is_no_plural(tmp_path: Path) -> None:
+    card = card_of(tmp_path, samples=torch.zeros(2, 1, 8, 8), labels=torch.tensor([0, 1]))
+    assert "2 classes, 1 image per class." in card
+
+
+def test_a_task_that_the_hub_does_not_know_is_left_out() -> None:
+    sample = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,)))
+    metadata = Metadata(classes=("cat",), sample=sample, tiles=1, augment=(), method="collabdm", facts={})
+    text = CardText(task="", summary="", classes="", loading="", expansion="")
+    front = yaml.safe_load(write_card(metadata, text, 1, "0" * 64).split("---\n")[1])
+    assert "task_categories" not in front
+    assert front["tags"][0] == "collabdm"
+
+
+def test_targets_are_told(tmp_path: Path) -> None:
+    card = card_of(tmp_path, targets=torch.full((6, 2), 0.5))
+    assert "Every sample also has soft targets, a probability for each class." in card
+    assert "The file also holds the tensor `targets`" in card
 
 
 def test_expansion_is_explained_where_it_is_needed(tmp_path: Path) -> None:
-    card = card_of(tmp_path, factor=2, method="collabdm-pae")
+    card = card_of(tmp_path, tiles=2, method="collabdm-pae")
     assert "expand to 24 training samples" in card
     assert 'collabdm.load("path/to/this/folder").expanded()' in card
     assert "grid of 2 x 2 tiles" in card

@@ -118,10 +118,10 @@ def test_a_device_that_is_not_there_is_refused(device: str) -> None:
 
 
 def test_dtypes() -> None:
-    assert (REFERENCE.torch_dtype, REFERENCE.image_dtype) == (torch.float64, torch.float64)
-    assert (EAGER.torch_dtype, EAGER.image_dtype) == (torch.float32, torch.float32)
+    assert (REFERENCE.torch_dtype, REFERENCE.sample_dtype) == (torch.float64, torch.float64)
+    assert (EAGER.torch_dtype, EAGER.sample_dtype) == (torch.float32, torch.float32)
     half = Engine(dtype="bfloat16")
-    assert (half.torch_dtype, half.image_dtype) == (torch.bfloat16, torch.float32)
+    assert (half.torch_dtype, half.sample_dtype) == (torch.bfloat16, torch.float32)
 
 
 def test_an_engine_survives_a_configuration_file_and_is_fixed() -> None:

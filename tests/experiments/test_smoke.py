@@ -22,4 +22,4 @@ def test_smoke(name: str, tmp_path: Path) -> None:
     # Enough to tell a run that works from one that does not: all data teach ten digits.
     if name == "table2":
         assert records["mnist-full-data"]["accuracy"]["mean"] > 0.7
-    assert experiment.table(list(records.values())).count("\n") > 2
+    assert experiment.table(list(records.values())).count("\n") >= 2  # a header, its line, and a row at least

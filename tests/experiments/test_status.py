@@ -34,7 +34,7 @@ def begun(folder: Path) -> Path:
 
 def work(cell: Cell) -> float:
     preset = PRESETS["digits"]
-    return work_of(config_of(cell, SCALE), preset, preset.shape, len(preset.classes))
+    return work_of(config_of(cell, SCALE), preset)
 
 
 def note(folder: Path, cell: Cell, spent: float, **others: object) -> None:

@@ -157,13 +157,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     with two_epochs():
         simulate(config, folder)
     dataset = load_dataset("digits")
-    plan = make_plan(
-        config,
-        classes=dataset.train.classes,
-        shape=dataset.train.shape,
-        preset=dataset.preset,
-        clients=("ada", "bob", "cid"),
-    )
+    plan = make_plan(config, clients=("ada", "bob", "cid"), preset=dataset.preset)
     assert (folder / "plan.json").read_bytes() == encode_plan(plan)
     return Simulated(config=config, plan=plan, folder=folder)
 

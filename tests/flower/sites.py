@@ -16,7 +16,7 @@ def write_shard(config: Config, client: str, path: Path) -> Path:
     np.savez(
         path,
         allow_pickle=False,
-        x_train=part.images[:, 0],
+        x_train=part.values[:, 0],
         y_train=part.labels,
         classes=np.array(part.classes),
     )

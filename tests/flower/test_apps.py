@@ -108,7 +108,7 @@ def test_what_came_before_the_deadline_is_what_a_killed_server_goes_on_with(
 
     run_config = _run_config(simulated, tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(importlib.import_module("collabdm.rounds.hold"), "distill_round", killed)
+        patch.setattr(importlib.import_module("collabdm.rounds.holding"), "distill_round", killed)
         with pytest.raises(KeyboardInterrupt):
             _serve(FakeGrid(two), run_config)
     everyone = FakeGrid(_answered(simulated))

@@ -8,11 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collabdm.data import AUGMENT_OPERATIONS
-from collabdm.images.augment import OPERATIONS, Augmentation, augment, draw_augmentation
+from collabdm.config import Config
+from collabdm.data.presets import generic_preset
+from collabdm.images.augment import OPERATIONS
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
+from collabdm.modality import Augmentation, draw_augmentation
+from collabdm.planning import make_plan
 from collabdm.randomness import Stream
 
 SHAPES = ((2, 3, 8, 8), (2, 1, 7, 7), (2, 3, 5, 9))
+# What an operation does depends on the images alone, not on the sides that the description gives.
+augment = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,))).augment
 NUMBERS = [(0.0, 0.0, 0.0), (0.3, 0.8, 0.1), (0.5, 0.5, 0.5), (1 - 2**-53,) * 3]
 
 
@@ -94,8 +101,11 @@ def rows(*numbers: tuple[float, float, float]) -> np.ndarray:
 every = pytest.mark.parametrize("operation", OPERATIONS)
 
 
-def test_the_operations_are_the_six_that_presets_propose() -> None:
-    assert tuple(OPERATIONS) == AUGMENT_OPERATIONS
+def test_the_operations_are_the_six_that_plans_propose() -> None:
+    assert tuple(OPERATIONS) == ("colour", "crop", "cutout", "flip", "scale", "rotate")
+    assert Images.operations is OPERATIONS
+    proposed = make_plan(Config(), clients=["a"], preset=generic_preset("any", (3, 16, 16), ("x", "y"))).augment
+    assert proposed == tuple(OPERATIONS)
 
 
 @every
@@ -177,13 +187,13 @@ def test_the_extremes_of_each_operation() -> None:
 
 
 def test_operations_are_drawn_uniformly_and_reproducibly() -> None:
-    drawn = [draw_augmentation(Stream(seed, "augment"), AUGMENT_OPERATIONS) for seed in range(3000)]
+    drawn = [draw_augmentation(Stream(seed, "augment"), tuple(OPERATIONS)) for seed in range(3000)]
     names = [one.operation for one in drawn if one is not None]
-    counts = np.array([names.count(operation) for operation in AUGMENT_OPERATIONS])
+    counts = np.array([names.count(operation) for operation in tuple(OPERATIONS)])
     assert counts.sum() == 3000
     assert np.abs(counts - 500).max() < 90  # binomial, standard deviation 20
-    again = draw_augmentation(Stream(11, "augment"), AUGMENT_OPERATIONS, count=4)
-    first = draw_augmentation(Stream(11, "augment"), AUGMENT_OPERATIONS, count=1)
+    again = draw_augmentation(Stream(11, "augment"), tuple(OPERATIONS), count=4)
+    first = draw_augmentation(Stream(11, "augment"), tuple(OPERATIONS), count=1)
     assert again is not None
     assert first is not None
     assert again.operation == first.operation == names[11]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collabdm.errors import ConfigError
-from collabdm.images.partition_expand import check_factor, expand, pack
+from collabdm.images.partition_expand import check_tiles, expand, pack
 
 
 def bilinear(plane: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -112,15 +112,15 @@ def test_pack_averages_rather_than_skips_pixels() -> None:
     ("factor", "height", "width"), [(0, 32, 32), (-1, 32, 32), (3, 8, 8), (9, 32, 64), (8, 28, 28)]
 )
 def test_factors_that_do_not_fit(factor: int, height: int, width: int) -> None:
-    with pytest.raises(ConfigError, match=r"factor: got .*expected 1 to .*fix:"):
-        check_factor(factor, height, width)
+    with pytest.raises(ConfigError, match=r"tiles: got .*expected 1 to .*fix:"):
+        check_tiles(factor, height, width)
     with pytest.raises(ConfigError):
         expand(torch.zeros(1, 1, height, width), factor)
 
 
 @pytest.mark.parametrize(("factor", "height", "width"), [(1, 2, 2), (2, 8, 8), (7, 28, 28), (8, 32, 64)])
 def test_factors_that_fit(factor: int, height: int, width: int) -> None:
-    check_factor(factor, height, width)
+    check_tiles(factor, height, width)
     assert len(expand(torch.zeros(1, 1, height, width), factor)) == factor**2
 
 

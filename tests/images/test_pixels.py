@@ -7,7 +7,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from collabdm.images.pixels import Normalisation, channels_last, denormalised, normalised
+from collabdm.engine.placing import channels_last
+from collabdm.images.pixels import Normalisation, denormalised, normalised
 
 COLOUR = Normalisation(mean=(0.5, 0.25, 0.0), std=(0.5, 0.2, 2.0))
 
@@ -50,19 +51,21 @@ def test_strided_and_read_only_images_work_and_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mean", "std"),
+    ("mean", "std", "said"),
     [
-        ((), ()),
-        ((0.5,), (0.5, 0.5)),
-        ((0.5,), (0.0,)),
-        ((0.5,), (-1.0,)),
-        ((0.5,), (1e-300,)),
-        ((float("nan"),), (1.0,)),
-        ((0.5,), (float("inf"),)),
+        ((), (), "one mean and one std per channel, got 0 and 0"),
+        ((0.5,), (0.5, 0.5), "one mean and one std per channel, got 1 and 2"),
+        ((0.5,), (0.0,), "a std must be at least 1e-6, got 0"),
+        ((0.5,), (-1.0,), "a std must be at least 1e-6, got -1"),
+        ((0.5,), (1e-300,), "a std must be at least 1e-6, got 1e-300"),
+        ((0.5, 0.5), (1.0, 1e4), "a std must be at most 1000, got 10000"),
+        ((0.5, -1e30), (1.0, 1.0), r"a mean must be from -1000 to 1000, got -1e\+30"),
+        ((float("nan"),), (1.0,), "finite"),
+        ((0.5,), (float("inf"),), "finite"),
     ],
 )
-def test_impossible_constants_are_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-    with pytest.raises(ValidationError):
+def test_impossible_constants_are_refused(mean: tuple[float, ...], std: tuple[float, ...], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
         Normalisation(mean=mean, std=std)
 
 

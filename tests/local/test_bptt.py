@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from collabdm.engine import REFERENCE
+from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.local.bptt import AdamState, adam_step, clipped, pulled_back, soft_reset, trained_through
 from collabdm.local.shown import Shown
@@ -14,8 +15,8 @@ from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 from collabdm.training.differentiable import Differentiable, Parameters
 
-HALF = Normalisation(mean=(0.5,), std=(0.5,))
-NET = Differentiable(spec=NetworkSpec(name="convnet", width=4, depth=1), shape=(1, 8, 8), classes=3, engine=REFERENCE)
+SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,)))
+NET = Differentiable(spec=NetworkSpec(name="convnet", width=4, depth=1), sample=SAMPLE, classes=3, engine=REFERENCE)
 LABELS = torch.tensor([0, 1, 2, 2])
 LR = 0.02
 
@@ -25,7 +26,7 @@ def _images(seed: int = 0) -> Tensor:
 
 
 def _shown(images: Tensor, operations: tuple[str, ...] = ()) -> Shown:
-    return Shown(images=images, labels=LABELS, factor=1, normalisation=HALF, augment=operations)
+    return Shown(samples=images, labels=LABELS, sample=SAMPLE, tiles=1, augment=operations)
 
 
 def _real_loss(parameters: Mapping[str, Tensor]) -> Tensor:

@@ -6,11 +6,14 @@ import torch
 
 from collabdm.data import Samples
 from collabdm.engine import EAGER
-from collabdm.images.pixels import denormalised
-from collabdm.local import LOCAL_METHODS, ClientStatistics, LocalJob
-from collabdm.local.start import initial_images
+from collabdm.images.modality import Images
+from collabdm.local import LocalJob
+from collabdm.local.start import initial_samples
+from collabdm.matching.sums import Sums
 from collabdm.progress import silent
+from collabdm.protocol import LOCAL_METHODS
 from collabdm.randomness import Stream
+from collabdm.registry import resolved_entry
 from reference import small_plan
 
 
@@ -19,26 +22,31 @@ def _two_clumps() -> Samples:
     noise = Stream(0, "clumps").integers(6, (33, 3, 8, 12))
     level = np.array([20] * 20 + [200] * 10 + [100] * 3).reshape(-1, 1, 1, 1)
     labels = np.array([0] * 30 + [2] * 3)
-    return Samples(images=(noise + level).astype(np.uint8), labels=labels, classes=("class 0", "class 1", "class 2"))
+    return Samples(values=(noise + level).astype(np.uint8), labels=labels, classes=("class 0", "class 1", "class 2"))
 
 
 def _job(samples: Samples, method: str) -> LocalJob:
-    nothing = ClientStatistics(seeds=(), classes=(), values=torch.zeros(0), drawn={})
+    nothing = Sums(terms=(), seeds=(), drawn={}, values=np.zeros((0, 0, 0, 1)))
     plan = small_plan(ipc=3, local={"method": method})
-    return LocalJob(plan=plan, client="ada", samples=samples, statistics=nothing, engine=EAGER)
+    return LocalJob(plan=plan, client="ada", samples=samples, sums=nothing, engine=EAGER)
+
+
+def _chosen(job: LocalJob, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return resolved_entry(LOCAL_METHODS[job.plan.local.method].run)(job, images, labels, silent)
 
 
 @pytest.mark.parametrize("method", ["gmm", "dbscan"])
 def test_each_clump_has_its_centre(method: str) -> None:
     samples = _two_clumps()
     job = _job(samples, method)
-    images, labels = initial_images(job)
+    images, labels = initial_samples(job)
     assert labels.tolist() == [0, 0, 2, 2]
-    chosen = LOCAL_METHODS[method](job, images, labels, silent)
-    pixels = denormalised(chosen, job.plan.normalisation)
+    chosen = _chosen(job, images, labels)
+    assert isinstance(job.plan.sample, Images)
+    pixels = job.plan.sample.pixels(chosen)
     levels = sorted((255 * pixels[labels == 0]).mean(dim=(1, 2, 3)).tolist())
     assert levels == pytest.approx([22.5, 202.5], abs=1)
-    clump = samples.images[:20].mean(axis=0)
+    clump = samples.values[:20].mean(axis=0)
     assert min(np.abs(255 * p - clump).max() for p in pixels[labels == 0].numpy()) < 6
 
 
@@ -46,7 +54,7 @@ def test_a_class_of_one_sample_stays_that_sample() -> None:
     whole = _two_clumps()
     for method in ("gmm", "dbscan"):
         job = _job(whole.take(np.array([0, 30])), method)
-        images, labels = initial_images(job)
-        chosen = LOCAL_METHODS[method](job, images, labels, silent)
+        images, labels = initial_samples(job)
+        chosen = _chosen(job, images, labels)
         assert labels.tolist() == [0, 2]
         assert np.allclose(chosen, images, atol=1e-5)

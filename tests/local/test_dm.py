@@ -10,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collabdm.client import client_statistics
+from collabdm.client import client_sums
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE, Engine
-from collabdm.local import ClientStatistics, distill_locally
+from collabdm.local import distill_locally
+from collabdm.matching.statistic import joint_terms
+from collabdm.matching.sums import Sums
 from collabdm.progress import Event
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
@@ -26,24 +28,23 @@ MakeSamples = Callable[..., Samples]
 def _run(
     plan: Plan, samples: Samples, client: str = "bob", engine: Engine = REFERENCE, events: list[Event] | None = None
 ) -> tuple[np.ndarray, list[int]]:
-    held = samples.counts()
-    classes = tuple(int(y) for y in np.flatnonzero(held))
-    statistics = ClientStatistics(
+    matched = plan.local.statistic
+    sums = Sums(
+        terms=joint_terms([plan.statistic] if matched is None else [plan.statistic, matched]),
         seeds=plan.assigned(client),
-        classes=classes,
-        values=torch.from_numpy(client_statistics(plan, client, samples, engine=engine)["values"]),
-        drawn={y: min(plan.batch, int(held[y])) for y in classes},
+        drawn={y: min(plan.batch, int(held)) for y, held in enumerate(samples.counts()) if held},
+        values=client_sums(plan, client, samples, engine=engine),
     )
     report = (lambda event: None) if events is None else events.append
-    local = distill_locally(plan, client, samples, statistics, engine=engine, report=report)
-    assert local["images"].dtype == np.float32
+    local = distill_locally(plan, client, samples, sums, engine=engine, report=report)
+    assert local["samples"].dtype == np.float32
     assert local["labels"].dtype == np.int64
-    return local["images"], local["labels"].tolist()
+    return local["samples"], local["labels"].tolist()
 
 
 def _start(plan: Plan, samples: Samples, client: str) -> tuple[torch.Tensor, list[int]]:
-    """Real initialisation: drawn samples of each class held, `pae**2` of them shrunk into one image."""
-    images, labels, tiles = [], [], plan.pae**2
+    """Real initialisation: drawn samples of each class held, `tiles**2` of them shrunk into one image."""
+    images, labels, tiles = [], [], plan.tiles**2
     for y in range(len(plan.classes)):
         rows = [i for i, label in enumerate(samples.labels) if label == y]
         if not rows:
@@ -52,7 +53,7 @@ def _start(plan: Plan, samples: Samples, client: str) -> tuple[torch.Tensor, lis
         drawn = Stream(plan.seed, "local-init", client, y).choose(len(rows), count * tiles)
         # With fewer samples than tiles in the one image, they come round again.
         chosen = [real_image(plan, samples, rows[drawn[k % len(drawn)]]) for k in range(count * tiles)]
-        images += [pack_one(chosen[k : k + tiles], plan.pae) for k in range(0, len(chosen), tiles)]
+        images += [pack_one(chosen[k : k + tiles], plan.tiles) for k in range(0, len(chosen), tiles)]
         labels += [y] * count
     return torch.stack(images), labels
 
@@ -62,7 +63,7 @@ def _start(plan: Plan, samples: Samples, client: str) -> tuple[torch.Tensor, lis
 def test_the_local_set_is_that_of_the_slow_loop(make_samples: MakeSamples, reuse: bool, factor: int) -> None:
     samples = make_samples([9, 0, 5], SHAPE)
     plan = small_plan(
-        pae=factor,
+        tiles=factor,
         ipc=4,
         augment=OPERATIONS,
         local={"iterations": 5, "reuse": reuse, "lr": 1.5, "momentum": 0.6, "batch": 3},
@@ -92,7 +93,7 @@ def test_the_local_set_is_that_of_the_slow_loop(make_samples: MakeSamples, reuse
 @pytest.mark.parametrize("reuse", [True, False])
 def test_one_sample_of_a_class_is_matched_without_deviations(make_samples: MakeSamples, reuse: bool) -> None:
     samples = make_samples([6, 1, 3], SHAPE)
-    plan = small_plan(pae=2, augment=("scale",), local={"iterations": 4, "reuse": reuse})
+    plan = small_plan(tiles=2, augment=("scale",), local={"iterations": 4, "reuse": reuse})
     start, labels = _start(plan, samples, "bob")
     assert labels == [0, 1, 2]
     turns = local_turns(plan, "bob", samples)
@@ -159,7 +160,7 @@ def test_at_most_a_share_of_ipc_of_every_class_held(
     make_samples: MakeSamples, counts: list[int], ipc: int, clients: int, factor: int, init: str
 ) -> None:
     names = tuple(f"client {k}" for k in range(clients))
-    plan = small_plan(seeds=0, clients=names, ipc=ipc, pae=factor, local={"iterations": 0, "init": init})
+    plan = small_plan(seeds=0, clients=names, ipc=ipc, tiles=factor, local={"iterations": 0, "init": init})
     images, labels = _run(plan, make_samples(counts, SHAPE), client=names[-1])
     assert images.shape == (len(labels), *SHAPE)
     assert labels == sorted(labels)

@@ -22,7 +22,7 @@ def _data(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def _real(images: Tensor, labels: Tensor) -> RealData:
     members = {y: np.flatnonzero(labels.numpy() == y) for y in range(3)}
-    return RealData(members=members, images=lambda rows: images[torch.from_numpy(rows)], classes=3)
+    return RealData(members=members, samples=lambda rows: images[torch.from_numpy(rows)], classes=3)
 
 
 def test_the_loss_is_that_of_ridge_regression_written_out() -> None:
@@ -63,15 +63,15 @@ def test_distilling_lowers_the_loss_on_other_samples() -> None:
     told: list[int] = []
     for engine in (REFERENCE, EAGER):
         distilled = distilled_by_kernel(
-            support.to(engine.image_dtype),
+            support.to(engine.sample_dtype),
             own,
             _real(images, labels),
             KipSpec(iterations=60, lr=0.05, stop=1.0),
-            factor=1,
+            expand=lambda stored: stored,
             stream=Stream(0, "kip"),
             tell=lambda done, _: told.append(done),
         )
-        assert distilled.dtype == engine.image_dtype
+        assert distilled.dtype == engine.sample_dtype
         assert loss(distilled) < 0.7 * loss(support)
     assert told == [50] * 2
 
@@ -85,7 +85,7 @@ def test_it_stops_where_a_batch_is_predicted_well_enough() -> None:
         labels[:3],
         _real(images, labels),
         settings,
-        factor=1,
+        expand=lambda stored: stored,
         stream=Stream(0, "kip"),
         tell=lambda done, _: told.append(done),
     )

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor
 
-from collabdm.matching.aggregation import ESTIMATORS, FEWEST, PLAIN, AggregationName, Rule, clipped, combined
+from collabdm.config import ServerSpec
+from collabdm.matching.aggregation import ESTIMATORS, FEWEST, PLAIN, Rule, clipped, combined
 from collabdm.randomness import Stream
 
 Values = list[list[list[float]]]
@@ -69,7 +70,11 @@ def test_rules_are_the_plain_loops(rule: Rule, seed: int, n: int) -> None:
 
 
 def test_every_name_of_a_rule_is_an_entry_of_the_table() -> None:
-    assert set(ESTIMATORS) == set(get_args(AggregationName))
+    assert set(ESTIMATORS) == {"mean", "trimmed"}
+    for name in ESTIMATORS:
+        assert ServerSpec(aggregation=name).rule.aggregation == name
+    with pytest.raises(ValidationError, match="one of mean, trimmed"):
+        ServerSpec(aggregation="median")
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -1,6 +1,7 @@
 """The hot path against a plain loop over single samples, for every chunk size, eager and compiled."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,16 +9,18 @@ import torch
 from torch.func import functional_call
 
 from collabdm.engine import Engine
-from collabdm.images.augment import Augmentation, augment
+from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.kernels import compiler
-from collabdm.matching.embedding import Embedder, class_moments, embedder_for
+from collabdm.matching.embedding import Embedder, Transform, class_sums, embedder_for
+from collabdm.matching.statistic import FIRST, MOMENTS, SECOND, Term
+from collabdm.modality import Augmentation
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
 from collabdm.randomness import Stream
 
 SPEC = NetworkSpec(width=8, depth=2)
 SHAPE = (1, 8, 8)
-NORMALISATION = Normalisation(mean=(0.4,), std=(0.3,))
+SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.4,), std=(0.3,)))
 SEED = 12
 # Class 1 has no samples; the others cross the borders of chunks of 7 and 32.
 DRAWN = {0: 41, 2: 1, 3: 9, 4: 3}
@@ -39,22 +42,27 @@ def augmentations() -> dict[int, Augmentation | None]:
     }
 
 
-def plain_moments() -> np.ndarray:
-    """One sample at a time in float64, population variance."""
+def plain_embeddings() -> list[np.ndarray]:
+    """One sample at a time in float64: [n, d] of every class, classes ascending."""
     network = build_network(SPEC, SHAPE, 1)
     parameters = {
         name: value.double()
         for name, value in initial_parameters(network, Stream(SEED, "encoder"), embedding=True).items()
     }
-    moments = []
+    embeddings = []
     for y, rows in sorted(drawn().items()):
         vectors = []
         for row in rows:
             image = (torch.from_numpy(images()[row]).double() / 255 - 0.4) / 0.3
-            shown = augment(image[None], augmentations()[y])
+            shown = SAMPLE.augment(image[None], augmentations()[y])
             vectors.append(functional_call(network, parameters, (shown,), {"embedding": True})[0].numpy())
-        moments.append([np.mean(vectors, axis=0), np.var(vectors, axis=0)])
-    return np.array(moments)
+        embeddings.append(np.array(vectors))
+    return embeddings
+
+
+def plain_moments() -> np.ndarray:
+    """Means and population variances."""
+    return np.array([[vectors.mean(axis=0), vectors.var(axis=0)] for vectors in plain_embeddings()])
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +70,20 @@ def expected() -> np.ndarray:
     return plain_moments()
 
 
+def moments_of(
+    embedder: Embedder, encoder: dict[str, torch.Tensor], rows: dict[int, np.ndarray] | None = None
+) -> np.ndarray:
+    """Means and variances of the sums: [classes, 2, d]."""
+    taken = drawn() if rows is None else rows
+    sums = class_sums(embedder, encoder, images(), taken, augmentations(), SAMPLE, MOMENTS.terms)
+    assert sums.dtype == torch.float64
+    counts = torch.tensor([len(taken[y]) for y in sorted(taken)], dtype=torch.float64)
+    return MOMENTS.finish(sums / counts.view(-1, 1, 1)).numpy()
+
+
 def moments_under(engine: Engine) -> np.ndarray:
     embedder = Embedder(SPEC, SHAPE, engine)
-    return class_moments(embedder, embedder.encoder(SEED), images(), drawn(), augmentations(), NORMALISATION)
+    return moments_of(embedder, embedder.encoder(SEED))
 
 
 def relative(a: np.ndarray, b: np.ndarray) -> float:
@@ -84,16 +103,35 @@ def test_one_sample_has_no_variance(expected: np.ndarray) -> None:
     assert (moments_under(Engine(dtype="float64"))[1, 1] < 1e-12).all()
 
 
+@pytest.mark.parametrize(("chunk", "threads"), [(1, 1), (7, 3), (100, 1)])
+def test_terms_of_any_number_of_rows_are_summed_one_after_another(chunk: int, threads: int) -> None:
+    gram = Term(name="gram", of=lambda e: e.unsqueeze(2) * e.unsqueeze(1))
+    embedder = Embedder(SPEC, SHAPE, Engine(dtype="float64", chunk=chunk, threads=threads))
+    terms = (SECOND, gram, FIRST)
+    sums = class_sums(embedder, embedder.encoder(SEED), images(), drawn(), augmentations(), SAMPLE, terms)
+    d = embedder.features
+    assert sums.shape == (4, d + 2, d)
+    for found, vectors in zip(sums.numpy(), plain_embeddings(), strict=True):
+        np.testing.assert_allclose(found[0], (vectors**2).sum(axis=0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found[1:-1], vectors.T @ vectors, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(found[-1], vectors.sum(axis=0), rtol=1e-9, atol=1e-12)
+
+
 def test_the_order_of_the_classes_given_does_not_matter() -> None:
     embedder = Embedder(SPEC, SHAPE, Engine())
     given = dict(reversed(drawn().items()))
-    again = class_moments(embedder, embedder.encoder(SEED), images(), given, augmentations(), NORMALISATION)
+    again = moments_of(embedder, embedder.encoder(SEED), given)
     np.testing.assert_array_equal(again, moments_under(Engine()))
+
+
+def shown_as(y: int) -> Transform:
+    """What the samples of a class pass through."""
+    return partial(SAMPLE.augment, augmentation=augmentations()[y])
 
 
 def linearised(embedder: Embedder, batch: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings of three classes (one of them empty) under their augmentations, and a gradient at the images."""
-    shown = [augmentations()[0], augmentations()[4], augmentations()[3]]
+    shown = [shown_as(0), shown_as(4), shown_as(3)]
     embeddings, back = embedder.linearised(embedder.encoder(SEED), batch, [4, 0, 3], shown)
     return embeddings, back(weights.to(embeddings.dtype))
 
@@ -102,7 +140,7 @@ def plainly_linearised(batch: torch.Tensor, weights: torch.Tensor) -> tuple[torc
     """The same from torch's own gradient of the whole batch at once."""
     embedder = Embedder(SPEC, SHAPE, Engine(dtype="float64"))
     leaf = batch.clone().requires_grad_()
-    shown = torch.cat([augment(leaf[:4], augmentations()[0]), augment(leaf[4:], augmentations()[3])])
+    shown = torch.cat([SAMPLE.augment(leaf[:4], augmentations()[0]), SAMPLE.augment(leaf[4:], augmentations()[3])])
     embeddings = functional_call(embedder.network, embedder.encoder(SEED), (shown,), {"embedding": True}, strict=False)
     return embeddings.detach(), torch.autograd.grad((embeddings * weights).sum(), leaf)[0]
 
@@ -173,9 +211,9 @@ def engine_of(dtype: str, threads: int = 1, chunk: int = 16) -> Engine:
 def moments_and_gradient(spec: NetworkSpec, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
     embedder = Embedder(spec, SHAPE, engine)
     encoder = embedder.encoder(SEED)
-    moments = class_moments(embedder, encoder, images(), drawn(), augmentations(), NORMALISATION)
-    batch = torch.from_numpy(Stream(4).uniform((40, *SHAPE), -1, 1)).to(engine.image_dtype)
-    embeddings, back = embedder.linearised(encoder, batch, [30, 10], [augmentations()[0], augmentations()[3]])
+    moments = moments_of(embedder, encoder)
+    batch = torch.from_numpy(Stream(4).uniform((40, *SHAPE), -1, 1)).to(engine.sample_dtype)
+    embeddings, back = embedder.linearised(encoder, batch, [30, 10], [shown_as(0), shown_as(3)])
     return moments, back(embeddings - 0.3).double().numpy()
 
 

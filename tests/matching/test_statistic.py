@@ -7,7 +7,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collabdm.matching.statistic import MOMENTS, STATISTICS, moment_means
+from collabdm.matching.statistic import (
+    FIRST,
+    MEAN,
+    MOMENTS,
+    SECOND,
+    STATISTICS,
+    Statistic,
+    Term,
+    joint_terms,
+    term_rows,
+)
 from collabdm.randomness import Stream
 
 every = pytest.mark.parametrize("name", STATISTICS)
@@ -23,16 +33,16 @@ def central_of(samples: torch.Tensor) -> torch.Tensor:
 
 def test_single_samples_have_their_value_and_its_square() -> None:
     samples = embeddings(3)
-    means = moment_means(samples)
-    assert torch.equal(means[:, 0], samples)
-    assert torch.equal(means[:, 1], samples**2)
+    rows = torch.cat([term.of(samples) for term in MOMENTS.terms], dim=1)
+    assert torch.equal(rows[:, 0], samples)
+    assert torch.equal(rows[:, 1], samples**2)
 
 
 @every
-def test_central_undoes_additive(name: str) -> None:
+def test_finish_undoes_additive(name: str) -> None:
     statistic = STATISTICS[name]
-    parts = torch.from_numpy(Stream(1).uniform((2, 4, len(statistic.parts), 3), 0.1, 2))
-    torch.testing.assert_close(statistic.central(statistic.additive(parts)), parts)
+    parts = torch.from_numpy(Stream(1).uniform((2, 4, len(statistic.terms), 3), 0.1, 2))
+    torch.testing.assert_close(statistic.finish(statistic.additive(parts)), parts)
 
 
 @every
@@ -40,15 +50,15 @@ def test_central_undoes_additive(name: str) -> None:
 def test_weighted_sums_over_clients_are_those_over_all_data(name: str, counts: list[int], seed: int) -> None:
     statistic = STATISTICS[name]
     samples = embeddings(sum(counts), seed=seed)
-    chosen = [MOMENTS.parts.index(part) for part in statistic.parts]
+    chosen = [MOMENTS.terms.index(term) for term in statistic.terms]
     clients = [statistic.additive(central_of(part)[chosen]) * len(part) for part in samples.split(counts)]
-    pooled = statistic.central(torch.stack(clients).sum(0) / len(samples))
+    pooled = statistic.finish(torch.stack(clients).sum(0) / len(samples))
     torch.testing.assert_close(pooled, central_of(samples)[chosen], rtol=1e-9, atol=1e-9)
 
 
 def test_rounding_never_gives_a_negative_variance() -> None:
     parts = torch.tensor([[3.0], [9.0 - 1e-12]], dtype=torch.float64)
-    assert MOMENTS.central(parts)[1].item() == 0
+    assert MOMENTS.finish(parts)[1].item() == 0
 
 
 def test_mean_loss_is_the_squared_distance() -> None:
@@ -92,8 +102,50 @@ def test_constant_features_pass_no_nan() -> None:
 @pytest.mark.parametrize("name", ["mean", "moments"])
 def test_loss_gradients(name: str) -> None:
     statistic = STATISTICS[name]
-    target = central_of(embeddings(6, seed=1))[: len(statistic.parts)]
+    target = central_of(embeddings(6, seed=1))[: len(statistic.terms)]
     synthetic = embeddings(3, seed=2).requires_grad_()
     assert torch.autograd.gradcheck(lambda e: statistic.loss(target, 6, e), (synthetic,))
     same = embeddings(6, seed=1)
     assert float(statistic.loss(target, 6, same)) == pytest.approx(0, abs=1e-20)
+
+
+GRAM = Term(name="gram", of=lambda e: e.unsqueeze(2) * e.unsqueeze(1))
+POWERS = Term(name="powers", of=lambda e: torch.stack([e, e**2, e**3], dim=1))
+
+
+def statistic_of(*terms: Term, pooled: bool = False) -> Statistic:
+    return Statistic(terms=terms, loss=MEAN.loss, pooled=pooled)
+
+
+def test_joint_terms_are_each_once_in_the_order_of_first_mention() -> None:
+    assert joint_terms([]) == ()
+    assert joint_terms([STATISTICS["none"]]) == ()
+    assert joint_terms([MEAN, MOMENTS]) == joint_terms([MOMENTS, MEAN]) == (FIRST, SECOND)
+    assert joint_terms(iter([statistic_of(GRAM, SECOND), MOMENTS])) == (GRAM, SECOND, FIRST)
+    # Pooled or not, what is summed is the same.
+    assert joint_terms([statistic_of(FIRST, pooled=True), MEAN]) == (FIRST,)
+
+
+@given(st.lists(st.lists(st.sampled_from([FIRST, SECOND, GRAM, POWERS]), max_size=4, unique=True), max_size=4))
+def test_joint_terms_are_the_plain_loop(chosen: list[list[Term]]) -> None:
+    expected: list[Term] = []
+    for terms in chosen:
+        for term in terms:
+            if term not in expected:
+                expected.append(term)
+    assert joint_terms(statistic_of(*terms) for terms in chosen) == tuple(expected)
+
+
+@pytest.mark.parametrize("features", [1, 5, 2048])
+def test_rows_are_those_of_the_terms_and_cost_no_memory(features: int) -> None:
+    assert term_rows([], features) == 0
+    assert term_rows(iter([FIRST, SECOND]), features) == 2
+    assert term_rows([GRAM], features) == features
+    assert term_rows([POWERS, GRAM, FIRST], features) == 3 + features + 1
+    assert MOMENTS.rows(features) == 2
+    assert statistic_of(GRAM, SECOND).rows(features) == features + 1
+
+
+def test_a_pooled_statistic_has_one_group_where_there_is_anything() -> None:
+    assert [MEAN.groups(classes) for classes in (0, 1, 7)] == [0, 1, 7]
+    assert [statistic_of(FIRST, pooled=True).groups(classes) for classes in (0, 1, 7)] == [0, 1, 1]

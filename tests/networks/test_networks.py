@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from collabdm.errors import ConfigError
 from collabdm.networks import NETWORKS, NetworkSpec, build_network, initial_parameters
-from collabdm.networks.base import Norm
+from collabdm.networks.base import Network, Norm
 from collabdm.randomness import Stream
 
 
@@ -225,3 +225,70 @@ def test_a_parameter_that_the_network_lacks_is_refused(name: str, given: dict[st
     with pytest.raises(ConfigError, match=f"network {name}: got {key}=") as refused:
         build_network(spec, (3, 32, 32), 10)
     assert f"drop {key}" in str(refused.value)
+
+
+@every
+@pytest.mark.parametrize("shape", [(), (12,), (3, 32), (2, 3, 32, 32)])
+def test_samples_of_another_rank_are_refused(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=rf"samples of {name}: got .*expected images \[C, H, W\]") as refused:
+        build_network(KNOWN[name].spec, shape, 10)
+    assert str(list(shape)) in str(refused.value)
+
+
+def body_of(*layers: nn.Module) -> Network:
+    return Network(nn.Sequential(*layers), features=6, classes=3)
+
+
+def test_a_convolution_over_series_is_drawn_like_one_over_images() -> None:
+    network = body_of(nn.Conv1d(4, 6, 5), nn.ReLU(), nn.AdaptiveAvgPool1d(1))
+    parameters = initial_parameters(network, Stream(1, "encoder"))
+    assert list(parameters) == ["body.0.weight", "body.0.bias", "classifier.weight", "classifier.bias"]
+    assert set(parameters) == {name for name, _ in network.named_parameters()}
+    bound = 1 / math.sqrt(4 * 5)
+    for value in (parameters["body.0.weight"], parameters["body.0.bias"]):
+        assert value.abs().max() <= np.float32(bound)
+    assert parameters["body.0.weight"].shape == (6, 4, 5)
+    assert parameters["body.0.weight"].abs().max() > 0.9 * bound
+    # One stream for all layers: the first of it goes to the first layer.
+    first = Stream(1, "encoder").uniform((6, 4, 5), -bound, bound, dtype=np.float32)
+    assert np.array_equal(parameters["body.0.weight"], first)
+    logits = functional_call(network, parameters, (noise(2, 4, 9),))
+    assert logits.shape == (2, 3)
+
+
+class Scaled(nn.Module):
+    """A layer with a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(6))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return self.scale * samples
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (nn.LayerNorm(6), r"LayerNorm \(body.1\) with weight, bias"),
+        (nn.BatchNorm1d(6), r"BatchNorm1d \(body.1\) with weight, bias"),
+        (nn.PReLU(), r"PReLU \(body.1\) with weight"),
+        (nn.Conv3d(1, 1, 1, bias=False), r"Conv3d \(body.1\) with weight"),
+        (nn.Embedding(3, 6), r"Embedding \(body.1\) with weight"),
+        (nn.GRU(6, 6), r"GRU \(body.1\) with weight_ih_l0, "),
+        (Scaled(), r"Scaled \(body.1\) with scale"),
+        (nn.Sequential(nn.ReLU(), Scaled()), r"Scaled \(body.1.1\) with scale"),
+    ],
+)
+@pytest.mark.parametrize("embedding", [True, False])
+def test_a_layer_without_known_initial_values_is_refused(layer: nn.Module, says: str, embedding: bool) -> None:
+    network = body_of(nn.Linear(6, 6), layer)
+    with pytest.raises(ConfigError, match=f"layer of a network: got {says}") as refused:
+        initial_parameters(network, Stream(1, "encoder"), embedding=embedding)
+    assert "expected one of Conv1d, Conv2d, Linear, Norm, BatchNorm" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_layers_without_parameters_are_taken_as_they_are() -> None:
+    network = body_of(nn.Linear(6, 6, bias=False), nn.LayerNorm(6, elementwise_affine=False), nn.Dropout(), nn.GELU())
+    assert list(initial_parameters(network, Stream(1), embedding=True)) == ["body.0.weight"]

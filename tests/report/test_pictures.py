@@ -9,11 +9,14 @@ from PIL import Image
 
 from collabdm.distilled.set import DistilledSet
 from collabdm.errors import ConfigError
+from collabdm.images.modality import Images
+from collabdm.images.pixels import Normalisation
 from collabdm.images.preview import grid_picture, preview_picture
 from collabdm.report.pictures import comparison_picture, loss_picture, partition_picture
 
 
-def opened(content: bytes) -> np.ndarray:
+def opened(content: bytes | None) -> np.ndarray:
+    assert content is not None
     image = Image.open(io.BytesIO(content))
     assert image.format == "PNG"
     return np.asarray(image.convert("RGB")).astype(int)
@@ -57,12 +60,10 @@ def test_images_larger_than_a_cell_keep_their_pixels() -> None:
 
 def distilled(colour: float, labels: list[int], classes: tuple[str, ...] = ("a", "b")) -> DistilledSet:
     return DistilledSet(
-        images=torch.full((len(labels), 1, 8, 8), colour),
+        samples=torch.full((len(labels), 1, 8, 8), colour),
         labels=torch.tensor(labels),
         classes=classes,
-        mean=(0.0,),
-        std=(1.0,),
-        factor=1,
+        sample=Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.0,), std=(1.0,))),
         augment=(),
         method="m",
         facts={},

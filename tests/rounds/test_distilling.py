@@ -14,23 +14,31 @@ import torch
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 
-from collabdm.client import contribute, fingerprint
-from collabdm.config import Config
+from collabdm.client import contribute
+from collabdm.config import Config, ServerSpec
 from collabdm.data import Samples
 from collabdm.distilled.set import load
 from collabdm.engine import REFERENCE
 from collabdm.errors import ConfigError, DataError, QuorumError
 from collabdm.initial_set import initial_set
-from collabdm.matching.aggregation import Rule
 from collabdm.progress import Event
-from collabdm.protocol import Plan, bytes_by_part, decode_contribution, encode_contribution, encode_plan
+from collabdm.protocol import (
+    Plan,
+    acceptance,
+    bytes_by_part,
+    decode_contribution,
+    encode_contribution,
+    encode_plan,
+    fingerprint,
+)
 from collabdm.rounds import distilling as rounds
 from collabdm.rounds.distilling import distill_round
 from collabdm.rounds.inbox import collect
 from collabdm.rounds.terms import Terms
-from collabdm.server import Refinement, aggregate, distill, refine
+from collabdm.server import Refinement, aggregate, refine
 from collabdm.storage import checkpoints
 from reference import made_up, small_plan
+from rounds.refining import refined
 from tiny_runs import tiny_config
 
 HELD = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [2, 1, 4], "dee": [0, 2, 2]}
@@ -70,13 +78,13 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     metrics = _distill(plan, _folder(tmp_path / "sent", files), run)
     contributions = list(collect(plan, tmp_path / "sent").contributions.values())
     start = initial_set(plan, contributions)
-    target = aggregate(plan, contributions, "count")
-    images, losses = distill(plan, target, start.images, start.labels, CONFIG.server, engine=REFERENCE)
+    target = aggregate(plan, contributions)
+    samples, losses = refined(plan, target, start.samples, start.labels, CONFIG.server, engine=REFERENCE)
     product = load(run / "distilled")
-    assert torch.equal(product.images, images.float())
+    assert torch.equal(product.samples, samples.float())
     assert torch.equal(product.labels, start.labels)
     before = load(run / "initial")
-    assert torch.equal(before.images, start.images)
+    assert torch.equal(before.samples, start.samples)
     assert torch.equal(before.labels, start.labels)
     assert metrics["losses"] == losses
     assert len(losses) == 6
@@ -106,8 +114,8 @@ def test_classes_whose_holders_take_part_at_no_seed_are_named(
     assert (metrics["missing_classes"], metrics["untouched_classes"], metrics["skipped"]) == ([], [lost], 2)
     assert f"not refined, their holders take part at no seed: {lost}" in [event.message for event in said]
     begun, product = load(tmp_path / "run" / "initial"), load(tmp_path / "run" / "distilled")
-    assert torch.equal(begun.images[begun.labels == 2], product.images[product.labels == 2])
-    assert not torch.equal(begun.images[begun.labels == 0], product.images[product.labels == 0])
+    assert torch.equal(begun.samples[begun.labels == 2], product.samples[product.labels == 2])
+    assert not torch.equal(begun.samples[begun.labels == 0], product.samples[product.labels == 0])
 
 
 def _two(seed: int) -> Plan:
@@ -117,7 +125,7 @@ def _two(seed: int) -> Plan:
 def test_images_that_diverge_name_the_rate(sent: Sent, tmp_path: Path) -> None:
     plan, files = sent
     config = tiny_config({"server.lr": 1e200})
-    with pytest.raises(ConfigError, match=r"images that diverged at server.lr = 1e\+200; .*; fix: choose a smaller"):
+    with pytest.raises(ConfigError, match=r"samples that diverged at server.lr = 1e\+200; .*; fix: choose a smaller"):
         _distill(plan, _folder(tmp_path / "sent", files), tmp_path / "run", config)
     assert not (tmp_path / "run" / "distilled").exists()
 
@@ -343,8 +351,8 @@ def test_collected_sizes_and_digests_are_of_the_files(sent: Sent, tmp_path: Path
     collected = collect(plan, _folder(tmp_path / "sent", files))
     assert collected.digests == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     for name, content in files.items():
-        own = decode_contribution(content, plan, features=48, fingerprint=collected.contributions[name].fingerprint)
-        assert np.array_equal(own.means, collected.contributions[name].means)
+        own = decode_contribution(content, plan, expected=acceptance(plan))
+        assert np.array_equal(own.statistics, collected.contributions[name].statistics)
 
 
 def test_a_class_that_the_rule_cannot_protect_is_named(tmp_path: Path) -> None:
@@ -384,9 +392,9 @@ def test_the_rule_decides_what_is_distilled(tmp_path: Path) -> None:
     config = tiny_config({"server.aggregation": "trimmed", "server.lr": 1.0})
     metrics = _distill(plan, place, tmp_path / "run", config)
     start = initial_set(plan, made)
-    target = aggregate(plan, made, "count", Rule(aggregation="trimmed"))
-    images, losses = distill(plan, target, start.images, start.labels, config.server, engine=REFERENCE)
+    target = aggregate(plan, made, ServerSpec(aggregation="trimmed"))
+    samples, losses = refined(plan, target, start.samples, start.labels, config.server, engine=REFERENCE)
     assert metrics["losses"] == losses
-    assert torch.equal(load(tmp_path / "run" / "distilled").images, images.float())
+    assert torch.equal(load(tmp_path / "run" / "distilled").samples, samples.float())
     # Another rule is another round: what was distilled by the first is not taken for it.
     assert _distill(plan, place, tmp_path / "run")["losses"] != losses

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from collabdm.client import fingerprint
 from collabdm.errors import ContributionError
-from collabdm.protocol import Plan, encode_contribution
+from collabdm.protocol import Acceptance, Plan, acceptance, encode_contribution, fingerprint
 from collabdm.rounds.contributing import contribution_name
-from collabdm.rounds.inbox import Acceptance, accept, acceptance, collect, discard, read_bounded, recorded, seal
+from collabdm.rounds.inbox import accept, collect, discard, read_bounded, recorded, seal
 from reference import made_up, small_plan
 
 HELD = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [2, 1, 4]}

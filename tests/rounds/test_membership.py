@@ -27,9 +27,10 @@ from collabdm.rounds.inbox import collect
 from collabdm.rounds.membership import add, carry_out, forget, remove, under_way, unknown_files
 from collabdm.rounds.receiving import receive
 from collabdm.rounds.terms import USUAL, Terms
-from collabdm.server import aggregate, distill
+from collabdm.server import aggregate
 from collabdm.storage import checkpoints
 from reference import small_plan
+from rounds.refining import refined
 from tiny_runs import tiny_config
 
 HELD = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [2, 1, 4], "dee": [0, 2, 2]}
@@ -92,10 +93,10 @@ def _continued(plan: Plan, present: torch.Tensor, files: list[bytes], tmp_path: 
     for number, content in enumerate(files):
         (inbox / f"{number}.safetensors").write_bytes(content)
     contributions = list(collect(plan, inbox).contributions.values())
-    target = aggregate(plan, contributions, "count")
+    target = aggregate(plan, contributions)
     labels = initial_set(plan, contributions).labels
     spec = CONFIG.server.model_copy(update={"passes": passes})
-    return distill(plan, target, present, labels, spec, engine=EAGER)[0]
+    return refined(plan, target, present, labels, spec, engine=EAGER)[0]
 
 
 @pytest.mark.parametrize("passes", [1, 3])
@@ -107,8 +108,8 @@ def test_a_late_client_gives_the_target_of_a_fresh_aggregation(
     before = load(folder / "distilled")
     metrics = add(folder, files["dee"], name="late", passes=passes)
     after = load(folder / "distilled")
-    assert torch.equal(after.images, _continued(plan, before.images, list(files.values()), tmp_path, passes))
-    assert not torch.equal(after.images, before.images)
+    assert torch.equal(after.samples, _continued(plan, before.samples, list(files.values()), tmp_path, passes))
+    assert not torch.equal(after.samples, before.samples)
     assert len(metrics["losses"]) == passes * plan.seeds
     assert (metrics["missing"], sorted(metrics["bytes"]["up"])) == ([], sorted(files))
     assert json.loads((folder / "metrics.json").read_text())["losses"] == metrics["losses"]
@@ -128,23 +129,23 @@ def test_the_aggregate_after_coming_and_going_is_that_of_a_round_without(
     add(folder, files["dee"], name="late")
     remove(folder, "bob")
     here, there = (list(collect(plan, home / "contributions").contributions.values()) for home in (folder, held["acd"]))
-    ours, fresh = (aggregate(plan, contributions, "count") for contributions in (here, there))
+    ours, fresh = (aggregate(plan, contributions) for contributions in (here, there))
     assert np.array_equal(ours.values, fresh.values)
     assert np.array_equal(ours.weights, fresh.weights)
     assert ours.values.dtype == np.float64
     kinds = [(entry["kind"], entry["client"]) for entry in json.loads((folder / "round.json").read_text())["history"]]
     assert kinds == [("add", "dee"), ("remove", "bob")]
     # Left out is not forgotten: another set than that of a round without bob.
-    assert not torch.equal(load(folder / "distilled").images, load(held["acd"] / "distilled").images)
+    assert not torch.equal(load(folder / "distilled").samples, load(held["acd"] / "distilled").samples)
 
 
 def test_leaving_continues_from_the_present_set(sent: Sent, run: Callable[[str], Path], tmp_path: Path) -> None:
     plan, files = sent
     folder = run("abcd")
-    before = load(folder / "distilled").images
+    before = load(folder / "distilled").samples
     remove(folder, "bob", passes=2)
     others = [content for name, content in files.items() if name != "bob"]
-    assert torch.equal(load(folder / "distilled").images, _continued(plan, before, others, tmp_path, 2))
+    assert torch.equal(load(folder / "distilled").samples, _continued(plan, before, others, tmp_path, 2))
     assert not (folder / "contributions" / contribution_name(plan, "bob")).exists()
     assert "bob" not in (folder / "contributions.sha256").read_text()
 

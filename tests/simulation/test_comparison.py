@@ -54,7 +54,7 @@ def compared(_quick: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     """A folder, its rows, and the clients of every computed stage."""
     folder = tmp_path_factory.mktemp("compared") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        kept = {name: counted(patch, name) for name in ("client_statistics", "distill_locally")}
+        kept = {name: counted(patch, name) for name in ("client_sums", "distill_locally")}
         rows = compare(tiny_config({"evaluate.count": 2}), COMPARED, folder)
     return folder, rows, kept
 
@@ -91,7 +91,7 @@ def test_bytes_travel_only_in_a_round(compared: Compared) -> None:
 def test_what_methods_agree_on_is_computed_once(compared: Compared) -> None:
     _, _, kept = compared
     # local-dm-pae, collabdm and collabdm-pae share statistics; central-dm-pae has one client of its own.
-    assert kept["client_statistics"] == ["0", "1", "2", "0"]
+    assert kept["client_sums"] == ["0", "1", "2", "0"]
     # Tiles or not make two local sets for each client.
     assert kept["distill_locally"] == ["0", "1", "2"] * 2 + ["0"]
 
@@ -113,11 +113,11 @@ def test_each_is_the_run_that_simulate_makes(compared: Compared, tmp_path: Path)
     row = next(row for row in rows if row["method"] == "collabdm-pae")
     assert row["accuracy_mean"] == metrics["accuracy"]["mean"]
     alone, together = load(tmp_path / "run" / "distilled"), load(folder / "collabdm-pae" / "distilled")
-    assert alone.images.equal(together.images)
+    assert alone.samples.equal(together.samples)
 
 
 def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = tiny_config({"plan.pae": 1, "engine": "auto"})
+    config = tiny_config({"plan.tiles": 1, "engine": "auto"})
     methods = ["random-real", "collabdm-pae", "local-dm-pae"]
 
     def stopped(dataset: Any, one: Any, *arguments: Any, **others: Any) -> Any:
@@ -155,16 +155,16 @@ def test_a_comparison_stopped_early_is_recognised(tmp_path: Path, monkeypatch: p
 
 def test_a_factor_is_for_the_methods_that_have_one(tmp_path: Path) -> None:
     source = write_sites(tmp_path / "sites.npz")
-    config = tiny_config({"plan.pae": 2, "dataset": str(source)})
+    config = tiny_config({"plan.tiles": 2, "dataset": str(source)})
     for _ in range(2):  # the second time from what is there
         compare(config, ["random-real", "random-real-pae"], tmp_path / "run")
-    found = [load(tmp_path / "run" / name / "distilled").factor for name in ("random-real", "random-real-pae")]
+    found = [load(tmp_path / "run" / name / "distilled").tiles for name in ("random-real", "random-real-pae")]
     assert found == [1, 2]
 
 
 def test_everything_is_checked_before_anything_is_written(tmp_path: Path) -> None:
     source = write_sites(tmp_path / "sites.npz")
-    config = tiny_config({"dataset": str(source), "plan.pae": 7})
+    config = tiny_config({"dataset": str(source), "plan.tiles": 7})
     with pytest.raises(ConfigError, match="fix: "):
         compare(config, ["random-real", "collabdm-pae"], tmp_path / "run")
     with pytest.raises(ConfigError, match=r"^method: got magic; expected one of "):

@@ -8,8 +8,9 @@ import torch
 
 from collabdm.data import Dataset, load_dataset
 from collabdm.engine import Engine
+from collabdm.images.modality import Images
 from collabdm.images.partition_expand import pack
-from collabdm.planning import normalisation_for, resolved
+from collabdm.planning import resolved, sample_for
 from collabdm.simulation.pooled import all_data, random_real_set
 from tiny_runs import tiny_config
 
@@ -20,14 +21,16 @@ def digits() -> Dataset:
 
 
 def engine_for(digits: Dataset) -> Engine:
-    return resolved([tiny_config()], digits.preset, digits.train.shape, 10)
+    return resolved([tiny_config()], digits.preset)
 
 
 def rows_like(digits: Dataset, label: int) -> torch.Tensor:
     """All training images of a class, normalised."""
-    normalisation = normalisation_for(tiny_config(), digits.preset)
-    mean, std = (torch.tensor(value)[:, None, None] for value in (normalisation.mean, normalisation.std))
-    pixels = digits.train.images[digits.train.of_class(label)]
+    sample = sample_for(tiny_config(), digits.preset)
+    assert isinstance(sample, Images)
+    constants = (sample.normalisation.mean, sample.normalisation.std)
+    mean, std = (torch.tensor(value)[:, None, None] for value in constants)
+    pixels = digits.train.values[digits.train.of_class(label)]
     return (torch.from_numpy(pixels) / 255 - mean) / std
 
 
@@ -36,22 +39,22 @@ def test_random_real_images_are_different_training_images_of_their_class(digits:
     chosen = random_real_set(digits, config, engine=engine_for(digits))
     assert chosen.labels.tolist() == [y for y in range(10) for _ in range(5)]
     for y in range(10):
-        distances = torch.cdist(chosen.images[chosen.labels == y].flatten(1), rows_like(digits, y).flatten(1))
+        distances = torch.cdist(chosen.samples[chosen.labels == y].flatten(1), rows_like(digits, y).flatten(1))
         nearest = distances.min(dim=1)
         assert nearest.values.max() < 1e-2
         assert len(set(nearest.indices.tolist())) == 5
     other = random_real_set(digits, tiny_config({"ipc": 5, "seed": 1}), engine=engine_for(digits))
-    assert not torch.equal(chosen.images, other.images)
+    assert not torch.equal(chosen.samples, other.samples)
 
 
 def test_tiles_hold_as_many_samples_in_the_same_bytes(digits: Dataset) -> None:
     config = tiny_config({"method": "random-real-pae", "ipc": 3})
     chosen = random_real_set(digits, config, engine=engine_for(digits))
-    assert chosen.factor == 2
-    assert chosen.images.shape == (30, *digits.train.shape)
+    assert chosen.tiles == 2
+    assert chosen.samples.shape == (30, *digits.train.shape)
     # A tile beside three copies of itself is the tile of a packed image of one sample, four times.
     small = pack(rows_like(digits, 4).repeat_interleave(4, dim=0), 2)[:, :, :4, :4].flatten(1)
-    stored = chosen.images[chosen.labels == 4]
+    stored = chosen.samples[chosen.labels == 4]
     tiles = torch.cat([stored[:, :, r : r + 4, c : c + 4] for r in (0, 4) for c in (0, 4)]).flatten(1)
     nearest = torch.cdist(tiles, small).min(dim=1)
     assert nearest.values.max() < 1e-2
@@ -67,5 +70,5 @@ def test_a_class_with_few_samples_gives_those_and_an_absent_class_none(digits: D
 
 def test_all_data_are_the_training_data_untouched(digits: Dataset) -> None:
     everything = all_data(digits, tiny_config({"method": "full-data"}))
-    assert everything.images is digits.train
+    assert everything.samples is digits.train
     assert everything.labels.tolist() == digits.train.labels.tolist()

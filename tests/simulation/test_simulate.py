@@ -23,7 +23,8 @@ from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.errors import CollabDMError, ConfigError, DataError, QuorumError, RunFolderError
 from collabdm.evaluation import judging
-from collabdm.evaluation.evaluate import evaluate
+from collabdm.evaluation.networks import network_results
+from collabdm.images.modality import Images
 from collabdm.images.partition_expand import expand
 from collabdm.progress import Event
 from collabdm.protocol import decode_plan, encode_contribution
@@ -97,10 +98,10 @@ def test_bytes_are_those_of_the_files(whole: Path) -> None:
 def test_the_set_before_refinement_is_kept(whole: Path, tmp_path: Path) -> None:
     simulate(tiny_config({"server.passes": 0}), tmp_path / "start")
     before, start = load(whole / "initial"), load(tmp_path / "start" / "distilled")
-    assert before.images.equal(start.images)
+    assert before.samples.equal(start.samples)
     assert before.labels.equal(start.labels)
-    assert before.factor == load(whole / "distilled").factor
-    assert not before.images.equal(load(whole / "distilled").images)
+    assert before.tiles == load(whole / "distilled").tiles
+    assert not before.samples.equal(load(whole / "distilled").samples)
 
 
 def test_the_files_are_what_the_clients_would_send(whole: Path) -> None:
@@ -158,7 +159,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, stop_at: in
     return calls
 
 
-@pytest.mark.parametrize("stage", ["client_statistics", "distill_locally"])
+@pytest.mark.parametrize("stage", ["client_sums", "distill_locally"])
 def test_finished_clients_are_not_computed_again(
     stage: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,11 +169,11 @@ def test_finished_clients_are_not_computed_again(
             simulate(tiny_config(), tmp_path / "run")
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "contributions").iterdir()}
     assert len(first) == 1
-    statistics = counted(monkeypatch, client_module, "client_statistics")
+    statistics = counted(monkeypatch, client_module, "client_sums")
     local = counted(monkeypatch, client_module, "distill_locally")
     metrics = simulate(tiny_config(), tmp_path / "run")
     # What the second client had finished before its local stage is found again too.
-    assert [call[1] for call in statistics] == (["1", "2"] if stage == "client_statistics" else ["2"])
+    assert [call[1] for call in statistics] == (["1", "2"] if stage == "client_sums" else ["2"])
     assert [call[1] for call in local] == ["1", "2"]
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert product(tmp_path / "run") == product(whole)
@@ -187,22 +188,22 @@ def test_finished_networks_are_not_trained_again(tmp_path: Path, monkeypatch: py
     metrics = simulate(config, tmp_path / "whole")
 
     def stopped(*arguments: Any, done: int = 0, **others: Any) -> Iterator[Any]:
-        for number, result in enumerate(evaluate(*arguments, done=done, **others)):
+        for number, result in enumerate(network_results(*arguments, done=done, **others)):
             if number == 2:
                 raise Stop
             yield result
 
     with monkeypatch.context() as patch:
-        patch.setattr(judging, "evaluate", stopped)
+        patch.setattr(judging, "network_results", stopped)
         with pytest.raises(Stop):
             simulate(config, tmp_path / "run")
     left: list[int] = []
 
     def noted(*arguments: Any, done: int = 0, **others: Any) -> Iterator[Any]:
         left.append(done)
-        return evaluate(*arguments, done=done, **others)
+        return network_results(*arguments, done=done, **others)
 
-    monkeypatch.setattr(judging, "evaluate", noted)
+    monkeypatch.setattr(judging, "network_results", noted)
     assert simulate(config, tmp_path / "run")["accuracy"] == metrics["accuracy"]
     assert left == [2]
 
@@ -227,16 +228,16 @@ def test_evaluations_on_the_way(whole: Path, tmp_path: Path, monkeypatch: pytest
     assert metrics["seconds"]["evaluate"] == pytest.approx(sum(spent))
     assert "seconds" not in metrics["curve"][0]
     # Looking changes nothing, and an interruption between two looks loses none.
-    assert load(tmp_path / "watched" / "distilled").images.equal(load(whole / "distilled").images)
+    assert load(tmp_path / "watched" / "distilled").samples.equal(load(whole / "distilled").samples)
     with monkeypatch.context() as patch:
-        counted(patch, judging, "evaluate", stop_at=1)
+        counted(patch, judging, "network_results", stop_at=1)
         with pytest.raises(Stop):
             simulate(config, tmp_path / "run")
     assert simulate(config, tmp_path / "run")["curve"] == metrics["curve"]
 
 
 def test_later_passes_cost_no_more_bytes(tmp_path: Path) -> None:
-    changes = {"server.evaluate_every": 1, "server.passes": 2, "partition.participation": 0.4}
+    changes = {"server.evaluate_every": 1, "server.passes": 2, "plan.participation": 0.4}
     metrics = simulate(tiny_config(changes), tmp_path / "run")
     plan = decode_plan((tmp_path / "run" / "plan.json").read_bytes())
     up, parts = metrics["bytes"]["up"], metrics["bytes"]["parts"]
@@ -317,20 +318,21 @@ def test_local_sets_alone_travel_without_statistics(whole: Path, tmp_path: Path)
     start = simulate(tiny_config({"server.passes": 0}), tmp_path / "start")
     assert start["losses"] == []
     first, second = (load(tmp_path / name / "distilled") for name in ("run", "start"))
-    assert first.images.equal(second.images)
+    assert first.samples.equal(second.samples)
 
 
 @pytest.mark.parametrize(("method", "factor"), [("random-real", 1), ("random-real-pae", 2)])
 def test_random_real_images_are_training_images(method: str, factor: int, tmp_path: Path) -> None:
     metrics = simulate(tiny_config({"method": method, "ipc": 3}), tmp_path / "run")
     chosen, train = load(tmp_path / "run" / "distilled"), load_dataset("digits").train
-    assert chosen.images.shape == (30, 1, 8, 8)
+    assert chosen.samples.shape == (30, 1, 8, 8)
     assert chosen.counts().tolist() == [3] * 10
-    assert chosen.factor == factor
+    assert chosen.tiles == factor
     assert metrics["bytes"] == {"down": {}, "up": {}}
     # Tiles are training images of the class, at their own size or averaged down to a quarter; each is used once.
-    known = torch.from_numpy(train.images).double() / 255
-    tiles = chosen.pixels().double()
+    known = torch.from_numpy(train.values).double() / 255
+    assert isinstance(chosen.sample, Images)
+    tiles = chosen.sample.pixels(chosen.samples).double()
     if factor == 2:
         known = torch.nn.functional.interpolate(known, size=(4, 4), mode="bilinear", antialias=True)
         tiles = tiles.unfold(2, 4, 4).unfold(3, 4, 4).reshape(-1, 1, 4, 4)
@@ -339,7 +341,7 @@ def test_random_real_images_are_training_images(method: str, factor: int, tmp_pa
     assert nearest.values.max() < 1e-4
     assert (train.labels[nearest.indices] == chosen.labels.repeat_interleave(factor**2).numpy()).all()
     assert len(set(nearest.indices.tolist())) == 30 * factor**2
-    assert len(expand(chosen.images, factor)) == 30 * factor**2
+    assert len(expand(chosen.samples, factor)) == 30 * factor**2
 
 
 def test_all_the_data(tmp_path: Path) -> None:
@@ -357,7 +359,7 @@ def test_all_data_in_one_place_sends_nothing(tmp_path: Path) -> None:
         assert metrics["topped_up"] == {}
         assert len(metrics["losses"]) == 3
         assert np.array(metrics["partition"]["samples"]).shape == (1, 10)
-    assert load(tmp_path / "0" / "distilled").images.equal(load(tmp_path / "1" / "distilled").images)
+    assert load(tmp_path / "0" / "distilled").samples.equal(load(tmp_path / "1" / "distilled").samples)
 
 
 @pytest.mark.parametrize("reuse", [True, False])
@@ -374,7 +376,7 @@ def test_sites_of_a_column(reuse: bool, tmp_path: Path) -> None:
 BAD: dict[str, tuple[type[CollabDMError], dict[str, Any], str]] = {
     "column": (ConfigError, {"partition.kind": "by-column", "partition.column": "town"}, "got town; expected .* site"),
     "clients": (DataError, {"partition.clients": 99}, "clients: got 99; expected at most 36"),
-    "pae": (ConfigError, {"plan.pae": 5}, "fix: "),
+    "tiles": (ConfigError, {"plan.tiles": 5}, "fix: "),
     "network": (ConfigError, {"plan.network": {"depth": 5}}, "convnet on 8x8 images"),
     "tested": (ConfigError, {"evaluate.networks": "vgg11"}, "vgg11 on 8x8 images"),
     "reserved": (DataError, {"partition.kind": "dirichlet-reserved", "ipc": 10}, "samples of class x: got 12"),
@@ -447,7 +449,7 @@ def test_a_killed_process_leaves_what_can_be_resumed(tmp_path: Path, monkeypatch
     left = sorted(place.glob("*.safetensors"))
     before = {path: path.read_bytes() for path in left}
     simulate(config, tmp_path / "whole")
-    calls = counted(monkeypatch, client_module, "client_statistics")
+    calls = counted(monkeypatch, client_module, "client_sums")
     simulate(config, folder)
     # The next client's may have been finished and stored before its file was written.
     assert len(left) + len(calls) in (5, 6)

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE, Engine
-from collabdm.images.augment import OPERATIONS, augment, draw_augmentation
+from collabdm.images.augment import OPERATIONS
+from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
+from collabdm.modality import draw_augmentation
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
+from collabdm.training import loop
 from collabdm.training.loop import TrainingSet, train
 from collabdm.training.loop import test_accuracy as accuracy_on
 from collabdm.training.recipes import Recipe
@@ -25,15 +28,23 @@ from interruptions import assert_goes_on
 from tiny_runs import TINY_NETWORK
 
 SHAPE, CLASSES, SEED = (1, 8, 8), 3, 17
-NORMALISATION = Normalisation(mean=(0.4,), std=(0.3,))
+SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.4,), std=(0.3,)))
 # Eleven samples make an uneven last batch; seven epochs fall to the smaller rate before the fifth.
 RECIPE = Recipe(name="test", count=1, epochs=7, lr=0.05, batch=4)
+
+
+def targets_for(labels: Tensor, *, softness: float = 0.0) -> Tensor:
+    """Rows that sum to one: all on the label, or some of it (another share for each sample) on the other classes."""
+    one_hot = nn.functional.one_hot(labels, CLASSES).float()
+    drawn = torch.from_numpy(Stream(6, "targets").uniform((len(labels), CLASSES), 0.1, 1)).float()
+    soft = (1 - softness) * one_hot + softness * drawn
+    return soft / soft.sum(dim=1, keepdim=True)
 
 
 def training_set(*operations: str, count: int = 11) -> TrainingSet:
     images = Stream(3, "images").uniform((count, *SHAPE), -2, 2).astype(np.float32)
     labels = torch.arange(count) % CLASSES
-    return TrainingSet(images=torch.from_numpy(images), labels=labels, normalisation=NORMALISATION, augment=operations)
+    return TrainingSet(samples=torch.from_numpy(images), labels=labels, sample=SAMPLE, augment=operations)
 
 
 def plain_network() -> nn.Sequential:
@@ -51,7 +62,7 @@ def plain_network() -> nn.Sequential:
 def plainly_trained(training: TrainingSet, recipe: Recipe) -> nn.Sequential:
     network, epochs = plain_network(), recipe.epochs
     order, drawn = Stream(SEED, "order"), Stream(SEED, "augment")
-    assert isinstance(training.images, Tensor)
+    assert isinstance(training.samples, Tensor)
 
     def optimiser(lr: float) -> torch.optim.SGD:
         return torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
@@ -62,9 +73,11 @@ def plainly_trained(training: TrainingSet, recipe: Recipe) -> nn.Sequential:
             sgd = optimiser(recipe.lr * 0.1)  # a new optimiser has no momentum
         rows = torch.from_numpy(order.permutation(len(training.labels)))
         for batch in rows.split(recipe.batch):
-            images = augment(training.images[batch].double(), draw_augmentation(drawn, training.augment, len(batch)))
+            shown = draw_augmentation(drawn, training.augment, len(batch))
+            images = SAMPLE.augment(training.samples[batch].double(), shown)
             sgd.zero_grad()
-            nn.CrossEntropyLoss()(network(images), training.labels[batch]).backward()
+            wanted = training.labels if training.targets is None else training.targets.double()
+            nn.CrossEntropyLoss()(network(images), wanted[batch]).backward()
             sgd.step()
     return network
 
@@ -92,6 +105,55 @@ def test_the_recipe_is_a_plain_loop_s(operations: tuple[str, ...]) -> None:
     assert distance(trained(training, recipe=RECIPE.model_copy(update={"epochs": 6})), plain) > 1e-6
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+@pytest.mark.parametrize("operations", [(), ("crop", "colour")])
+def test_targets_are_learnt_as_in_a_plain_loop(operations: tuple[str, ...], chunk: int) -> None:
+    labelled = training_set(*operations)
+    training = dataclasses.replace(labelled, targets=targets_for(labelled.labels, softness=0.5))
+    engine, plain = REFERENCE.model_copy(update={"chunk": chunk}), plainly_trained(training, RECIPE)
+    assert distance(trained(training, engine), plain) < 1e-9
+    # Labels would have been another thing to learn, and the targets win over them.
+    assert distance(trained(labelled, engine), plain) > 1e-3
+    assert distance(trained(dataclasses.replace(training, labels=labelled.labels.flip(0)), engine), plain) < 1e-9
+
+
+@pytest.mark.parametrize("engine", [REFERENCE, EAGER], ids=["f64", "f32"])
+def test_targets_of_one_class_are_its_label(engine: Engine) -> None:
+    labelled = training_set("crop", "rotate")
+    first = trained(labelled, engine)
+    second = trained(dataclasses.replace(labelled, targets=targets_for(labelled.labels)), engine)
+    assert first.keys() == second.keys()
+    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-5
+
+
+def test_the_loss_of_targets_is_the_mean_cross_entropy() -> None:
+    labelled, told = training_set(), list[float]()
+    targets = targets_for(labelled.labels, softness=0.5)
+    one_batch = RECIPE.model_copy(update={"batch": 100, "epochs": 1})
+    training = dataclasses.replace(labelled, targets=targets)
+    trained(training, recipe=one_batch, tell=lambda epoch, epochs, loss: told.append(loss))
+    assert isinstance(training.samples, Tensor)
+    logarithms = plain_network()(training.samples.double()).log_softmax(dim=1)
+    assert told == [pytest.approx(-(targets.double() * logarithms).sum(dim=1).mean().item(), rel=1e-9)]
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_what_fills_up_a_chunk_is_not_learnt(soft: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for torch's compiler, which wants whole chunks."""
+    training = training_set("crop")
+    training = dataclasses.replace(training, targets=targets_for(training.labels, softness=0.5)) if soft else training
+    plain = plainly_trained(training, RECIPE)
+    sizes: list[int] = []
+
+    def filled(samples: Tensor, engine: Engine) -> Tensor:
+        sizes.append(len(samples))
+        return torch.cat([samples, samples.new_ones(engine.chunk - len(samples), *samples.shape[1:])])
+
+    monkeypatch.setattr(loop, "padded", filled)
+    assert distance(trained(training, REFERENCE.model_copy(update={"chunk": 3})), plain) < 1e-9
+    assert set(sizes) == {1, 3}
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
 def test_the_rate_falls_after_half_time(epochs: int) -> None:
     recipe = RECIPE.model_copy(update={"epochs": epochs})
@@ -114,10 +176,9 @@ def test_float32_stays_close_and_repeats_itself() -> None:
 def test_real_samples_train_as_their_normalised_pixels(make_samples: Callable[..., Samples]) -> None:
     samples = make_samples([4, 4, 3], SHAPE)
     labels = torch.from_numpy(samples.labels)
-    pixels = (torch.from_numpy(samples.images).double() / 255 - 0.4) / 0.3
+    pixels = (torch.from_numpy(samples.values).double() / 255 - 0.4) / 0.3
     real, ready = (
-        TrainingSet(images=images, labels=labels, normalisation=NORMALISATION, augment=("colour",))
-        for images in (samples, pixels)
+        TrainingSet(samples=images, labels=labels, sample=SAMPLE, augment=("colour",)) for images in (samples, pixels)
     )
     first, second = trained(real), trained(ready)
     assert all((first[name] - second[name]).abs().max() < 1e-12 for name in first)
@@ -129,8 +190,8 @@ def test_the_loss_told_is_the_mean_over_the_samples() -> None:
     trained(training_set(), recipe=one_batch, tell=lambda *facts: told.append(facts))
     assert [(epoch, epochs) for epoch, epochs, _ in told] == [(1, 2), (2, 2)]
     training = training_set()
-    assert isinstance(training.images, Tensor)
-    first = nn.CrossEntropyLoss()(plain_network()(training.images.double()), training.labels)
+    assert isinstance(training.samples, Tensor)
+    first = nn.CrossEntropyLoss()(plain_network()(training.samples.double()), training.labels)
     assert told[0][2] == pytest.approx(first.item(), rel=1e-9)
     assert told[1][2] < told[0][2]
 
@@ -141,9 +202,9 @@ def test_accuracy_is_a_plain_count(make_samples: Callable[..., Samples], chunk: 
     network = build_network(TINY_NETWORK, SHAPE, 4)
     parameters = initial_parameters(network, Stream(2, "any"))
     engine = REFERENCE.model_copy(update={"chunk": chunk})
-    overall, per_class, macro_f1, confusion = accuracy_on(parameters, samples, TINY_NETWORK, NORMALISATION, engine)
+    overall, per_class, macro_f1, confusion = accuracy_on(parameters, samples, TINY_NETWORK, SAMPLE, engine)
     plain = plain_like(parameters)
-    pixels = (torch.from_numpy(samples.images).double() / 255 - 0.4) / 0.3
+    pixels = (torch.from_numpy(samples.values).double() / 255 - 0.4) / 0.3
     said = [int(plain(image[None]).argmax()) for image in pixels]
     hits = [sum(guess == label == y for guess, label in zip(said, samples.labels, strict=True)) for y in range(4)]
     assert 0 < sum(hits) < len(samples)
@@ -184,9 +245,13 @@ def same_parameters(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool
 
 
 # Seven epochs of three batches; the rate falls, and the momentum starts anew, before the thirteenth step.
-@pytest.mark.parametrize("kills", [[1], [2], [3], [4], [8], [11], [12], [13], [14], [20], [21], [1, 1, 1], [5, 7, 8]])
-def test_an_interrupted_training_goes_on_to_the_same_bits(kills: list[int], tmp_path: Path) -> None:
+KILLS = [[1], [2], [3], [4], [8], [11], [12], [13], [14], [20], [21], [1, 1, 1], [5, 7, 8]]
+
+
+@pytest.mark.parametrize(("kills", "soft"), [*((kills, False) for kills in KILLS), ([4], True)])
+def test_an_interrupted_training_goes_on_to_the_same_bits(kills: list[int], soft: bool, tmp_path: Path) -> None:
     training = training_set("crop", "colour")
+    training = dataclasses.replace(training, targets=targets_for(training.labels, softness=0.5)) if soft else training
     told: list[tuple[int, int, float]] = []
 
     def work(folder: Path) -> dict[str, Tensor]:
@@ -203,16 +268,19 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(kills: list[int], tmp_
 
 def test_a_set_s_digest_is_of_all_that_training_sees(make_samples: Callable[..., Samples]) -> None:
     first, samples = training_set("crop"), make_samples([3, 3])
-    assert isinstance(first.images, Tensor)
-    moved = first.images.clone()
+    assert isinstance(first.samples, Tensor)
+    moved = first.samples.clone()
     moved[0, 0, 0, 0] += 1e-6
     sets = [
         first,
-        dataclasses.replace(first, images=moved),
+        dataclasses.replace(first, samples=moved),
         dataclasses.replace(first, labels=first.labels.flip(0)),
         dataclasses.replace(first, augment=()),
-        dataclasses.replace(first, normalisation=Normalisation(mean=(0.5,), std=(0.3,))),
-        dataclasses.replace(first, images=samples),
+        dataclasses.replace(
+            first, sample=SAMPLE.model_copy(update={"normalisation": Normalisation(mean=(0.5,), std=(0.3,))})
+        ),
+        dataclasses.replace(first, samples=samples),
+        *(dataclasses.replace(first, targets=targets_for(first.labels, softness=share)) for share in (0.0, 0.5, 0.6)),
     ]
     assert len({one.digest() for one in sets}) == len(sets)
     assert training_set("crop").digest() == first.digest()

@@ -1,8 +1,10 @@
 """Recipes: their bounds, and the published figures."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collabdm.errors import ConfigError
 from collabdm.training.recipes import RECIPES, Recipe
 
 
@@ -31,3 +33,19 @@ def test_the_published_recipes() -> None:
     assert paper.epochs_for(10**6) == 1000
     assert fast.epochs_for(400) == fast.epochs < 1000
     assert fast.epochs_for(50_000) == fast.least_epochs
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("count", 0), ("epochs", 0), ("lr", 0.0), ("lr", float("inf")), ("lr", float("nan"))),
+        *(("momentum", 1.0), ("momentum", -0.1), ("weight_decay", -1e-9), ("batch", 0)),
+        *(("most_samples", 0), ("least_epochs", 0), ("epochs", "many"), ("speed", 3)),
+    ],
+)
+def test_a_field_out_of_bounds_is_refused_in_one_line(field: str, value: object) -> None:
+    given = {"name": "x", "count": 1, "epochs": 1, field: value}
+    with pytest.raises(ConfigError, match=rf"^recipe\.{field}: got .*; expected .*; fix: "):
+        Recipe.model_validate(given)
+    with pytest.raises(ConfigError, match="recipe"):
+        Recipe(**given)  # type: ignore[arg-type]

@@ -1,16 +1,8 @@
-"""The rivals: other one-shot methods under the same protocol. A new one is one file, its settings, and a line here."""
+"""The rivals: other one-shot methods under the same protocol.
 
-from collabdm.baselines.base import CurvePoint, Rival, RivalJob, RivalResult
-from collabdm.baselines.co_boosting import CO_BOOSTING
-from collabdm.baselines.dense import DENSE
-from collabdm.baselines.dosfl_soft import DOSFL_SOFT
-from collabdm.baselines.ensemble import ENSEMBLE
-from collabdm.baselines.fedavg import FEDAVG
-from collabdm.baselines.local_sets import VIRTUAL
-from collabdm.baselines.strawman import STRAWMEN
+A new one is one file here, its settings (`collabdm.config.rivals`) if it has any, and one line in `METHODS`.
+"""
 
-__all__ = ["RIVALS", "CurvePoint", "Rival", "RivalJob", "RivalResult"]
+from collabdm.baselines.base import CurvePoint, Rival, RivalJob, RivalResult, rival_named
 
-RIVALS: dict[str, Rival] = {
-    rival.name: rival for rival in (FEDAVG, ENSEMBLE, DENSE, CO_BOOSTING, *VIRTUAL, DOSFL_SOFT, *STRAWMEN)
-}
+__all__ = ["CurvePoint", "Rival", "RivalJob", "RivalResult", "rival_named"]

@@ -13,9 +13,14 @@ from collabdm.data import Samples
 from collabdm.data.presets import Preset
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
+from collabdm.errors import ConfigError, explain
+from collabdm.images.modality import Images
+from collabdm.methods import METHODS, method_named
+from collabdm.planning import sample_for
 from collabdm.progress import Report, silent
+from collabdm.registry import resolved_entry
 
-__all__ = ["CurvePoint", "Rival", "RivalJob", "RivalResult"]
+__all__ = ["CurvePoint", "Rival", "RivalJob", "RivalResult", "rival_named"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +35,15 @@ class RivalJob:
     engine: Engine
     kept: Path
     report: Report = silent
+
+    @property
+    def sample(self) -> Images:
+        """What a sample is. Raises `ConfigError` where it is no image: no rival here was made for anything else."""
+        sample = sample_for(self.config, self.preset)
+        if isinstance(sample, Images):
+            return sample
+        fix = "compare the methods without them"
+        raise ConfigError(explain(f"samples of {self.config.method}", got=sample.plural, expected="images", fix=fix))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,8 +80,17 @@ class RivalResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """A line of `RIVALS`. Its settings, where it has any, are a field of `config.rivals`."""
+    """What a line of `METHODS` names. Its settings, where it has any, are a field of `config.rivals`."""
 
     name: str
     product: Literal["set", "model"]
     run: Callable[[RivalJob], RivalResult]
+
+
+def rival_named(name: str) -> Rival:
+    """The rival of a method whose source is `rival`. Raises `ConfigError` for any other method."""
+    method = method_named(name)
+    if method.source != "rival":
+        rivals = ", ".join(name for name, other in METHODS.items() if other.source == "rival")
+        raise ConfigError(explain("rival", got=name, expected=f"one of {rivals}", fix="choose one of them"))
+    return resolved_entry(method.run)

@@ -19,9 +19,9 @@ from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage
 from collabdm.engine.workers import in_order
 from collabdm.errors import ConfigError, explain
-from collabdm.images.pixels import Normalisation, normalised
+from collabdm.images.modality import Images
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
-from collabdm.planning import fitted, normalisation_for
+from collabdm.planning import fitted
 from collabdm.progress import Event
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
@@ -40,7 +40,7 @@ class ClientModels:
     """
 
     spec: ClassifierSpec
-    normalisation: Normalisation
+    sample: Images
     parameters: Mapping[str, Mapping[str, Tensor]]
     held: Mapping[str, np.ndarray]
     bytes_down: Mapping[str, int]
@@ -64,10 +64,10 @@ def client_models(job: RivalJob) -> ClientModels:
     """
     config, spec = job.config, client_network(job)
     settings = config.rivals.training.model_copy(update={"network": spec})
-    normalisation = normalisation_for(config, job.preset)
+    sample = job.sample
     task = {
         "classes": job.train.classes,
-        "normalisation": normalisation.model_dump(),
+        "normalisation": sample.normalisation.model_dump(),
         "sample": job.train.shape,
         "seed": config.seed,
         "training": settings.model_dump(mode="json"),
@@ -75,7 +75,7 @@ def client_models(job: RivalJob) -> ClientModels:
     clients = [client for client in sorted(job.parts) if len(job.parts[client])]
     parameters, held, up, seconds, memory, sent = {}, {}, {}, {}, 0.0, hashlib.sha256()
     begin_stage()
-    results = in_order(partial(_trained, job, settings, normalisation, task), clients, job.engine.spread(own=True))
+    results = in_order(partial(_trained, job, settings, sample, task), clients, job.engine.spread(own=True))
     for number, (client, (arrays, store)) in enumerate(zip(clients, results, strict=True)):
         finite = {name: torch.from_numpy(value) for name, value in arrays.items() if np.isfinite(value).all()}
         if len(finite) < len(arrays):
@@ -90,7 +90,7 @@ def client_models(job: RivalJob) -> ClientModels:
         job.report(Event(stage="client models", client=client, done=number + 1, total=len(clients), message=message))
     return ClientModels(
         spec=spec,
-        normalisation=normalisation,
+        sample=sample,
         parameters=parameters,
         held=held,
         bytes_down=dict.fromkeys(clients, len(json.dumps(task).encode())),
@@ -102,7 +102,7 @@ def client_models(job: RivalJob) -> ClientModels:
 
 
 def _trained(
-    job: RivalJob, settings: ClientTraining, normalisation: Normalisation, task: Mapping[str, object], client: str
+    job: RivalJob, settings: ClientTraining, sample: Images, task: Mapping[str, object], client: str
 ) -> tuple[dict[str, np.ndarray], KeptResults]:
     """One client's model, and the store that knows what it cost; `task`: what the server asks of all."""
     samples, store = job.train.take(job.parts[client]), KeptResults(job.kept)
@@ -114,7 +114,7 @@ def _trained(
         made = train_client(
             samples,
             settings,
-            normalisation,
+            sample,
             seed=job.config.seed,
             client=client,
             engine=job.engine,
@@ -128,7 +128,7 @@ def _trained(
 def train_client(
     samples: Samples,
     settings: ClientTraining,
-    normalisation: Normalisation,
+    sample: Images,
     *,
     seed: int,
     client: str,
@@ -160,7 +160,7 @@ def train_client(
         begin = Place.of(within(found, "place"))
         restore_optimiser(optimiser, within(found, "optimiser"))
     for batch in batches(Stream(seed, "client order", client), len(samples), settings.batch, epochs, begin):
-        images = normalised(samples.images[batch.rows], normalisation, device=engine.device, dtype=torch.float32)
+        images = sample.tensors(samples.values[batch.rows], device=engine.device, dtype=torch.float32)
         running = {name: value.clone() for name, value in running.items()}
         loss = functional.cross_entropy(logits(leaves | running, images), labels[batch.rows].to(engine.device))
         optimiser.zero_grad()

@@ -81,10 +81,10 @@ def _distilled(task: Task, settings: CoBoostingSpec) -> Mapping[str, np.ndarray]
         return hard - settings.adversarial * far + settings.batch_norm * distance
 
     made = synthesise(
-        generator_for(task.shape, settings, task.dtype),
+        generator_for(task.sample.shape, settings, task.dtype),
         objective,
         settings,
-        task.normalisation,
+        task.sample.normalisation,
         classes=task.classes,
         draws=draws,
         device=task.device,

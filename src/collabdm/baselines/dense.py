@@ -48,10 +48,10 @@ def _distilled(task: Task, settings: DenseSpec) -> Mapping[str, np.ndarray]:
         )
 
     made = synthesise(
-        generator_for(task.shape, settings, task.dtype),
+        generator_for(task.sample.shape, settings, task.dtype),
         objective,
         settings,
-        task.normalisation,
+        task.sample.normalisation,
         classes=task.classes,
         draws=draws,
         device=task.device,

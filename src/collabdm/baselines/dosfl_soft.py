@@ -6,6 +6,7 @@ absence of others, since the server runs the steps of all clients in turn. The t
 here is in the settings.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from collabdm.data import Samples
 from collabdm.engine.memory import begin_stage, highest, merged
 from collabdm.engine.workers import torch_threads
 from collabdm.local.bptt import soft_reset
+from collabdm.local.shown import real_set
 from collabdm.planning import recipe_for
 from collabdm.progress import Event
 from collabdm.protocol import LocalSpec, Plan, encode_plan
@@ -32,7 +34,6 @@ from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
 from collabdm.storage.kept_results import KeptResults, result_key
 from collabdm.training.differentiable import Differentiable, Parameters
-from collabdm.training.loop import TrainingSet
 
 __all__ = ["DOSFL_SOFT", "carried", "distilled_steps"]
 
@@ -44,7 +45,7 @@ Learned = dict[str, Tensor]
 def _run(job: RivalJob) -> RivalResult:
     plan, spec = plan_of(job, LocalSpec(method="real")), job.config.rivals.dosfl_soft
     network = plan.network.model_copy(update={"width": spec.width or plan.network.width})
-    net = Differentiable(spec=network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
+    net = Differentiable(spec=network, sample=plan.sample, classes=len(plan.classes), engine=job.engine)
     received, up, seconds, memory = {}, {}, {}, dict[str, float]()
     for client in plan.clients:
         content, kept = _sent(job, plan, net, spec, client)
@@ -52,7 +53,7 @@ def _run(job: RivalJob) -> RivalResult:
         memory = merged(memory, {"client": kept.memory.get("dosfl", 0.0)})
         up[client] = len(content)
         received[client] = {
-            name: torch.from_numpy(value.astype(np.float32)).to(job.engine.device, job.engine.image_dtype)
+            name: torch.from_numpy(value.astype(np.float32)).to(job.engine.device, job.engine.sample_dtype)
             for name, value in sorted(load(content).items())
         }
     started = time.perf_counter()
@@ -110,13 +111,11 @@ def distilled_steps(
         "sizes": np.full((spec.epochs, spec.steps), math.log(math.expm1(spec.step_size))),
     }
     learned = {
-        name: value.to(net.engine.device, net.engine.image_dtype).requires_grad_()
+        name: value.to(net.engine.device, net.engine.sample_dtype).requires_grad_()
         for name, value in (within(found, "learned") or {n: torch.from_numpy(v) for n, v in start.items()}).items()
     }
     server = net.fresh(Stream(plan.seed, "server model"))
-    real = TrainingSet(
-        images=samples, labels=torch.from_numpy(samples.labels), normalisation=plan.normalisation, augment=()
-    )
+    real = dataclasses.replace(real_set(plan, samples), augment=())
     optimiser = torch.optim.Adam(
         [
             {"params": [learned["images"]], "lr": spec.lr},
@@ -183,9 +182,8 @@ def _trained(plan: Plan, net: Differentiable, received: Mapping[str, Learned], n
             current = {name: value.detach() for name, value in after.items()}  # no graph beyond a step
     return Model(
         spec=net.spec,
-        shape=net.shape,
+        sample=plan.sample,
         classes=job.train.classes,
-        normalisation=plan.normalisation,
         members=({name: value.float().cpu() for name, value in current.items()},),
     )
 

@@ -14,9 +14,8 @@ def ensemble_of(job: RivalJob, received: ClientModels) -> Model:
     """All models that the clients sent, in sorted order, with equal weights."""
     return Model(
         spec=received.spec,
-        shape=job.train.shape,
+        sample=received.sample,
         classes=job.train.classes,
-        normalisation=received.normalisation,
         members=tuple(received.parameters[client] for client in sorted(received.parameters)),
         weights=(1.0,) * len(received.parameters),
     )

@@ -32,9 +32,8 @@ def _run(job: RivalJob) -> RivalResult:
     mean = averaged(received.parameters, {client: float(held.sum()) for client, held in received.held.items()})
     model = Model(
         spec=received.spec,
-        shape=job.train.shape,
+        sample=received.sample,
         classes=job.train.classes,
-        normalisation=received.normalisation,
         members=(mean,),
     )
     return RivalResult(

@@ -5,13 +5,13 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from collabdm.baselines import RIVALS, RivalJob, RivalResult
+from collabdm.baselines.base import RivalJob, RivalResult, rival_named
 from collabdm.baselines.models import Model, test_model
 from collabdm.data import Samples
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine.memory import begin_stage, highest, with_total
-from collabdm.evaluation.evaluate import NetworkResult, summary, without_confusion
 from collabdm.evaluation.judging import Judgement, judgement, read_results, training_set, write_results
+from collabdm.evaluation.networks import NetworkResult, summary, without_confusion
 from collabdm.planning import networks_tested
 from collabdm.progress import Event
 from collabdm.storage.checkpoints import Checkpoint
@@ -33,7 +33,7 @@ def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: _Judge) -> 
     `judge` trains networks on a set and tests them. Models are tested as they are, one result for each.
     """
     started = time.perf_counter()
-    rival = RIVALS[job.config.method]
+    rival = rival_named(job.config.method)
     result = rival.run(job)
     begin_stage()
     if isinstance(result.product, DistilledSet):

@@ -8,18 +8,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pydantic import BaseModel, JsonValue
+
 from collabdm.baselines.base import Rival, RivalJob, RivalResult
-from collabdm.client import contribute, fingerprint
+from collabdm.client import contribute
 from collabdm.config.rivals import RivalsSpec
-from collabdm.engine import EAGER
 from collabdm.initial_set import InitialSet, initial_set
-from collabdm.matching.embedding import embedder_for
 from collabdm.planning import make_plan
-from collabdm.protocol import LocalSpec, Plan, decode_contribution, encode_contribution, encode_plan
-from collabdm.rounds.distilling import distilled_set
+from collabdm.protocol import LocalSpec, Plan, acceptance, decode_contribution, encode_contribution, encode_plan
+from collabdm.server import product
 from collabdm.storage.kept_results import KeptResults
 
-__all__ = ["VIRTUAL", "Union", "plan_of", "union_of"]
+__all__ = ["DOSFL", "FEDD3", "FEDD3_DBSCAN", "FEDD3_GMM", "FEDDM", "Union", "plan_of", "union_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,21 +36,24 @@ class Union:
 
 
 def plan_of(job: RivalJob, local: LocalSpec) -> Plan:
-    """The plan of a round in which clients send nothing but their local sets."""
-    train, config = job.train, job.config.model_copy(update={"local": local})
-    return make_plan(config, classes=train.classes, shape=train.shape, preset=job.preset, clients=list(job.parts))
+    """The plan of a round in which clients send nothing but their local sets.
+
+    Raises `ConfigError` where the samples are no images, before any plan is made: no rival is for anything else.
+    """
+    _ = job.sample
+    config = job.config.model_copy(update={"local": local})
+    return make_plan(config, clients=job.parts, preset=job.preset)
 
 
 def union_of(job: RivalJob, plan: Plan) -> Union:
     """Every client's contribution, through its encoding, and their union (cut or topped up to ipc a class)."""
-    features = embedder_for(plan.network, plan.sample.shape, EAGER).features
-    own, received, up, seconds, memory = fingerprint(plan), [], {}, {}, 0.0
+    expected, received, up, seconds, memory = acceptance(plan), [], {}, {}, 0.0
     for client in plan.clients:
         kept = KeptResults(job.kept)
         samples = job.train.take(job.parts[client])
         sent = contribute(plan, client, samples, engine=job.engine, kept=kept, report=job.report)
         content = encode_contribution(sent, plan)
-        received.append(decode_contribution(content, plan, features=features, fingerprint=own))
+        received.append(decode_contribution(content, plan, expected=expected))
         up[client], seconds[client] = len(content), sum(kept.seconds.values())
         memory = max([memory, *kept.memory.values()])
     started = time.perf_counter()
@@ -69,9 +72,16 @@ def union_of(job: RivalJob, plan: Plan) -> Union:
 def _run(job: RivalJob, local: LocalSpec) -> RivalResult:
     union = union_of(job, plan_of(job, local))
     plan, joined = union.plan, union.initial
-    topped_up = {plan.classes[y]: count for y, count in joined.topped_up.items()}
+    topped_up: dict[str, JsonValue] = {plan.classes[y]: count for y, count in joined.topped_up.items()}
     return RivalResult(
-        product=distilled_set(plan, joined.images, joined.labels, job.config, {"topped_up": topped_up}),
+        product=product(
+            plan,
+            joined.samples,
+            joined.labels,
+            job.config.server,
+            method=job.config.method,
+            facts={"topped_up": topped_up},
+        ),
         bytes_down=union.bytes_down,
         bytes_up=union.bytes_up,
         rounds=1,
@@ -82,14 +92,16 @@ def _run(job: RivalJob, local: LocalSpec) -> RivalResult:
     )
 
 
+def _local(method: str, settings: BaseModel) -> LocalSpec:
+    return LocalSpec.model_validate({"method": method, method: settings})
+
+
 def _rival(name: str, local: Callable[[RivalsSpec], LocalSpec]) -> Rival:
     return Rival(name=name, product="set", run=lambda job: _run(job, local(job.config.rivals)))
 
 
-VIRTUAL = (
-    _rival("fedd3", lambda spec: LocalSpec(method="kip", kip=spec.fedd3)),
-    _rival("fedd3-gmm", lambda spec: LocalSpec(method="gmm")),
-    _rival("fedd3-dbscan", lambda spec: LocalSpec(method="dbscan")),
-    _rival("dosfl", lambda spec: LocalSpec(method="bptt", bptt=spec.dosfl)),
-    _rival("feddm", lambda spec: LocalSpec(method="feddm", feddm=spec.feddm)),
-)
+FEDD3 = _rival("fedd3", lambda spec: _local("kip", spec.fedd3))
+FEDD3_GMM = _rival("fedd3-gmm", lambda spec: LocalSpec(method="gmm"))
+FEDD3_DBSCAN = _rival("fedd3-dbscan", lambda spec: LocalSpec(method="dbscan"))
+DOSFL = _rival("dosfl", lambda spec: _local("bptt", spec.dosfl))
+FEDDM = _rival("feddm", lambda spec: _local("feddm", spec.feddm))

@@ -8,14 +8,14 @@ from safetensors.numpy import load, save
 from torch import Tensor
 
 from collabdm.engine import Engine
-from collabdm.protocol.encoding import EncodingName, plain_floats
+from collabdm.protocol.encoding import plain_floats
 
 __all__ = ["packed", "unpacked"]
 
 LARGEST = ".largest"
 
 
-def packed(tensors: Mapping[str, Tensor], encoding: EncodingName) -> bytes:
+def packed(tensors: Mapping[str, Tensor], encoding: str) -> bytes:
     """A safetensors file, floats in `encoding`: every tensor divided by its largest magnitude, which goes along.
 
     Gradients may be far below what half precision can hold.
@@ -33,7 +33,7 @@ def unpacked(content: bytes, engine: Engine) -> dict[str, Tensor]:
     """The tensors by name, on the engine's device in the dtype of images."""
     arrays = load(content)
     return {
-        name: torch.from_numpy(value.astype(np.float32) * arrays[name + LARGEST]).to(engine.device, engine.image_dtype)
+        name: torch.from_numpy(value.astype(np.float32) * arrays[name + LARGEST]).to(engine.device, engine.sample_dtype)
         for name, value in sorted(arrays.items())
         if not name.endswith(LARGEST)
     }

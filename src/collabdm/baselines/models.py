@@ -16,10 +16,11 @@ from torch.func import functional_call
 
 from collabdm.data import Samples
 from collabdm.engine import Engine
+from collabdm.engine.placing import channels_last
 from collabdm.engine.workers import in_order
-from collabdm.images.pixels import Normalisation, channels_last, normalised
+from collabdm.modality import Modality
 from collabdm.networks import Architecture, BatchNorm, build_network
-from collabdm.protocol.encoding import EncodingName, plain_floats
+from collabdm.protocol.encoding import plain_floats
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.training.predicting import predictions
 from collabdm.training.scores import Scores, scores
@@ -35,15 +36,14 @@ class Model:
     """
 
     spec: Architecture[Any]
-    shape: tuple[int, int, int]
+    sample: Modality
     classes: tuple[str, ...]
-    normalisation: Normalisation
     members: tuple[Mapping[str, Tensor], ...]
     weights: tuple[float, ...] = (1.0,)
 
     def predict(self, images: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Logits [n, classes] of normalised images [n, C, H, W]; convolutions compute in `dtype`."""
-        logits = classifier(self.spec, self.shape, len(self.classes), dtype)
+        logits = classifier(self.spec, self.sample.shape, len(self.classes), dtype)
         shares = [weight / sum(self.weights) for weight in self.weights]
         return torch.stack([s * logits(m, images) for s, m in zip(shares, self.members, strict=True)]).sum(dim=0)
 
@@ -103,7 +103,7 @@ def _seen(inputs: dict[str, Tensor], name: str, module: nn.Module, arguments: tu
 
 @lru_cache(maxsize=16)
 def classifier(
-    spec: Architecture[Any], shape: tuple[int, int, int], classes: int, dtype: torch.dtype, *, training: bool = False
+    spec: Architecture[Any], shape: tuple[int, ...], classes: int, dtype: torch.dtype, *, training: bool = False
 ) -> Functional:
     """(parameters, images [n, C, H, W]) to logits [n, classes]; in `training` batch norms normalise by the batch."""
     return Functional(build_network(spec, shape, classes).train(training), dtype)
@@ -115,8 +115,8 @@ def test_model(model: Model, test: Samples, engine: Engine, checkpoint: Checkpoi
     there = dataclasses.replace(model, members=placed)
 
     def predicted(start: int) -> Tensor:
-        pixels = test.images[start : start + engine.chunk]
-        images = normalised(pixels, model.normalisation, device=engine.device, dtype=torch.float32)
+        values = test.values[start : start + engine.chunk]
+        images = model.sample.tensors(values, device=engine.device, dtype=torch.float32)
         with torch.no_grad():
             return there.predict(images, dtype=engine.torch_dtype).argmax(dim=1).cpu()
 
@@ -127,9 +127,7 @@ def test_model(model: Model, test: Samples, engine: Engine, checkpoint: Checkpoi
     return scores(found, test.labels, len(test.classes))
 
 
-def encode_parameters(
-    parameters: Mapping[str, Tensor], held: Sequence[int] | np.ndarray, encoding: EncodingName
-) -> bytes:
+def encode_parameters(parameters: Mapping[str, Tensor], held: Sequence[int] | np.ndarray, encoding: str) -> bytes:
     """What a client sends: its model in the plan's encoding of floats, and the samples it holds per class."""
     arrays = {name: plain_floats(value.numpy(), encoding) for name, value in parameters.items()}
     return save(arrays | {"held": np.asarray(held, np.int64)})

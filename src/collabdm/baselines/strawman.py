@@ -19,15 +19,15 @@ from collabdm.baselines.strawman_rounds import Cost, Federation, State, matched_
 from collabdm.config.rivals import RivalsSpec, StrawmanSpec
 from collabdm.engine.memory import begin_stage
 from collabdm.engine.workers import torch_threads
+from collabdm.local.shown import real_set
 from collabdm.progress import Event
 from collabdm.protocol import LocalSpec, Plan
-from collabdm.rounds.distilling import distilled_set
+from collabdm.server import product
 from collabdm.storage.checkpoints import named, within
 from collabdm.storage.kept_results import KeptResults, result_key
 from collabdm.training.differentiable import Differentiable
-from collabdm.training.loop import TrainingSet
 
-__all__ = ["STRAWMEN"]
+__all__ = ["STRAWMAN_GRADIENT", "STRAWMAN_META"]
 
 Round = Callable[[Federation, State, Tensor, int], tuple[State, Cost]]
 NOISE = LocalSpec(method="dm", iterations=0, reuse=False, init="noise")
@@ -42,9 +42,15 @@ def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
     down, up, seconds = (np.array([of[c] for c in plan.clients]) for of in (union.bytes_down, up, union.seconds))
     cost = Cost(down=down.astype(float), up=up.astype(float), seconds=seconds)
     labels = union.initial.labels.to(job.engine.device)
-    images = union.initial.images.to(job.engine.device, job.engine.image_dtype)
-    nothing = torch.zeros_like(images)
-    state: State = {"images": images, "momentum": nothing, "first": nothing, "second": nothing, "norm": torch.zeros(1)}
+    samples = union.initial.samples.to(job.engine.device, job.engine.sample_dtype)
+    nothing = torch.zeros_like(samples)
+    state: State = {
+        "samples": samples,
+        "momentum": nothing,
+        "first": nothing,
+        "second": nothing,
+        "norm": torch.zeros(1),
+    }
     basis = {
         "data": {client: job.train.take(rows).digest() for client, rows in sorted(job.parts.items())},
         "engine": job.engine.model_dump(exclude={"threads", "processes"}),
@@ -78,16 +84,8 @@ def _federation(job: RivalJob, spec: StrawmanSpec, plan: Plan) -> Federation:
     return Federation(
         plan=plan,
         spec=spec,
-        net=Differentiable(spec=plan.network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine),
-        data={
-            client: TrainingSet(
-                images=samples,
-                labels=torch.from_numpy(samples.labels),
-                normalisation=plan.normalisation,
-                augment=plan.augment,
-            )
-            for client, samples in data.items()
-        },
+        net=Differentiable(spec=plan.network, sample=plan.sample, classes=len(plan.classes), engine=job.engine),
+        data={client: real_set(plan, samples) for client, samples in data.items()},
         held={client: samples.counts() for client, samples in data.items()},
     )
 
@@ -130,21 +128,22 @@ def _state(current: State, costs: Sequence[Sequence[np.ndarray]]) -> dict[str, T
 
 
 def _placed(state: State, job: RivalJob) -> State:
-    return {name: value.to(job.engine.device, job.engine.image_dtype) for name, value in state.items()}
+    return {name: value.to(job.engine.device, job.engine.sample_dtype) for name, value in state.items()}
 
 
 def _point(job: RivalJob, federation: Federation, state: State, labels: Tensor, cost: Cost, rounds: int) -> CurvePoint:
     facts = {"rounds": rounds, "rival": federation.spec.model_dump(mode="json")}
-    product = distilled_set(federation.plan, state["images"].cpu(), labels.cpu(), job.config, facts)
+    config = job.config
+    made = product(
+        federation.plan, state["samples"].cpu(), labels.cpu(), config.server, method=config.method, facts=facts
+    )
     down, up = float(cost.down.mean()), float(cost.up.mean())
-    return CurvePoint(rounds=rounds, bytes_down=down, bytes_up=up, product=product)
+    return CurvePoint(rounds=rounds, bytes_down=down, bytes_up=up, product=made)
 
 
 def _rival(name: str, settings: Callable[[RivalsSpec], StrawmanSpec], one_round: Round) -> Rival:
     return Rival(name=name, product="set", run=lambda job: _run(job, settings(job.config.rivals), one_round))
 
 
-STRAWMEN = (
-    _rival("strawman-gradient", lambda spec: spec.strawman_gradient, matched_round),
-    _rival("strawman-meta", lambda spec: spec.strawman_meta, meta_round),
-)
+STRAWMAN_GRADIENT = _rival("strawman-gradient", lambda spec: spec.strawman_gradient, matched_round)
+STRAWMAN_META = _rival("strawman-meta", lambda spec: spec.strawman_meta, meta_round)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from collabdm.baselines.messages import packed, unpacked
 from collabdm.config.rivals import StrawmanSpec
-from collabdm.images.augment import draw_augmentation
 from collabdm.local.bptt import AdamState, adam_step, clipped, pulled_back, trained_through
-from collabdm.local.gradient import class_gradient, image_gradient, trained_on
-from collabdm.local.shown import Shown
+from collabdm.local.gradient import class_gradient, sample_gradient, trained_on
+from collabdm.local.shown import shown_under
+from collabdm.modality import draw_augmentation
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
 from collabdm.training.differentiable import Differentiable, Parameters
@@ -54,7 +54,7 @@ class Cost:
 def matched_round(federation: Federation, state: State, labels: Tensor, number: int) -> tuple[State, Cost]:
     """Collaborative gradient matching: the clients' class gradients are averaged by the samples that they hold.
 
-    `state`: `images`, `momentum`, and the network as `net.<name>`.
+    `state`: `samples`, `momentum`, and the network as `net.<name>`.
     """
     plan, spec, net = federation.plan, federation.spec, federation.net
     stream = Stream(plan.seed, "strawman", number)
@@ -80,26 +80,26 @@ def matched_round(federation: Federation, state: State, labels: Tensor, number: 
                 for c in holders
             }
             wanted[y] = _mean(of_class, holders)
-    gradient, _ = image_gradient(net, parameters, state["images"], labels, wanted, augmentations, plan.pae)
+    gradient, _ = sample_gradient(net, parameters, shown_under(plan, state["samples"], labels), wanted, augmentations)
     momentum = spec.momentum * state["momentum"] + gradient
-    images = state["images"] - spec.lr * momentum
-    trained = trained_on(net, parameters, _shown(plan, images, labels), spec.inner, spec.inner_lr, stream)
+    samples = state["samples"] - spec.lr * momentum
+    trained = trained_on(net, parameters, shown_under(plan, samples, labels), spec.inner, spec.inner_lr, stream)
     network = {f"net.{name}": value for name, value in trained.items()}
-    return {"images": images, "momentum": momentum} | network, cost
+    return {"samples": samples, "momentum": momentum} | network, cost
 
 
 def meta_round(federation: Federation, state: State, labels: Tensor, number: int) -> tuple[State, Cost]:
     """Collaborative meta-learning: a fresh network is trained on the set, the clients send the gradient of their loss
     at its end, and the server takes that back through the training.
 
-    `state`: `images`, Adam's means `first` and `second`, and the running norm of the gradient, `norm` (0: none yet).
+    `state`: `samples`, Adam's means `first` and `second`, and the running norm of the gradient, `norm` (0: none yet).
     """
     plan, spec, net = federation.plan, federation.spec, federation.net
     stream = Stream(plan.seed, "strawman", number)
-    moving = state["images"].detach().requires_grad_()
+    moving = state["samples"].detach().requires_grad_()
     window = min(spec.window, spec.unroll)
     before = int(stream.integers(spec.unroll - window + 1))
-    shown = _shown(plan, moving, labels)
+    shown = shown_under(plan, moving, labels)
     end = trained_through(net, net.fresh(stream), shown, before, window, spec.inner_lr, plan.ipc, stream)
 
     def answer(client: str, received: Parameters) -> Parameters:
@@ -112,18 +112,14 @@ def meta_round(federation: Federation, state: State, labels: Tensor, number: int
     norm = float(state["norm"])
     gradient, norm = clipped(pulled_back(end, wanted, moving), norm or None, 2.0)
     adam = AdamState(
-        parameters={"images": state["images"]},
-        first={"images": state["first"]},
-        second={"images": state["second"]},
+        parameters={"samples": state["samples"]},
+        first={"samples": state["first"]},
+        second={"samples": state["second"]},
         steps=number,
     )
-    after = adam_step(adam, {"images": gradient}, spec.lr)
-    moved = {name: part["images"] for name, part in (("first", after.first), ("second", after.second))}
-    return {"images": after.parameters["images"], "norm": torch.tensor(norm, dtype=torch.float64)} | moved, cost
-
-
-def _shown(plan: Plan, images: Tensor, labels: Tensor) -> Shown:
-    return Shown(images=images, labels=labels, factor=plan.pae, normalisation=plan.normalisation, augment=plan.augment)
+    after = adam_step(adam, {"samples": gradient}, spec.lr)
+    moved = {name: part["samples"] for name, part in (("first", after.first), ("second", after.second))}
+    return {"samples": after.parameters["samples"], "norm": torch.tensor(norm, dtype=torch.float64)} | moved, cost
 
 
 def _exchange(

@@ -16,7 +16,7 @@ from collabdm.config.rivals import SynthesisSpec
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine.memory import begin_stage, merged
 from collabdm.engine.workers import in_order
-from collabdm.images.pixels import Normalisation
+from collabdm.images.modality import Images
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
 from collabdm.planning import recipe_for
 from collabdm.progress import Event
@@ -33,9 +33,8 @@ class Task:
 
     teachers: "Teachers"
     spec: ClassifierSpec
-    shape: tuple[int, int, int]
     classes: int
-    normalisation: Normalisation
+    sample: Images
     device: str
     dtype: torch.dtype
     seed: int
@@ -51,7 +50,7 @@ class Teachers:
     """The clients' models in evaluation: their logits together, and how far images lie from what they have seen."""
 
     def __init__(
-        self, received: ClientModels, shape: tuple[int, int, int], classes: int, device: str, dtype: torch.dtype
+        self, received: ClientModels, shape: tuple[int, ...], classes: int, device: str, dtype: torch.dtype
     ) -> None:
         """Members in sorted order of the clients."""
         self._apply = classifier(received.spec, shape, classes, dtype)
@@ -81,13 +80,14 @@ class Student:
 
     def __init__(self, task: Task, settings: SynthesisSpec, *, weight_decay: float = 0.0) -> None:
         """Of the clients' architecture, with initial parameters of the repetition's own."""
-        network = build_network(task.spec, task.shape, task.classes)
+        network = build_network(task.spec, task.sample.shape, task.classes)
         initial = initial_parameters(network, Stream(task.seed, "student", task.repetition)) | initial_running(network)
         placed = {name: value.to(task.device) for name, value in initial.items()}
         self._leaves = {name: value.requires_grad_() for name, value in placed.items() if not is_running(name)}
         self._running = {name: value for name, value in placed.items() if is_running(name)}
         self._testing, self._training = (
-            classifier(task.spec, task.shape, task.classes, task.dtype, training=training) for training in (False, True)
+            classifier(task.spec, task.sample.shape, task.classes, task.dtype, training=training)
+            for training in (False, True)
         )
         self._optimiser = torch.optim.SGD(
             self._leaves.values(), lr=settings.lr, momentum=settings.momentum, weight_decay=weight_decay
@@ -175,15 +175,14 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
 
     def repeated(repetition: int) -> tuple[dict[str, np.ndarray], KeptResults]:
         basis: dict[str, Any] = {"models": received.digest, "repetition": repetition, "seed": job.config.seed}
-        basis |= {"settings": settings.model_dump(), "normalisation": received.normalisation.model_dump()}
+        basis |= {"settings": settings.model_dump(), "normalisation": received.sample.normalisation.model_dump()}
         basis |= {"engine": job.engine.model_dump(exclude={"threads", "processes", "chunk"})}
         store, key = KeptResults(job.kept), result_key(stage, basis)
         task = Task(
             teachers=teachers,
             spec=received.spec,
-            shape=job.train.shape,
             classes=len(job.train.classes),
-            normalisation=received.normalisation,
+            sample=received.sample,
             device=job.engine.device,
             dtype=job.engine.torch_dtype,
             seed=job.config.seed,
@@ -200,9 +199,8 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
     models = tuple(
         Model(
             spec=received.spec,
-            shape=job.train.shape,
             classes=job.train.classes,
-            normalisation=received.normalisation,
+            sample=received.sample,
             members=({n: torch.from_numpy(v) for n, v in sorted(arrays.items()) if not n.startswith(_OTHERS)},),
         )
         for arrays, _ in results
@@ -223,12 +221,10 @@ def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> Riva
 
 def _pool(job: RivalJob, received: ClientModels, arrays: Mapping[str, np.ndarray]) -> DistilledSet:
     return DistilledSet(
-        images=torch.from_numpy(arrays["pool.images"]),
+        samples=torch.from_numpy(arrays["pool.images"]),
         labels=torch.from_numpy(arrays["pool.labels"]),
         classes=job.train.classes,
-        mean=received.normalisation.mean,
-        std=received.normalisation.std,
-        factor=1,
+        sample=received.sample,
         augment=(),
         method=job.config.method,
         facts={"clients": list(received.parameters), "network": received.spec.label},

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from collabdm.engine import EAGER, Engine
 from collabdm.errors import ClassifierError, ConfigError, explain
+from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.storage.files import write_atomically
@@ -53,6 +54,12 @@ class ClassifierCard(BaseModel):
     facts: dict[str, JsonValue] = {}
     """How it was trained: the distilled set's digest and facts, recipe, seed, engine."""
 
+    @property
+    def sample(self) -> Images:
+        """What an image is."""
+        channels, height, width = self.shape
+        return Images(channels=channels, height=height, width=width, normalisation=self.normalisation)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Classifier:
@@ -84,7 +91,7 @@ class Classifier:
             images,
             self.card.network,
             classes=len(self.card.classes),
-            normalisation=self.card.normalisation,
+            sample=self.card.sample,
             engine=engine,
         )
         return torch.softmax(found.double(), dim=1).numpy()

@@ -12,8 +12,9 @@ from collabdm.data.flows.images import ImageSettings
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError, explain
-from collabdm.evaluation.evaluate import network_seed
 from collabdm.evaluation.judging import training_set
+from collabdm.evaluation.networks import network_seed
+from collabdm.images.modality import Images
 from collabdm.networks import NetworkSpec
 from collabdm.planning import networks_tested, recipe_for, resolved
 from collabdm.progress import Event, Report, silent
@@ -34,15 +35,14 @@ def train_classifier(
     Raises `ConfigError` where several networks are asked for, the set's images are too small for the one, or `flows`
     would have made other images than the set's.
     """
-    channels, height, width = distilled.images.shape[1:]
-    shape, classes = (channels, height, width), len(distilled.classes)
-    preset = generic_preset("distilled set", shape, distilled.classes)
+    sample, classes = _images(distilled), len(distilled.classes)
+    preset = generic_preset("distilled set", sample.shape, distilled.classes)
     network = _only(networks_tested(config, preset))
     recipe = recipe_for(config).model_copy(update={"count": 1})
-    samples = len(distilled) * distilled.factor**2
+    samples = len(distilled) * distilled.tiles**2
     once = config.evaluate.model_copy(update={"count": 1})
     work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // classes), "evaluate": once})
-    engine = resolved([work], preset, shape, classes, report=report)
+    engine = resolved([work], preset, report=report)
     settings = _flow_settings(distilled, flows)
     training = training_set(distilled)
     parameters = train(
@@ -57,8 +57,8 @@ def train_classifier(
     card = ClassifierCard(
         network=network,
         classes=distilled.classes,
-        shape=(1 if channels == 1 else 3, height, width),
-        normalisation=training.normalisation,
+        shape=(sample.channels, sample.height, sample.width),
+        normalisation=sample.normalisation,
         flows=settings,
         facts={
             "distilled_set": hashlib.sha256(distilled.to_bytes()).hexdigest(),
@@ -73,6 +73,13 @@ def train_classifier(
     return Classifier(card=card, parameters=parameters), engine
 
 
+def _images(distilled: DistilledSet) -> Images:
+    if isinstance(distilled.sample, Images):
+        return distilled.sample
+    fix = "train a network on the set in Python instead"
+    raise ConfigError(explain("distilled set", got=distilled.sample.plural, expected="images", fix=fix))
+
+
 def _only(networks: tuple[NetworkSpec, ...]) -> NetworkSpec:
     if len(networks) != 1:
         names = ", ".join(network.name for network in networks)
@@ -85,7 +92,7 @@ def _flow_settings(distilled: DistilledSet, given: Mapping[str, JsonValue] | Non
     known = _digest(own) if isinstance(own, dict) else None
     if given is None:
         return own if isinstance(own, dict) else None
-    height, width = distilled.images.shape[2:]
+    height, width = distilled.samples.shape[2:]
     settings = ImageSettings.model_validate(given)
     fits = (height, width) == (settings.side, settings.side) and known in (None, settings.digest())
     if not fits or not set(distilled.classes) <= set(settings.flow_schema.class_names):

@@ -3,24 +3,26 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from collabdm.cli.changes import forget
 from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
 from collabdm.cli.experiment import experiment
 from collabdm.cli.flows import flows
 from collabdm.cli.info import info
+from collabdm.cli.membership import forget
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.report import report
 from collabdm.cli.round import contribute, plan
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train
-from collabdm.errors import CollabDMError, explain
+from collabdm.errors import CollabDMError, RenamedWarning, explain, printable
 
 __all__ = ["app", "main"]
 
@@ -41,11 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     0; 2 for bad input; 3 for too few contributions or an alarm of `detect`; 130 for Ctrl-C.
 
-    Bad input, and what the machine refuses, is told in one line on standard error. Anything unforeseen keeps its
-    traceback: it is a bug.
+    Bad input, and what the machine refuses, is told in one line on standard error; so is every old name of a setting or
+    a plan's key. Anything unforeseen keeps its traceback: it is a bug.
     """
     try:
-        code = app(args=arguments, prog_name="collabdm", standalone_mode=False) or 0
+        with _renamed_told():
+            code = app(args=arguments, prog_name="collabdm", standalone_mode=False) or 0
         sys.stdout.flush()
     except CollabDMError as error:
         _leave(str(error), error.exit_code)
@@ -91,6 +94,26 @@ def _start(
         print(f"collabdm {metadata.version('collabdm')}")
     elif context.invoked_subcommand is None:
         print(context.get_help())
+
+
+@contextmanager
+def _renamed_told() -> Iterator[None]:
+    """Tell every `RenamedWarning` in one line on standard error, the same words once; other warnings as ever."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *others: Any, **named: Any) -> None:
+            line = printable(" ".join(str(message).split()))
+            if not issubclass(category, RenamedWarning):
+                usual(message, category, *others, **named)
+            elif line not in told:
+                told.add(line)
+                print(f"warning: {line}", file=sys.stderr)
+
+        warnings.simplefilter("always", RenamedWarning)
+        warnings.showwarning = tell
+        yield
 
 
 def _leave(message: str, code: int) -> NoReturn:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from collabdm.cli.changes import changed
 from collabdm.cli.folders import run_folder
+from collabdm.cli.membership import changed
 from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, Resume, configured, seconds_of
 from collabdm.cli.output import print_facts, print_json
 from collabdm.cli.progress import progress

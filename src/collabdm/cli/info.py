@@ -13,6 +13,9 @@ from collabdm.storage.files import read_json
 
 __all__ = ["info"]
 
+# Of a contribution; the other tensors are its local set, called as its modality calls samples.
+_NOT_SAMPLES = ("held", "labels", "means")
+
 
 def info(
     path: Annotated[Path, Argument(help="A plan, contribution, distilled set, classifier or run.", show_default=False)],
@@ -61,12 +64,13 @@ def _plan(path: Path) -> dict[str, Any]:
         "digest": plan_digest(plan),
         "clients": list(plan.clients),
         "classes": list(plan.classes),
+        "modality": plan.sample.kind,
         "shape": list(plan.sample.shape),
         "ipc": plan.ipc,
         "seeds": plan.seeds,
         "batch": plan.batch,
         "network": plan.network.name,
-        "pae": plan.pae,
+        "tiles": plan.tiles,
         "augment": list(plan.augment),
         "statistics": plan.statistics,
         "encoding": plan.encoding,
@@ -87,14 +91,18 @@ def _tensors(path: Path) -> dict[str, Any]:
             if not isinstance(metadata, dict) or metadata.get("format") != "collabdm-contribution":
                 return _distilled(path)
             # Before a tensor is made: numpy has no word for some of the types that a file may name.
-            for name, expected in (("held", "I64"), ("images.clipped", "F32")):
+            plural = next(
+                (name.partition(".")[0] for name in sorted(shapes) if not name.startswith(_NOT_SAMPLES)), "samples"
+            )
+            shares = f"{plural}.clipped"
+            for name, expected in (("held", "I64"), (shares, "F32")):
                 if name in shapes and (got := file.get_slice(name).get_dtype()) != expected:
                     raise ValueError(f"{name} of {got}")
             held = np.asarray(file.get_tensor("held"))
             wire = file.get_slice("means").get_dtype()
-            clipped = file.get_tensor("images.clipped") if "images.clipped" in shapes else None
+            clipped = file.get_tensor(shares) if shares in shapes else None
             if clipped is not None and not (clipped.size and np.isfinite(clipped).all()):
-                raise ValueError("no shares in images.clipped")
+                raise ValueError(f"no shares in {shares}")
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         got = str(error)[:200]
         raise ContributionError(
@@ -107,7 +115,7 @@ def _tensors(path: Path) -> dict[str, Any]:
         "samples": int(held.sum()),
         "samples_per_class": held.tolist(),
         "means": shapes.get("means"),
-        "images": next(iter(shapes.get("labels", [])), None),
+        plural: next(iter(shapes.get("labels", [])), None),
         "clipped": None if clipped is None else float(clipped.mean()),
         "dtype": wire,
         "fingerprint": _text(metadata.get("fingerprint")),
@@ -129,11 +137,13 @@ def _distilled(path: Path) -> dict[str, Any]:
         "kind": "distilled set",
         "method": distilled.method,
         "classes": list(distilled.classes),
-        "images": len(distilled),
+        "modality": distilled.sample.kind,
+        distilled.sample.plural: len(distilled),
         "per_class": distilled.counts().tolist(),
-        "shape": list(distilled.images.shape[1:]),
-        "pae": distilled.factor,
-        "training_samples": len(distilled) * distilled.factor**2,
+        "shape": list(distilled.samples.shape[1:]),
+        "tiles": distilled.tiles,
+        "training_samples": len(distilled) * distilled.tiles**2,
+        "targets": None if distilled.targets is None else list(distilled.targets.shape),
         "augment": list(distilled.augment),
         "facts": dict(distilled.facts),
         "bytes": file.stat().st_size,

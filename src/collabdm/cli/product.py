@@ -40,36 +40,27 @@ def evaluate(
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
-    from collabdm.evaluation.evaluate import evaluate, summary
-    from collabdm.evaluation.judging import training_set
-    from collabdm.planning import networks_tested, recipe_for, resolved
+    from collabdm.evaluation.judging import training_set, trials_of
+    from collabdm.evaluation.networks import network_results, summary
+    from collabdm.planning import recipe_for, resolved
 
     if dataset is None and config_file is None:
         raise ConfigError(explain("--dataset", got="none", expected="data to test on", fix="pass --dataset SOURCE"))
     given = {"networks": listed(networks) if networks is not None else None, "count": count}
     wanted = {name: value for name, value in given.items() if value is not None}
-    config = make_config(config.model_dump(), {"evaluate": wanted})
     distilled = load_set(path)
-    data = load_dataset(config.dataset, splits=("test",))
+    config = make_config(config.model_dump(), {"evaluate": wanted, "modality": distilled.sample.kind})
+    data = load_dataset(config.dataset, splits=("test",), modality=distilled.sample.kind)
     test = fitting(data.test, distilled)
     # As many images as the set trains on: what the engine is chosen by.
-    samples = len(distilled) * distilled.factor**2
+    samples = len(distilled) * distilled.tiles**2
     work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // len(distilled.classes))})
     recipe = recipe_for(config)
     tune_allocator()
     with progress(quiet=quiet) as report:
-        engine = resolved([work], data.preset, test.shape, len(test.classes), report=report)
-        results = list(
-            evaluate(
-                training_set(distilled),
-                test,
-                networks=networks_tested(config, data.preset),
-                recipe=recipe,
-                seed=config.seed,
-                engine=engine,
-                report=report,
-            )
-        )
+        engine = resolved([work], data.preset, report=report)
+        trials = trials_of(config, data.preset, engine)
+        results = list(network_results(training_set(distilled), test, trials, report=report))
     accuracy = summary(results, distilled.classes)
     if json:
         print_json({"dataset": config.dataset, "protocol": recipe.model_dump(), "accuracy": accuracy})
@@ -105,7 +96,7 @@ def export(
             _save_huggingface(chosen, out)
         case "safetensors":
             write_atomically(out, chosen.to_bytes())
-    facts = {"format": format, "images": len(chosen), "classes": len(chosen.classes)}
+    facts = {"format": format, chosen.sample.plural: len(chosen), "classes": len(chosen.classes)}
     print_json(facts | {"path": str(out)}) if json else print_facts(f"exported: {out}", facts)
 
 
@@ -128,26 +119,24 @@ def load_set(path: Path) -> "DistilledSet":
 
 def fitting(test: "Samples", distilled: "DistilledSet") -> "Samples":
     """The test samples with the set's classes. Raises `DataError` where they are of another size."""
-    channels, height, width = distilled.images.shape[1:]
-    if test.shape != (channels, height, width):
-        raise DataError(
-            explain(
-                "test images",
-                got=f"shape {list(test.shape)}",
-                expected=f"{[channels, height, width]}, as in the distilled set",
-                fix="test on the kind of data that the set was made from",
-            )
-        )
+    try:
+        distilled.sample.check(test.shape)
+    except DataError:
+        got, expected = f"shape {list(test.shape)}", f"{list(distilled.sample.shape)}, as in the distilled set"
+        fix = "test on the kind of data that the set was made from"
+        raise DataError(explain(f"test {distilled.sample.plural}", got=got, expected=expected, fix=fix)) from None
     return test.with_classes(distilled.classes)
 
 
 def _npz(chosen: "DistilledSet") -> bytes:
     import numpy as np
 
-    pixels = chosen.eight_bit().numpy()
-    x = pixels[:, 0] if pixels.shape[1] == 1 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    x = chosen.sample.to_arrays(chosen.samples)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=x, y=chosen.labels.numpy(), classes=np.array(chosen.classes))
+    arrays = {"x": x, "y": chosen.labels.numpy(), "classes": np.array(chosen.classes)}
+    if chosen.targets is not None:
+        arrays["targets"] = chosen.targets.numpy()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 

@@ -1,7 +1,7 @@
 """`collabdm plan` and `contribute`: one round between real sites, by files."""
 
-import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +29,7 @@ def plan(
     config: "Config",
     out: Annotated[Path, Option(help="The plan file to write.")],
     classes: Annotated[str | None, Option(help='Class names a,b,"c, d"; with --shape, no data is needed.')] = None,
-    shape: Annotated[str | None, Option(help="Image shape, channels x height x width: 3x32x32.")] = None,
+    shape: Annotated[str | None, Option(help="Shape of a sample; images: channels x height x width, 3x32x32.")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -43,8 +43,7 @@ def plan(
     from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
-    names, size, preset = _declared(config, classes, shape)
-    made = make_plan(config, classes=names, shape=size, preset=preset, clients=_clients(config))
+    made = make_plan(config, clients=_clients(config), preset=_declared(config, classes, shape))
     content = encode_plan(made)
     write_atomically(out, content)
     facts = {"plan": plan_digest(made), "clients": list(made.clients), "seeds": made.seeds, "bytes": len(content)}
@@ -70,8 +69,8 @@ def contribute(
 ) -> None:
     """Client: answer a plan with one small file.
 
-    What is sent of this site's data: per seed and class the mean embedding of a batch, how many images of each class
-    are held, and a few locally distilled images of each. The folder --cache holds more than what is sent: keep it here.
+    What is sent of this site's data: per seed and class the mean embedding of a batch, how many samples of each class
+    are held, and a few locally distilled ones of each. The folder --cache holds more than what is sent: keep it here.
     """
     import numpy as np
 
@@ -80,7 +79,6 @@ def contribute(
     from collabdm.planning import engine_for
     from collabdm.protocol import bytes_by_part, clipped_share, decode_contribution
     from collabdm.rounds.contributing import cached_contribution
-    from collabdm.rounds.inbox import acceptance
     from collabdm.simulation.sharing import shard_of
     from collabdm.storage.files import write_atomically
 
@@ -90,21 +88,20 @@ def contribute(
     asked = read_plan(plan_file)
     if shard:
         _check_shared(config, asked)
-    samples: Samples = shard_of(config, client) if shard else load_samples(config.dataset)
+    samples: Samples = shard_of(config, client) if shard else load_samples(config.dataset, modality=asked.sample.kind)
     samples = samples.with_classes(asked.classes)
     tune_allocator()
     with progress(quiet=quiet) as report:
         engine = engine_for(config, asked, report=report)
         content = cached_contribution(asked, client, samples, cache, engine=engine, report=report)
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
-    expected = acceptance(asked)
-    made = decode_contribution(content, asked, features=expected.features, fingerprint=expected.fingerprint)
+    made = decode_contribution(content, asked)
     write_atomically(out, content)
     facts: dict[str, Any] = {
         "client": client,
         "samples": len(samples),
         "classes": int(np.count_nonzero(made.held)),
-        "images": len(made.labels),
+        asked.sample.plural: len(made.labels),
         "clipped": clipped_share(content),
         "bytes": len(content),
         "parts": bytes_by_part(content),
@@ -133,25 +130,28 @@ def read_plan(path: Path) -> "Plan":
     return decode_plan(content, name=f"plan {path}")
 
 
-def _declared(
-    config: "Config", classes: str | None, shape: str | None
-) -> tuple[tuple[str, ...], tuple[int, int, int], "Preset"]:
-    """Class names, image shape and proposals: as declared, as known of the data set, or read from its train part."""
-    from collabdm.data import PRESETS, generic_preset, load_dataset, preset_named
+def _declared(config: "Config", classes: str | None, shape: str | None) -> "Preset":
+    """The facts of the data: as declared, as known of the data set, or read from its train part."""
+    from collabdm.data import PRESETS, load_dataset, preset_named
+    from collabdm.modalities import MODALITIES
 
     if classes is not None or shape is not None:
         if classes is None or shape is None:
             got = "--shape alone" if classes is None else "--classes alone"
             raise ConfigError(explain("declared data", got=got, expected="--classes and --shape", fix="pass both"))
-        names, size = tuple(listed(classes)), _shape(shape)
-        known = preset_named(config.dataset)
-        agrees = known is not None and known.shape == size and set(names) <= set(known.classes)
-        return names, size, known if known is not None and agrees else generic_preset(config.dataset, size, names)
-    if config.dataset in PRESETS and PRESETS[config.dataset].classes:
-        preset = PRESETS[config.dataset]
-        return preset.classes, preset.shape, preset
-    dataset = load_dataset(config.dataset, splits=("train",))
-    return dataset.train.classes, dataset.train.shape, dataset.preset
+        modality, names = MODALITIES[config.modality], tuple(listed(classes))
+        size, known = modality.shape_in(shape), preset_named(config.dataset)
+        if (
+            config.modality == "images"
+            and known is not None
+            and known.shape == size
+            and set(names) <= set(known.classes)
+        ):
+            return replace(known, classes=names)
+        return modality.preset_of(config.dataset, size, names)
+    if config.modality == "images" and config.dataset in PRESETS and PRESETS[config.dataset].classes:
+        return PRESETS[config.dataset]
+    return load_dataset(config.dataset, splits=("train",), modality=config.modality).preset
 
 
 def _check_shared(config: "Config", plan: "Plan") -> None:
@@ -177,15 +177,6 @@ def _check_shared(config: "Config", plan: "Plan") -> None:
 
 def _several(names: Sequence[str]) -> str:
     return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''} ({len(names)})"
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    if not re.fullmatch(r"[13]x\d{1,4}x\d{1,4}", text):
-        raise ConfigError(
-            explain("--shape", got=text, expected="channels (1 or 3) x height x width", fix="for example 3x32x32")
-        )
-    channels, height, width = map(int, text.split("x"))
-    return channels, height, width
 
 
 def _clients(config: "Config") -> list[str]:

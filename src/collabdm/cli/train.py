@@ -53,7 +53,11 @@ def train(
     if network is not None:
         config = make_config(config.model_dump(), {"evaluate": {"networks": [network]}})
     distilled = load_set(path)
-    tested = fitting(load_dataset(test, splits=("test",)).test, distilled) if test is not None else None
+    tested = (
+        fitting(load_dataset(test, splits=("test",), modality=distilled.sample.kind).test, distilled)
+        if test is not None
+        else None
+    )
     settings = _flow_settings(flows) if flows is not None else None
     tune_allocator()
     with progress(quiet=quiet) as report:
@@ -91,7 +95,7 @@ def _flow_settings(path: Path) -> dict[str, Any]:
 def _tested(classifier: "Classifier", test: "Samples", engine: "Engine") -> dict[str, Any]:
     from collabdm.training.scores import scores
 
-    predicted = classifier.probabilities(test.images, engine).argmax(axis=1)
+    predicted = classifier.probabilities(test.values, engine).argmax(axis=1)
     found = scores(predicted, test.labels, len(test.classes))
     return {
         "accuracy": found.accuracy,

@@ -1,5 +1,6 @@
 """The settings of a run: one frozen tree, the same in a TOML file, in `--set key=value` and in Python."""
 
+from collabdm.config.server import ServerSpec
 from collabdm.config.settings import (
     PRESETS,
     Config,
@@ -18,6 +19,7 @@ __all__ = [
     "EvaluateSpec",
     "PartitionSpec",
     "PlanSpec",
+    "ServerSpec",
     "config_toml",
     "load_config",
     "make_config",

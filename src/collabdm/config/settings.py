@@ -3,23 +3,28 @@
 Unknown keys are errors. A preset is a partial tree under everything the user gives.
 """
 
+import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from collabdm.config.renamed import with_new_names
 from collabdm.config.rivals import RivalsSpec
+from collabdm.config.server import ServerSpec
+from collabdm.data.partition import PartitionKind
 from collabdm.engine import Engine, EngineName
 from collabdm.errors import ConfigError, explain
-from collabdm.images.augment import OPERATIONS
 from collabdm.images.pixels import Normalisation
 from collabdm.methods import method_named
+from collabdm.modalities import MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
-from collabdm.protocol import EncodingName, LocalSpec
-from collabdm.server import ServerSpec
+from collabdm.protocol import EncodingName, LocalSpec, StatisticName
+from collabdm.registry import named_in
+from collabdm.training.recipes import RECIPES
 
 __all__ = [
     "PRESETS",
@@ -46,21 +51,24 @@ def _several(value: object) -> object:
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
+def _operations(value: object) -> object:
+    # The three words are the other branch: what is wrong with any other text is told of the operations.
+    return value if value in ("auto", "none", "all") else _several(value)
+
+
 Network = Annotated[NetworkSpec, BeforeValidator(_network)]
-Operation = Literal["colour", "crop", "cutout", "flip", "scale", "rotate"]
 
 
 class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """How one data set is shared among simulated clients, and which of them take part at a seed (epsilon).
+    """How one data set is shared among simulated clients.
 
     `reserve`: the samples of every class that `dirichlet-reserved` gives every client first; unset, ipc.
     """
 
-    kind: Literal["iid", "dirichlet", "dirichlet-reserved", "by-column", "single"] = "dirichlet"
+    kind: PartitionKind = "dirichlet"
     clients: Annotated[Annotated[int, Field(ge=1)] | tuple[str, ...], BeforeValidator(_several)] = 5
     beta: Annotated[float, Field(gt=0)] = 0.1
     reserve: Annotated[int, Field(ge=1)] | None = None
-    participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     column: str | None = None
     balance: bool = False
 
@@ -72,18 +80,21 @@ class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PlanSpec(BaseModel, frozen=True, extra="forbid"):
-    """What clients are asked for; `auto` takes the data set's proposal, `pae` unset the method's (2 or 1).
+    """What clients are asked for; `auto` takes the data set's proposal, `tiles` unset 2 for images
+    where the method has tiles, else 1.
 
-    `most_held` unset: a client's weight is what it says to hold.
+    `participation`: the share of the clients that take part at a seed (epsilon). `most_held` unset: a client's weight
+    is what it says to hold.
     """
 
     seeds: Annotated[int, Field(ge=0)] = 200
+    participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     batch: Annotated[int, Field(ge=1)] = 512
     most_held: Annotated[int, Field(ge=1)] | None = None
     network: Network | None = None
-    pae: Annotated[int, Field(ge=1)] | None = None
-    augment: Literal["auto", "none", "all"] | Annotated[tuple[Operation, ...], BeforeValidator(_several)] = "auto"
-    statistics: Literal["mean", "moments"] = "mean"
+    tiles: Annotated[int, Field(ge=1)] | None = None
+    augment: Literal["auto", "none", "all"] | Annotated[tuple[str, ...], BeforeValidator(_operations)] = "auto"
+    statistics: StatisticName = "mean"
     encoding: EncodingName = "fp16"
     normalisation: Literal["auto"] | Normalisation = "auto"
 
@@ -91,16 +102,17 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):
     """How a set is judged; `count` networks of each kind, for `epochs`, by default as many as the protocol says."""
 
-    protocol: Literal["paper", "fast"] = "fast"
+    protocol: Annotated[str, named_in(RECIPES)] = "fast"
     networks: Annotated[tuple[Network, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
     count: Annotated[int, Field(ge=1, le=10_000)] | None = None
     epochs: Annotated[int, Field(ge=1)] | None = None
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    """A whole run. `repeats` are whole experiments with fresh partitions and seeds."""
+    """A whole run. `repeats` are whole experiments with fresh partitions and seeds; `modality`: what the data are."""
 
     dataset: str = "digits"
+    modality: ModalityName = "images"
     method: str = "collabdm-pae"
     ipc: Annotated[int, Field(ge=1)] = 10
     seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
@@ -114,28 +126,46 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     evaluate: EvaluateSpec = EvaluateSpec()
     rivals: RivalsSpec = RivalsSpec()
 
+    def __init__(self, **settings: Any) -> None:
+        """Settings by name, tables as dictionaries or as their classes; raises `ConfigError` naming the first bad key.
+
+        A setting under a name that it no longer has is read, with a `RenamedWarning`.
+        """
+        try:
+            super().__init__(**with_new_names(settings))
+        except ValidationError as error:
+            raise _explained(error) from None
+
     @model_validator(mode="after")
     def _method_fits(self) -> "Config":
         method = method_named(self.method)
-        if not method.pae and (self.plan.pae or 1) > 1:
-            raise ConfigError(
-                explain(
-                    "plan.pae", got=f"{self.plan.pae} with {self.method}", expected="1", fix=f"use {self.method}-pae"
-                )
-            )
+        if not method.pae and (self.plan.tiles or 1) > 1:
+            got, fix = f"{self.plan.tiles} with {self.method}", f"use {self.method}-pae"
+            raise ConfigError(explain("plan.tiles", got=got, expected="1", fix=fix))
+        return self
+
+    @model_validator(mode="after")
+    def _operations_known(self) -> "Config":
+        known = MODALITIES[self.modality].operations
+        unknown = [] if isinstance(self.plan.augment, str) else [o for o in self.plan.augment if o not in known]
+        if unknown:
+            expected = f"auto, all, none, or some of {', '.join(known) or 'no operations'}"
+            got, fix = ", ".join(unknown)[:80], "correct it"
+            raise ConfigError(explain("setting plan.augment", got=got, expected=expected, fix=fix))
         return self
 
     @property
-    def factor(self) -> int:
-        """The partition-and-expand l that the method and `plan.pae` give."""
-        return (self.plan.pae or 2) if method_named(self.method).pae else 1
+    def tiles(self) -> int:
+        """The partition-and-expand l that the method and `plan.tiles` give."""
+        usual = MODALITIES[self.modality].usual_tiles
+        return (self.plan.tiles or usual) if method_named(self.method).pae else 1
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "ipc": 50,
-        "plan": {"seeds": 200, "batch": 512, "augment": list(OPERATIONS), "statistics": "mean"},
+        "plan": {"seeds": 200, "batch": 512, "augment": list(MODALITIES["images"].operations), "statistics": "mean"},
         "local": {"iterations": 1000, "lr": 1.0, "momentum": 0.5, "batch": 256, "reuse": False, "init": "real"},
         "server": {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class"},
         "evaluate": {"protocol": "paper"},
@@ -153,7 +183,7 @@ def make_config(*layers: Mapping[str, Any]) -> Config:
     """Merge trees, later over earlier, and validate; raises `ConfigError` naming the first bad key."""
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = _merged(merged, layer)
+        merged = _merged(merged, with_new_names(layer))
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
@@ -161,14 +191,20 @@ def make_config(*layers: Mapping[str, Any]) -> Config:
 
 
 def load_config(
-    *, preset: str = "default", file: Path | None = None, settings: Sequence[str] = (), options: Mapping[str, Any] = {}
+    *,
+    preset: str = "default",
+    file: str | Path | None = None,
+    settings: Sequence[str] = (),
+    options: Mapping[str, Any] = {},
 ) -> Config:
     """Preset, then file, then `key=value` settings (values in TOML, or bare text), then options (dotted keys)."""
     if preset not in PRESETS:
         raise ConfigError(explain("preset", got=preset, expected=f"one of {', '.join(PRESETS)}", fix="choose one"))
     given = {key: value for key, value in options.items() if value is not None}
-    layers = [PRESETS[preset], _read(file) if file else {}, *map(setting_tree, settings)]
-    return make_config(*layers, *(_nested(key, value) for key, value in given.items()))
+    # What one person says in one place is one layer: under an old and a new name at once it is an error.
+    asked = _together(map(setting_tree, settings))
+    chosen = _together(_nested(key, value) for key, value in given.items())
+    return make_config(PRESETS[preset], _read(Path(file)) if file else {}, asked, chosen)
 
 
 def config_toml(config: Config) -> bytes:
@@ -209,6 +245,13 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def _together(trees: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for tree in trees:
+        merged = _merged(merged, tree)
+    return merged
+
+
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
@@ -231,7 +274,7 @@ def _explained(error: ValidationError) -> ConfigError:
                 f"setting {where}"[:200],
                 got="an unknown key",
                 expected="one of those in the docs",
-                fix="check its spelling",
+                fix=_spelling(where),
             )
         )
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
@@ -240,6 +283,20 @@ def _explained(error: ValidationError) -> ConfigError:
             f"setting {where or 'combination'}"[:200], got=repr(first["input"])[:80], expected=message, fix="correct it"
         )
     )
+
+
+def _spelling(key: str) -> str:
+    near = difflib.get_close_matches(key, _setting_names(Config), 1, 0.75)
+    return f"check its spelling; {near[0]} is near" if near else "check its spelling"
+
+
+def _setting_names(model: type[BaseModel], within: str = "") -> list[str]:
+    names = []
+    for name, field in model.model_fields.items():
+        names.append(within + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += _setting_names(field.annotation, f"{within}{name}.")
+    return names
 
 
 def _told(error: Mapping[str, Any]) -> tuple[bool, int, bool]:

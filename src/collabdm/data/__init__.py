@@ -1,13 +1,13 @@
 """Data: loading it, what is known about it beforehand, and sharing one data set among clients."""
 
-from collabdm.data.loading import load_dataset, load_samples
-from collabdm.data.partition import PartitionKind, client_names, partition, partition_table
-from collabdm.data.presets import AUGMENT_OPERATIONS, PRESETS, Preset, generic_preset, preset_named
+from collabdm.data.loading import READERS, load_dataset, load_samples
+from collabdm.data.partition import PartitionKind, client_names, partition_indices, partition_table
+from collabdm.data.presets import PRESETS, Preset, generic_preset, preset_named
 from collabdm.data.samples import Dataset, Samples, checked_samples
 
 __all__ = [
-    "AUGMENT_OPERATIONS",
     "PRESETS",
+    "READERS",
     "Dataset",
     "PartitionKind",
     "Preset",
@@ -17,7 +17,7 @@ __all__ = [
     "generic_preset",
     "load_dataset",
     "load_samples",
-    "partition",
+    "partition_indices",
     "partition_table",
     "preset_named",
 ]

@@ -6,7 +6,7 @@ of that name: write `./cifar10`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,38 @@ from collabdm.data.samples import Dataset, Samples, checked_samples
 from collabdm.errors import DataError, explain
 from collabdm.randomness import Stream
 
-__all__ = ["load_dataset", "load_samples"]
+__all__ = ["READERS", "Reader", "load_dataset", "load_samples", "read_images"]
 
 _DIGITS_HELD_OUT = 500
 
 
-def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test")) -> Dataset:
+Reader = Callable[[str, Sequence[str]], Dataset]
+"""From a source's name and the splits asked for to the data set, of which the other splits are empty."""
+
+
+def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test"), modality: str = "images") -> Dataset:
     """Load the asked `splits` of a data set; a split not asked for is empty.
+
+    `modality`: what the data are, a name in `READERS`. Images are described in `read_images`.
+
+    Raises:
+        DataError: unknown, unreadable or unusable data; the message says which.
+    """
+    if not splits or not set(splits) <= {"train", "test"}:
+        raise ValueError(f"splits must be some of train and test, not {splits!r}")
+    if modality not in READERS:
+        fix = "choose one of these, or register a reader in collabdm.data.READERS"
+        raise DataError(explain("modality to read", got=modality, expected=f"one of {', '.join(READERS)}", fix=fix))
+    return READERS[modality](source, splits)
+
+
+def load_samples(source: str, *, modality: str = "images") -> Samples:
+    """The train part alone: what one client's site has. Raises DataError as `load_dataset` does."""
+    return load_dataset(source, splits=("train",), modality=modality).train
+
+
+def read_images(source: str, splits: Sequence[str]) -> Dataset:
+    """Images of a source, as the head of this module says.
 
     A data set whose name, shape and class names agree with a preset takes it; any other gets
     `generic_preset`, images of flows without augmentation. Labels without declared classes take the
@@ -37,8 +62,6 @@ def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test")) -> D
     Raises:
         DataError: unknown, unreadable or unusable data; the message says which.
     """
-    if not splits or not set(splits) <= {"train", "test"}:
-        raise ValueError(f"splits must be some of train and test, not {splits!r}")
     raw = _read(source, splits)
     candidate = _agreeing(preset_named(raw.name), raw)
     parts = _samples(source, raw, candidate)
@@ -63,9 +86,8 @@ def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test")) -> D
     )
 
 
-def load_samples(source: str) -> Samples:
-    """The train part alone: what one client's site has. Raises DataError as `load_dataset` does."""
-    return load_dataset(source, splits=("train",)).train
+READERS: dict[str, Reader] = {"images": read_images}
+"""How the data of each modality are read. A new one is one line."""
 
 
 def _read(source: str, splits: Sequence[str]) -> RawData:
@@ -108,7 +130,7 @@ def _read_digits(splits: Sequence[str]) -> RawData:
     images = np.rint(np.asarray(pixels) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     classes = PRESETS["digits"].classes
     labels = np.asarray(targets, dtype=np.int64)
-    whole = Samples(images=images, labels=labels, classes=classes)
+    whole = Samples(values=images, labels=labels, classes=classes)
     train, test = whole.split_indices(_DIGITS_HELD_OUT / len(whole), Stream(0, "digits", "split"))
     chosen = {"train": train, "test": test}
     parts = {split: RawPart(images=images[chosen[split]], labels=labels[chosen[split]]) for split in splits}

@@ -17,7 +17,7 @@ from collabdm.data.samples import Samples
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.randomness import Stream
 
-__all__ = ["PartitionKind", "client_names", "partition", "partition_table"]
+__all__ = ["PartitionKind", "client_names", "partition_indices", "partition_table"]
 
 PartitionKind = Literal["iid", "dirichlet", "dirichlet-reserved", "by-column", "single"]
 
@@ -26,7 +26,7 @@ _ATTEMPTS = 100
 _LEAST_RESERVED, _LEAST = 10, 1
 
 
-def partition(
+def partition_indices(
     samples: Samples,
     *,
     kind: PartitionKind,
@@ -95,6 +95,9 @@ def client_names(clients: int | Sequence[str]) -> list[str]:
     Raises:
         ConfigError: no clients, or a name twice.
     """
+    if isinstance(clients, str):
+        fix = 'give a list of names, such as ["north", "south"], or their number'
+        raise ConfigError(explain("client names", got=repr(clients)[:80], expected="several names", fix=fix))
     if isinstance(clients, int):
         if clients < 1:
             raise ConfigError(explain("clients", got=clients, expected="1 or more", fix="raise partition.clients"))

@@ -6,38 +6,46 @@ declared here (those of the dataset-distillation literature) and never computed.
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["AUGMENT_OPERATIONS", "PRESETS", "Preset", "generic_preset", "preset_named"]
-
-AUGMENT_OPERATIONS = ("colour", "crop", "cutout", "flip", "scale", "rotate")
-"""The six operations of differentiable Siamese augmentation, which the paper's authors use everywhere."""
+__all__ = ["PRESETS", "Preset", "generic_preset", "preset_named"]
 
 _DIGITS = tuple(str(digit) for digit in range(10))
-_NO_FLIP = tuple(operation for operation in AUGMENT_OPERATIONS if operation != "flip")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
     """One data set's declared facts and proposals.
 
-    `shape` is (C, H, W); `mean` and `std` are per channel, in pixels scaled to [0, 1]; `augment` and `depth`
-    (of the ConvNet) are proposals that a plan may override. `hub` names the repository on the Hugging Face
-    hub, if any; the columns are `None` where they must be detected, and `classes` is empty where they come
-    with the data.
+    `shape` is that of a stored sample, (C, H, W) for images; `mean` and `std` are per channel, in pixels scaled to
+    [0, 1]; `declared` is what another modality needs to know instead. `augment` and `depth` (of the ConvNet) are
+    proposals that a plan may override; `augment` None stands for all the operations there are but those in `without`.
+    `hub` names the repository on the Hugging Face hub, if any; the columns are `None` where they must be detected, and
+    `classes` is empty where they come with the data.
     """
 
     name: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    augment: tuple[str, ...] = AUGMENT_OPERATIONS
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    declared: Mapping[str, Any] | None = None
+    augment: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
     depth: int = 3
     hub: str | None = None
     hub_config: str | None = None
     image_column: str | None = None
     label_column: str | None = None
+
+    @property
+    def sample(self) -> dict[str, Any]:
+        """What a modality makes its description of the samples of (`Modality.declared`)."""
+        if self.declared is not None:
+            return dict(self.declared)
+        return {"shape": self.shape, "mean": self.mean, "std": self.std}
 
 
 PRESETS: dict[str, Preset] = {
@@ -49,7 +57,7 @@ PRESETS: dict[str, Preset] = {
             classes=_DIGITS,
             mean=(0.1307,),
             std=(0.3081,),
-            augment=_NO_FLIP,
+            without=("flip",),
             hub="ylecun/mnist",
             image_column="image",
             label_column="label",
@@ -111,7 +119,7 @@ PRESETS: dict[str, Preset] = {
             classes=_DIGITS,
             mean=(0.4377, 0.4438, 0.4728),
             std=(0.1980, 0.2010, 0.1970),
-            augment=_NO_FLIP,
+            without=("flip",),
             hub="ufldl-stanford/svhn",
             hub_config="cropped_digits",
             image_column="image",
@@ -123,7 +131,7 @@ PRESETS: dict[str, Preset] = {
             classes=_DIGITS,
             mean=(0.5,),
             std=(0.5,),
-            augment=_NO_FLIP,
+            without=("flip",),
             depth=2,
         ),
     )
@@ -139,14 +147,14 @@ def preset_named(name: str) -> Preset | None:
     return next((preset for preset in PRESETS.values() if _squeezed(preset.name) == wanted), None)
 
 
-def generic_preset(name: str, shape: tuple[int, int, int], classes: tuple[str, ...]) -> Preset:
-    """The preset of data about which nothing is known: 0.5/0.5 per channel, all six operations.
+def generic_preset(name: str, shape: tuple[int, ...], classes: tuple[str, ...]) -> Preset:
+    """The preset of images about which nothing is known: 0.5/0.5 per channel, all operations.
 
     The depth follows the literature: 3 for 28 and 32 pixels, 4 for 64, 5 for 128 and above, 2 for small
-    images; and never so deep that pooling would leave nothing.
+    images; and never so deep that pooling would leave less than 2x2 positions, where the images have so many.
     """
     channels, side = shape[0], min(shape[1:])
-    depth = min(max(round(math.log2(side)) - 2, 2), 5, max(int(math.log2(side)), 1))
+    depth = min(max(round(math.log2(side)) - 2, 2), 5, max(int(math.log2(side)) - 1, 1))
     half = (0.5,) * channels
     return Preset(name=name, shape=shape, classes=classes, mean=half, std=half, depth=depth)
 

@@ -13,51 +13,53 @@ from collabdm.data.presets import Preset
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.randomness import Stream
 
-__all__ = ["Dataset", "Samples", "checked_samples"]
+__all__ = ["Dataset", "Samples", "check_finite_rows", "check_float_pixels", "checked_samples"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
-    """Labelled images.
+    """Labelled samples.
 
-    `images`: uint8 [n, C, H, W], or float32 [n, C, H, W] in [0, 1]; `labels`: int64 [n] in [0, len(classes));
-    `classes`: distinct names, whether held or not. May be empty. The constructor checks types, shapes and
-    labels; data from outside goes through `checked_samples`, which also looks at the pixels.
+    `values`: as the modality stores them; images are uint8 [n, C, H, W], or float32 [n, C, H, W] in [0, 1]. `labels`:
+    int64 [n] in [0, len(classes)); `classes`: distinct names, whether held or not. May be empty. The constructor checks
+    types, shapes and labels; images from outside go through `checked_samples`, which also looks at the pixels.
 
     Raises:
         DataError: a part is of another type or shape, or a label is outside the classes.
     """
 
-    images: np.ndarray
+    values: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _check_images(self.images)
-        _check_labels(self.images, self.labels, self.classes)
+        """Check every part; `classes` may be given as a list."""
+        object.__setattr__(self, "classes", _class_names(self.classes))
+        _check_arrays(self.values, self.labels)
+        _check_values(self.values)
+        _check_labels(self.values, self.labels, self.classes)
         # The layout of memory, even the stride of an axis of length one, decides how a convolution adds up: the same
-        # pixels must lie in the same way, or a site's own file would differ in the last bit from a part of a data set.
-        flat = np.ascontiguousarray(self.images).ravel()
-        object.__setattr__(self, "images", flat.reshape(self.images.shape))
+        # values must lie in the same way, or a site's own file would differ in the last bit from a part of a data set.
+        flat = np.ascontiguousarray(self.values).ravel()
+        object.__setattr__(self, "values", flat.reshape(self.values.shape))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one stored sample, (C, H, W) for images."""
+        return self.values.shape[1:]
 
     def take(self, indices: np.ndarray | Sequence[int]) -> "Samples":
         """The samples at `indices`, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
-        return Samples(images=self.images[chosen], labels=self.labels[chosen], classes=self.classes)
+        return Samples(values=self.values[chosen], labels=self.labels[chosen], classes=self.classes)
 
     def digest(self) -> str:
         """SHA-256 over values and labels, in hex: by it, results are kept that depend on the data."""
-        digest = hashlib.sha256(f"{self.images.dtype}{self.images.shape}".encode())
-        digest.update(np.ascontiguousarray(self.images).data)
+        digest = hashlib.sha256(f"{self.values.dtype}{self.values.shape}".encode())
+        digest.update(np.ascontiguousarray(self.values).data)
         digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
@@ -95,7 +97,7 @@ class Samples:
                 )
             )
         lookup = np.array([position.get(_composed(name), 0) for name in self.classes], dtype=np.int64)
-        return Samples(images=self.images, labels=lookup[self.labels], classes=tuple(classes))
+        return Samples(values=self.values, labels=lookup[self.labels], classes=tuple(classes))
 
     def split(self, fraction: float, stream: Stream) -> tuple["Samples", "Samples"]:
         """(kept, held out): `split_indices`, taken. For choosing settings without the test set."""
@@ -150,15 +152,18 @@ def checked_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[st
     """Samples from outside, looked at closely; `source` names them in errors.
 
     Raises:
-        DataError: no rows, a label outside the classes, pixels that are NaN, infinite or outside [0, 1], or 8-bit
-            pixels that are only 0 and 1.
+        DataError: no rows, an array that is no [n, C, H, W], a label outside the classes, pixels that are NaN, infinite
+            or outside [0, 1], or 8-bit pixels that are only 0 and 1.
     """
     if len(labels) == 0:
         raise DataError(
             explain(f"rows of {source}", got=0, expected="at least one", fix="check that the data is complete")
         )
+    if images.ndim != 4:
+        got, expected = f"{images.dtype} {list(images.shape)}", "uint8 or float32 [n, C, H, W]"
+        raise DataError(explain(f"{source}: images", got=got, expected=expected, fix="convert the array"))
     if images.dtype.kind == "f":
-        _check_float_pixels(images, source)
+        check_float_pixels(images, source)
     elif images.size and int(images.max()) == 1:
         # Black images there are; but images whose brightest pixel is 1 of 255 are masks, and would be taken for black.
         raise DataError(
@@ -170,31 +175,75 @@ def checked_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[st
             )
         )
     try:
-        return Samples(images=images, labels=labels, classes=tuple(classes))
+        return Samples(values=images, labels=labels, classes=tuple(classes))
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
 
 
-def _check_images(images: np.ndarray) -> None:
-    if images.ndim != 4 or 0 in images.shape[1:] or images.dtype not in (np.uint8, np.float32):
+def check_finite_rows(values: np.ndarray, what: str, *, expected: str, fix: str) -> None:
+    """Raise `DataError` naming the first row of `values` [n, ...], floats, that holds NaN or infinity."""
+    # The extremes alone tell: NaN propagates through min and max, infinities are extremes.
+    if values.size and not (math.isfinite(values.min()) and math.isfinite(values.max())):
+        bad = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+        raise DataError(explain(f"{what}, row {bad}", got="NaN or infinity", expected=expected, fix=fix))
+
+
+def check_float_pixels(images: np.ndarray, source: str) -> None:
+    """Raise `DataError` where float pixels [n, ...] are not finite or not within [0, 1]; `source` says whose."""
+    expected, fix = "finite numbers in [0, 1]", "repair or drop the image"
+    check_finite_rows(images, f"pixels of {source}", expected=expected, fix=fix)
+    low, high = float(images.min(initial=0)), float(images.max(initial=0))
+    if low < 0 or high > 1:
         raise DataError(
             explain(
-                "images",
-                got=f"{images.dtype} {list(images.shape)}",
-                expected="uint8 or float32 [n, C, H, W]",
+                f"pixels of {source}",
+                got=f"floats from {low:g} to {high:g}",
+                expected="floats in [0, 1], or uint8",
+                fix="divide by 255, or undo the normalisation",
+            )
+        )
+
+
+def _class_names(classes: Any) -> tuple[str, ...]:
+    """The names as a tuple; `DataError` where they are no sequence of text."""
+    expected, fix = "a tuple of names", 'give the names one by one, as in ("cat", "dog")'
+    if isinstance(classes, str | bytes) or not isinstance(classes, Sequence | np.ndarray):
+        got = f"the text {classes}" if isinstance(classes, str) else type(classes).__name__
+        raise DataError(explain("class names", got=got, expected=expected, fix=fix))
+    for name in classes:
+        if not isinstance(name, str):
+            got = f"{name!r}, a {type(name).__name__}"
+            raise DataError(explain("class names", got=got, expected="text", fix="convert it with str"))
+    return classes if isinstance(classes, tuple) else tuple(map(str, classes))
+
+
+def _check_arrays(values: Any, labels: Any) -> None:
+    for name, given, form in (("samples", values, "uint8 or float32 [n, ...]"), ("labels", labels, "int64 [n]")):
+        if not isinstance(given, np.ndarray):
+            expected, fix = f"a NumPy array, {form}", "convert it with numpy.asarray"
+            raise DataError(explain(name, got=f"a {type(given).__name__}", expected=expected, fix=fix))
+
+
+def _check_values(values: np.ndarray) -> None:
+    if values.ndim < 2 or 0 in values.shape[1:] or values.dtype not in (np.uint8, np.float32):
+        raise DataError(
+            explain(
+                "samples",
+                got=f"{values.dtype} {list(values.shape)}",
+                expected="uint8 or float32 [n, ...] (images: [n, C, H, W])",
                 fix="convert the array",
             )
         )
 
 
-def _check_labels(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> None:
-    if labels.dtype != np.int64 or labels.shape != (len(images),):
+def _check_labels(values: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> None:
+    if labels.dtype != np.int64 or labels.shape != (len(values),):
         raise DataError(
             explain(
                 "labels",
                 got=f"{labels.dtype} {list(labels.shape)}",
-                expected=f"int64 [{len(images)}]",
-                fix="give one integer per image",
+                expected=f"int64 [{len(values)}]",
+                fix="give one integer per sample",
             )
         )
     if len(set(classes)) != len(classes):
@@ -210,30 +259,6 @@ def _check_labels(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ..
                 got=int(labels[row]),
                 expected=f"0 to {len(classes) - 1} ({len(classes)} classes)",
                 fix="correct the label, drop the row, or declare the class",
-            )
-        )
-
-
-def _check_float_pixels(images: np.ndarray, source: str) -> None:
-    # The extremes alone tell: NaN propagates through min and max, infinities are extremes.
-    low, high = float(images.min()), float(images.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        bad = int(np.argmax(~np.isfinite(images).all(axis=tuple(range(1, images.ndim)))))
-        raise DataError(
-            explain(
-                f"pixels of {source}, row {bad}",
-                got="NaN or infinity",
-                expected="finite numbers in [0, 1]",
-                fix="repair or drop the image",
-            )
-        )
-    if low < 0 or high > 1:
-        raise DataError(
-            explain(
-                f"pixels of {source}",
-                got=f"floats from {low:g} to {high:g}",
-                expected="floats in [0, 1], or uint8",
-                fix="divide by 255, or undo the normalisation",
             )
         )
 

@@ -1,5 +1,6 @@
-"""The product: a small labelled set of images that trains a network, and how to keep it and hand it on."""
+"""The product: a small labelled set that trains a network, and how to keep it and hand it on."""
 
+import hashlib
 import json
 import os
 import secrets
@@ -10,16 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import numpy as np
 import torch
 from pydantic import JsonValue, ValidationError
 from torch import Tensor
 
 from collabdm.distilled.card import write_card
-from collabdm.distilled.format import Metadata, encode, read
+from collabdm.distilled.format import Metadata, Tensors, encode, read
 from collabdm.errors import ConfigError, DistilledSetError, explain
-from collabdm.images.image_folder import class_folders, image_of, write_images
-from collabdm.images.partition_expand import check_factor, expand
-from collabdm.images.preview import preview_picture
+from collabdm.modality import Labelled, Modality
 from collabdm.storage.files import write_atomically
 from collabdm.storage.tensor_file import canonical
 
@@ -33,125 +33,124 @@ _FILE = "distilled.safetensors"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """Distilled images with their labels, and all that is needed to train on them as intended.
+    """Distilled samples with their labels, and all that is needed to train on them as intended.
 
-    A map-style torch dataset: item i is (float32 [C, H, W] normalised image, label), of the images as stored;
+    A map-style torch dataset: item i is (float32 [*shape] sample as networks see it, label), of the samples as stored;
     train on `.expanded()`. Raises `DistilledSetError` when the fields contradict each other.
     """
 
-    images: Tensor
-    """float32 [n, C, H, W], C 1 or 3, normalised: (pixel / 255 - mean) / std."""
+    samples: Tensor
+    """float32 [n, *shape]; images are [n, C, H, W] with C 1 or 3, normalised: (pixel / 255 - mean) / std."""
     labels: Tensor
     """int64 [n], 0..len(classes) - 1."""
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    """Per channel, of pixels in [0, 1]."""
-    std: tuple[float, ...]
-    factor: int
-    """Partition-and-expand factor; 1 means that an image is one sample."""
+    sample: Modality
+    """What a sample is: for images their size and the constants of their normalisation."""
+    tiles: int = 1
+    """The l of partition and expand (l x l tiles a sample); 1 means that a stored sample is one training sample."""
     augment: tuple[str, ...]
     """The augmentation operations used in matching; a classifier is trained with the same."""
     method: str
     facts: Mapping[str, JsonValue]
     """How the set was made: data set, plan digest, clients, `init` ("real" or "noise"), versions..."""
+    targets: Tensor | None = None
+    """float32 [n, classes], rows that sum to one: what a classifier learns instead of the labels, if there are any."""
 
     def __post_init__(self) -> None:
         """Check every field; tensors are kept detached, contiguous and on the CPU."""
+        _check_types(self)
         settled = {
-            "images": self.images.detach().cpu().contiguous(),
+            "samples": self.samples.detach().cpu().contiguous(),
             "labels": self.labels.detach().cpu().contiguous(),
-            "mean": tuple(float(value) for value in self.mean),
-            "std": tuple(float(value) for value in self.std),
+            "targets": None if self.targets is None else self.targets.detach().cpu().contiguous(),
             "facts": _plain_json(self.facts),
         }
         for name, value in settled.items():
             object.__setattr__(self, name, value)
-        _check_tensors(self.images, self.labels)
+        _check_tensors(self.samples, self.labels, self.sample)
         _check_meaning(self)
+        _check_targets(self)
 
     def __len__(self) -> int:
-        """The number of stored images."""
+        """The number of stored samples."""
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Image float32 [C, H, W], normalised, and its label."""
-        return self.images[index], int(self.labels[index])
+        """Sample float32 [*shape], as networks see it, and its label."""
+        return self.samples[index], int(self.labels[index])
 
     def counts(self) -> Tensor:
-        """The number of stored images of each class, int64 [classes]."""
+        """The number of stored samples of each class, int64 [classes]."""
         return torch.bincount(self.labels, minlength=len(self.classes))
 
     def expanded(self) -> "DistilledSet":
-        """The training samples: `factor**2` times as many images, with factor 1 (paper, section 4.3)."""
+        """The training samples: `tiles**2` times as many (paper, section 4.3); each has its sample's target."""
         return replace(
             self,
-            images=expand(self.images, self.factor),
-            labels=self.labels.repeat_interleave(self.factor**2),
-            factor=1,
+            samples=self.sample.expand(self.samples, self.tiles),
+            labels=self.labels.repeat_interleave(self.tiles**2),
+            targets=None if self.targets is None else self.targets.repeat_interleave(self.tiles**2, dim=0),
+            tiles=1,
         )
 
-    def pixels(self) -> Tensor:
-        """Images in pixel space, float32 [n, C, H, W]: about [0, 1], not clipped."""
-        return self.images * _per_channel(self.std) + _per_channel(self.mean)
-
-    def eight_bit(self) -> Tensor:
-        """Images as 8-bit pixels, clipped and rounded, uint8 [n, C, H, W]."""
-        return self.pixels().clamp(0, 1).mul(255).round().to(torch.uint8)
+    def pictures(self) -> np.ndarray | None:
+        """Stored samples as small pictures, uint8 [n, 1 or 3, H, W] (images: clipped and rounded); None if undrawn."""
+        return self.sample.pictures(self.samples)
 
     def to_huggingface(self) -> "datasets.Dataset":
-        """A Hugging Face dataset with columns `image` (8-bit, clipped) and `label` (with the class names)."""
-        import datasets  # here, since it takes a second to import and only this needs it
-
-        features = datasets.Features(
-            {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(self.classes))}
-        )
-        images = [image_of(image) for image in self.eight_bit().numpy()]
-        return datasets.Dataset.from_dict({"image": images, "label": self.labels.tolist()}, features=features)
+        """A Hugging Face dataset: `image` (8-bit, clipped) and `label` with the class names, for images; `targets`
+        (lists of floats) too where the set has them."""
+        dataset = self.sample.to_huggingface(self._shown())
+        return dataset if self.targets is None else dataset.add_column("targets", self.targets.tolist())  # pyright: ignore
 
     def to_folder(self, path: str | os.PathLike[str]) -> None:
-        """Write `path/<class>/<index>.png`, which `load_dataset("imagefolder", data_dir=path)` reads.
+        """Write the samples as files; images as `path/<class>/<index>.png`, for `load_dataset("imagefolder", ...)`.
 
         Folders are named after the classes, with the label in front ("03-cat") where the names alone would
         not sort into the order of the labels. Raises `DistilledSetError` if `path` exists and is not an empty
-        folder.
+        folder, or where such samples have no files.
         """
         target = Path(path)
         _refuse_existing(target, overwrite=False)
         with _written_whole(target) as building:
-            self._write_images(building)
+            if not self.sample.write_folder(building, self._shown()):
+                got, fix = f"{self.sample.plural}, which have none", "export another format"
+                raise DistilledSetError(explain("folder of files", got=got, expected="images", fix=fix))
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the folder: `distilled.safetensors` (exact), `README.md`, `preview.png` and `images/`.
+        """Write the folder: `distilled.safetensors` (exact), `README.md`, and for images `preview.png` and `images/`.
 
         The folder appears as a whole or not at all. Raises `DistilledSetError` if `path` exists, unless
         `overwrite` is given and it holds a distilled set.
         """
         target = Path(path)
         _refuse_existing(target, overwrite=overwrite)
-        metadata, counts = self._metadata(), self.counts().tolist()
-        pixels, labels = self.eight_bit().numpy(), self.labels.numpy()
-        channels, height, width = self.images.shape[1:]
-        folders = class_folders(self.classes, counts)
+        shown, sample = self._shown(), self.sample
         with _written_whole(target) as building:
-            write_atomically(building / _FILE, self.to_bytes())
-            card = write_card(metadata, counts, (channels, height, width), folders)
+            content = self.to_bytes()
+            write_atomically(building / _FILE, content)
+            digest = hashlib.sha256(content).hexdigest()
+            card = write_card(self._metadata(), sample.card(shown, self.tiles), len(self), digest)
             write_atomically(building / "README.md", card.encode())
-            write_atomically(building / "preview.png", preview_picture(pixels, labels, self.classes))
-            self._write_images(building / "images")
+            preview = sample.preview(shown)
+            if preview is not None:
+                write_atomically(building / "preview.png", preview)
+            sample.write_folder(building / sample.plural, shown)
 
     def to_bytes(self) -> bytes:
         """The canonical safetensors file, the same bytes for the same set."""
-        return encode(self.images, self.labels, self._metadata())
+        tensors: Tensors = {"samples": self.samples, "labels": self.labels}
+        return encode(tensors if self.targets is None else tensors | {"targets": self.targets}, self._metadata())
 
-    def _write_images(self, path: Path) -> None:
-        write_images(path, self.eight_bit().numpy(), self.labels.numpy(), self.classes)
+    def _shown(self) -> Labelled:
+        return Labelled(samples=self.samples, labels=self.labels, classes=self.classes)
 
     def _metadata(self) -> Metadata:
         return Metadata(
             classes=self.classes,
-            mean=self.mean,
-            std=self.std,
-            factor=self.factor,
+            sample=self.sample,
+            tiles=self.tiles,
+            targets=self.targets is not None,
             augment=self.augment,
             method=self.method,
             facts=dict(self.facts),
@@ -165,38 +164,53 @@ def load(path: str | os.PathLike[str]) -> DistilledSet:
     `DistilledSetError`.
     """
     source = Path(path)
+    inside = source / "distilled"
+    if not (source / _FILE).exists() and (inside / _FILE).is_file():
+        got, fix = f"{source}, the folder of a run", f"load {inside}"
+        raise DistilledSetError(explain("distilled set", got=got, expected=f"a folder with {_FILE}", fix=fix))
     try:
-        images, labels, metadata = read(source / _FILE if source.is_dir() else source)
-        fields = metadata.model_dump(mode="python", exclude={"format", "version"})
-        return DistilledSet(images=images, labels=labels, **fields)
+        tensors, metadata = read(source / _FILE if source.is_dir() else source)
+        fields = {
+            name: getattr(metadata, name) for name in ("classes", "sample", "tiles", "augment", "method", "facts")
+        }
+        return DistilledSet(**tensors, **fields)
     except DistilledSetError as error:
         raise DistilledSetError(f"{source}: {error}") from error
 
 
-def _check_tensors(images: Tensor, labels: Tensor) -> None:
-    shape = tuple(images.shape)
-    if images.dtype != torch.float32 or len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape:
-        _refuse("images", f"{images.dtype} {list(shape)}", "float32 [n, 1 or 3, H, W], n, H and W at least 1")
+def _check_types(given: DistilledSet) -> None:
+    """What must hold before anything can be asked of a field."""
+    for name in ("samples", "labels", "targets"):
+        value = getattr(given, name)
+        if not isinstance(value, Tensor) and not (name == "targets" and value is None):
+            _refuse(name, f"a {type(value).__name__}", "a torch tensor")
+    if not isinstance(given.sample, Modality):
+        _refuse("sample", f"a {type(given.sample).__name__}", "what a sample is, as plan.sample")
+    if not isinstance(given.tiles, int) or isinstance(given.tiles, bool):
+        _refuse("tiles", f"{given.tiles!r}"[:80], "an integer")
+    if not isinstance(given.classes, tuple) or not all(isinstance(name, str) for name in given.classes):
+        _refuse("class names", f"{given.classes!r}"[:200], "a tuple of text")
+
+
+def _check_tensors(samples: Tensor, labels: Tensor, sample: Modality) -> None:
+    shape, plural = tuple(samples.shape), sample.plural
+    if samples.dtype != torch.float32 or shape[1:] != tuple(sample.shape) or 0 in shape:
+        expected = f"float32 [n, {', '.join(map(str, sample.shape))}], n at least 1"
+        _refuse(plural, f"{samples.dtype} {list(shape)}", expected)
     if labels.dtype != torch.int64 or tuple(labels.shape) != shape[:1]:
-        _refuse("labels", f"{labels.dtype} {list(labels.shape)}", f"int64 [{shape[0]}], a label for each image")
-    if not bool(torch.isfinite(images).all()):
-        _refuse("images", f"{int((~torch.isfinite(images)).sum())} NaN or infinite values", "finite values")
+        _refuse("labels", f"{labels.dtype} {list(labels.shape)}", f"int64 [{shape[0]}], a label for each sample")
+    if not bool(torch.isfinite(samples).all()):
+        _refuse(plural, f"{int((~torch.isfinite(samples)).sum())} NaN or infinite values", "finite values")
 
 
 def _check_meaning(given: DistilledSet) -> None:
-    channels, height, width = given.images.shape[1:]
     least, most = int(given.labels.min()), int(given.labels.max())
     if least < 0 or most >= len(given.classes):
         _refuse("labels", f"{least} to {most}", f"0 to {len(given.classes) - 1}, as there are class names")
     if len(set(given.classes)) != len(given.classes) or not all(name.strip() for name in given.classes):
         _refuse("class names", f"{str(given.classes)[:200]}", "distinct names, none empty")
-    for name, values in (("mean", given.mean), ("std", given.std)):
-        finite = all(abs(value) < float("inf") for value in values)
-        if len(values) != channels or not finite or (name == "std" and min(values) <= 0):
-            positive = "positive, " if name == "std" else ""
-            _refuse(name, values, f"{channels} {positive}finite numbers, one for each channel")
     try:
-        check_factor(given.factor, height, width)
+        given.sample.check_tiles(given.tiles)
     except ConfigError as error:
         raise DistilledSetError(str(error)) from error
     try:
@@ -204,6 +218,29 @@ def _check_meaning(given: DistilledSet) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         _refuse(".".join(map(str, first["loc"])), repr(first["input"])[:80], first["msg"])
+    known = given.sample.operations
+    unknown = [name for name in given.augment if name not in known]
+    if unknown:
+        _refuse(
+            "augment", ", ".join(unknown)[:200], f"operations of {given.sample.plural}: {', '.join(known) or 'none'}"
+        )
+
+
+def _check_targets(given: DistilledSet) -> None:
+    targets, shape = given.targets, (len(given.labels), len(given.classes))
+    if targets is None:
+        return
+    if targets.dtype != torch.float32 or tuple(targets.shape) != shape:
+        _refuse("targets", f"{targets.dtype} {list(targets.shape)}", f"float32 {list(shape)}, a row for each sample")
+    if not bool((torch.isfinite(targets) & (targets >= 0)).all()):
+        _refuse("targets", "negative, NaN or infinite values", "probabilities")
+    furthest = float((targets.double().sum(dim=1) - 1).abs().max())
+    if furthest > _MOST_FROM_ONE:
+        _refuse("targets", f"a row that sums to 1 but for {furthest:.2g}", "rows that sum to one")
+
+
+# Float32 probabilities of 10,000 classes sum to one within it.
+_MOST_FROM_ONE = 1e-3
 
 
 def _plain_json(facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -212,10 +249,6 @@ def _plain_json(facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         return json.loads(canonical(dict(facts)))
     except (ValueError, TypeError, RecursionError) as error:
         _refuse("facts", str(error)[:80], "a mapping of plain JSON values with finite numbers")
-
-
-def _per_channel(values: tuple[float, ...]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
 
 
 def _refuse(what: str, got: object, expected: str) -> NoReturn:

@@ -28,7 +28,7 @@ BUILD_FROM_GFLOP = 200.0
 MOST_THREADS = 8
 
 # On an accelerator a process is busy launching: several keep it busy. Each needs a core or two, and memory for a
-# context, and for the activations of `HELD_IMAGES`.
+# context, and for the activations of `HELD_SAMPLES`.
 CORES_A_PROCESS, GIGABYTES_A_PROCESS = 2, 5
 
 
@@ -62,12 +62,12 @@ class Engine(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """The dtype of activations; sums are kept in float64, the synthetic images in float32 at least."""
+        """The dtype of activations; sums are kept in float64, the synthetic samples in float32 at least."""
         return {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]
 
     @property
-    def image_dtype(self) -> torch.dtype:
-        """The dtype in which images are normalised, augmented and updated."""
+    def sample_dtype(self) -> torch.dtype:
+        """The dtype in which samples are normalised, augmented and updated."""
         return torch.float64 if self.dtype == "float64" else torch.float32
 
 

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from collabdm.config import Config
-from collabdm.data import Dataset
+from collabdm.data import Dataset, Preset
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
-from collabdm.evaluation.evaluate import NetworkResult, evaluate
-from collabdm.images.pixels import Normalisation
+from collabdm.evaluation.networks import NetworkResult, Trials, network_results
 from collabdm.planning import networks_tested, recipe_for
 from collabdm.progress import Report
 from collabdm.storage.files import read_json, write_json
 from collabdm.training.loop import TrainingSet
 
-__all__ = ["Judgement", "judge", "judgement", "read_results", "training_set", "write_results"]
+__all__ = ["Judgement", "judge", "judgement", "read_results", "training_set", "trials_of", "write_results"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +36,20 @@ def judge(
     again.
     """
     results = read_results(kept) if kept else []
-    for result in evaluate(
-        training,
-        dataset.test,
-        networks=networks_tested(config, dataset.preset),
-        recipe=recipe_for(config),
-        seed=config.seed,
-        engine=engine,
-        done=len(results),
-        unfinished=kept.with_suffix("") if kept else None,
-        report=report,
+    trials = trials_of(config, dataset.preset, engine)
+    unfinished = kept.with_suffix("") if kept else None
+    for result in network_results(
+        training, dataset.test, trials, done=len(results), unfinished=unfinished, report=report
     ):
         results.append(result)
         if kept:
             write_results(kept, results)
     return judgement(results)
+
+
+def trials_of(config: Config, preset: Preset, engine: Engine) -> Trials:
+    """The networks that `config.evaluate` asks for, as they fit such data."""
+    return Trials(networks=networks_tested(config, preset), recipe=recipe_for(config), seed=config.seed, engine=engine)
 
 
 def judgement(results: list[NetworkResult]) -> Judgement:
@@ -64,10 +62,11 @@ def judgement(results: list[NetworkResult]) -> Judgement:
 
 
 def training_set(distilled: DistilledSet) -> TrainingSet:
-    """A distilled set as classifiers are trained on it: expanded, with its normalisation and augmentation."""
+    """A distilled set as classifiers are trained on it: expanded, with its augmentation and its targets, if any."""
     full = distilled.expanded()
-    normalisation = Normalisation(mean=full.mean, std=full.std)
-    return TrainingSet(images=full.images, labels=full.labels, normalisation=normalisation, augment=full.augment)
+    return TrainingSet(
+        samples=full.samples, labels=full.labels, sample=full.sample, augment=full.augment, targets=full.targets
+    )
 
 
 def read_results(path: Path) -> list[NetworkResult]:

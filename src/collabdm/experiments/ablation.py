@@ -24,7 +24,7 @@ FACTORS: dict[str, dict[str, dict[str, Any]]] = {
     "seeds": {f"{value}": {"plan.seeds": value} for value in (50, 200, 25, 100)},
     "tiles": {
         "1": {"method": "collabdm"},
-        **{f"{value}": {"plan.pae": value} for value in (3, 4)},
+        **{f"{value}": {"plan.tiles": value} for value in (3, 4)},
     },
     "reuse": {"no": {"local.reuse": False}, "yes": {"local.reuse": True}},
     "init": {"noise": {"local.init": "noise"}},

@@ -265,8 +265,7 @@ class _Work:
         key = self._key(cell)
         if key not in self._engines:
             alike = [self.configs[name] for name, other in self.cells.items() if self._key(other) == key]
-            train = dataset.train
-            self._engines[key] = resolved(alike, dataset.preset, train.shape, len(train.classes), report=self.report)
+            self._engines[key] = resolved(alike, dataset.preset, report=self.report)
         return self._engines[key]
 
     def _key(self, cell: Cell) -> str:

@@ -120,7 +120,7 @@ def _rates(finished: Sequence[tuple[Config, float]]) -> dict[str, float]:
 
 def _work(config: Config) -> float:
     preset = PRESETS.get(config.dataset, _FLOWS)
-    return work_of(config, preset, preset.shape, len(preset.classes))
+    return work_of(config, preset)
 
 
 # Images of flows, of which the size is not known before they are read: the paper's.

@@ -8,10 +8,11 @@ DENSE trains it.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from collabdm.baselines import RIVALS
+from collabdm.baselines import rival_named
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.tables import accuracy_beside_paper, markdown, matrix
+from collabdm.methods import method_named
 
 __all__ = ["TABLE2", "paper_figure"]
 
@@ -87,7 +88,7 @@ def _name(method: str, dataset: str, kind: str, beta: float, ipc: int) -> str:
         return f"{dataset}-{method}"
     if method in POOLED:
         return f"{dataset}-ipc{ipc}-{method}"
-    if kind == "dirichlet" and method in RIVALS and RIVALS[method].product == "model":
+    if kind == "dirichlet" and method_named(method).source == "rival" and rival_named(method).product == "model":
         return f"{dataset}-{kind}-{beta}-{method}"
     return f"{dataset}-ipc{ipc}-{kind}-{beta}-{method}"
 

@@ -50,7 +50,7 @@ def contribute(message: Message, context: Context) -> Message:
 
 def _answer(plan: Plan, site: NodeSettings, context: Context, report: Report) -> bytes:
     if site.partition_id is None:
-        client, samples, config = _own(site)
+        client, samples, config = _own(plan, site)
     else:
         client, samples, config = _simulated(plan, site.partition_id, run_settings(context.run_config).configuration)
     engine = engine_for(config, plan, report=report)
@@ -59,14 +59,14 @@ def _answer(plan: Plan, site: NodeSettings, context: Context, report: Report) ->
     )
 
 
-def _own(site: NodeSettings) -> tuple[str, Samples, Config]:
+def _own(plan: Plan, site: NodeSettings) -> tuple[str, Samples, Config]:
     """A real site: its name, its data, its machine."""
     if site.client is None or site.dataset is None:
         missing = "client" if site.client is None else "dataset"
         fix = """--node-config 'client="north" dataset="/srv/images"'"""
         raise ConfigError(explain("--node-config", got=f"no {missing}", expected="client and dataset", fix=fix))
     config = load_config(options={"dataset": site.dataset, "engine": site.engine, "device": site.device})
-    return site.client, load_samples(site.dataset), config
+    return site.client, load_samples(site.dataset, modality=plan.sample.kind), config
 
 
 def _simulated(plan: Plan, partition: int, config: Config) -> tuple[str, Samples, Config]:

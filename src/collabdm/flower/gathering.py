@@ -11,8 +11,8 @@ from collabdm.errors import ContributionError, explain
 from collabdm.flower.messages import MESSAGE_TYPE, query, read_reply
 from collabdm.flower.pulling import Pulls
 from collabdm.progress import Event, Report
-from collabdm.protocol import Plan, decode_contribution, encode_plan
-from collabdm.rounds.inbox import accept, acceptance, intact, recorded
+from collabdm.protocol import Plan, acceptance, decode_contribution, encode_plan
+from collabdm.rounds.inbox import accept, intact, recorded
 
 __all__ = ["gather"]
 
@@ -148,10 +148,7 @@ class _Round:
             got, most = f"{len(content):,} bytes", f"at most {self._expected.largest:,} under this plan"
             raise ContributionError(explain(called, got=got, expected=most, fix="ask the client to contribute again"))
         if name:
-            features, fingerprint = self._expected.features, self._expected.fingerprint
-            claimed = decode_contribution(
-                content, self._plan, features=features, fingerprint=fingerprint, name=called
-            ).client
+            claimed = decode_contribution(content, self._plan, expected=self._expected, name=called).client
             if claimed != name:
                 got, fix = f"a contribution of {claimed}", "set the node's client to the name it is registered under"
                 raise ContributionError(explain(called, got=got, expected=f"one of {name}", fix=fix))

@@ -7,55 +7,21 @@ what an operation uncovers is 0, the mean pixel.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from collabdm.images.pixels import uploaded
-from collabdm.randomness import Stream
+from collabdm.engine.placing import uploaded
 
-__all__ = ["OPERATIONS", "Augmentation", "augment", "draw_augmentation"]
+__all__ = ["OPERATIONS"]
 
 PAD = 0.125
 CUTOUT = 0.5
 SCALE = 1.2
 DEGREES = 15.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Augmentation:
-    """One drawn operation: its name in `OPERATIONS`, and uniform numbers in [0, 1), float64 [1 or n, 3]."""
-
-    operation: str
-    uniforms: np.ndarray
-
-    def of(self, first: int, end: int) -> "Augmentation":
-        """The same operation for some of the images only, where there are numbers per image."""
-        if len(self.uniforms) == 1:
-            return self
-        return Augmentation(operation=self.operation, uniforms=self.uniforms[first:end])
-
-
-def draw_augmentation(stream: Stream, operations: Sequence[str], count: int = 1) -> Augmentation | None:
-    """Draw one of `operations` and its numbers: one row shared by all images, or `count` rows, one per image.
-
-    None where no operations are given.
-    """
-    if not operations:
-        return None
-    operation = operations[int(stream.integers(len(operations)))]
-    return Augmentation(operation=operation, uniforms=stream.uniform((count, 3)))
-
-
-def augment(images: Tensor, augmentation: Augmentation | None) -> Tensor:
-    """Apply to images [n, C, H, W]; differentiable in the images; None returns them as they are."""
-    if augmentation is None:
-        return images
-    return OPERATIONS[augmentation.operation](images, augmentation.uniforms)
 
 
 def _colour(images: Tensor, u: np.ndarray) -> Tensor:

@@ -11,7 +11,13 @@ import torch
 from pydantic import BaseModel, model_validator
 from torch import Tensor
 
-__all__ = ["Normalisation", "channels_last", "denormalised", "normalised", "uploaded"]
+from collabdm.engine.placing import uploaded
+
+__all__ = ["Normalisation", "denormalised", "eight_bit", "normalised"]
+
+
+# Pixels lie in [0, 1]: constants far beyond would only overflow.
+_MOST = 1e3
 
 
 class Normalisation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -22,8 +28,15 @@ class Normalisation(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _agree(self) -> "Normalisation":
-        if len(self.mean) != len(self.std) or not self.mean or min(self.std) < 1e-6:
-            raise ValueError("normalisation needs one mean and one std of at least 1e-6 per channel")
+        if len(self.mean) != len(self.std) or not self.mean:
+            given = f"{len(self.mean)} and {len(self.std)}"
+            raise ValueError(f"normalisation needs one mean and one std per channel, got {given}")
+        if abs(far := max(self.mean, key=abs)) > _MOST:
+            raise ValueError(f"a mean must be from -{_MOST:g} to {_MOST:g}, got {far:g}")
+        if (least := min(self.std)) < 1e-6:
+            raise ValueError(f"a std must be at least 1e-6, got {least:g}")
+        if (most := max(self.std)) > _MOST:
+            raise ValueError(f"a std must be at most {_MOST:g}, got {most:g}")
         return self
 
 
@@ -42,23 +55,9 @@ def denormalised(images: Tensor, normalisation: Normalisation) -> Tensor:
     return images * std + mean
 
 
-def uploaded(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """The tensor on `device`, without waiting for what a GPU has yet to do.
-
-    Torch's plain `to` waits, and a loop of small operations then runs no faster than they can be launched. The values
-    are those at the call: memory that is not pinned is copied aside first.
-    """
-    return tensor.to(device, tensor.dtype if dtype is None else dtype, non_blocking=device.type == "cuda")
-
-
-def channels_last(images: Tensor) -> Tensor:
-    """The same [n, C, H, W], with strides by which torch knows them for channels-last even where C is 1.
-
-    `contiguous(memory_format=torch.channels_last)` leaves a single channel's strides alone; torch then computes all
-    that follows channels first, and average pooling alone takes ten times as long.
-    """
-    n, channels, height, width = images.shape
-    return images.permute(0, 2, 3, 1).reshape(n, -1).view(n, height, width, channels).permute(0, 3, 1, 2)
+def eight_bit(pixels: Tensor) -> np.ndarray:
+    """Pixels [n, C, H, W], clipped to [0, 1], as uint8."""
+    return pixels.clamp(0, 1).mul(255).round().to(torch.uint8).numpy()
 
 
 @lru_cache(maxsize=16)

@@ -1,6 +1,6 @@
 """Distillation through training, with a random truncated window (RaT-BPTT, Feng et al., ICLR 2024).
 
-A network is trained on the images for a random number of steps, and the loss on real data after the last of them is
+A network is trained on the samples for a random number of steps, and the loss on real data after the last of them is
 differentiated back through the last few only. Adam's steps are written out, so that they can be differentiated.
 """
 
@@ -13,18 +13,16 @@ import torch
 from torch import Tensor
 
 from collabdm.engine.workers import torch_threads
-from collabdm.images.augment import draw_augmentation
-from collabdm.images.partition_expand import expand
-from collabdm.local.shown import Shown
+from collabdm.local.shown import Shown, real_set, shown_under
 from collabdm.local.start import LocalJob
+from collabdm.modality import draw_augmentation
 from collabdm.progress import Event, Report
 from collabdm.protocol import BpttSpec
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import named, optimiser_state, restore_optimiser, within
 from collabdm.training.differentiable import Differentiable, Parameters
-from collabdm.training.loop import TrainingSet
 
-__all__ = ["AdamState", "adam_step", "bptt_images", "clipped", "pulled_back", "soft_reset", "trained_through"]
+__all__ = ["AdamState", "adam_step", "bptt_samples", "clipped", "pulled_back", "soft_reset", "trained_through"]
 
 EPSILON = 1e-8
 
@@ -45,20 +43,15 @@ class AdamState:
         return AdamState(parameters=parameters, first=nothing, second=nothing)
 
 
-def bptt_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
-    """Initial images [n, C, H, W] with labels [n], distilled under a plan."""
-    plan, spec = job.plan, job.plan.local.bptt or BpttSpec()
+def bptt_samples(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
+    """Initial samples [n, *shape] with labels [n], distilled under a plan."""
+    plan, spec = job.plan, job.plan.local.own(BpttSpec)
     network = plan.network.model_copy(update={"width": spec.width or plan.network.width})
-    net = Differentiable(spec=network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
-    real = TrainingSet(
-        images=job.samples,
-        labels=torch.from_numpy(job.samples.labels),
-        normalisation=plan.normalisation,
-        augment=plan.augment,
-    )
+    net = Differentiable(spec=network, sample=plan.sample, classes=len(plan.classes), engine=job.engine)
+    real = real_set(plan, job.samples)
     server = net.fresh(Stream(plan.seed, "server model"))
     found = job.checkpoint.found()
-    moving = found.get("images", images).detach().to(images).clone().requires_grad_()
+    moving = found.get("samples", samples).detach().to(samples).clone().requires_grad_()
     optimiser, running, begin = torch.optim.Adam([moving], lr=spec.lr), None, 0
     if found:
         running, begin = float(found["running"]), int(found["done"])
@@ -68,13 +61,7 @@ def bptt_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -
             stream = Stream(plan.seed, "bptt", job.client, i)
             start = soft_reset(net, server, spec.reset, stream)
             before = int(stream.integers(spec.unroll - spec.window + 1))
-            shown = Shown(
-                images=moving,
-                labels=labels,
-                factor=plan.pae,
-                normalisation=plan.normalisation,
-                augment=plan.augment,
-            )
+            shown = shown_under(plan, moving, labels)
             end = trained_through(net, start, shown, before, spec.window, spec.inner_lr, spec.per_class, stream)
             rows = stream.choose(len(job.samples), spec.batch)
             augmentation = draw_augmentation(stream, plan.augment, len(rows))
@@ -96,22 +83,21 @@ def trained_through(
     per_class: int,
     stream: Stream,
 ) -> Parameters:
-    """Parameters after `before` + `window` Adam steps on the images; the graph reaches back through the last `window`.
+    """Parameters after `before` + `window` Adam steps on the samples; the graph reaches back through the last `window`.
 
-    Each step sees at most `per_class` stored images of every class.
+    Each step sees at most `per_class` stored samples of every class.
     """
     state = AdamState.of(parameters)
     members = {int(y): (shown.labels == y).nonzero().flatten().cpu().numpy() for y in shown.labels.unique()}
     for step in range(before + window):
         chosen = [rows[stream.choose(len(rows), per_class)] for rows in members.values()]
         rows = torch.from_numpy(np.sort(np.concatenate(chosen))).to(shown.labels.device)
-        labels = shown.labels[rows].repeat_interleave(shown.factor**2)
+        labels = shown.labels[rows].repeat_interleave(shown.tiles**2)
         augmentation = draw_augmentation(stream, shown.augment, len(labels))
         if step < before:
             gradient, _ = net.gradient(state.parameters, shown.training_set(rows), np.arange(len(labels)), augmentation)
         else:
-            images = expand(shown.images[rows], shown.factor)
-            gradient = net.gradient_with_graph(state.parameters, images, labels, augmentation)
+            gradient = net.gradient_with_graph(state.parameters, shown.expanded(rows), labels, augmentation)
         state = adam_step(state, gradient, lr)
     return state.parameters
 
@@ -130,13 +116,13 @@ def adam_step(state: AdamState, gradient: Mapping[str, Tensor], lr: float) -> Ad
     return AdamState(parameters=parameters, first=first, second=second, steps=steps)
 
 
-def pulled_back(end: Mapping[str, Tensor], wanted: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """The gradient at the images of a loss whose gradient at the final parameters `end` is `wanted`.
+def pulled_back(end: Mapping[str, Tensor], wanted: Mapping[str, Tensor], samples: Tensor) -> Tensor:
+    """The gradient at the samples of a loss whose gradient at the final parameters `end` is `wanted`.
 
     So the loss may be computed elsewhere: by a client, whose gradient is all that it sends.
     """
     ends = [end[name] for name in sorted(end)]
-    return torch.autograd.grad(ends, images, [wanted[name].to(end[name].dtype) for name in sorted(end)])[0]
+    return torch.autograd.grad(ends, samples, [wanted[name].to(end[name].dtype) for name in sorted(end)])[0]
 
 
 def clipped(gradient: Tensor, running: float | None, most: float) -> tuple[Tensor, float]:
@@ -158,6 +144,6 @@ def soft_reset(net: Differentiable, server: Parameters, share: float, stream: St
     }
 
 
-def _state(images: Tensor, optimiser: torch.optim.Adam, running: float, done: int) -> dict[str, Tensor]:
+def _state(samples: Tensor, optimiser: torch.optim.Adam, running: float, done: int) -> dict[str, Tensor]:
     numbers = {"running": torch.tensor(running, dtype=torch.float64), "done": torch.tensor(done)}
-    return {"images": images} | named("optimiser", optimiser_state(optimiser)) | numbers
+    return {"samples": samples} | named("optimiser", optimiser_state(optimiser)) | numbers

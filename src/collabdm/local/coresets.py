@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collabdm.images.partition_expand import pack
 from collabdm.local.start import LocalJob
 from collabdm.progress import Event, Report
 from collabdm.randomness import Stream
@@ -24,37 +23,39 @@ MOST_SAMPLES = 2000
 Centres = Callable[[np.ndarray, int, Stream], np.ndarray]
 
 
-def mixture_means(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
-    """The means of a Gaussian mixture of every class, a component an image.
+def mixture_means(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
+    """The means of a Gaussian mixture of every class, a component a sample.
 
     Covariances are diagonal: full ones of all pixels would need far more samples than a client has.
     """
-    return _coreset(job, images, labels, report, _mixture)
+    return _coreset(job, samples, labels, report, _mixture)
 
 
-def cluster_means(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
-    """The means of the largest clusters that DBSCAN finds in every class; real images where there are fewer.
+def cluster_means(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
+    """The means of the largest clusters that DBSCAN finds in every class; real samples where there are fewer.
 
     Two samples are neighbours within the class's median distance to the nearest neighbour; two make a cluster. (FedD3's
     code has a fixed distance of 40.5, which depends on the scale of the pixels.)
     """
-    return _coreset(job, images, labels, report, _clusters)
+    return _coreset(job, samples, labels, report, _clusters)
 
 
-def _coreset(job: LocalJob, images: Tensor, labels: Tensor, report: Report, centres: Centres) -> Tensor:
-    found, tiles = job.checkpoint.found(), job.plan.pae**2
-    chosen, done = found.get("images", images).to(images).clone(), int(found.get("done", 0))
+def _coreset(job: LocalJob, samples: Tensor, labels: Tensor, report: Report, centres: Centres) -> Tensor:
+    found, parts = job.checkpoint.found(), job.plan.tiles**2
+    chosen, done = found.get("samples", samples).to(samples).clone(), int(found.get("done", 0))
     for number, (y, rows) in list(enumerate(job.members.items()))[done:]:
         stream = Stream(job.plan.seed, "coreset", job.client, y)
         mine = (labels == y).nonzero().flatten()
         kept = rows[stream.choose(len(rows), MOST_SAMPLES)]
-        samples = job.real(kept).flatten(1).double().cpu().numpy()
-        wanted = len(mine) * tiles
-        found = centres(samples, min(wanted, len(samples)), stream) if len(samples) > 1 else samples
-        filled = np.concatenate([found, np.resize(samples, (wanted - len(found), samples.shape[1]))])
-        chosen[mine] = pack(torch.from_numpy(filled).to(images).view(-1, *images.shape[1:]), job.plan.pae)
+        real = job.real(kept).flatten(1).double().cpu().numpy()
+        wanted = len(mine) * parts
+        found = centres(real, min(wanted, len(real)), stream) if len(real) > 1 else real
+        filled = np.concatenate([found, np.resize(real, (wanted - len(found), real.shape[1]))])
+        chosen[mine] = job.plan.sample.pack(
+            torch.from_numpy(filled).to(samples).view(-1, *samples.shape[1:]), job.plan.tiles
+        )
         report(Event(stage="local", client=job.client, done=number + 1, total=len(job.members)))
-        job.checkpoint.keep(partial(dict, images=chosen, done=torch.tensor(number + 1)))
+        job.checkpoint.keep(partial(dict, samples=chosen, done=torch.tensor(number + 1)))
     return chosen
 
 

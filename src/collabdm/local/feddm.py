@@ -9,62 +9,49 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from collabdm.local.dm import kept, resumed
+from collabdm.local.dm import fresh_targets, kept, on_engine, resumed
 from collabdm.local.start import LocalJob
-from collabdm.matching.embedding import class_moments, embedder_for
-from collabdm.matching.statistic import STATISTICS, Statistic
-from collabdm.matching.step import ClassTarget, matching_step
+from collabdm.matching.embedding import embedder_for
+from collabdm.matching.statistic import MEAN, Statistic
+from collabdm.matching.step import Descent, Encoding, Targets, matching_step
 from collabdm.networks import build_network, initial_parameters
 from collabdm.progress import Event, Report
 from collabdm.protocol import FedDMSpec
 from collabdm.randomness import Stream
 
-__all__ = ["moved", "one_network_images", "with_logits"]
+__all__ = ["moved", "one_network_samples", "with_logits"]
 
 
-def one_network_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
-    """Initial images [n, C, H, W] with labels [n], after gradient descent on both distances, without augmentation.
+def one_network_samples(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
+    """Initial samples [n, *shape] with labels [n], after gradient descent on both distances, without augmentation.
 
     The network is the one of the plan's seed, the same for all clients: the server's initial model of round 1.
     """
-    plan, spec = job.plan, job.plan.local.feddm or FedDMSpec()
-    embedder = embedder_for(plan.network, plan.sample.shape, job.engine)
+    plan, spec, engine = job.plan, job.plan.local.own(FedDMSpec), job.engine
+    embedder = embedder_for(plan.network, plan.sample.shape, engine)
     network = build_network(plan.network, plan.sample.shape, len(plan.classes))
     server = initial_parameters(network, Stream(plan.seed, "server model"))
-    begin, state = resumed(job.checkpoint, images, labels)
+    begin, state = resumed(job.checkpoint, samples, labels)
     members = job.members
     for i in range(begin, spec.iterations):
         near = moved(server, spec.radius, Stream(plan.seed, "feddm", job.client, i))
-        readout = near.pop("classifier.weight").to(job.engine.device, job.engine.image_dtype)
+        readout = near.pop("classifier.weight").to(engine.device, engine.sample_dtype)
         near.pop("classifier.bias")
         encoder = embedder.placed(near)
         drawn = {
             y: rows[Stream(plan.seed, "local-batch", job.client, i, y).choose(len(rows), spec.batch)]
             for y, rows in members.items()
         }
-        plain = dict.fromkeys(members)
-        values = class_moments(embedder, encoder, job.samples.images, drawn, plain, plan.normalisation)
+        targets = fresh_targets(job, embedder, encoder, drawn, dict.fromkeys(members))
         state, losses = matching_step(
             state,
-            {
-                y: ClassTarget(
-                    value=torch.from_numpy(values[row]).to(job.engine.device, job.engine.image_dtype),
-                    drawn=len(drawn[y]),
-                    augmentation=None,
-                )
-                for row, y in enumerate(sorted(drawn))
-            },
-            embedder=embedder,
-            encoder=encoder,
-            statistic=with_logits(readout),
-            factor=plan.pae,
-            lr=spec.lr,
-            momentum=spec.momentum,
-            step="joint",
+            Targets(statistic=with_logits(readout), classes={y: on_engine(t, engine) for y, t in targets.items()}),
+            Encoding(embedder=embedder, parameters=encoder, sample=plan.sample, tiles=plan.tiles),
+            Descent(lr=spec.lr, momentum=spec.momentum),
         )
         report(Event(stage="local", client=job.client, done=i + 1, total=spec.iterations, loss=sum(losses.values())))
         job.checkpoint.keep(partial(kept, state, i + 1))
-    return state.images
+    return state.samples
 
 
 def with_logits(readout: Tensor) -> Statistic:
@@ -74,8 +61,7 @@ def with_logits(readout: Tensor) -> Statistic:
         difference = target[0] - embeddings.mean(dim=0)
         return difference.square().sum() + (readout @ difference).square().sum()
 
-    mean = STATISTICS["mean"]
-    return Statistic(parts=mean.parts, additive=mean.additive, central=mean.central, loss=loss)
+    return Statistic(terms=MEAN.terms, loss=loss)
 
 
 def moved(parameters: dict[str, Tensor], radius: float, stream: Stream) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Gradient matching (DC, Zhao et al. 2020): images whose training gradients are those of real data, class by class."""
+"""Gradient matching (DC, Zhao et al. 2020): samples whose training gradients are those of real data, class by class."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from collabdm.engine.workers import torch_threads
-from collabdm.images.augment import Augmentation, augment, draw_augmentation
-from collabdm.images.partition_expand import expand
-from collabdm.local.shown import Shown
+from collabdm.local.shown import Shown, real_set, shown_under
 from collabdm.local.start import LocalJob
+from collabdm.modality import Augmentation, draw_augmentation
 from collabdm.progress import Event, Report
 from collabdm.protocol import GradientSpec
 from collabdm.randomness import Stream
@@ -19,23 +18,18 @@ from collabdm.storage.checkpoints import named, within
 from collabdm.training.differentiable import Differentiable, Parameters
 from collabdm.training.loop import TrainingSet
 
-__all__ = ["class_gradient", "gradient_distance", "gradient_images", "image_gradient", "trained_on", "weights_only"]
+__all__ = ["class_gradient", "gradient_distance", "gradient_samples", "sample_gradient", "trained_on", "weights_only"]
 
 
-def gradient_images(job: LocalJob, images: Tensor, labels: Tensor, report: Report) -> Tensor:
-    """Initial images [n, C, H, W] with labels [n], distilled under a plan; stored images count by their tiles."""
-    plan, spec = job.plan, job.plan.local.gradient or GradientSpec()
-    net = Differentiable(spec=plan.network, shape=plan.sample.shape, classes=len(plan.classes), engine=job.engine)
-    real = TrainingSet(
-        images=job.samples,
-        labels=torch.from_numpy(job.samples.labels),
-        normalisation=plan.normalisation,
-        augment=plan.augment,
-    )
-    begin, momentum, parameters = 0, torch.zeros_like(images), {}
+def gradient_samples(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
+    """Initial samples [n, *shape] with labels [n], distilled under a plan; stored samples count by their tiles."""
+    plan, spec = job.plan, job.plan.local.own(GradientSpec)
+    net = Differentiable(spec=plan.network, sample=plan.sample, classes=len(plan.classes), engine=job.engine)
+    real = real_set(plan, job.samples)
+    begin, momentum, parameters = 0, torch.zeros_like(samples), {}
     if found := job.checkpoint.found():
-        begin, images, momentum = int(found["done"]), found["images"].to(images), found["momentum"].to(images)
-        parameters = {name: value.to(images) for name, value in within(found, "network").items()}
+        begin, samples, momentum = int(found["done"]), found["samples"].to(samples), found["momentum"].to(samples)
+        parameters = {name: value.to(samples) for name, value in within(found, "network").items()}
     with torch_threads(job.engine.threads):
         for i in range(begin, spec.iterations):
             stream = Stream(plan.seed, "gradient", job.client, i)
@@ -46,22 +40,18 @@ def gradient_images(job: LocalJob, images: Tensor, labels: Tensor, report: Repor
                 y: class_gradient(net, parameters, real, rows[stream.choose(len(rows), spec.batch)], augmentations[y])
                 for y, rows in job.members.items()
             }
-            gradient, loss = image_gradient(net, parameters, images, labels, wanted, augmentations, plan.pae)
+            gradient, loss = sample_gradient(net, parameters, shown_under(plan, samples, labels), wanted, augmentations)
             momentum = spec.momentum * momentum + gradient
-            images = images - spec.lr * momentum
+            samples = samples - spec.lr * momentum
             if i % spec.restart < spec.restart - 1:
-                shown = Shown(
-                    images=images,
-                    labels=labels,
-                    factor=plan.pae,
-                    normalisation=plan.normalisation,
-                    augment=plan.augment,
-                )
+                shown = shown_under(plan, samples, labels)
                 parameters = trained_on(net, parameters, shown, spec.inner, spec.inner_lr, stream)
             report(Event(stage="local", client=job.client, done=i + 1, total=spec.iterations, loss=loss))
-            state = {"images": images, "momentum": momentum, "done": torch.tensor(i + 1)} | named("network", parameters)
+            state = {"samples": samples, "momentum": momentum, "done": torch.tensor(i + 1)} | named(
+                "network", parameters
+            )
             job.checkpoint.keep(partial(dict, state))
-    return images
+    return samples
 
 
 def class_gradient(
@@ -81,27 +71,26 @@ def weights_only(gradient: Mapping[str, Tensor]) -> Parameters:
     return {name: value for name, value in gradient.items() if value.dim() > 1}
 
 
-def image_gradient(
+def sample_gradient(
     net: Differentiable,
     parameters: Mapping[str, Tensor],
-    images: Tensor,
-    labels: Tensor,
+    shown: Shown,
     wanted: Mapping[int, Parameters],
     augmentations: Mapping[int, Augmentation | None],
-    factor: int,
 ) -> tuple[Tensor, float]:
-    """Gradient [n, C, H, W] at the images of the distances summed over the classes in `wanted`, and that sum.
+    """Gradient [n, *shape] at the samples of the distances summed over the classes in `wanted`, and that sum.
 
     Class by class, so that the graph of one class is held at a time.
     """
-    gradient, total = torch.zeros_like(images), 0.0
+    samples, labels, sample = shown.samples, shown.labels, shown.sample
+    gradient, total = torch.zeros_like(samples), 0.0
     for y, real in wanted.items():
         rows = (labels == y).nonzero().flatten()
         if not len(rows):
             continue
-        leaf = images[rows].detach().requires_grad_()
-        shown = augment(expand(leaf, factor), augmentations[y])
-        synthetic = net.gradient_with_graph(parameters, shown, labels.new_full((len(shown),), y))
+        leaf = samples[rows].detach().requires_grad_()
+        seen = sample.augment(sample.expand(leaf, shown.tiles), augmentations[y])
+        synthetic = net.gradient_with_graph(parameters, seen, labels.new_full((len(seen),), y))
         distance = gradient_distance(real, synthetic)
         (gradient[rows],) = torch.autograd.grad(distance, leaf)
         total += float(distance.detach())
@@ -125,7 +114,7 @@ def trained_on(
     lr: float,
     stream: Stream,
 ) -> Parameters:
-    """Parameters after `steps` of plain gradient descent on batches of at most 256 of the (expanded) images."""
+    """Parameters after `steps` of plain gradient descent on batches of at most 256 of the (expanded) samples."""
     training, current = shown.training_set(), dict(parameters)
     for _ in range(steps):
         rows = stream.choose(len(training.labels), 256)

@@ -1,34 +1,51 @@
-"""Synthetic images as networks are trained on them."""
+"""Synthetic samples as networks are trained on them."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from collabdm.images.partition_expand import expand
-from collabdm.images.pixels import Normalisation
+from collabdm.data.samples import Samples
+from collabdm.modality import Modality
+from collabdm.protocol import Plan
 from collabdm.training.loop import TrainingSet
 
-__all__ = ["Shown"]
+__all__ = ["Shown", "real_set", "shown_under"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shown:
-    """The synthetic images as networks are trained on them: stored [n, C, H, W], expanded and augmented when shown."""
+    """Synthetic samples as networks are trained on them: stored [n, *shape], expanded and augmented when shown."""
 
-    images: Tensor
+    samples: Tensor
     labels: Tensor
-    factor: int
-    normalisation: Normalisation
+    sample: Modality
+    tiles: int
     augment: tuple[str, ...]
 
+    def expanded(self, rows: Tensor) -> Tensor:
+        """The stored samples at `rows`, expanded; differentiable."""
+        return self.sample.expand(self.samples[rows], self.tiles)
+
     def training_set(self, rows: Tensor | None = None) -> TrainingSet:
-        """The (expanded) images, or those of the stored ones at `rows`; no gradient goes back to them."""
-        images, labels = self.images.detach(), self.labels
+        """The (expanded) samples, or those of the stored ones at `rows`; no gradient goes back to them."""
+        samples, labels = self.samples.detach(), self.labels
         if rows is not None:
-            images, labels = images[rows], labels[rows]
+            samples, labels = samples[rows], labels[rows]
         return TrainingSet(
-            images=expand(images, self.factor),
-            labels=labels.repeat_interleave(self.factor**2),
-            normalisation=self.normalisation,
+            samples=self.sample.expand(samples, self.tiles),
+            labels=labels.repeat_interleave(self.tiles**2),
+            sample=self.sample,
             augment=self.augment,
         )
+
+
+def shown_under(plan: Plan, samples: Tensor, labels: Tensor) -> Shown:
+    """Synthetic samples as a plan has them shown."""
+    return Shown(samples=samples, labels=labels, sample=plan.sample, tiles=plan.tiles, augment=plan.augment)
+
+
+def real_set(plan: Plan, samples: Samples) -> TrainingSet:
+    """Real samples as a plan has networks trained on them."""
+    labels = torch.from_numpy(samples.labels)
+    return TrainingSet(samples=samples, labels=labels, sample=plan.sample, augment=plan.augment)

@@ -1,20 +1,17 @@
 """How the participants' statistics at one (t, y) become one: the mean, and rules that one participant cannot rule.
 
-Estimators are one table: a new one is an entry in `ESTIMATORS` and a name in `AggregationName`.
+Estimators are one table: a new one is an entry in `ESTIMATORS`.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ESTIMATORS", "FEWEST", "PLAIN", "AggregationName", "Rule", "clipped", "combined"]
-
-AggregationName = Literal["mean", "trimmed"]
+__all__ = ["ESTIMATORS", "FEWEST", "PLAIN", "Rule", "clipped", "combined"]
 
 # Of two values nothing tells the honest one: with fewer participants a rule can only take the mean.
 FEWEST = 3
@@ -24,7 +21,7 @@ FEWEST = 3
 class Rule:
     """An estimator by name, its share `trim` dropped on each side, and the norm clipping before it (None: none)."""
 
-    aggregation: AggregationName = "mean"
+    aggregation: str = "mean"
     trim: float = 0.2
     clip: float | None = None
 
@@ -38,7 +35,7 @@ PLAIN = Rule()
 
 
 def combined(values: Tensor, weights: Tensor, rule: Rule) -> Tensor:
-    """One statistic [parts, d] of the n participants' `values` [n, parts, d] (additive form), `weights` [n] above 0.
+    """One statistic [rows, d] of the n participants' `values` [n, rows, d] (additive form), `weights` [n] above 0.
 
     With fewer than `FEWEST` participants it is the plain weighted mean whatever the rule. Sums run in the order given.
     """
@@ -50,9 +47,9 @@ def combined(values: Tensor, weights: Tensor, rule: Rule) -> Tensor:
 
 
 def clipped(values: Tensor, most: float) -> Tensor:
-    """Every part whose norm exceeds `most` times the median norm of that part is scaled down to it.
+    """Every row whose norm exceeds `most` times the median norm of that row is scaled down to it.
 
-    Part by part, since a second moment is of another scale than a mean.
+    Row by row, since a second moment is of another scale than a mean.
     """
     n, norms = len(values), torch.linalg.vector_norm(values, dim=-1, keepdim=True)
     ordered = norms.sort(dim=0).values
@@ -86,7 +83,7 @@ def _trimmed(values: Tensor, weights: Tensor, rule: Rule) -> Tensor:
     return _weighted_mean(values, weights * torch.zeros_like(values).scatter_(0, kept, 1.0))
 
 
-ESTIMATORS: dict[AggregationName, Callable[[Tensor, Tensor, Rule], Tensor]] = {
+ESTIMATORS: dict[str, Callable[[Tensor, Tensor, Rule], Tensor]] = {
     "mean": lambda values, weights, rule: _weighted_mean(values, weights),
     "trimmed": _trimmed,
 }

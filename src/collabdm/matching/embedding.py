@@ -1,4 +1,4 @@
-"""The hot path: many samples through one random encoder, forward for statistics, and back to the images.
+"""The hot path: many samples through one random encoder, forward for statistics, and back to the samples.
 
 Every batch is cut into chunks: activations stay in cache, each thread takes whole chunks, and a compiled graph needs
 one shape. The encoder's parameters are arguments, so that one compilation serves every seed.
@@ -13,25 +13,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from collabdm.engine import Engine
+from collabdm.engine.placing import channels_last, uploaded
 from collabdm.engine.workers import in_order
-from collabdm.images.augment import Augmentation, augment
-from collabdm.images.pixels import Normalisation, channels_last, normalised, uploaded
 from collabdm.kernels import fused_body
-from collabdm.matching.statistic import MOMENTS, moment_means
+from collabdm.matching.statistic import Term, term_rows
+from collabdm.modality import Augmentation, Modality
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
 from collabdm.randomness import Stream
 
-__all__ = ["Embedder", "class_moments", "compiled", "embedder_for", "padded"]
+__all__ = ["Embedder", "Transform", "class_sums", "compiled", "embedder_for", "padded"]
 
 # A part of a chunk that lies in one group: (group, first, end), counted within the group.
 Segment = tuple[int, int, int]
+
+Transform = Callable[[Tensor], Tensor]
+"""What a group of samples passes through before the network sees it: its augmentation, differentiable."""
 
 
 class Embedder:
     """A network's body under an engine; `encoder(seed)` gives parameters for `embed` and `linearised`."""
 
-    def __init__(self, spec: NetworkSpec, shape: tuple[int, int, int], engine: Engine) -> None:
-        """`shape`: (C, H, W) of one sample."""
+    def __init__(self, spec: NetworkSpec, shape: tuple[int, ...], engine: Engine) -> None:
+        """`shape`: of one sample; (C, H, W) for images."""
         self.engine = engine
         self.network = build_network(spec, shape, classes=1)
         self._fused = fused_body(self.network, engine.torch_dtype) if engine.fuses else None
@@ -54,59 +57,64 @@ class Embedder:
             return self._fused.placed(parameters)
         return {name: self._place(value) for name, value in parameters.items()}
 
-    def embed(self, encoder: dict[str, Tensor], images: Tensor) -> Tensor:
-        """Embeddings [n, d] of normalised images [n, C, H, W], without gradient."""
+    def embed(self, encoder: dict[str, Tensor], samples: Tensor) -> Tensor:
+        """Embeddings [n, d] of samples [n, *shape], without gradient."""
 
-        def chunk(images: Tensor) -> Tensor:
+        def chunk(part: Tensor) -> Tensor:
             with torch.no_grad():
-                return self._embedded(encoder, self._given(images), len(images))
+                return self._embedded(encoder, self._given(part), len(part))
 
-        return torch.cat(list(in_order(chunk, images.split(self.engine.chunk), self._threads)))
+        return torch.cat(list(in_order(chunk, samples.split(self.engine.chunk), self._threads)))
 
     def group_sums(
-        self, encoder: dict[str, Tensor], sizes: Sequence[int], shown: Callable[[Segment], Tensor]
+        self,
+        encoder: dict[str, Tensor],
+        sizes: Sequence[int],
+        shown: Callable[[Segment], Tensor],
+        terms: Sequence[Term],
     ) -> Tensor:
-        """Sums of embeddings and of their squares over each group, float64 [groups, 2, d].
+        """Sums of the `terms` over each group, one after another: float64 [groups, rows, d].
 
-        Group g has `sizes[g]` samples; `shown((g, first, end))` gives those from `first` to `end` as normalised images
-        [end - first, C, H, W], and is called by the thread that embeds them. Memory: a chunk a thread.
+        Group g has `sizes[g]` samples; `shown((g, first, end))` gives those from `first` to `end` as the network takes
+        them, [end - first, *shape], and is called by the thread that embeds them. Memory: a chunk a thread.
         """
 
         def sums(segments: list[Segment]) -> list[tuple[int, Tensor]]:
             with torch.no_grad():
-                images = torch.cat([shown(segment) for segment in segments])
-                embeddings = self._embedded(encoder, self._given(images), len(images))
+                samples = torch.cat([shown(segment) for segment in segments])
+                embeddings = self._embedded(encoder, self._given(samples), len(samples))
                 parts = embeddings.split([end - first for _, first, end in segments])
-                moments = [moment_means(part).sum(dim=0).double() for part in parts]
-            return [(group, moment) for (group, _, _), moment in zip(segments, moments, strict=True)]
+                found = [torch.cat([term.of(part) for term in terms], dim=1).sum(dim=0).double() for part in parts]
+            return [(group, one) for (group, _, _), one in zip(segments, found, strict=True)]
 
-        total = torch.zeros(len(sizes), 2, self.features, dtype=torch.float64, device=self.engine.device)
+        shape = (len(sizes), term_rows(terms, self.features), self.features)
+        total = torch.zeros(shape, dtype=torch.float64, device=self.engine.device)
         for done in in_order(sums, _chunks(sizes, self.engine.chunk), self._threads):
-            for group, moment in done:
-                total[group] += moment
+            for group, one in done:
+                total[group] += one
         return total.cpu()
 
     def linearised(
         self,
         encoder: dict[str, Tensor],
-        images: Tensor,
+        samples: Tensor,
         sizes: Sequence[int],
-        augmentations: Sequence[Augmentation | None],
+        transforms: Sequence[Transform],
     ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Embeddings [n, d] of normalised images [n, C, H, W] after augmentation, and the way back.
+        """Embeddings [n, d] of samples [n, *shape] after augmentation, and the way back.
 
-        The images are those of group 0, of group 1, ...: `sizes[g]` each, with the augmentation of the group. The
-        function returned takes a gradient at the embeddings to the gradient at the images. Activations of all n images
-        are held until it is dropped.
+        The samples are those of group 0, of group 1, ...: `sizes[g]` each, with the transform of the group. The
+        function returned takes a gradient at the embeddings to the gradient at the samples. Activations of all n
+        samples are held until it is dropped.
         """
         starts = np.cumsum([0, *sizes])
 
         def forward(segments: list[Segment]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             (group, first, _), (last, _, end) = segments[0], segments[-1]
-            leaf = images[starts[group] + first : starts[last] + end].detach().requires_grad_()
+            leaf = samples[starts[group] + first : starts[last] + end].detach().requires_grad_()
             with torch.enable_grad():
                 parts = leaf.split([end - first for _, first, end in segments])
-                shown = [augment(part, augmentations[g]) for (g, _, _), part in zip(segments, parts, strict=True)]
+                shown = [transforms[g](part) for (g, _, _), part in zip(segments, parts, strict=True)]
                 given = self._given(torch.cat(shown))
                 # Cut in two: a graph of torch's compiler wants its input to be a leaf.
                 seen = given.detach().requires_grad_()
@@ -126,47 +134,46 @@ class Embedder:
 
         return torch.cat([embeddings.detach() for *_, embeddings in held]), back
 
-    def _given(self, images: Tensor) -> Tensor:
-        """Images as the network takes them."""
-        return images if self._fused else self._place(padded(images, self.engine))
+    def _given(self, samples: Tensor) -> Tensor:
+        """Samples as the network takes them."""
+        return samples if self._fused else self._place(padded(samples, self.engine))
 
     def _embedded(self, encoder: dict[str, Tensor], given: Tensor, count: int) -> Tensor:
-        """Embeddings [count, d] of what `_given` made of a chunk of `count` images."""
-        return self._forward(encoder, given)[:count].to(self.engine.image_dtype)
+        """Embeddings [count, d] of what `_given` made of a chunk of `count` samples."""
+        return self._forward(encoder, given)[:count].to(self.engine.sample_dtype)
 
     def _place(self, tensor: Tensor) -> Tensor:
         placed = uploaded(tensor, torch.device(self.engine.device), self.engine.torch_dtype)
         return channels_last(placed) if placed.dim() == 4 else placed
 
 
-def class_moments(
+def class_sums(
     embedder: Embedder,
     encoder: dict[str, Tensor],
-    images: np.ndarray,
+    values: np.ndarray,
     drawn: Mapping[int, np.ndarray],
     augmentations: Mapping[int, Augmentation | None],
-    normalisation: Normalisation,
-) -> np.ndarray:
-    """Mean and variance of the embeddings of each class's drawn samples, float64 [classes drawn, 2, d], ascending.
+    sample: Modality,
+    terms: Sequence[Term],
+) -> Tensor:
+    """Sums of the `terms` over each class's drawn samples: float64 [classes drawn, rows, d], classes ascending.
 
-    `images`: all stored pixels [n, C, H, W]; `drawn`: indices into them per class. Pixels are normalised and augmented
-    chunk by chunk, so memory does not grow with the number drawn.
+    `values`: all samples as they are stored; `drawn`: indices into them per class. They become tensors and are
+    augmented chunk by chunk, so memory does not grow with the number drawn.
     """
     engine, order = embedder.engine, sorted(drawn)
 
     def shown(segment: Segment) -> Tensor:
         group, first, end = segment
         y = order[group]
-        pixels = normalised(images[drawn[y][first:end]], normalisation, device=engine.device, dtype=engine.image_dtype)
-        return augment(pixels, augmentations[y])
+        placed = sample.tensors(values[drawn[y][first:end]], device=engine.device, dtype=engine.sample_dtype)
+        return sample.augment(placed, augmentations[y])
 
-    sizes = [len(drawn[y]) for y in order]
-    means = embedder.group_sums(encoder, sizes, shown) / torch.tensor(sizes, dtype=torch.float64).view(-1, 1, 1)
-    return MOMENTS.central(means).numpy()
+    return embedder.group_sums(encoder, [len(drawn[y]) for y in order], shown, terms)
 
 
 @lru_cache(maxsize=16)
-def embedder_for(spec: NetworkSpec, shape: tuple[int, int, int], engine: Engine) -> Embedder:
+def embedder_for(spec: NetworkSpec, shape: tuple[int, ...], engine: Engine) -> Embedder:
     """The same embedder for the same arguments, so that all clients of a process share one compilation."""
     return Embedder(spec, shape, engine)
 
@@ -181,12 +188,12 @@ def compiled(function: Callable[..., Tensor], engine: Engine) -> Callable[..., T
     return torch.compile(function, dynamic=False)
 
 
-def padded(images: Tensor, engine: Engine) -> Tensor:
-    """At most a chunk of images, filled up to a whole one where torch compiled for that shape."""
-    missing = engine.chunk - len(images)
+def padded(samples: Tensor, engine: Engine) -> Tensor:
+    """At most a chunk of samples, filled up to a whole one where torch compiled for that shape."""
+    missing = engine.chunk - len(samples)
     if missing == 0 or engine.kind == "eager":
-        return images
-    return functional.pad(images, (0, 0, 0, 0, 0, 0, 0, missing))
+        return samples
+    return functional.pad(samples, [0, 0] * (samples.dim() - 1) + [0, missing])
 
 
 def _chunks(sizes: Sequence[int], chunk: int) -> Iterator[list[Segment]]:

@@ -1,37 +1,70 @@
-"""What is matched: statistics of embeddings that are additive over samples.
+"""What is matched: statistics of embeddings, each of them made of sums over samples.
 
-On the wire a statistic has parts in a well-conditioned form (a mean and a variance, say); `additive` turns them into
-means of functions of single embeddings, whose weighted sums over clients equal those over all data, and `central`
-turns such means back. A new statistic is one entry in `STATISTICS`.
+A statistic is a list of terms. A term says what is summed for one sample under one seed; sums add over samples, and so
+over clients, whatever the split. On the wire a statistic travels in a well-conditioned form (a mean and a variance,
+say): `finish` makes it of the means of the terms, and `additive` gives the means back. A new statistic is one entry in
+`STATISTICS`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["MOMENTS", "STATISTICS", "Statistic", "moment_means"]
+__all__ = ["FIRST", "MEAN", "MOMENTS", "SECOND", "STATISTICS", "Statistic", "Term", "joint_terms", "term_rows"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """Something that is summed over samples: `of` maps embeddings [n, d] to [n, rows, d], each sample by itself.
+
+    The number of rows may depend on d (a Gram matrix has d). `name` tells terms apart in what is kept for later.
+    """
+
+    name: str
+    of: Callable[[Tensor], Tensor]
+
+
+def _unchanged(parts: Tensor) -> Tensor:
+    return parts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statistic:
-    """Names of the parts on the wire; their additive form and back; and the loss of one class.
+    """Its terms; the form in which their means travel and back; and the loss of a synthetic set.
 
-    `additive` and `central` map [..., parts, d] to the same shape and are each other's inverse.
-    `loss(target [parts, d], drawn, embeddings [n, d])` gives a scalar: the distance between the statistic of `drawn`
-    real samples and that of n synthetic ones.
+    `finish` and `additive` map [..., rows, d] to the same shape and are each other's inverse. `pooled`: the sums run
+    over the samples of all classes together, instead of class by class; a client's classes then weigh by the samples
+    drawn of them, clients by the samples held, so that it is the statistic of all samples where batches cover them.
+    `loss(target [rows, d], drawn, embeddings [n, d])` gives a scalar: the distance between the statistic of `drawn`
+    real samples and that of n synthetic ones (of one class, or of all where it is pooled).
     """
 
-    parts: tuple[str, ...]
-    additive: Callable[[Tensor], Tensor]
-    central: Callable[[Tensor], Tensor]
+    terms: tuple[Term, ...]
     loss: Callable[[Tensor, int, Tensor], Tensor]
+    finish: Callable[[Tensor], Tensor] = _unchanged
+    additive: Callable[[Tensor], Tensor] = _unchanged
+    pooled: bool = False
+
+    def rows(self, features: int) -> int:
+        """How many vectors of length d = `features` the statistic has per seed and class (or seed, if pooled)."""
+        return term_rows(self.terms, features)
+
+    def groups(self, classes: int) -> int:
+        """How many there are of it per seed, of a holder of so many `classes`."""
+        return min(classes, 1) if self.pooled else classes
 
 
-def moment_means(embeddings: Tensor) -> Tensor:
-    """[n, d] to [n, 2, d]: an embedding and its square, the additive form of `moments` for single samples."""
-    return torch.stack([embeddings, embeddings * embeddings], dim=1)
+def joint_terms(statistics: Iterable[Statistic]) -> tuple[Term, ...]:
+    """Every term of the statistics once, in the order of first mention: what a holder sums in one pass for all."""
+    return tuple(dict.fromkeys(term for statistic in statistics for term in statistic.terms))
+
+
+def term_rows(terms: Iterable[Term], features: int) -> int:
+    """The rows of the terms together, for embeddings of length `features`."""
+    nothing = torch.empty(1, features, device="meta")
+    return sum(term.of(nothing).shape[1] for term in terms)
 
 
 def _mean_loss(target: Tensor, drawn: int, embeddings: Tensor) -> Tensor:
@@ -59,10 +92,6 @@ def _root(variance: Tensor) -> Tensor:
     return torch.where(variance > smallest, variance.clamp_min(smallest).sqrt(), torch.zeros_like(variance))
 
 
-def _as_is(parts: Tensor) -> Tensor:
-    return parts
-
-
 def _to_second_moment(parts: Tensor) -> Tensor:
     mean, variance = parts.unbind(-2)
     return torch.stack([mean, variance + mean * mean], dim=-2)
@@ -73,9 +102,13 @@ def _to_variance(parts: Tensor) -> Tensor:
     return torch.stack([mean, (second - mean * mean).clamp_min(0)], dim=-2)
 
 
-MOMENTS = Statistic(parts=("mean", "variance"), additive=_to_second_moment, central=_to_variance, loss=_moments_loss)
+FIRST = Term(name="first moment", of=lambda embeddings: embeddings.unsqueeze(1))
+SECOND = Term(name="second moment", of=lambda embeddings: (embeddings * embeddings).unsqueeze(1))
+
+MEAN = Statistic(terms=(FIRST,), loss=_mean_loss)
+MOMENTS = Statistic(terms=(FIRST, SECOND), loss=_moments_loss, finish=_to_variance, additive=_to_second_moment)
 STATISTICS: dict[str, Statistic] = {
-    "mean": Statistic(parts=("mean",), additive=_as_is, central=_as_is, loss=_mean_loss),
+    "mean": MEAN,
     "moments": MOMENTS,
-    "none": Statistic(parts=(), additive=_as_is, central=_as_is, loss=_mean_loss),
+    "none": Statistic(terms=(), loss=_mean_loss),
 }

@@ -1,32 +1,35 @@
-"""Distribution matching: the loss of the synthetic images under one encoder, and the step on them.
+"""Distribution matching: the loss of the synthetic samples under one encoder, and the step on them.
 
 Used by the server (Algorithm 1, lines 8-14) and by the local stage of each client.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from collabdm.images.augment import Augmentation
-from collabdm.images.partition_expand import expand
-from collabdm.images.pixels import uploaded
+from collabdm.engine.placing import uploaded
 from collabdm.matching.embedding import Embedder
 from collabdm.matching.statistic import Statistic
+from collabdm.modality import Augmentation, Modality
 
-__all__ = ["ClassTarget", "StepKind", "SyntheticState", "matching_step"]
+__all__ = ["ClassTarget", "Descent", "Encoding", "StepKind", "SyntheticState", "Targets", "matching_step"]
 
 StepKind = Literal["joint", "per-class"]
 
-# Expanded images whose activations are held for the backward pass at once (0.2 to 0.7 MB each in bfloat16).
-HELD_IMAGES = 2048
+# Expanded samples whose activations are held for the backward pass at once (0.2 to 0.7 MB each in bfloat16).
+HELD_SAMPLES = 2048
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassTarget:
-    """What a class is matched to at a seed: the real statistic [parts, d] of `drawn` samples, and its augmentation."""
+    """What a class is matched to at a seed: the real statistic [rows, d] of `drawn` samples, and its augmentation.
+
+    Where the statistic pools the classes, all have the one value.
+    """
 
     value: Tensor
     drawn: int
@@ -34,94 +37,124 @@ class ClassTarget:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SyntheticState:
-    """Synthetic images [n, C, H, W] (normalised), their labels int64 [n], and the optimiser's momentum buffer.
+class Targets:
+    """The targets of one seed by class, and the statistic that they are."""
 
-    Labels are kept on the CPU: which images are whose is settled without asking an accelerator.
+    statistic: Statistic
+    classes: Mapping[int, ClassTarget]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoding:
+    """How stored samples become embeddings at one seed: the network and its parameters, the modality, the tiles."""
+
+    embedder: Embedder
+    parameters: Mapping[str, Tensor]
+    sample: Modality
+    tiles: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """How far and in which order one step goes: the rate, the momentum, and `StepKind`."""
+
+    lr: float
+    momentum: float
+    step: StepKind = "joint"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SyntheticState:
+    """Synthetic samples [n, *shape], their labels int64 [n], and the optimiser's momentum buffer.
+
+    Labels are kept on the CPU: which samples are whose is settled without asking an accelerator.
     """
 
-    images: Tensor
+    samples: Tensor
     labels: Tensor
     momentum: Tensor
 
 
 def matching_step(
     state: SyntheticState,
-    targets: Mapping[int, ClassTarget],
-    *,
-    embedder: Embedder,
-    encoder: Mapping[str, Tensor],
-    statistic: Statistic,
-    factor: int,
-    lr: float,
-    momentum: float,
-    step: StepKind,
+    targets: Targets,
+    encoding: Encoding,
+    descent: Descent,
     chosen: Mapping[int, Tensor] | None = None,
 ) -> tuple[SyntheticState, dict[int, float]]:
-    """One seed's update of the images, with stochastic gradient descent with momentum; returns the loss per class.
+    """One seed's update of the samples, with stochastic gradient descent with momentum; returns the loss per class.
 
-    `targets` holds the covered classes (those without an image in the set are left out); `factor` is the
-    partition-and-expand l; `chosen` restricts a class to a batch of its images (indices into `state.images`), all of
-    them by default.
+    `targets` holds the covered classes (those without a sample in the set are left out); `chosen` restricts a class to
+    a batch of its samples (indices into `state.samples`), all of them by default. A pooled statistic has one loss,
+    which is told under the first class.
 
     `joint`: one step on the sum over classes (lines 13-14). `per-class`: one step per covered class in ascending
-    order, the image tensor being one parameter, so that a class's images also move by their momentum in the steps of
+    order, the sample tensor being one parameter, so that a class's samples also move by their momentum in the steps of
     the other classes. Those moves are known in closed form, so all classes are still embedded in one batch: before
     its own step, the class at position j of n has drifted by lr * buffer * (m + ... + m**j), and after it by n - 1 - j
     such moves.
     """
-    rows = {y: (state.labels == y).nonzero().flatten() for y in sorted(targets)}
+    rows = {y: (state.labels == y).nonzero().flatten() for y in sorted(targets.classes)}
     order = [y for y in rows if len(rows[y])]
     if not order:
         return state, {}
-    before, after = _moves(state.labels, order, step)
-    images, buffer = _drift(state.images, state.momentum, before, lr, momentum)
-    gradient = torch.zeros_like(images)
+    lr, momentum, joint = descent.lr, descent.momentum, descent.step == "joint"
+    before, after = _moves(state.labels, order, descent.step)
+    samples, buffer = _drift(state.samples, state.momentum, before, descent)
+    gradient = torch.zeros_like(samples)
     losses: dict[int, float] = {}
     members = rows if chosen is None else chosen
-    for group in _groups({y: members[y] for y in order}, factor):
-        _add_gradient(gradient, losses, images, group, targets, embedder, encoder, statistic, factor)
-    own = torch.isin(state.labels, torch.tensor(order)) | (step == "joint")
-    own = uploaded(own, images.device).view(-1, 1, 1, 1)
+    for group in _groups({y: members[y] for y in order}, encoding.tiles, pooled=targets.statistic.pooled):
+        indices, at_samples, found = _gradient(samples, group, targets, encoding)
+        gradient[indices] = at_samples
+        losses.update(found)
+    own = torch.isin(state.labels, torch.tensor(order)) | joint
+    own = _beside(uploaded(own, samples.device), samples)
     buffer = torch.where(own, momentum * buffer + gradient, buffer)
-    images = torch.where(own, images - lr * buffer, images)
-    images, buffer = _drift(images, buffer, after, lr, momentum)
-    return SyntheticState(images=images, labels=state.labels, momentum=buffer), losses
+    samples = torch.where(own, samples - lr * buffer, samples)
+    samples, buffer = _drift(samples, buffer, after, descent)
+    return SyntheticState(samples=samples, labels=state.labels, momentum=buffer), losses
 
 
-def _add_gradient(
-    gradient: Tensor,
-    losses: dict[int, float],
-    images: Tensor,
-    group: Mapping[int, Tensor],
-    targets: Mapping[int, ClassTarget],
-    embedder: Embedder,
-    encoder: Mapping[str, Tensor],
-    statistic: Statistic,
-    factor: int,
-) -> None:
-    """The gradient of the classes' losses, written at their images; losses go to `losses`."""
-    indices = uploaded(torch.cat(list(group.values())), images.device)
-    leaf = images[indices].requires_grad_()
-    expanded = expand(leaf, factor)
-    sizes = [len(rows) * factor * factor for rows in group.values()]
-    augmentations = [targets[y].augmentation for y in group]
-    embedded, back = embedder.linearised(dict(encoder), expanded.detach(), sizes, augmentations)
+def _gradient(
+    samples: Tensor, group: Mapping[int, Tensor], targets: Targets, encoding: Encoding
+) -> tuple[Tensor, Tensor, dict[int, float]]:
+    """The indices of the group's samples, the gradient of the classes' losses at them, and the losses."""
+    indices = uploaded(torch.cat(list(group.values())), samples.device)
+    leaf = samples[indices].requires_grad_()
+    expanded = encoding.sample.expand(leaf, encoding.tiles)
+    sizes = [len(rows) * encoding.tiles**2 for rows in group.values()]
+    transforms = [partial(encoding.sample.augment, augmentation=targets.classes[y].augmentation) for y in group]
+    embedded, back = encoding.embedder.linearised(dict(encoding.parameters), expanded.detach(), sizes, transforms)
     embeddings = embedded.requires_grad_()
-    parts = zip(group, embeddings.split(sizes), strict=True)
-    terms = torch.stack([statistic.loss(targets[y].value, targets[y].drawn, part) for y, part in parts])
+    terms = _losses(targets, group, embeddings, sizes)
     (at_embeddings,) = torch.autograd.grad(terms.sum(), embeddings)
-    (at_images,) = torch.autograd.grad(expanded, leaf, back(at_embeddings))
-    gradient[indices] = at_images
-    losses.update(zip(group, terms.detach().tolist(), strict=True))
+    (at_samples,) = torch.autograd.grad(expanded, leaf, back(at_embeddings))
+    return indices, at_samples, dict(zip(group, terms.detach().tolist(), strict=False))
 
 
-def _groups(members: Mapping[int, Tensor], factor: int) -> Iterator[dict[int, Tensor]]:
+def _losses(targets: Targets, group: Mapping[int, Tensor], embeddings: Tensor, sizes: Sequence[int]) -> Tensor:
+    """One loss per class of the group, or a single one of a pooled statistic."""
+    loss, classes = targets.statistic.loss, targets.classes
+    if targets.statistic.pooled:
+        drawn = sum(target.drawn for target in classes.values())
+        return loss(next(iter(classes.values())).value, drawn, embeddings).view(1)
+    parts = zip(group, embeddings.split(list(sizes)), strict=True)
+    return torch.stack([loss(classes[y].value, classes[y].drawn, part) for y, part in parts])
+
+
+def _beside(values: Tensor, samples: Tensor) -> Tensor:
+    """One value per sample [n], in a shape that broadcasts over samples [n, *shape]."""
+    return values.view(-1, *[1] * (samples.dim() - 1))
+
+
+def _groups(members: Mapping[int, Tensor], tiles: int, *, pooled: bool) -> Iterator[dict[int, Tensor]]:
+    """Classes that are embedded together: as many as memory allows, or all, where the loss pools them."""
     group: dict[int, Tensor] = {}
     held = 0
     for y, rows in members.items():
-        size = len(rows) * factor * factor
-        if group and held + size > HELD_IMAGES:
+        size = len(rows) * tiles * tiles
+        if group and not pooled and held + size > HELD_SAMPLES:
             yield group
             group, held = {}, 0
         group[y] = rows
@@ -131,7 +164,7 @@ def _groups(members: Mapping[int, Tensor], factor: int) -> Iterator[dict[int, Te
 
 
 def _moves(labels: Tensor, order: Sequence[int], step: StepKind) -> tuple[Tensor, Tensor]:
-    """How many steps of other classes come before and after each image's own; all of them where it has none."""
+    """How many steps of other classes come before and after each sample's own; all of them where it has none."""
     if step == "joint":
         none = torch.zeros_like(labels)
         return none, none
@@ -142,12 +175,12 @@ def _moves(labels: Tensor, order: Sequence[int], step: StepKind) -> tuple[Tensor
     return before, after
 
 
-def _drift(images: Tensor, buffer: Tensor, moves: Tensor, lr: float, momentum: float) -> tuple[Tensor, Tensor]:
-    """`moves` steps with zero gradient: the buffer decays by `momentum` each time, and the images follow it."""
+def _drift(samples: Tensor, buffer: Tensor, moves: Tensor, descent: Descent) -> tuple[Tensor, Tensor]:
+    """`moves` steps with zero gradient: the buffer decays by the momentum each time, and the samples follow it."""
     if not bool(moves.any()):
-        return images, buffer
+        return samples, buffer
     most = int(moves.max())
-    powers = torch.tensor([momentum**i for i in range(most + 1)], dtype=images.dtype, device=images.device)
+    powers = torch.tensor([descent.momentum**i for i in range(most + 1)], dtype=samples.dtype, device=samples.device)
     travelled = torch.cat([powers.new_zeros(1), powers[1:].cumsum(0)])
-    rows = moves.view(-1, 1, 1, 1)
-    return images - lr * travelled[rows] * buffer, powers[rows] * buffer
+    moved, decayed = _beside(travelled[moves], samples), _beside(powers[moves], samples)
+    return samples - descent.lr * moved * buffer, decayed * buffer

@@ -2,17 +2,27 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import torch
 from pydantic import BaseModel, Field
 
 from collabdm.errors import ConfigError, explain
 from collabdm.networks.alexnet import alexnet
-from collabdm.networks.base import BatchNorm, Network, applied, initial_parameters, initial_running
-from collabdm.networks.convnet import convnet
+from collabdm.networks.base import (
+    ACTIVATIONS,
+    NORMS,
+    PER_SAMPLE_NORMS,
+    BatchNorm,
+    Network,
+    applied,
+    initial_parameters,
+    initial_running,
+)
+from collabdm.networks.convnet import POOLING, convnet
 from collabdm.networks.resnet18 import resnet18
 from collabdm.networks.vgg11 import vgg11
+from collabdm.registry import named_in
 
 __all__ = [
     "NETWORKS",
@@ -33,21 +43,23 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "vgg11": vgg11,
     "resnet18": resnet18,
 }
+"""From the shape of a sample, the number of classes, and keyword parameters of `Architecture`, to a network."""
 
 
-PerSample = Literal["instance", "layer", "group", "none"]
+PerSampleNorm = Annotated[str, named_in(dict.fromkeys(PER_SAMPLE_NORMS))]
+AnyNorm = Annotated[str, named_in(dict.fromkeys(NORMS))]
 N = TypeVar("N", bound=str)
 
 
 class Architecture(BaseModel, Generic[N], frozen=True, extra="forbid"):
     """Which network, and its parameters; what is None takes the network's own default."""
 
-    name: Literal["convnet", "alexnet", "vgg11", "resnet18"] = "convnet"
+    name: Annotated[str, named_in(NETWORKS)] = "convnet"
     width: Annotated[int, Field(ge=4, le=4096, multiple_of=4)] | None = None
     depth: Annotated[int, Field(ge=1, le=8)] | None = None
     norm: N | None = None
-    activation: Literal["relu", "leaky-relu", "sigmoid"] | None = None
-    pooling: Literal["avg", "max", "none"] | None = None
+    activation: Annotated[str, named_in(ACTIVATIONS)] | None = None
+    pooling: Annotated[str, named_in(dict.fromkeys((*POOLING, "none")))] | None = None
 
     @property
     def label(self) -> str:
@@ -56,21 +68,21 @@ class Architecture(BaseModel, Generic[N], frozen=True, extra="forbid"):
         return " ".join([self.name, *(f"{name}={value}" for name, value in given.items())])
 
 
-class NetworkSpec(Architecture[PerSample], frozen=True, extra="forbid"):
+class NetworkSpec(Architecture[PerSampleNorm], frozen=True, extra="forbid"):
     """A network that may be an encoder: its norm treats every sample by itself."""
 
 
-class ClassifierSpec(Architecture[PerSample | Literal["batch"]], frozen=True, extra="forbid"):
+class ClassifierSpec(Architecture[AnyNorm], frozen=True, extra="forbid"):
     """A network that is only a classifier: so batch norm is possible too, and the default."""
 
-    norm: PerSample | Literal["batch"] | None = "batch"
+    norm: AnyNorm | None = "batch"
 
 
-def build_network(spec: Architecture[Any], shape: tuple[int, int, int], classes: int) -> Network:
-    """The network for images of `shape` (C, H, W), without parameter values (on torch's meta device).
+def build_network(spec: Architecture[Any], shape: tuple[int, ...], classes: int) -> Network:
+    """The network for samples of `shape` ((C, H, W) for images), without parameter values (on torch's meta device).
 
     Its parameters come from `initial_parameters`, and are passed by `torch.func.functional_call`.
-    Raises `ConfigError` where the images are too small for it or it has no such parameter.
+    Raises `ConfigError` where the samples are none for it or too small, or it has no such parameter.
     """
     make = NETWORKS[spec.name]
     given = spec.model_dump(exclude={"name"}, exclude_none=True)
@@ -86,4 +98,4 @@ def build_network(spec: Architecture[Any], shape: tuple[int, int, int], classes:
                 )
             )
     with torch.device("meta"):
-        return make(*shape, classes, **given)
+        return make(shape, classes, **given)

@@ -2,15 +2,14 @@
 
 from torch import nn
 
-from collabdm.networks.base import ACTIVATIONS, Network, norm_layer, require_side
+from collabdm.networks.base import ACTIVATIONS, Network, image_shape, norm_layer, require_side
 
 __all__ = ["alexnet"]
 
 
-def alexnet(
-    channels: int, height: int, width: int, classes: int, *, norm: str = "none", activation: str = "relu"
-) -> Network:
+def alexnet(shape: tuple[int, ...], classes: int, *, norm: str = "none", activation: str = "relu") -> Network:
     """Five convolutions with three 2x2 max poolings; 28x28 single-channel input is padded to 32x32; side >= 8."""
+    channels, height, width = image_shape("alexnet", shape)
     require_side("alexnet", height, width, 8 if norm == "none" else 16)
     padding = 4 if (channels, height, width) == (1, 28, 28) else 2
     height, width = height + 2 * (padding - 2), width + 2 * (padding - 2)

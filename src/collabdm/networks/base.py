@@ -17,10 +17,12 @@ from collabdm.randomness import Stream
 __all__ = [
     "ACTIVATIONS",
     "NORMS",
+    "PER_SAMPLE_NORMS",
     "BatchNorm",
     "Network",
     "Norm",
     "applied",
+    "image_shape",
     "initial_parameters",
     "initial_running",
     "norm_layer",
@@ -32,7 +34,16 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky-relu": lambda: nn.LeakyReLU(0.01),
     "sigmoid": nn.Sigmoid,
 }
-NORMS = ("instance", "layer", "group", "none", "batch")
+# Groups of a per-sample norm, of so many channels; `none` has no layer, `batch` mixes samples.
+_GROUPS: dict[str, Callable[[int], int]] = {
+    "instance": lambda channels: channels,
+    "layer": lambda channels: 1,
+    "group": lambda channels: 4,
+}
+
+
+# Layers whose weights and biases are drawn uniformly.
+_UNIFORM = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
 class Network(nn.Module):
@@ -49,9 +60,9 @@ class Network(nn.Module):
         self.classifier = nn.Linear(features, classes)
         self.features = features
 
-    def forward(self, images: Tensor, *, embedding: bool = False) -> Tensor:
-        """Images [n, C, H, W] (normalised) to logits [n, classes], or with `embedding` to embeddings [n, d]."""
-        embedded = self.body(images).flatten(1)
+    def forward(self, samples: Tensor, *, embedding: bool = False) -> Tensor:
+        """Samples [n, *shape], as a modality gives them, to logits [n, classes]; with `embedding` to embeddings."""
+        embedded = self.body(samples).flatten(1)
         return embedded if embedding else self.classifier(embedded)
 
 
@@ -59,9 +70,9 @@ class Norm(nn.Module):
     """Instance, layer or group (four groups) normalisation with affine parameters, per sample."""
 
     def __init__(self, kind: str, channels: int) -> None:
-        """`kind`: `instance`, `layer` or `group`."""
+        """`kind`: one of those in `NORMS` that treat every sample by itself."""
         super().__init__()
-        self.groups = {"instance": channels, "layer": 1, "group": 4}[kind]
+        self.groups = _GROUPS[kind](channels)
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -100,6 +111,10 @@ def norm_layer(kind: str, channels: int) -> nn.Module:
     return BatchNorm(channels) if kind == "batch" else Norm(kind, channels)
 
 
+PER_SAMPLE_NORMS = (*_GROUPS, "none")
+NORMS = (*PER_SAMPLE_NORMS, "batch")
+
+
 def applied(network: Network, *, threads: bool) -> Callable[..., Tensor]:
     """`network` as a function (parameters, images, **options); with `threads`, several may call it at once.
 
@@ -122,13 +137,13 @@ def initial_parameters(network: Network, stream: Stream, *, embedding: bool = Fa
 
     Weights and biases of convolutions and linear layers are uniform in +-1/sqrt(fan_in) (torch's default), drawn in
     the order of `named_modules`, weight before bias; norms start at 1 and 0. The classifier comes last, and is left
-    out with `embedding`.
+    out with `embedding`. Raises `ConfigError` for a layer with parameters for which no initial values are known here.
     """
     parameters: dict[str, Tensor] = {}
     for name, module in network.named_modules():
         if embedding and module is network.classifier:
             continue
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, _UNIFORM):
             bound = 1.0 / math.sqrt(module.weight[0].numel())
             parameters[f"{name}.weight"] = _uniform(stream, module.weight.shape, bound)
             if module.bias is not None:
@@ -136,6 +151,13 @@ def initial_parameters(network: Network, stream: Stream, *, embedding: bool = Fa
         elif isinstance(module, Norm | BatchNorm):
             parameters[f"{name}.weight"] = torch.ones(module.weight.shape)
             parameters[f"{name}.bias"] = torch.zeros(module.bias.shape)
+        elif own := [
+            key for named in (module.named_parameters, module.named_buffers) for key, _ in named(recurse=False)
+        ]:
+            got = f"{type(module).__name__} ({name}) with {', '.join(own)}"
+            known = ", ".join(kind.__name__ for kind in (*_UNIFORM, Norm, BatchNorm))
+            fix = "build the network of these, or add the layer's initial values to initial_parameters"
+            raise ConfigError(explain("layer of a network", got=got, expected=f"one of {known}", fix=fix))
     return parameters
 
 
@@ -147,6 +169,15 @@ def initial_running(network: Network) -> dict[str, Tensor]:
             running[f"{name}.running_mean"] = torch.zeros(module.running_mean.shape)
             running[f"{name}.running_var"] = torch.ones(module.running_var.shape)
     return running
+
+
+def image_shape(network: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(C, H, W) of the samples. Raises `ConfigError` where they are no images."""
+    if len(shape) != 3:
+        fix = "choose a network for such samples (plan.network, evaluate.networks)"
+        raise ConfigError(explain(f"samples of {network}", got=list(shape), expected="images [C, H, W]", fix=fix))
+    channels, height, width = shape
+    return channels, height, width
 
 
 def require_side(network: str, height: int, width: int, smallest: int) -> None:

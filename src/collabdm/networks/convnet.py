@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from collabdm.networks.base import ACTIVATIONS, Network, norm_layer, require_side
+from collabdm.networks.base import ACTIVATIONS, Network, image_shape, norm_layer, require_side
 
 __all__ = ["convnet"]
 
@@ -10,9 +10,7 @@ POOLING = {"avg": nn.AvgPool2d, "max": nn.MaxPool2d}
 
 
 def convnet(
-    channels: int,
-    height: int,
-    width_: int,
+    shape: tuple[int, ...],
     classes: int,
     *,
     width: int = 128,
@@ -25,6 +23,7 @@ def convnet(
 
     28x28 single-channel input is padded to 32x32 by the first convolution. The smallest side is 2**depth.
     """
+    channels, height, width_ = image_shape("convnet", shape)
     require_side("convnet", height, width_, 2**depth if pooling != "none" else 2)
     padding = 3 if (channels, height, width_) == (1, 28, 28) else 1
     height, width_ = height + 2 * (padding - 1), width_ + 2 * (padding - 1)

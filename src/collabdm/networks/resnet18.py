@@ -2,15 +2,14 @@
 
 from torch import Tensor, nn
 
-from collabdm.networks.base import ACTIVATIONS, Network, norm_layer, require_side
+from collabdm.networks.base import ACTIVATIONS, Network, image_shape, norm_layer, require_side
 
 __all__ = ["resnet18"]
 
 
-def resnet18(
-    channels: int, height: int, width: int, classes: int, *, norm: str = "instance", activation: str = "relu"
-) -> Network:
+def resnet18(shape: tuple[int, ...], classes: int, *, norm: str = "instance", activation: str = "relu") -> Network:
     """Four stages of two residual blocks, then the mean over positions: 512 features; side >= 16."""
+    channels, height, width = image_shape("resnet18", shape)
     require_side("resnet18", height, width, 16)
     layers: list[nn.Module] = [*_conv_norm(channels, 64, 3, 1, norm), ACTIVATIONS[activation]()]
     width_in = 64

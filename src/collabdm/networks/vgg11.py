@@ -2,17 +2,16 @@
 
 from torch import nn
 
-from collabdm.networks.base import ACTIVATIONS, Network, norm_layer, require_side
+from collabdm.networks.base import ACTIVATIONS, Network, image_shape, norm_layer, require_side
 
 __all__ = ["vgg11"]
 
 PLAN = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, "pool")
 
 
-def vgg11(
-    channels: int, height: int, width: int, classes: int, *, norm: str = "instance", activation: str = "relu"
-) -> Network:
+def vgg11(shape: tuple[int, ...], classes: int, *, norm: str = "instance", activation: str = "relu") -> Network:
     """Eight 3x3 convolutions with five 2x2 max poolings; 28x28 single-channel input is padded to 32x32; side >= 32."""
+    channels, height, width = image_shape("vgg11", shape)
     padding = 3 if (channels, height, width) == (1, 28, 28) else 1
     height, width = height + 2 * (padding - 1), width + 2 * (padding - 1)
     require_side("vgg11", height, width, 32)

@@ -1,18 +1,20 @@
 """How the floats of a contribution are written: one entry per encoding, each documented in docs/wire.md.
 
-An encoding turns the two arrays of floats, `means` and `images`, into named tensors, and back. The name of every tensor
-begins with the array's, then a dot where there are several: so bytes can be told by part.
+An encoding turns two arrays of floats, the statistics (`means`) and the local set (named by the modality: `images`),
+into named tensors, and back. The name of every tensor begins with the array's, then a dot where there are several: so
+bytes can be told by part.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator
 
 from collabdm.checking import LARGEST_VALUE, Checker
-from collabdm.images.eight_bit import IMAGE_TENSORS, images_from_strip, strip_of_images
+from collabdm.modality import Modality
+from collabdm.registry import named_in
 
 __all__ = ["ENCODINGS", "Encoding", "EncodingName", "plain_floats"]
 
@@ -25,30 +27,22 @@ LEVELS = 127
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
 
-def _renamed(value: object) -> object:
-    return "fp32" if value == "none" else value
-
-
-EncodingName = Annotated[Literal["fp32", "fp16", "int8"], BeforeValidator(_renamed)]
-"""A key of `ENCODINGS`; "none", as fp32 was called, is still read."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """`tensors`: the names that `encode` gives, of means [seeds, classes, parts, d] and images [n, C, H, W].
+    """`tensors`: the names that `encode` gives, of statistics [seeds, groups, rows, d] and a local set [n, *shape].
 
-    `decode` takes these tensors from a stranger, and both shapes: it checks dtypes, shapes, ranges and that all is
-    finite before it computes, raises what its checker raises, and returns float32 means and images. Encoding
-    hides nothing: what was not finite is refused when it is decoded.
+    `decode` takes these tensors from a stranger, the statistics' shape and the number of samples: it checks dtypes,
+    shapes, ranges and that all is finite before it computes, raises what its checker raises, and returns float32
+    statistics and samples. Encoding hides nothing: what was not finite is refused when it is decoded.
     """
 
-    tensors: frozenset[str]
-    encode: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-    decode: Callable[[Tensors, Shape, Shape, Checker], tuple[np.ndarray, np.ndarray]]
+    tensors: Callable[[Modality], frozenset[str]]
+    encode: Callable[[np.ndarray, np.ndarray, Modality], dict[str, np.ndarray]]
+    decode: Callable[[Tensors, Shape, int, Modality, Checker], tuple[np.ndarray, np.ndarray]]
 
 
-def plain_floats(values: np.ndarray, encoding: EncodingName) -> np.ndarray:
-    """Floats that are neither statistics nor images (a rival's parameters, say): float32 under fp32, else float16."""
+def plain_floats(values: np.ndarray, encoding: str) -> np.ndarray:
+    """Floats that are neither statistics nor samples (a rival's parameters, say): float32 under fp32, else float16."""
     return _rounded(values, np.dtype(np.float32 if encoding == "fp32" else np.float16))
 
 
@@ -62,41 +56,61 @@ def _plain(kind: type[np.floating]) -> Encoding:
     """Both arrays as floats of this kind."""
     dtype = np.dtype(kind)
 
-    def encode(means: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
-        return {"means": _rounded(means, dtype), "images": _rounded(images, dtype)}
+    def encode(statistics: np.ndarray, samples: np.ndarray, sample: Modality) -> dict[str, np.ndarray]:
+        return {"means": _rounded(statistics, dtype), sample.plural: _rounded(samples, dtype)}
 
-    def decode(tensors: Tensors, means: Shape, images: Shape, check: Checker) -> tuple[np.ndarray, np.ndarray]:
+    def decode(
+        tensors: Tensors, statistics: Shape, count: int, sample: Modality, check: Checker
+    ) -> tuple[np.ndarray, np.ndarray]:
         return (
-            check.floats(tensors["means"], "means", means, dtype),
-            check.floats(tensors["images"], "images", images, dtype),
+            check.floats(tensors["means"], "means", statistics, dtype),
+            check.floats(tensors[sample.plural], sample.plural, (count, *sample.shape), dtype),
         )
 
-    return Encoding(tensors=frozenset({"means", "images"}), encode=encode, decode=decode)
+    return Encoding(tensors=lambda sample: frozenset({"means", sample.plural}), encode=encode, decode=decode)
 
 
-def _encode_int8(means: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
-    largest = np.abs(means).max(axis=-1, initial=0.0).astype(np.float32)
+def _encode_int8(statistics: np.ndarray, samples: np.ndarray, sample: Modality) -> dict[str, np.ndarray]:
+    largest = np.abs(statistics).max(axis=-1, initial=0.0).astype(np.float32)
     scale = largest / np.float32(LEVELS)
     scale[scale < SMALLEST_SCALE] = 0.0
     usable = np.isfinite(scale) & (scale > 0)
-    divided = means.astype(np.float32) / np.where(usable, scale, np.float32(1))[..., None]
+    divided = statistics.astype(np.float32) / np.where(usable, scale, np.float32(1))[..., None]
     rounded = np.clip(np.rint(np.where(usable[..., None], divided, 0)), -LEVELS, LEVELS)
-    return {"means": rounded.astype(np.int8), "means.scale": scale} | strip_of_images(images)
+    local = sample.to_compact(samples) if sample.compact else {sample.plural: _rounded(samples, _HALF)}
+    return {"means": rounded.astype(np.int8), "means.scale": scale} | local
 
 
-def _decode_int8(tensors: Tensors, means: Shape, images: Shape, check: Checker) -> tuple[np.ndarray, np.ndarray]:
+def _decode_int8(
+    tensors: Tensors, statistics: Shape, count: int, sample: Modality, check: Checker
+) -> tuple[np.ndarray, np.ndarray]:
     values, scale = tensors["means"], tensors["means.scale"]
-    check.form(values, "means", means, np.dtype(np.int8))
+    check.form(values, "means", statistics, np.dtype(np.int8))
     check.that(not bool((values < -LEVELS).any()), "-128 in means", f"-{LEVELS} to {LEVELS}")
     most = float(np.float32(LARGEST_VALUE) / np.float32(LEVELS))
-    scale = check.floats(scale, "means.scale", means[:-1], np.dtype(np.float32), least=0.0, most=most)
-    return values.astype(np.float32) * scale[..., None], images_from_strip(tensors, images, check)
+    scale = check.floats(scale, "means.scale", statistics[:-1], np.dtype(np.float32), least=0.0, most=most)
+    if sample.compact:
+        samples = sample.from_compact(tensors, count, check)
+    else:
+        samples = check.floats(tensors[sample.plural], sample.plural, (count, *sample.shape), _HALF)
+    return values.astype(np.float32) * scale[..., None], samples
 
 
+def _int8_tensors(sample: Modality) -> frozenset[str]:
+    return frozenset({"means", "means.scale", *(sample.compact or {sample.plural})})
+
+
+_HALF = np.dtype(np.float16)
 ENCODINGS: dict[str, Encoding] = {
     "fp32": _plain(np.float32),
     "fp16": _plain(np.float16),
-    "int8": Encoding(
-        tensors=frozenset({"means", "means.scale", *IMAGE_TENSORS}), encode=_encode_int8, decode=_decode_int8
-    ),
+    "int8": Encoding(tensors=_int8_tensors, encode=_encode_int8, decode=_decode_int8),
 }
+
+
+def _renamed(value: object) -> object:
+    return "fp32" if value == "none" else value
+
+
+EncodingName = Annotated[str, named_in(ENCODINGS), BeforeValidator(_renamed)]
+"""A key of `ENCODINGS`; "none", as fp32 was called, is still read."""

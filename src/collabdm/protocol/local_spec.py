@@ -1,19 +1,25 @@
-"""How a client distils its own data, S_k: a method and its settings, carried by the plan."""
+"""How a client distils its own data, S_k: a method and its settings, carried by the plan.
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+A new method is one file and one line in `LOCAL_METHODS`; its settings, if it has any, are a table of its name in
+`local`, as in `--set local.kip.lr=0.01`.
+"""
 
-from pydantic import BaseModel, Field, model_validator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
 
-__all__ = ["BpttSpec", "FedDMSpec", "GradientSpec", "KipSpec", "LocalMethod", "LocalSpec"]
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from collabdm.matching.statistic import MOMENTS, Statistic
+from collabdm.registry import named_in
+
+__all__ = ["LOCAL_METHODS", "BpttSpec", "FedDMSpec", "GradientSpec", "KipSpec", "LocalMethod", "LocalSpec"]
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Steps = Annotated[int, Field(ge=0, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=4, le=4096, multiple_of=4)]
-
-LocalMethod = Literal["dm", "kip", "gmm", "dbscan", "gradient", "bptt", "feddm", "real"]
 
 
 class KipSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -90,56 +96,101 @@ class FedDMSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     radius: Annotated[float, Field(ge=0)] = 5.0
 
 
-class LocalSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+@dataclass(frozen=True, kw_only=True)
+class LocalMethod:
+    """A line of `LOCAL_METHODS`.
+
+    `run`: a function (`LocalJob`, initial samples [n, *shape], labels [n], report) to distilled samples, or where it
+    is, as `package.module:name` (those modules need what a plan is, and a plan needs this table). `settings`: the class
+    of its own table of settings. `reuses`: the statistic that it can match instead of embedding fresh data.
+    `starts_real`: it makes no sense from noise.
+    """
+
+    run: str | Callable[..., Any]
+    settings: type[BaseModel] | None = None
+    reuses: Statistic | None = None
+    starts_real: bool = False
+
+
+LOCAL_METHODS: dict[str, LocalMethod] = {
+    # Moments with and without tiles, though only with them more than the mean is matched: plans share what is summed.
+    "dm": LocalMethod(run="collabdm.local.dm:matched_samples", reuses=MOMENTS),
+    "kip": LocalMethod(run="collabdm.local.kip:kip_samples", settings=KipSpec),
+    "gmm": LocalMethod(run="collabdm.local.coresets:mixture_means", starts_real=True),
+    "dbscan": LocalMethod(run="collabdm.local.coresets:cluster_means", starts_real=True),
+    "gradient": LocalMethod(run="collabdm.local.gradient:gradient_samples", settings=GradientSpec),
+    "bptt": LocalMethod(run="collabdm.local.bptt:bptt_samples", settings=BpttSpec),
+    "feddm": LocalMethod(run="collabdm.local.feddm:one_network_samples", settings=FedDMSpec),
+    "real": LocalMethod(run="collabdm.local.start:unchanged", starts_real=True),
+}
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class LocalSpec(BaseModel, frozen=True, extra="allow", allow_inf_nan=False):
     """The client's own distillation: S_k.
 
-    `method`: `dm`, distribution matching (LocalDM), whose settings are the fields up to `reuse`; `kip`, `gradient`,
-    `bptt` and `feddm`, whose settings are in a table of that name; `gmm` and `dbscan`, coresets; or `real`, real images
-    as they are. `init` is for all of them.
+    `method`: `dm`, distribution matching (LocalDM), whose settings are the fields up to `reuse`; a method with settings
+    of its own, in a table of its name (`kip`, `gradient`, `bptt`, `feddm`); `gmm` and `dbscan`, coresets; or `real`,
+    real samples as they are. `init` is for all of them.
 
     `reuse`: match the means that are computed for the server anyway (second moments kept, not sent), instead of
     embedding fresh batches of `batch` real samples per class under fresh encoders.
     """
 
-    method: LocalMethod = "dm"
+    method: Annotated[str, named_in(LOCAL_METHODS)] = "dm"
     iterations: Steps = 1000
     lr: Rate = 1.0
     momentum: Momentum = 0.5
     batch: Annotated[int, Field(ge=1)] = 256
     reuse: bool = True
     init: Literal["real", "noise"] = "real"
-    kip: KipSpec | None = None
-    gradient: GradientSpec | None = None
-    bptt: BpttSpec | None = None
-    feddm: FedDMSpec | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _with_settings(cls, fields: Any) -> Any:
-        """The chosen method's table is written out, so that a plan says it all."""
-        if isinstance(fields, Mapping) and (method := fields.get("method")) in TABLES:
-            return {method: {}} | {name: value for name, value in fields.items() if value is not None}
-        return fields
+        """The chosen method's table is written out, so that a plan says it all; any other further key is an error."""
+        if not isinstance(fields, Mapping):
+            return fields
+        own = {name: value for name, value in fields.items() if name in cls.model_fields}
+        further = {name: value for name, value in fields.items() if name not in own}
+        # A table that was left out, as older writers say it.
+        further = {name: value for name, value in further.items() if value is not None or not _settings_of(name)}
+        method = own.get("method", cls.model_fields["method"].default)
+        for name in further:
+            if name != method and _settings_of(name) is not None:
+                raise ValueError(f"local.{name} goes with local.method = {name}")
+        settings = _settings_of(method)
+        table: dict[str, Any] = {} if settings is None else {str(method): (settings, settings())}
+        # A class of its own, so that pydantic names what is wrong with it by its whole path.
+        checked = create_model("LocalTables", __config__=ConfigDict(extra="forbid"), **table).model_validate(further)
+        return own | {name: getattr(checked, name) for name in table}
 
     @model_validator(mode="after")
-    def _only_its_own(self) -> "LocalSpec":
-        for name in TABLES:
-            if getattr(self, name) is not None and self.method != name:
-                raise ValueError(f"local.{name} goes with local.method = {name}")
-        if self.method in ("real", "gmm", "dbscan") and self.init != "real":
+    def _starts_as_it_must(self) -> "LocalSpec":
+        if LOCAL_METHODS[self.method].starts_real and self.init != "real":
             raise ValueError(f"local.method = {self.method} goes with local.init = real")
         return self
 
     @property
-    def reuses(self) -> bool:
-        """Whether the method matches the client's statistics."""
-        return self.method == "dm" and self.reuse
+    def statistic(self) -> Statistic | None:
+        """The statistic of the client's own sums that the method matches; None where it embeds fresh data, or none."""
+        return LOCAL_METHODS[self.method].reuses if self.reuse else None
 
     @property
     def rate(self) -> tuple[str, float]:
-        """The learning rate of the images: the setting's name, and its value (0 where nothing is learned)."""
-        own = getattr(self, self.method, None) if self.method in TABLES else self
-        return ("local.lr" if own is self else f"local.{self.method}.lr"), getattr(own, "lr", 0.0)
+        """The learning rate of the samples: the setting's name, and its value (0 where nothing is learned)."""
+        if LOCAL_METHODS[self.method].settings is None:
+            return "local.lr", self.lr
+        return f"local.{self.method}.lr", getattr(getattr(self, self.method), "lr", 0.0)
+
+    def own(self, settings: type[Settings]) -> Settings:
+        """The table of the chosen method, whose class is `settings`."""
+        found = getattr(self, self.method)
+        assert isinstance(found, settings), self.method
+        return found
 
 
-TABLES = ("kip", "gradient", "bptt", "feddm")
+def _settings_of(method: object) -> type[BaseModel] | None:
+    entry = LOCAL_METHODS.get(method) if isinstance(method, str) else None
+    return entry.settings if entry else None

@@ -1,26 +1,32 @@
-"""The plan: all that a client must know, a few KB of JSON, public."""
+"""The plan: all that a client must know, a few KB of JSON, public.
+
+Version 2 is written. Version 1, whose samples could only be images, is read, and written again to the same bytes: so
+the contributions that answered such a plan can still be used.
+"""
 
 import hashlib
 import json
 import math
-from typing import Annotated, Literal
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from collabdm.errors import ConfigError, PlanError, explain
-from collabdm.images.augment import OPERATIONS, Augmentation, draw_augmentation
-from collabdm.images.partition_expand import check_factor
-from collabdm.images.pixels import Normalisation
-from collabdm.matching.statistic import STATISTICS
+from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, told
+from collabdm.matching.statistic import STATISTICS, Statistic
+from collabdm.modalities import AnyModality
+from collabdm.modality import Augmentation, draw_augmentation
 from collabdm.networks import NetworkSpec
 from collabdm.protocol.encoding import EncodingName
 from collabdm.protocol.local_spec import LocalSpec
 from collabdm.randomness import Stream
+from collabdm.registry import named_in
 
-__all__ = ["Plan", "SampleSpec", "StatisticName", "decode_plan", "encode_plan", "plan_digest"]
+__all__ = ["Plan", "StatisticName", "decode_plan", "encode_plan", "plan_digest"]
 
-VERSION = 1
-StatisticName = Literal["mean", "moments", "none"]
+VERSION = 2
+StatisticName = Annotated[str, named_in(STATISTICS)]
 
 
 def _printable(text: str) -> str:
@@ -29,43 +35,33 @@ def _printable(text: str) -> str:
     return text
 
 
+# Of one sample: far above any that is worth distilling, far below what a site could not hold.
+_MOST_SIDE, _MOST_VALUES = 2**20, 2**26
+
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
-
-
-class SampleSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """Channels, height and width of every image."""
-
-    channels: Literal[1, 3]
-    height: Annotated[int, Field(ge=4, le=1024)]
-    width: Annotated[int, Field(ge=4, le=1024)]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return self.channels, self.height, self.width
 
 
 class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What the server asks of every client, Algorithm 1's A_k and all it takes to compute L_k and S_k.
 
-    Seeds and participants follow from `seed`, so a plan stays small however many there are. `most_held`: the server
-    counts at most that many samples of a class for any one client as its weight, whatever it says to hold.
+    Seeds and participants follow from `seed`, so a plan stays small however many there are. `sample` describes the
+    samples, and by its kind what they are. `most_held`: the server counts at most that many samples of a class for any
+    one client as its weight, whatever it says to hold. `tiles`: the l of partition and expand.
     """
 
     format: Literal["collabdm-plan"] = "collabdm-plan"
-    version: Literal[1] = VERSION
+    version: Literal[1, 2] = VERSION
     seed: Annotated[int, Field(ge=0, lt=2**53)]
     clients: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100_000)]
     classes: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10_000)]
-    sample: SampleSpec
-    normalisation: Normalisation
+    sample: AnyModality
     network: NetworkSpec = NetworkSpec()
     ipc: Annotated[int, Field(ge=1, le=100_000)]
     seeds: Annotated[int, Field(ge=0, le=1_000_000)]
     participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     batch: Annotated[int, Field(ge=1)]
     most_held: Annotated[int, Field(ge=1)] | None = None
-    pae: Annotated[int, Field(ge=1)] = 1
+    tiles: Annotated[int, Field(ge=1)] = 1
     augment: tuple[str, ...] = ()
     statistics: StatisticName = "mean"
     encoding: EncodingName = "fp16"
@@ -73,16 +69,18 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":
-        if len(self.normalisation.mean) != self.sample.channels:
-            raise ValueError("normalisation has another number of channels than the samples")
+        _check_size(self.sample.shape)
+        self.sample.check_plan()
+        if self.version == 1 and self.sample.kind != "images":
+            raise ValueError("a plan of version 1 is for images")
         if list(self.clients) != sorted(set(self.clients)):
             raise ValueError("clients must be distinct and sorted")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("class names must be distinct")
-        unknown = set(self.augment) - set(OPERATIONS)
+        unknown = set(self.augment) - set(self.sample.operations)
         if unknown:
-            raise ValueError(f"augmentation {sorted(unknown)} unknown; known: {list(OPERATIONS)}")
-        check_factor(self.pae, self.sample.height, self.sample.width)
+            raise ValueError(f"augmentation {sorted(unknown)} unknown; known: {list(self.sample.operations)}")
+        self.sample.check_tiles(self.tiles)
         return self
 
     @property
@@ -92,13 +90,13 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     @property
     def local_per_class(self) -> int:
-        """The most images that S_k may hold of one class: floor(ipc / K) + 1."""
+        """The most samples that S_k may hold of one class: floor(ipc / K) + 1."""
         return self.ipc // len(self.clients) + 1
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the statistic's parts that are sent."""
-        return STATISTICS[self.statistics].parts
+    def statistic(self) -> Statistic:
+        """What clients send of every seed."""
+        return STATISTICS[self.statistics]
 
     def encoder_seed(self, t: int) -> int:
         """alpha_t (Algorithm 1, line 3): 53 bits."""
@@ -120,9 +118,18 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return draw_augmentation(Stream(self.encoder_seed(t), "augment", y), self.augment)
 
 
+def _check_size(shape: tuple[int, ...]) -> None:
+    """Whatever modality it is: samples of a hostile size must not bring a site down."""
+    sides = all(type(side) is int and 1 <= side <= _MOST_SIDE for side in shape)
+    if not sides or math.prod(shape) > _MOST_VALUES:
+        most = f"{_MOST_VALUES} values, and from 1 to {_MOST_SIDE} along each dimension"
+        raise ValueError(f"a sample has at most {most}, got {str(shape)[:80]}")
+
+
 def encode_plan(plan: Plan) -> bytes:
     """Canonical JSON (sorted keys, no spaces, a final newline): what travels down, and what the digest covers."""
-    text = json.dumps(plan.model_dump(mode="json", exclude_none=True), sort_keys=True, separators=(",", ":"))
+    fields = plan.model_dump(mode="json", exclude_none=True)
+    text = json.dumps(_first_version(fields) if plan.version == 1 else fields, sort_keys=True, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
@@ -132,7 +139,10 @@ def plan_digest(plan: Plan) -> str:
 
 
 def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
-    """Parse and validate; raises `PlanError` where it is malformed or of another version."""
+    """Parse and validate; raises `PlanError` where it is malformed or of another version.
+
+    A plan with keys that were renamed since is read, with a `RenamedWarning`.
+    """
     try:
         fields = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -141,22 +151,55 @@ def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
         ) from None
     if not isinstance(fields, dict) or fields.get("format") != "collabdm-plan":
         raise PlanError(explain(name, got="another kind of file", expected="a CollabDM plan", fix="pass the plan file"))
-    if fields.get("version") != VERSION:
-        version = str(fields.get("version"))[:40]
+    version = fields.get("version")
+    if type(version) is not int or version not in (1, VERSION):
         fix = "use the CollabDM release that wrote it, or make the plan anew"
-        raise PlanError(explain(name, got=f"version {version}", expected=f"version {VERSION}", fix=fix))
+        raise PlanError(explain(name, got=f"version {as_json(version)}", expected=f"version 1 or {VERSION}", fix=fix))
     try:
-        return Plan.model_validate(fields)
-    except ConfigError as error:  # a partition-and-expand factor that does not fit the images
+        if version != 1:
+            return Plan.model_validate(fields)
+        plan = Plan.model_validate(_second_version(fields))
+    except ConfigError as error:  # tiles that do not fit the samples, or names of another version
         raise PlanError(f"{name}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "plan"
+        place = _first_location(first["loc"]) if version == 1 else first["loc"]
+        where = ".".join(str(part) for part in place) or "plan"
         raise PlanError(
             explain(
                 f"{name}: {where}"[:200],
                 got=str(first.get("input"))[:80],
-                expected=first["msg"][:200],
+                expected=told(first)[:200],
                 fix="make the plan anew with collabdm plan",
             )
         ) from None
+    read = f"{name}: pae is called tiles now, and normalisation is part of sample; the plan is read as it was meant"
+    warnings.warn(RenamedWarning(read), stacklevel=2)
+    return plan
+
+
+def _second_version(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a plan of version 1 under the names of version 2. Raises `ConfigError` where some are so named."""
+    sample = fields.get("sample")
+    later = {"tiles"} & set(fields) | {"kind", "normalisation"} & set(sample if isinstance(sample, Mapping) else ())
+    if later:
+        fix = "make the plan anew with collabdm plan"
+        raise ConfigError(explain("version 1", got=", ".join(sorted(later)), expected="its own names", fix=fix))
+    renamed = {name: value for name, value in fields.items() if name not in ("pae", "normalisation")}
+    if isinstance(sample, Mapping):
+        renamed["sample"] = {"kind": "images", **sample, "normalisation": fields.get("normalisation")}
+    return renamed | ({"tiles": fields["pae"]} if "pae" in fields else {})
+
+
+def _first_location(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where a field of version 2 stands in a plan of version 1."""
+    if place[:1] == ("tiles",):
+        return "pae", *place[1:]
+    return place[1:] if place[:2] == ("sample", "normalisation") else place
+
+
+def _first_version(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The other way round."""
+    sample = {name: value for name, value in fields["sample"].items() if name not in ("kind", "normalisation")}
+    renamed = {name: value for name, value in fields.items() if name != "tiles"}
+    return renamed | {"sample": sample, "normalisation": fields["sample"]["normalisation"], "pae": fields["tiles"]}

@@ -7,7 +7,7 @@ from collabdm.report.gallery import gallery
 from collabdm.report.heat import Heat, share_heat
 from collabdm.report.page import render
 from collabdm.report.reading import Metrics, Row, checked
-from collabdm.report.result import distilled_of
+from collabdm.report.result import distilled_of, plural_in
 from collabdm.report.run import data_name, provenance, settings_of
 from collabdm.report.sections import partition, setting_rows
 from collabdm.report.wording import bytes_text, share, share_tick
@@ -36,6 +36,7 @@ def comparison_page(folder: Path) -> bytes:
         networks=max((len(run.accuracy.networks) for run in known if run.accuracy), default=0),
         chart=_against_bytes(rows),
         per_class=_per_class(rows, runs),
+        plural=plural_in(sets),
         gallery=gallery(sets, of_class=2) if sets else None,
         partition=next((heat for run in known if run.rounds and (heat := partition(run))), None),
         settings=setting_rows(tree),

@@ -33,25 +33,28 @@ class Gallery:
     note: str
 
 
-def gallery(sets: Sequence[tuple[str, DistilledSet]], *, of_class: int = _MOST_OF_CLASS) -> Gallery:
-    """At least one titled set; all have the classes of the first (others are passed over)."""
-    classes = sets[0][1].classes
-    alike = [(title, chosen) for title, chosen in sets if chosen.classes == classes]
+def gallery(sets: Sequence[tuple[str, DistilledSet]], *, of_class: int = _MOST_OF_CLASS) -> Gallery | None:
+    """Titled sets that have the classes of the first (others are passed over); None where there is nothing to draw."""
+    drawn = [(title, chosen, pictures) for title, chosen in sets if (pictures := chosen.pictures()) is not None]
+    if not drawn:
+        return None
+    classes = drawn[0][1].classes
+    alike = [(title, chosen, pictures) for title, chosen, pictures in drawn if chosen.classes == classes]
     shown = min(len(classes), _MOST_CLASSES)
     of_class = max(min(of_class, _MOST_IMAGES // (shown * len(alike))), 1)
-    columns = [_by_class(chosen, shown, of_class) for _, chosen in alike]
+    columns = [_by_class(pictures, chosen.labels.numpy(), shown, of_class) for _, chosen, pictures in alike]
     lines = tuple(Line(name=classes[y], images=tuple(column[y] for column in columns)) for y in range(shown))
-    most = max(int(chosen.counts().max()) for _, chosen in alike)
-    notes = [f"The first {of_class} of up to {most} images of each class."] if most > of_class else []
+    most = max(int(chosen.counts().max()) for _, chosen, _ in alike)
+    plural = alike[0][1].sample.plural
+    notes = [f"The first {of_class} of up to {most} {plural} of each class."] if most > of_class else []
     notes += [f"The first {shown} of {len(classes)} classes."] if shown < len(classes) else []
-    factor = max(chosen.factor for _, chosen in alike)
-    if factor > 1:
-        notes.append(f"Each image is a grid of {factor} x {factor} tiles: {factor**2} training samples.")
-    return Gallery(titles=tuple(title for title, _ in alike), lines=lines, note=" ".join(notes))
+    tiles = max(chosen.tiles for _, chosen, _ in alike)
+    if tiles > 1:
+        notes.append(f"Each image is a grid of {tiles} x {tiles} tiles: {tiles**2} training samples.")
+    return Gallery(titles=tuple(title for title, _, _ in alike), lines=lines, note=" ".join(notes))
 
 
-def _by_class(chosen: DistilledSet, classes: int, of_class: int) -> list[tuple[str, ...]]:
-    pixels, labels = chosen.eight_bit().numpy(), chosen.labels.numpy()
+def _by_class(pixels: np.ndarray, labels: np.ndarray, classes: int, of_class: int) -> list[tuple[str, ...]]:
     return [tuple(_uri(image) for image in pixels[labels == y][:of_class]) for y in range(classes)]
 
 

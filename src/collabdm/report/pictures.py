@@ -82,8 +82,9 @@ def loss_picture(losses: Sequence[float]) -> bytes:
     return _png(figure)
 
 
-def comparison_picture(rows: Sequence[tuple[str, DistilledSet]]) -> bytes:
-    """One block a method and one column a class, with up to two stored images of each class.
+def comparison_picture(rows: Sequence[tuple[str, DistilledSet]]) -> bytes | None:
+    """One block a method and one column a class, with up to two stored images of each class; None where such
+    samples are not drawn.
 
     Raises `ConfigError` when there is nothing to draw or the sets have different classes.
     """
@@ -96,11 +97,14 @@ def comparison_picture(rows: Sequence[tuple[str, DistilledSet]]) -> bytes:
                 fix="compare sets distilled from the same data",
             )
         )
-    return grid_picture([(name, _lines(chosen)) for name, chosen in rows], rows[0][1].classes)
+    drawn = [(name, chosen, pictures) for name, chosen in rows if (pictures := chosen.pictures()) is not None]
+    if not drawn:
+        return None
+    return grid_picture([(name, _lines(pictures, chosen)) for name, chosen, pictures in drawn], rows[0][1].classes)
 
 
-def _lines(chosen: DistilledSet) -> list[list[np.ndarray | None]]:
-    pixels, labels = chosen.eight_bit().numpy(), chosen.labels.numpy()
+def _lines(pixels: np.ndarray, chosen: DistilledSet) -> list[list[np.ndarray | None]]:
+    labels = chosen.labels.numpy()
     per_class = [pixels[labels == label] for label in range(len(chosen.classes))]
     lines = min(max(map(len, per_class)), _MOST_LINES)
     return [[images[line] if line < len(images) else None for images in per_class] for line in range(lines)]

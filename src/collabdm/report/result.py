@@ -23,16 +23,17 @@ from collabdm.report.sections import (
     stage_rows,
 )
 
-__all__ = ["AFTER", "ResultView", "distilled_of", "result_view", "sets_in"]
+__all__ = ["AFTER", "ResultView", "distilled_of", "plural_in", "result_view", "sets_in"]
 
 BEFORE, AFTER = "Before refinement", "Distilled"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultView:
-    """Sections of `result.html`; what is None or empty is left out."""
+    """Sections of `result.html`; what is None or empty is left out. `plural`: what the samples are called."""
 
     told: Metrics | Cell
+    plural: str
     gallery: Gallery | None
     confusion: Heat | None
     mistakes: Sequence[tuple[str, str, str]]
@@ -56,6 +57,7 @@ def result_view(
     confused = confusion(told.accuracy)
     return ResultView(
         told=told,
+        plural=plural_in(sets),
         gallery=gallery(sets, of_class=of_class) if sets else None,
         confusion=confused[0] if confused else None,
         mistakes=taken_for(confused[1], confused[0].rows) if confused else [],
@@ -66,6 +68,11 @@ def result_view(
         clients=client_rows(told),
         settings=setting_rows(tree),
     )
+
+
+def plural_in(sets: Sequence[tuple[str, DistilledSet]]) -> str:
+    """What the samples of titled sets are called; metrics do not say it, so without a set only `samples`."""
+    return sets[0][1].sample.plural if sets else "samples"
 
 
 def distilled_of(folder: Path, name: str) -> DistilledSet | None:

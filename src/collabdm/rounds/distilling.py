@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from collabdm.config import Config
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage, highest
-from collabdm.errors import ConfigError, explain
 from collabdm.initial_set import InitialSet
 from collabdm.matching.aggregation import FEWEST, Rule
 from collabdm.matching.step import SyntheticState
@@ -24,11 +22,11 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan, plan_digest
 from collabdm.rounds.inbox import Collected, collect
 from collabdm.rounds.terms import USUAL, Terms, checked_start
-from collabdm.server import Refinement, Target, aggregate, initial_state, refine
+from collabdm.server import Refinement, Target, aggregate, check_finite, initial_state, product, refine
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.storage.files import read_json, write_atomically, write_json
 
-__all__ = ["Provenance", "distill_round", "distilled_set"]
+__all__ = ["Provenance", "distill_round"]
 
 MOST_NAMED = 10
 CHECKPOINT = "checkpoint.safetensors"
@@ -63,7 +61,7 @@ def distill_round(
 
     Goes on from a checkpoint that an interrupted call left there. `config`: with its engine resolved. `visit` sees
     every state on the way, and its time is not the server's.
-    Raises `QuorumError` or `DataError` where the `terms` are not met; `ConfigError` where the images diverge.
+    Raises `QuorumError` or `DataError` where the `terms` are not met; `ConfigError` where the samples diverge.
     """
     assert isinstance(config.engine, Engine)
     collected = collect(plan, contributions, report=report)
@@ -76,18 +74,19 @@ def distill_round(
         return finished
     started = time.perf_counter()
     begin_stage()
-    target = aggregate(plan, usable, config.server.weighting, config.server.rule)
+    target = aggregate(plan, usable, config.server)
     coverage = _coverage(plan, collected, initial, target, config.server.rule, report)
     aggregated, memory = time.perf_counter(), {"aggregate": highest()}
     begin_stage()
     begun, facts = _begun(initial, provenance.present), dict(provenance.facts)
-    distilled_set(plan, begun, initial.labels, config, facts).save(folder / "initial", overwrite=True)
+    made = partial(product, plan, labels=initial.labels, spec=config.server, method=config.method, facts=facts)
+    made(samples=begun).save(folder / "initial", overwrite=True)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
     state, losses = _resumed(checkpoint, initial_state(begun, initial.labels, config.engine))
     state, aside = _refined(plan, target, state, config, losses, checkpoint=checkpoint, report=report, visit=visit)
     seconds = checkpoint.seconds + time.perf_counter() - aggregated - aside
-    _check_finite(float(state.images.abs().max()), config)
-    distilled_set(plan, state.images, initial.labels, config, facts).save(folder / "distilled", overwrite=True)
+    check_finite(float(state.samples.abs().max()), config.server)
+    made(samples=state.samples).save(folder / "distilled", overwrite=True)
     if losses:
         _draw(losses, folder / "loss.png")
     metrics = {
@@ -100,33 +99,6 @@ def distill_round(
     write_json(folder / "round.json", record)
     checkpoint.remove()
     return metrics
-
-
-def distilled_set(
-    plan: Plan, images: torch.Tensor, labels: torch.Tensor, config: Config, facts: dict[str, Any]
-) -> DistilledSet:
-    """The product of a round, with how it was made."""
-    made = {
-        "plan": plan_digest(plan),
-        "seeds": plan.seeds,
-        "clients": len(plan.clients),
-        "ipc": plan.ipc,
-        "init": plan.local.init,
-        "network": plan.network.model_dump(exclude_none=True),
-        "local": plan.local.model_dump(),
-        "server": config.server.model_dump(exclude_none=True),
-    }
-    return DistilledSet(
-        images=images.float(),
-        labels=labels,
-        classes=plan.classes,
-        mean=plan.normalisation.mean,
-        std=plan.normalisation.std,
-        factor=plan.pae,
-        augment=plan.augment,
-        method=config.method,
-        facts=made | facts,
-    )
 
 
 def _basis(plan: Plan, collected: Collected, config: Config, present: DistilledSet | None) -> str:
@@ -174,8 +146,8 @@ def _refined(
     aside = 0.0
     for refinement in refine(plan, target, state, config.server, engine=config.engine, done=len(losses)):
         state = refinement.state
-        # A step later than the images themselves, but at no cost; they are looked at in the end.
-        _check_finite(refinement.loss, config)
+        # A step later than the samples themselves, but at no cost; they are looked at in the end.
+        check_finite(refinement.loss, config.server)
         losses.append(refinement.loss)
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
         visited = time.perf_counter()
@@ -190,7 +162,8 @@ def _unprotected(plan: Plan, target: Target, rule: Rule, report: Report) -> dict
     """The seeds of each class at which too few hold it for the rule to protect anything; told. None without a rule."""
     if not rule.protects:
         return None
-    seeds = {plan.classes[y]: int(count) for y, count in enumerate(target.unprotected) if count}
+    names = ["all classes together"] if plan.statistic.pooled else plan.classes
+    seeds = {names[y]: int(count) for y, count in enumerate(target.unprotected) if count}
     if seeds:
         named = [f"{name} at {count} of {plan.seeds} seeds" for name, count in seeds.items()]
         others = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
@@ -200,11 +173,11 @@ def _unprotected(plan: Plan, target: Target, rule: Rule, report: Report) -> dict
 
 
 def _untouched(plan: Plan, target: Target, initial: InitialSet, report: Report) -> list[str]:
-    """The classes of the set whose holders take part at no seed, so that their images are never refined; told."""
+    """The classes of the set whose holders take part at no seed, so that their samples are never refined; told."""
     if not plan.seeds:
         return []
     present = set(initial.labels.tolist())
-    names = [plan.classes[y] for y, weight in enumerate(target.weights.sum(axis=0)) if not weight and y in present]
+    names = [plan.classes[y] for y, drawn in enumerate(target.drawn.sum(axis=0)) if not drawn and y in present]
     if names:
         others = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         message = f"not refined, their holders take part at no seed: {', '.join(names[:MOST_NAMED])}{others}"
@@ -219,20 +192,13 @@ def _draw(losses: Sequence[float], path: Path) -> None:
     write_atomically(path, loss_picture(losses))
 
 
-def _check_finite(value: float, config: Config) -> None:
-    if not math.isfinite(value):
-        got = f"images that diverged at server.lr = {config.server.lr:g}"
-        fix = "choose a smaller server.lr"
-        raise ConfigError(explain("distillation", got=got, expected="finite pixels", fix=fix))
-
-
 def _begun(initial: InitialSet, present: DistilledSet | None) -> torch.Tensor:
-    """Initial images, those of the classes that are `present` already taken from there."""
-    images = initial.images.clone()
+    """Initial samples, those of the classes that are `present` already taken from there."""
+    samples = initial.samples.clone()
     if present is not None:
         for y in set(present.labels.tolist()) & set(initial.labels.tolist()):
-            images[initial.labels == y] = present.images[present.labels == y]
-    return images
+            samples[initial.labels == y] = present.samples[present.labels == y]
+    return samples
 
 
 def _finished(folder: Path, basis: str) -> dict[str, Any] | None:
@@ -246,7 +212,7 @@ def _finished(folder: Path, basis: str) -> dict[str, Any] | None:
 
 def _kept(state: SyntheticState, losses: Sequence[float]) -> dict[str, torch.Tensor]:
     return {
-        "images": state.images,
+        "samples": state.samples,
         "momentum": state.momentum,
         "losses": torch.tensor(losses, dtype=torch.float64),
     }
@@ -257,5 +223,5 @@ def _resumed(checkpoint: Checkpoint, start: SyntheticState) -> tuple[SyntheticSt
     found = checkpoint.found()
     if not found:
         return start, []
-    images, momentum = (found[name].to(start.images) for name in ("images", "momentum"))
-    return SyntheticState(images=images, labels=start.labels, momentum=momentum), found["losses"].tolist()
+    samples, momentum = (found[name].to(start.samples) for name in ("samples", "momentum"))
+    return SyntheticState(samples=samples, labels=start.labels, momentum=momentum), found["losses"].tolist()

@@ -9,20 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from collabdm.client import fingerprint
-from collabdm.engine import EAGER
 from collabdm.errors import ContributionError, DataError, explain
-from collabdm.matching.embedding import embedder_for
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, bytes_by_part, decode_contribution, largest_contribution
+from collabdm.protocol import Acceptance, Contribution, Plan, acceptance, bytes_by_part, decode_contribution
 from collabdm.rounds.contributing import contribution_name
 from collabdm.storage.files import write_atomically
 
 __all__ = [
-    "Acceptance",
     "Collected",
     "accept",
-    "acceptance",
     "collect",
     "discard",
     "intact",
@@ -31,16 +26,6 @@ __all__ = [
     "recorded",
     "seal",
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Acceptance:
-    """What every contribution to a plan is held against: the encoder's `features` (d) and `fingerprint`, and the
-    `largest` file, in bytes, that an honest client could send."""
-
-    features: int
-    fingerprint: str
-    largest: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,22 +38,13 @@ class Collected:
     refused: dict[str, str]
 
 
-def acceptance(plan: Plan) -> Acceptance:
-    """Computed once per plan: the first encoder is drawn for it."""
-    features = embedder_for(plan.network, plan.sample.shape, EAGER).features
-    largest = largest_contribution(plan, features=features)
-    return Acceptance(features=features, fingerprint=fingerprint(plan), largest=largest)
-
-
 def accept(plan: Plan, content: bytes, folder: Path, *, name: str, expected: Acceptance) -> Contribution:
     """Check the bytes, then store them in `folder` under the client's `contribution_name`, atomically.
 
     The same bytes again are accepted silently (a repeated answer). `name` is how messages call the sender or file.
     Raises `ContributionError` where the bytes cannot be used, or the client has sent others before: the first stand.
     """
-    contribution = decode_contribution(
-        content, plan, features=expected.features, fingerprint=expected.fingerprint, name=name
-    )
+    contribution = decode_contribution(content, plan, expected=expected, name=name)
     digest, target = hashlib.sha256(content).hexdigest(), folder / contribution_name(plan, contribution.client)
     known = recorded(folder)
     # A kill between the file and its record leaves a whole file without one.
@@ -101,9 +77,7 @@ def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
                 raise ContributionError(
                     explain(path.name, got="bytes damaged since they were stored", expected="the same bytes", fix=fix)
                 )
-            contribution = decode_contribution(
-                content, plan, features=expected.features, fingerprint=expected.fingerprint, name=path.name
-            )
+            contribution = decode_contribution(content, plan, expected=expected, name=path.name)
             if collected.digests.get(contribution.client, digest) != digest:
                 raise _second(path.name, contribution.client)
         except (ContributionError, OSError) as error:

@@ -21,11 +21,11 @@ from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, decode_contribution
+from collabdm.protocol import Contribution, acceptance, decode_contribution
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.folder import config_of, plan_of, record_of
-from collabdm.rounds.inbox import accept, acceptance, collect, discard, mended, read_bounded
+from collabdm.rounds.inbox import accept, collect, discard, mended, read_bounded
 from collabdm.rounds.receiving import INBOX
 from collabdm.rounds.run_folder import environment
 from collabdm.rounds.terms import Terms, checked_start
@@ -92,9 +92,7 @@ def add(
     """
     plan = plan_of(folder)
     expected = acceptance(plan)
-    contribution = decode_contribution(
-        content, plan, features=expected.features, fingerprint=expected.fingerprint, name=name
-    )
+    contribution = decode_contribution(content, plan, expected=expected, name=name)
     digest, client = hashlib.sha256(content).hexdigest(), contribution.client
     asked = Change(kind="add", client=client, digest=digest, passes=passes)
     if not _again(folder, asked):

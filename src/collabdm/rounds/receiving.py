@@ -11,8 +11,8 @@ from typing import Any
 
 from collabdm.errors import CollabDMError, ContributionError, DataError, explain
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Plan, decode_contribution
-from collabdm.rounds.inbox import Acceptance, accept, acceptance, intact, mended, read_bounded, recorded
+from collabdm.protocol import Acceptance, Plan, acceptance, decode_contribution
+from collabdm.rounds.inbox import accept, intact, mended, read_bounded, recorded
 from collabdm.storage.files import read_json, write_json
 
 __all__ = ["INBOX", "close", "closed", "late_files", "receive", "reopen", "source_of"]
@@ -187,8 +187,7 @@ def _has_ending(path: Path) -> bool:
 
 
 def _client(plan: Plan, content: bytes, name: str, expected: Acceptance) -> str:
-    features, fingerprint = expected.features, expected.fingerprint
-    return decode_contribution(content, plan, features=features, fingerprint=fingerprint, name=name).client
+    return decode_contribution(content, plan, expected=expected, name=name).client
 
 
 def _state(folder: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ COMPARED = (
 
 
 def compare(
-    config: Config, methods: Sequence[str], folder: Path, *, allow_missing: bool = False, report: Report = silent
+    config: Config, methods: Sequence[str], folder: str | Path, *, allow_missing: bool = False, report: Report = silent
 ) -> list[dict[str, Any]]:
     """Run each method into `folder/<method>`; write `comparison.json` and `comparison.png`; return the rows.
 
@@ -44,17 +44,19 @@ def compare(
     Everything is checked before anything is written. Raises `ConfigError` where there are no methods or one is named
     twice, and what `check_usable` raises.
     """
-    if not methods:
+    folder = Path(folder)
+    if isinstance(methods, str) or not methods:
         fix = "name some, or leave --methods out for the usual seven"
-        raise ConfigError(explain("methods to compare", got="none", expected="at least one", fix=fix))
+        got = f"the text {methods!r}" if methods else "none"
+        raise ConfigError(explain("methods to compare", got=got[:80], expected="a list of at least one", fix=fix))
     if twice := sorted({name for name in methods if methods.count(name) > 1}):
         got = f"{', '.join(twice)} more than once"
         raise ConfigError(explain("methods to compare", got=got, expected="every method once", fix="drop the others"))
     configs = [_config_of(config, name) for name in methods]
-    dataset = load_dataset(config.dataset)
+    dataset = load_dataset(config.dataset, modality=config.modality)
     for one in configs:
         check_usable(dataset, one, allow_missing)
-    engine = resolved(configs, dataset.preset, dataset.train.shape, len(dataset.train.classes), report=report)
+    engine = resolved(configs, dataset.preset, report=report)
     # Makes the folder recognisable from the start, and keeps the engine on resume, whatever methods are added then.
     settled = settled_config(folder, config, engine).engine
     engine = settled if isinstance(settled, Engine) else engine
@@ -74,14 +76,16 @@ def compare(
         rows.append(_row(one.method, metrics))
         write_json(folder / "comparison.json", rows)
         pictured += _distilled(one.method, run)
-    write_atomically(folder / "comparison.png", comparison_picture(pictured)) if pictured else None
+    picture = comparison_picture(pictured) if pictured else None
+    if picture is not None:
+        write_atomically(folder / "comparison.png", picture)
     return rows
 
 
 def _config_of(config: Config, name: str) -> Config:
-    """The same settings for another method; `plan.pae` is only for those that partition and expand."""
+    """The same settings for another method; `plan.tiles` is only for those that partition and expand."""
     method = method_named(name)
-    plan = config.plan if method.pae else config.plan.model_copy(update={"pae": None})
+    plan = config.plan if method.pae else config.plan.model_copy(update={"tiles": None})
     return config.model_copy(update={"method": method.name, "plan": plan})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collabdm.engine.memory import merged
-from collabdm.evaluation.evaluate import spread
+from collabdm.evaluation.networks import spread
 
 __all__ = ["gathered"]
 

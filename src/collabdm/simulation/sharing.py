@@ -3,7 +3,7 @@
 import numpy as np
 
 from collabdm.config import Config
-from collabdm.data import Dataset, Samples, load_dataset, partition
+from collabdm.data import Dataset, Samples, load_dataset, partition_indices
 from collabdm.errors import ConfigError, explain
 from collabdm.methods import method_named
 from collabdm.randomness import Stream
@@ -24,7 +24,7 @@ def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
             fix = "name one of the data's further columns"
             raise ConfigError(explain("partition.column", got=spec.column, expected=f"one of: {known}", fix=fix))
         column = dataset.columns[spec.column]
-    return partition(
+    return partition_indices(
         dataset.train,
         kind="single" if central else spec.kind,
         clients=1 if central else spec.clients,
@@ -38,7 +38,7 @@ def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
 
 def clients_of(config: Config) -> list[str]:
     """Names of the simulated clients."""
-    return sorted(parts_of(config, load_dataset(config.dataset, splits=("train",))))
+    return sorted(parts_of(config, load_dataset(config.dataset, splits=("train",), modality=config.modality)))
 
 
 def shard_of(config: Config, client: str) -> Samples:
@@ -46,7 +46,7 @@ def shard_of(config: Config, client: str) -> Samples:
 
     Raises `ConfigError` for a client that the partition does not have.
     """
-    dataset = load_dataset(config.dataset, splits=("train",))
+    dataset = load_dataset(config.dataset, splits=("train",), modality=config.modality)
     parts = parts_of(config, dataset)
     if client not in parts:
         raise ConfigError(

@@ -8,6 +8,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,22 +22,22 @@ from collabdm.data import Dataset, load_dataset, partition_table
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage, with_total
-from collabdm.errors import DataError, explain
-from collabdm.evaluation.evaluate import summary, without_confusion
+from collabdm.errors import CollabDMError, DataError, explain
 from collabdm.evaluation.judging import Judgement, judge, training_set
-from collabdm.images.partition_expand import check_factor
+from collabdm.evaluation.networks import summary, without_confusion
 from collabdm.methods import method_named
 from collabdm.networks import build_network
-from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved
+from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved, sample_for
 from collabdm.progress import Report, silent
 from collabdm.protocol import Plan, encode_plan
 from collabdm.report.pictures import partition_picture
 from collabdm.rounds.contributing import contribute_all
-from collabdm.rounds.distilling import Provenance, distill_round, distilled_set
+from collabdm.rounds.distilling import Provenance, distill_round
+from collabdm.rounds.folder import plan_of
 from collabdm.rounds.inbox import seal
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import Terms, check_quorum
-from collabdm.server import Refinement
+from collabdm.server import Refinement, product
 from collabdm.simulation.curves import bytes_at
 from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
@@ -49,7 +50,7 @@ __all__ = ["check_usable", "simulate", "simulate_on"]
 
 def simulate(
     config: Config,
-    folder: Path,
+    folder: str | Path,
     *,
     allow_missing: bool = False,
     min_clients: int | None = None,
@@ -60,10 +61,16 @@ def simulate(
     A folder that an interrupted run left is gone on with. With `repeats`, every repeat has a folder of its own, and
     the metrics gather their networks.
     """
-    dataset = load_dataset(config.dataset)
-    engine = resolved([config], dataset.preset, dataset.train.shape, len(dataset.train.classes), report=report)
+    dataset, folder = load_dataset(config.dataset, modality=config.modality), Path(folder)
+    engine = resolved([config], dataset.preset, report=report)
     return simulate_on(
-        dataset, config, folder, engine=engine, allow_missing=allow_missing, min_clients=min_clients, report=report
+        dataset,
+        config,
+        Path(folder),
+        engine=engine,
+        allow_missing=allow_missing,
+        min_clients=min_clients,
+        report=report,
     )
 
 
@@ -110,15 +117,17 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
         raise DataError(explain("classes that nobody holds", got=", ".join(absent), expected="none", fix=fix))
     if not len(dataset.test):
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
+    sample = sample_for(config, preset)
+    sample.check(train.shape)
     for spec in networks_tested(config, preset):
-        build_network(spec, train.shape, len(train.classes))
-    check_factor(config.factor, train.shape[1], train.shape[2])
+        build_network(spec, sample.shape, len(train.classes))
+    sample.check_tiles(config.tiles)
     source = method_named(config.method).source
     parts = parts_of(config, dataset) if source in ("round", "rival") else {}
     if source == "rival":
-        build_network(fitted(config.rivals.training.network, preset), train.shape, len(train.classes))
+        build_network(fitted(config.rivals.training.network, preset), sample.shape, len(train.classes))
     if source == "round":
-        make_plan(config, classes=train.classes, shape=train.shape, preset=preset, clients=list(parts))
+        make_plan(config, clients=parts, preset=preset)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,7 +153,7 @@ def _round(run: _Run) -> dict[str, Any]:
     config, dataset, started = run.config, run.dataset, time.perf_counter()
     parts = parts_of(config, dataset)
     train = dataset.train
-    plan = make_plan(config, classes=train.classes, shape=train.shape, preset=dataset.preset, clients=list(parts))
+    plan = _plan_of(run, parts)
     check_quorum(plan, run.terms)
     write_atomically(run.folder / "plan.json", encode_plan(plan))
     seconds, memory = contribute_all(
@@ -191,14 +200,24 @@ def _round(run: _Run) -> dict[str, Any]:
     }
 
 
+def _plan_of(run: _Run, parts: Mapping[str, np.ndarray]) -> Plan:
+    """The plan that the settings give: as version 1 wrote it, where the folder has contributions that answer that."""
+    made = make_plan(run.config, clients=parts, preset=run.dataset.preset)
+    with suppress(CollabDMError):
+        stored = plan_of(run.folder)
+        if stored == made.model_copy(update={"version": stored.version}):
+            return stored
+    return made
+
+
 def _judge_on_the_way(run: _Run, plan: Plan, curve: list[dict[str, Any]], refinement: Refinement) -> None:
     """Add a point to `curve` and to `curve.json`, every `evaluate_every` steps but for the last."""
     every, steps = run.config.server.evaluate_every, refinement.steps
     # A resumed run passes again through the steps after its last checkpoint.
     judged = any(point["steps"] == steps for point in curve)
     if every and steps % every == 0 and steps < refinement.total and not judged:
-        images = distilled_set(plan, refinement.state.images, refinement.state.labels, run.config, {})
-        found = run.judge(training_set(images), kept=f"networks-{steps}.json")
+        chosen = product(plan, refinement.state.samples, refinement.state.labels, run.config.server)
+        found = run.judge(training_set(chosen), kept=f"networks-{steps}.json")
         point = {"steps": steps, **without_confusion(summary(found.results, run.dataset.train.classes))}
         curve.append(point | {"seconds": found.seconds})
         write_json(run.folder / "curve.json", curve)
@@ -210,7 +229,8 @@ def _shared(run: _Run, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
     table = partition_table(train, dict(parts))
     write_atomically(run.folder / "partition.png", partition_picture(table, list(parts), list(train.classes)))
     held = {"kind": settings.kind, "clients": list(parts), "samples": table.tolist()}
-    return settings.model_dump(mode="json", exclude_none=True) | held
+    shared = settings.model_dump(mode="json", exclude_none=True)
+    return shared | {"participation": run.config.plan.participation} | held
 
 
 def _rival(run: _Run) -> dict[str, Any]:

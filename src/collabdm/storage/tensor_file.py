@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from collabdm.errors import CollabDMError
+from collabdm.errors import CollabDMError, as_json, told
 
 __all__ = ["KEY", "Refuse", "canonical", "content_of", "header_of", "metadata_of", "tensors_of"]
 
@@ -64,8 +64,13 @@ def header_of(content: bytes, refuse: Refuse) -> dict[str, Any]:
     return header
 
 
-def metadata_of(header: Mapping[str, Any], model: type[Model], *, version: int, fix: str, refuse: Refuse) -> Model:
-    """The metadata entry as `model`, which has a field `version`; `fix` says how such a file is made properly."""
+def metadata_of(
+    header: Mapping[str, Any], model: type[Model], *, version: int | str, fix: str, refuse: Refuse
+) -> Model:
+    """The metadata entry as `model`, which has a field `version`.
+
+    `version`: which are read, for the message; `fix` says how such a file is made properly.
+    """
     found = header.get("__metadata__")
     if not isinstance(found, Mapping) or set(found) != {KEY} or not isinstance(found[KEY], str):
         got = f"keys {sorted(map(str, found))[:5]}" if isinstance(found, Mapping) else "none"
@@ -78,9 +83,9 @@ def metadata_of(header: Mapping[str, Any], model: type[Model], *, version: int, 
         first = next((e for e in error.errors() if e["loc"] == ("version",)), error.errors()[0])
         where = ".".join(map(str, first["loc"])) or "metadata"
         if where == "version":
-            got = f"version {str(first['input'])[:40]}"
+            got = f"version {as_json(first['input'])}"
             raise refuse(got, f"version {version}", "read it with the CollabDM that wrote it") from error
-        raise refuse(f"{where[:80]} = {str(first['input'])[:80]!r}", first["msg"][:200], fix) from error
+        raise refuse(f"{where[:80]} = {str(first['input'])[:80]!r}", told(first)[:200], fix) from error
     except (ValueError, RecursionError) as error:
         raise refuse(f"facts with {str(error)[:80]}", "plain JSON with finite numbers", fix) from error
     return metadata

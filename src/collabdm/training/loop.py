@@ -18,11 +18,11 @@ from torch.nn import functional
 
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
+from collabdm.engine.placing import channels_last, uploaded
 from collabdm.engine.workers import in_order
-from collabdm.images.augment import Augmentation, augment, draw_augmentation
-from collabdm.images.pixels import Normalisation, channels_last, normalised, uploaded
 from collabdm.kernels import fused_body
 from collabdm.matching.embedding import compiled, padded
+from collabdm.modality import Augmentation, Modality, draw_augmentation
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
@@ -36,36 +36,50 @@ __all__ = ["TrainingSet", "logits", "loss_gradient", "test_accuracy", "train"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingSet:
-    """Labelled images to train on: normalised float32 [n, C, H, W] (already expanded), or real `Samples`."""
+    """Labelled samples to train on: float32 [n, *shape] (already expanded), or real `Samples`.
 
-    images: Tensor | Samples
+    `sample` says what they are; `targets`: float32 [n, classes], rows that sum to one, where the network is to learn
+    these instead of the labels.
+    """
+
+    samples: Tensor | Samples
     labels: Tensor
-    normalisation: Normalisation
+    sample: Modality
     augment: tuple[str, ...]
+    targets: Tensor | None = None
 
     def chunk(self, rows: np.ndarray, engine: Engine) -> tuple[Tensor, Tensor]:
-        """Normalised images and labels at `rows`, on the engine's device."""
-        if isinstance(self.images, Samples):
-            pixels = self.images.images[rows]
-            images = normalised(pixels, self.normalisation, device=engine.device, dtype=engine.image_dtype)
+        """Samples at `rows` as the network takes them, and their labels [n] or targets [n, classes], on the engine's
+        device."""
+        if isinstance(self.samples, Samples):
+            values = self.samples.values[rows]
+            samples = self.sample.tensors(values, device=engine.device, dtype=engine.sample_dtype)
         else:
-            chosen = uploaded(torch.from_numpy(rows), self.images.device)
-            images = self.images[chosen].to(engine.device, engine.image_dtype)
-        return images, uploaded(self.labels[torch.from_numpy(rows)], torch.device(engine.device))
+            chosen = uploaded(torch.from_numpy(rows), self.samples.device)
+            samples = self.samples[chosen].to(engine.device, engine.sample_dtype)
+        if self.targets is None:
+            return samples, uploaded(self.labels[torch.from_numpy(rows)], torch.device(engine.device))
+        wanted = uploaded(self.targets[torch.from_numpy(rows)], torch.device(engine.device), engine.sample_dtype)
+        return samples, wanted
 
     def placed(self, engine: Engine) -> "TrainingSet":
-        """The same with expanded images where the engine computes: they are few, and shown hundreds of times."""
-        if isinstance(self.images, Samples):
+        """The same with expanded samples where the engine computes: they are few, and shown hundreds of times."""
+        if isinstance(self.samples, Samples):
             return self
-        return dataclasses.replace(self, images=self.images.to(engine.device))
+        return dataclasses.replace(self, samples=self.samples.to(engine.device))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample as the network sees it."""
+        return self.sample.shape
 
     def digest(self) -> str:
         """SHA-256 over all of it, in hex."""
-        images = self.images.images if isinstance(self.images, Samples) else self.images.cpu().numpy()
-        facts = [str(images.dtype), images.shape, self.normalisation.model_dump(), self.augment]
+        values = self.samples.values if isinstance(self.samples, Samples) else self.samples.cpu().numpy()
+        facts = [str(values.dtype), values.shape, self.sample.model_dump(mode="json"), self.augment]
         digest = hashlib.sha256(json.dumps(facts).encode())
-        digest.update(np.ascontiguousarray(images).data)
-        digest.update(np.ascontiguousarray(self.labels.cpu().numpy()).data)
+        for array in (values, self.labels.cpu().numpy(), *(() if self.targets is None else (self.targets.numpy(),))):
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 
@@ -87,10 +101,12 @@ def train(
     """
     # No larger than a batch: what compiled code takes is filled up to a whole chunk.
     engine = engine.model_copy(update={"chunk": min(engine.chunk, recipe.batch)})
-    model, checkpoint = _model(spec, _shape(training), classes, engine), checkpoint or Checkpoint()
+    model, checkpoint = _model(spec, training.shape, classes, engine), checkpoint or Checkpoint()
     found = checkpoint.found()
     initial = within(found, "parameters") or initial_parameters(model.network, Stream(seed, "network"))
-    parameters = {name: value.to(engine.device, engine.image_dtype).requires_grad_() for name, value in initial.items()}
+    parameters = {
+        name: value.to(engine.device, engine.sample_dtype).requires_grad_() for name, value in initial.items()
+    }
     size = len(training.labels)
     epochs = recipe.epochs_for(size)
     order, augmentation = Stream(seed, "order"), Stream(seed, "augment")
@@ -129,7 +145,7 @@ def loss_gradient(
     engine: Engine,
 ) -> tuple[dict[str, Tensor], float]:
     """Gradient of the mean cross-entropy over the samples at `rows` with respect to the parameters, and that mean."""
-    model = _model(spec, _shape(training), classes, engine)
+    model = _model(spec, training.shape, classes, engine)
     leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     loss = model.set_gradient(leaves, training, rows, augmentation)
     return {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}, float(loss)
@@ -139,7 +155,7 @@ def test_accuracy(
     parameters: Mapping[str, Tensor],
     test: Samples,
     spec: NetworkSpec,
-    normalisation: Normalisation,
+    sample: Modality,
     engine: Engine,
     checkpoint: Checkpoint | None = None,
 ) -> Scores:
@@ -147,8 +163,8 @@ def test_accuracy(
     classes = len(test.classes)
 
     def predict(first: int, last: int) -> Tensor:
-        shown = test.images[first:last]
-        found = logits(parameters, shown, spec, classes=classes, normalisation=normalisation, engine=engine)
+        shown = test.values[first:last]
+        found = logits(parameters, shown, spec, classes=classes, sample=sample, engine=engine)
         return found.argmax(dim=1)
 
     predicted = predictions(predict, len(test), chunk=engine.chunk, checkpoint=checkpoint)
@@ -157,27 +173,25 @@ def test_accuracy(
 
 def logits(
     parameters: Mapping[str, Tensor],
-    images: np.ndarray,
+    values: np.ndarray,
     spec: NetworkSpec,
     *,
     classes: int,
-    normalisation: Normalisation,
+    sample: Modality,
     engine: Engine,
 ) -> Tensor:
-    """What the network says of images, uint8 or float32 in [0, 1] [n, C, H, W]: [n, classes], on the CPU."""
-    channels, height, width = images.shape[1:]
-    model = _model(spec, (channels, height, width), classes, engine)
+    """What the network says of stored samples, `values` [n, ...]: [n, classes], on the CPU."""
+    model = _model(spec, sample.shape, classes, engine)
     placed = model.placed(parameters)
 
     def said(start: int) -> Tensor:
-        pixels = images[start : start + engine.chunk]
-        given = normalised(pixels, normalisation, device=engine.device, dtype=engine.image_dtype)
+        given = sample.tensors(values[start : start + engine.chunk], device=engine.device, dtype=engine.sample_dtype)
         with torch.no_grad():
             filled = given if model.fused else padded(given, engine)
             return model.logits(placed, filled)[: len(given)].cpu()
 
-    chunks = list(in_order(said, range(0, len(images), engine.chunk), model.threads))
-    return torch.cat(chunks) if chunks else torch.empty(0, classes, dtype=engine.image_dtype)
+    chunks = list(in_order(said, range(0, len(values), engine.chunk), model.threads))
+    return torch.cat(chunks) if chunks else torch.empty(0, classes, dtype=engine.sample_dtype)
 
 
 def _state(
@@ -201,7 +215,7 @@ def _optimiser(parameters: Mapping[str, Tensor], recipe: Recipe, epoch: int, epo
 class _Model:
     """A classifier's loss and logits under an engine, chunk by chunk."""
 
-    def __init__(self, spec: NetworkSpec, shape: tuple[int, int, int], classes: int, engine: Engine) -> None:
+    def __init__(self, spec: NetworkSpec, shape: tuple[int, ...], classes: int, engine: Engine) -> None:
         self.network = build_network(spec, shape, classes)
         self.fused = fused_body(self.network, engine.torch_dtype) if engine.fuses else None
         self.threads = engine.spread(own=self.fused is not None)
@@ -222,15 +236,14 @@ class _Model:
         Chunks add up in order, whichever thread computed them.
         """
         leaves = list(parameters.values())
-        share = torch.tensor(1.0 / len(rows), dtype=self._engine.image_dtype, device=leaves[0].device)
+        share = torch.tensor(1.0 / len(rows), dtype=self._engine.sample_dtype, device=leaves[0].device)
 
         def gradients(start: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
             end = start + self._engine.chunk
-            images, labels = training.chunk(rows[start:end], self._engine)
-            shown = augment(images, None if augmentation is None else augmentation.of(start, end))
+            samples, wanted = training.chunk(rows[start:end], self._engine)
+            shown = training.sample.augment(samples, None if augmentation is None else augmentation.of(start, end))
             filled = shown if self.fused else padded(shown, self._engine)
-            # Padding gets the label that cross-entropy ignores.
-            targets = functional.pad(labels, (0, len(filled) - len(labels)), value=-100)
+            targets = _padded_targets(wanted, len(filled))
             with torch.enable_grad():
                 loss = self._chunk_loss(dict(parameters), filled, targets, share)
             return loss.detach(), torch.autograd.grad(loss, leaves, allow_unused=True)
@@ -251,26 +264,29 @@ class _Model:
             return self.fused.placed(parameters)
         return {name: value.to(self._engine.device, self._engine.torch_dtype) for name, value in parameters.items()}
 
-    def _loss(self, parameters: dict[str, Tensor], images: Tensor, labels: Tensor, share: Tensor) -> Tensor:
-        logits = self._logits(self.placed(parameters), images)
-        return functional.cross_entropy(logits, labels, reduction="sum") * share
+    def _loss(self, parameters: dict[str, Tensor], samples: Tensor, targets: Tensor, share: Tensor) -> Tensor:
+        logits = self._logits(self.placed(parameters), samples)
+        return functional.cross_entropy(logits, targets, reduction="sum") * share
 
-    def _logits(self, parameters: dict[str, Tensor], images: Tensor) -> Tensor:
-        """[n, classes] for a chunk of images, from `placed` parameters."""
+    def _logits(self, parameters: dict[str, Tensor], samples: Tensor) -> Tensor:
+        """[n, classes] for a chunk of samples, from `placed` parameters."""
         if self.fused:
-            embeddings = self.fused(parameters, images).float()
+            embeddings = self.fused(parameters, samples).float()
             return functional.linear(embeddings, parameters["classifier.weight"], parameters["classifier.bias"])
-        given = channels_last(images.to(self._engine.torch_dtype))
-        return self._apply(parameters, given).to(self._engine.image_dtype)
+        given = samples.to(self._engine.torch_dtype)
+        if given.dim() == 4:
+            given = channels_last(given)
+        return self._apply(parameters, given).to(self._engine.sample_dtype)
+
+
+def _padded_targets(wanted: Tensor, size: int) -> Tensor:
+    """Labels or targets for `size` samples of which the last were only filled up: cross-entropy ignores those."""
+    missing = size - len(wanted)
+    if wanted.dim() == 1:
+        return functional.pad(wanted, (0, missing), value=-100)
+    return functional.pad(wanted, (0, 0, 0, missing))
 
 
 @lru_cache(maxsize=16)
-def _model(spec: NetworkSpec, shape: tuple[int, int, int], classes: int, engine: Engine) -> _Model:
+def _model(spec: NetworkSpec, shape: tuple[int, ...], classes: int, engine: Engine) -> _Model:
     return _Model(spec, shape, classes, engine)
-
-
-def _shape(training: TrainingSet) -> tuple[int, int, int]:
-    images = training.images
-    if isinstance(images, Samples):
-        return images.shape
-    return images.shape[1], images.shape[2], images.shape[3]

@@ -1,4 +1,4 @@
-"""The classes that a model gives to many images, which an interruption does not throw away."""
+"""The classes that a model gives to many samples, which an interruption does not throw away."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ CHUNKS = 32
 def predictions(
     predict: Callable[[int, int], Tensor], size: int, *, chunk: int, checkpoint: Checkpoint | None = None
 ) -> np.ndarray:
-    """int64 [size], where `predict(first, last)` gives the classes of the images from `first` to before `last`.
+    """int64 [size], where `predict(first, last)` gives the classes of the samples from `first` to before `last`.
 
     It is asked for whole chunks, so that a model that computes chunk by chunk gives the same bits however it was
     interrupted.

@@ -1,27 +1,44 @@
 """The recipes by which sets are judged: how many networks, trained for how long, at what rate (section 5.1)."""
 
-from pydantic import BaseModel
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from collabdm.errors import ConfigError, explain
 
 __all__ = ["RECIPES", "Recipe"]
 
 
-class Recipe(BaseModel, frozen=True, extra="forbid"):
+_Count = Annotated[int, Field(ge=1)]
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A recipe: `count` networks, each trained for `epochs` with stochastic gradient descent.
 
     The rate falls to a tenth at half-time, where the momentum starts anew, as in the authors' code. `most_samples`
     bounds the samples shown (epochs times set size), so that the same recipe serves a whole data set; at least
-    `least_epochs` are run.
+    `least_epochs` are run. Raises `ConfigError` for a field that is unknown, missing or out of range.
     """
 
     name: str
-    count: int
-    epochs: int
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    batch: int = 256
-    most_samples: int | None = None
-    least_epochs: int = 10
+    count: _Count
+    epochs: _Count
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    batch: _Count = 256
+    most_samples: _Count | None = None
+    least_epochs: _Count = 10
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(cls, given: Any, handler: ModelWrapValidatorHandler["Recipe"]) -> "Recipe":
+        try:
+            return handler(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(["recipe", *map(str, first["loc"])])
+            raise ConfigError(explain(where, got=first["input"], expected=first["msg"], fix="correct it")) from None
 
     def epochs_for(self, size: int) -> int:
         """Epochs on a set of `size` samples."""

@@ -46,7 +46,7 @@ def test_the_data_set_that_is_loaded_is_the_windows_of_the_file(tmp_path: Path, 
     expected = {part: list(windows([side], schema)) for part, side in kept.items()}
     for part, samples in (("train", data.train), ("test", data.test)):
         images = [window_image(window.values, side=5, layout="flat") for window in expected[part]]
-        assert np.array_equal(samples.images, np.stack(images))
+        assert np.array_equal(samples.values, np.stack(images))
         assert samples.labels.tolist() == [window.label for window in expected[part]]
     trained = expected["train"]
     assert data.columns["station"].tolist() == [STATIONS["names"][window.station] for window in trained]

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from collabdm.data import Samples
 from collabdm.engine import EAGER
 from collabdm.errors import DataError
-from collabdm.evaluation import evaluate as evaluation
-from collabdm.evaluation.evaluate import NetworkResult, evaluate, spread, summary
+from collabdm.evaluation import networks as evaluation
 from collabdm.evaluation.judging import read_results, write_results
+from collabdm.evaluation.networks import NetworkResult, Trials, network_results, spread, summary
+from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.networks import NetworkSpec, initial_parameters
 from collabdm.progress import Event
@@ -31,7 +32,7 @@ from tiny_runs import TINY_NETWORK
 
 RECIPE = Recipe(name="test", count=2, epochs=2, lr=0.05, batch=4)
 OTHER = NetworkSpec(name="convnet", width=4, depth=1)
-NORMALISATION = Normalisation(mean=(0.4,), std=(0.3,))
+SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.4,), std=(0.3,)))
 
 
 @pytest.fixture
@@ -41,14 +42,13 @@ def held_out(make_samples: Callable[..., Samples]) -> Samples:
 
 def a_set(seed: int, count: int = 9) -> TrainingSet:
     images = torch.from_numpy(Stream(seed, "set").uniform((count, 1, 8, 8), -2, 2).astype(np.float32))
-    return TrainingSet(
-        images=images, labels=torch.arange(count) % 3, normalisation=NORMALISATION, augment=("crop", "colour")
-    )
+    return TrainingSet(samples=images, labels=torch.arange(count) % 3, sample=SAMPLE, augment=("crop", "colour"))
 
 
 def judged(data: TrainingSet, test: Samples, seed: int = 0, **others: Any) -> Iterator[NetworkResult]:
     given: dict[str, Any] = {"networks": (TINY_NETWORK, OTHER), "recipe": RECIPE, "engine": EAGER, "seed": seed}
-    return evaluate(data, test, **(given | others))
+    trials = Trials(**{name: others.pop(name, value) for name, value in given.items()})
+    return network_results(data, test, trials, **others)
 
 
 def test_every_network_of_every_kind_once_and_the_same_again(held_out: Samples) -> None:
@@ -122,7 +122,7 @@ def test_the_last_epoch_counts_and_is_tested_once(held_out: Samples, monkeypatch
     for result, parameters, seed in zip(results, tested, seeds, strict=True):
         last = train(a_set(1), TINY_NETWORK, classes=3, recipe=RECIPE, seed=seed, engine=EAGER)
         assert all(torch.equal(parameters[name], last[name]) for name in last)
-        found = accuracy_on(last, held_out, TINY_NETWORK, NORMALISATION, EAGER)
+        found = accuracy_on(last, held_out, TINY_NETWORK, SAMPLE, EAGER)
         assert (result.accuracy, result.per_class, result.macro_f1, result.confusion) == found
 
 

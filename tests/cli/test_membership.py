@@ -55,7 +55,7 @@ def test_all_have_answered_before_the_deadline(exchanged: Path, simulated: Simul
     settings = ("--config", simulated[0] / "config.toml", "--out", tmp_path / "run")
     outcome = run("distill", exchanged / "plan.json", exchanged / "contributions", *settings, "--deadline", "2h")
     assert outcome.code == 0, outcome.err
-    assert load(tmp_path / "run" / "distilled").images.equal(load(exchanged / "run" / "distilled").images)
+    assert load(tmp_path / "run" / "distilled").samples.equal(load(exchanged / "run" / "distilled").samples)
     kept = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert kept == sorted(
         [
@@ -74,10 +74,10 @@ def test_a_site_comes_late_leaves_and_is_forgotten(exchanged: Path, simulated: S
     assert removed.code == 0
     assert "NOT forgetting: the set was shaped by that site's data" in removed.out
     assert f"collabdm forget 2 --out {out}" in removed.out
-    assert not load(out / "distilled").images.equal(never.images)
+    assert not load(out / "distilled").samples.equal(never.samples)
     forgotten = run("forget", "2", "--out", out, "--quiet")
     assert forgotten.code == 0, forgotten.err
-    assert load(out / "distilled").images.equal(never.images)
+    assert load(out / "distilled").samples.equal(never.samples)
     assert load(out / "distilled").facts == never.facts
     for words in ("not recalled", str(tmp_path / "source"), "backups", "copies of the earlier set"):
         assert words in forgotten.out

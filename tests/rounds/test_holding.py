@@ -12,10 +12,10 @@ from collabdm.distilled.set import load
 from collabdm.engine import EAGER
 from collabdm.errors import ConfigError, DataError, QuorumError, RunFolderError
 from collabdm.progress import Event, Report
-from collabdm.protocol import Plan
+from collabdm.protocol import Plan, acceptance
 from collabdm.rounds import Reception, hold
 from collabdm.rounds.distilling import distill_round
-from collabdm.rounds.inbox import accept, acceptance
+from collabdm.rounds.inbox import accept
 from collabdm.rounds.receiving import close, closed, receive
 from collabdm.rounds.terms import Terms
 from reference import small_plan
@@ -80,7 +80,7 @@ def test_a_round_is_received_distilled_and_measured(sent: Sent, post: Post, tmp_
     assert {"versions", "hardware", "peak_memory"} <= set(metrics)
     settled = CONFIG.model_copy(update={"engine": EAGER})
     distill_round(plan, run / "contributions", tmp_path / "other", settled)
-    assert load(run / "distilled").images.equal(load(tmp_path / "other" / "distilled").images)
+    assert load(run / "distilled").samples.equal(load(tmp_path / "other" / "distilled").samples)
     own, other = (dict(load(home / "distilled").facts) for home in (run, tmp_path / "other"))
     assert own == other | {"dataset": "x"}
     assert {event["stage"] for event in _events(run)} == {event.stage for event in told} == {"post", "distill"}
@@ -143,8 +143,8 @@ def test_a_reception_that_has_closed_stays_closed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        # `collabdm.rounds.hold` is the function.
-        patch.setattr(importlib.import_module("collabdm.rounds.hold"), "distill_round", killed)
+        # `collabdm.rounds.holding` is the function.
+        patch.setattr(importlib.import_module("collabdm.rounds.holding"), "distill_round", killed)
         with pytest.raises(KeyboardInterrupt):
             hold(plan, run, CONFIG, post.reception)
     post.files = dict(files)

@@ -1,0 +1,38 @@
+"""The settings of the server's own work."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from collabdm.matching.aggregation import ESTIMATORS, Rule
+from collabdm.matching.step import StepKind
+from collabdm.registry import named_in
+
+__all__ = ["ServerSpec"]
+
+
+class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Settings of the server's own work; clients need not know them.
+
+    `passes` over the T targets (Algorithm 1 is one pass); `batch`: synthetic samples of a class per step (S_t^y), all
+    by default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all participants alike (the
+    authors' code); `aggregation`, `trim` and `clip`: the rule against hostile participants (docs/trust.md), none by
+    default; `evaluate_every`: seeds between evaluations on the way, 0 for none.
+    """
+
+    passes: Annotated[int, Field(ge=0, le=10_000)] = 5
+    lr: Annotated[float, Field(gt=0)] = 20.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    step: StepKind = "joint"
+    batch: Annotated[int, Field(ge=1)] | None = None
+    weighting: Literal["count", "uniform"] = "count"
+    aggregation: Annotated[str, named_in(ESTIMATORS)] = "mean"
+    trim: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    clip: Annotated[float, Field(ge=1)] | None = None
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def rule(self) -> Rule:
+        """How the participants' statistics become one."""
+        return Rule(aggregation=self.aggregation, trim=self.trim, clip=self.clip)

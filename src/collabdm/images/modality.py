@@ -1,0 +1,180 @@
+"""Images as a modality: what of a plan, a contribution and a distilled set depends on samples being pictures."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from collabdm.checking import Checker
+from collabdm.data.presets import Preset, generic_preset
+from collabdm.data.samples import check_float_pixels
+from collabdm.errors import ConfigError, DataError, explain
+from collabdm.images.augment import OPERATIONS
+from collabdm.images.card import card_text
+from collabdm.images.eight_bit import IMAGE_TENSORS, images_from_strip, strip_of_images
+from collabdm.images.image_folder import image_of, write_images
+from collabdm.images.partition_expand import check_tiles, expand, pack, permuted_tiles
+from collabdm.images.pixels import Normalisation, denormalised, eight_bit, normalised
+from collabdm.images.preview import preview_picture
+from collabdm.modality import CardText, Labelled, Modality, Operation
+from collabdm.randomness import Stream
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["Images"]
+
+# In a plan; a set of smaller or larger images can still be kept and trained on.
+_LEAST_SIDE, _MOST_SIDE = 4, 1024
+
+Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Channels, height and width of every image, and the declared constants by which pixels are normalised."""
+
+    kind: Literal["images"] = "images"
+    channels: Literal[1, 3]
+    height: Side
+    width: Side
+    normalisation: Normalisation
+
+    plural: ClassVar[str] = "images"
+    operations: ClassVar[Mapping[str, Operation]] = OPERATIONS
+    usual_tiles: ClassVar[int] = 2
+    network: ClassVar[str] = "convnet"
+    compact: ClassVar[frozenset[str]] = frozenset(IMAGE_TENSORS)
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Images":
+        if len(self.normalisation.mean) != self.channels:
+            raise ValueError("normalisation has another number of channels than the samples")
+        return self
+
+    @classmethod
+    def declared(cls, facts: Mapping[str, Any], normalisation: Any) -> "Images":
+        """From `shape` (C, H, W), and `mean` and `std` per channel where none are configured."""
+        if len(facts.get("shape", ())) != 3:
+            fix = "set modality to what the data are, or pass the facts of images"
+            raise ConfigError(explain("facts of images", got=list(facts), expected="a shape (C, H, W)", fix=fix))
+        channels, height, width = facts["shape"]
+        if not isinstance(normalisation, Normalisation):
+            normalisation = Normalisation(mean=facts["mean"], std=facts["std"])
+        return cls(channels=channels, height=height, width=width, normalisation=normalisation)
+
+    @classmethod
+    def preset_of(cls, name: str, shape: tuple[int, ...], classes: tuple[str, ...]) -> Preset:
+        """Every channel is taken to have mean and standard deviation 0.5."""
+        return generic_preset(name, shape, classes)
+
+    @classmethod
+    def shape_in(cls, text: str) -> tuple[int, ...]:
+        """Channels x height x width."""
+        if not re.fullmatch(r"[13]x[1-9]\d{0,3}x[1-9]\d{0,3}", text, re.ASCII):
+            expected = "channels (1 or 3) x height x width"
+            raise ConfigError(explain("--shape", got=text, expected=expected, fix="for example 3x32x32"))
+        return tuple(map(int, text.split("x")))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.height, self.width
+
+    @property
+    def described(self) -> str:
+        """Height, width and colour."""
+        return f"{self.height}x{self.width}, {'grey' if self.channels == 1 else 'RGB'}"
+
+    def tensors(self, values: np.ndarray, *, device: str, dtype: torch.dtype) -> Tensor:
+        """Pixels, uint8 or float32 in [0, 1] [n, C, H, W], normalised."""
+        return normalised(values, self.normalisation, device=device, dtype=dtype)
+
+    def check_plan(self) -> None:
+        """Sides of 4 to 1024 pixels."""
+        for name, side in (("height", self.height), ("width", self.width)):
+            if not _LEAST_SIDE <= side <= _MOST_SIDE:
+                raise ValueError(f"sample.{name} must be from {_LEAST_SIDE} to {_MOST_SIDE}, got {side}")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Say whether it is the size or the number of channels that differs."""
+        if shape != self.shape:
+            fix = "resize the images, or ask for a plan for this size"
+            if shape[1:] == self.shape[1:]:
+                fix = "store them with as many channels (1: grey, 3: colour), or ask for a plan for these"
+            raise DataError(explain("image shape", got=shape, expected=str(self.shape), fix=fix))
+
+    def check_values(self, values: np.ndarray) -> None:
+        """Floats must be within [0, 1]."""
+        if values.dtype.kind == "f":
+            check_float_pixels(values, f"the {self.plural}")
+
+    def check_tiles(self, tiles: int) -> None:
+        """At most a quarter of the shorter side."""
+        check_tiles(tiles, self.height, self.width)
+
+    def expand(self, samples: Tensor, tiles: int) -> Tensor:
+        """Cut every image into `tiles` x `tiles` parts and enlarge each."""
+        return expand(samples, tiles)
+
+    def pack(self, samples: Tensor, tiles: int) -> Tensor:
+        """Shrink `tiles`**2 images into one."""
+        return pack(samples, tiles)
+
+    def made_of(self, stream: Stream, union: Tensor, count: int, tiles: int) -> Tensor:
+        """With tiles, each image takes its tiles from random tiles of the class; else it mixes two images."""
+        if tiles > 1:
+            return permuted_tiles(stream, union, count, tiles)
+        return super().made_of(stream, union, count, tiles)
+
+    def centre(self, received: Tensor) -> Tensor:
+        """The mean of each channel."""
+        return received.mean(dim=(0, 2, 3), keepdim=True)
+
+    def to_compact(self, samples: np.ndarray) -> dict[str, np.ndarray]:
+        """One PNG strip of all images, with the range of each channel."""
+        return strip_of_images(samples)
+
+    def from_compact(self, tensors: Mapping[str, np.ndarray], count: int, check: Checker) -> np.ndarray:
+        """What `to_compact` gave."""
+        return images_from_strip(tensors, (count, *self.shape), check)
+
+    def pixels(self, samples: Tensor) -> Tensor:
+        """Normalised images as pixels, float32 [n, C, H, W]: about [0, 1], not clipped."""
+        return denormalised(samples, self.normalisation)
+
+    def pictures(self, samples: Tensor) -> np.ndarray:
+        """8-bit pixels, clipped and rounded, uint8 [n, C, H, W]."""
+        return eight_bit(self.pixels(samples))
+
+    def preview(self, shown: Labelled) -> bytes:
+        """A row of images for each class."""
+        return preview_picture(self.pictures(shown.samples), shown.labels.numpy(), shown.classes)
+
+    def write_folder(self, path: Path, shown: Labelled) -> bool:
+        """`path/<class>/<index>.png`, as `load_dataset("imagefolder", data_dir=path)` reads it."""
+        write_images(path, self.pictures(shown.samples), shown.labels.numpy(), shown.classes)
+        return True
+
+    def to_huggingface(self, shown: Labelled) -> "datasets.Dataset":
+        """Columns `image` (8-bit, clipped) and `label` (with the class names)."""
+        import datasets  # here, since it takes a second to import and only this needs it
+
+        label = datasets.ClassLabel(names=list(shown.classes))
+        features = datasets.Features({"image": datasets.Image(), "label": label})
+        images = [image_of(image) for image in self.pictures(shown.samples)]
+        return datasets.Dataset.from_dict({"image": images, "label": shown.labels.tolist()}, features=features)
+
+    def to_arrays(self, samples: Tensor) -> np.ndarray:
+        """8-bit pixels, [n, H, W] where they are grey, else [n, H, W, C]."""
+        pixels = self.pictures(samples)
+        return pixels[:, 0] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+    def card(self, shown: Labelled, tiles: int) -> CardText:
+        """Which folder holds which class, what the PNG files are, and how tiles expand."""
+        constants = {"mean": list(self.normalisation.mean), "std": list(self.normalisation.std)}
+        return card_text(shown.classes, shown.counts, self.described, tiles, constants)

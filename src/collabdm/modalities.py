@@ -1,0 +1,35 @@
+"""The modalities by name. A new one is one file and one line here."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from collabdm.images.modality import Images
+from collabdm.modality import Modality
+from collabdm.registry import named_in
+
+__all__ = ["MODALITIES", "AnyModality", "ModalityName", "modality_in"]
+
+MODALITIES: dict[str, type[Modality]] = {"images": Images}
+
+ModalityName = Annotated[str, named_in(MODALITIES)]
+
+
+def modality_in(fields: Any) -> Any:
+    """The description in a plan's or a set's JSON: an object whose `kind` says which modality checks the rest.
+
+    What is no such object is given back as it is, for pydantic to refuse; raises `ValueError` for an unknown kind.
+    """
+    if not isinstance(fields, Mapping):
+        return fields
+    kind = fields.get("kind")
+    if not isinstance(kind, str) or kind not in MODALITIES:
+        got = repr(kind[:40]) if isinstance(kind, str) else "no text"
+        known = ", ".join(MODALITIES)
+        raise ValueError(f"kind must be one of {known}, got {got} (for another, this site needs that modality's code)")
+    return MODALITIES[kind].model_validate(dict(fields))
+
+
+AnyModality = Annotated[SerializeAsAny[Modality], BeforeValidator(modality_in)]
+"""A field that holds any registered modality."""

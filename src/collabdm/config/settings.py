@@ -3,7 +3,6 @@
 Unknown keys are errors. A preset is a partial tree under everything the user gives.
 """
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from collabdm.config.explaining import explained
 from collabdm.config.renamed import with_new_names
 from collabdm.config.rivals import RivalsSpec
 from collabdm.config.server import ServerSpec
@@ -37,10 +37,6 @@ __all__ = [
     "make_config",
     "setting_tree",
 ]
-
-
-# What pydantic adds to the path of an error inside a union.
-_BRANCHES = ("function-", "literal[", "tuple[", "constrained-", Normalisation.__name__, Engine.__name__)
 
 
 def _network(value: object) -> object:
@@ -134,7 +130,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         try:
             super().__init__(**with_new_names(settings))
         except ValidationError as error:
-            raise _explained(error) from None
+            raise explained(error, Config) from None
 
     @model_validator(mode="after")
     def _method_fits(self) -> "Config":
@@ -187,7 +183,7 @@ def make_config(*layers: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        raise _explained(error) from None
+        raise explained(error, Config) from None
 
 
 def load_config(
@@ -260,46 +256,3 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
             old = {"name": old}
         merged[key] = _merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
     return merged
-
-
-def _explained(error: ValidationError) -> ConfigError:
-    first = max(error.errors(), key=_told)
-    unknown = first["type"] == "extra_forbidden"
-    parts = first["loc"][:-1] if unknown else first["loc"]
-    named = [str(part) for part in parts if not str(part).startswith(_BRANCHES)]
-    where = ".".join(named + [str(part) for part in first["loc"][len(parts) :]])
-    if unknown:
-        return ConfigError(
-            explain(
-                f"setting {where}"[:200],
-                got="an unknown key",
-                expected="one of those in the docs",
-                fix=_spelling(where),
-            )
-        )
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return ConfigError(
-        explain(
-            f"setting {where or 'combination'}"[:200], got=repr(first["input"])[:80], expected=message, fix="correct it"
-        )
-    )
-
-
-def _spelling(key: str) -> str:
-    near = difflib.get_close_matches(key, _setting_names(Config), 1, 0.75)
-    return f"check its spelling; {near[0]} is near" if near else "check its spelling"
-
-
-def _setting_names(model: type[BaseModel], within: str = "") -> list[str]:
-    names = []
-    for name, field in model.model_fields.items():
-        names.append(within + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            names += _setting_names(field.annotation, f"{within}{name}.")
-    return names
-
-
-def _told(error: Mapping[str, Any]) -> tuple[bool, int, bool]:
-    """How much an error says: of the branches of a union, the one that was meant went furthest."""
-    other_kind = error["type"] in ("literal_error", "model_type", "tuple_type")
-    return error["type"] == "extra_forbidden", len(error["loc"]), not other_kind

@@ -1,6 +1,7 @@
 """What crosses between client and server: the plan down, the contribution up."""
 
 from collabdm.protocol.acceptance import Acceptance, acceptance, fingerprint, parameters_fingerprint
+from collabdm.protocol.answers import checked_answers
 from collabdm.protocol.contribution import (
     Contribution,
     bytes_by_part,
@@ -36,6 +37,7 @@ __all__ = [
     "StatisticName",
     "acceptance",
     "bytes_by_part",
+    "checked_answers",
     "clipped_share",
     "decode_contribution",
     "decode_plan",

@@ -1,10 +1,11 @@
-"""Refusals of what a client sent: every check of a contribution ends here, so that all are alike."""
+"""What a client sent and is sent: every refusal of a contribution ends here, so that all are alike; and how floats
+that are to be sent are rounded."""
 
 import numpy as np
 
 from collabdm.errors import ContributionError, explain
 
-__all__ = ["LARGEST_VALUE", "Checker"]
+__all__ = ["LARGEST_VALUE", "Checker", "rounded"]
 
 LARGEST_VALUE = 1e6
 
@@ -54,3 +55,9 @@ class Checker:
             low, high = float(array.min()), float(array.max())
             self.that(low >= least and high <= most, f"{low:.3g} to {high:.3g} in {name}", f"{least:g} to {most:g}")
         return array.astype(np.float32)
+
+
+def rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Every float rounded to the nearest of this kind; what is finite and beyond its range is clipped."""
+    largest = np.finfo(dtype).max
+    return np.where(np.isfinite(values), np.clip(values, -largest, largest), values).astype(dtype)

@@ -5,6 +5,7 @@ transport handle tensors [n, *shape] and the methods below; they know nothing of
 modality is one file with a subclass of `Modality`, and one line in `MODALITIES` (`collabdm.modalities`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from collabdm.checking import Checker
+from collabdm.checking import Checker, rounded
 from collabdm.data.presets import Preset
 from collabdm.data.samples import check_finite_rows
 from collabdm.errors import ConfigError, DataError, explain, markdown_text
@@ -84,7 +85,7 @@ class CardText:
     facts: Mapping[str, Any] | None = None
 
 
-class Modality(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False):
     """The description of a plan's samples; `kind` is its name in `MODALITIES`.
 
     `shape` of one sample as the networks see it, `tensors` and `network` must be given by a subclass; all else has a
@@ -104,8 +105,6 @@ class Modality(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     largest: ClassVar[float] = 100.0
     """The largest absolute value that a contribution's local set may hold. Refinement starts at these values, so
     whoever sent larger ones would spoil the server's steps for all."""
-    compact: ClassVar[frozenset[str]] = frozenset()
-    """Names of the tensors that `to_compact` gives. Where there are none, int8 sends the local set as fp16."""
 
     @classmethod
     def declared(cls, facts: Mapping[str, Any], normalisation: Any) -> "Modality":
@@ -134,18 +133,18 @@ class Modality(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return tuple(map(int, parts))
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """The shape of one sample as networks see it."""
-        raise NotImplementedError
 
     @property
     def described(self) -> str:
         """The size of a sample, for people."""
         return "x".join(map(str, self.shape))
 
+    @abstractmethod
     def tensors(self, values: np.ndarray, *, device: str, dtype: torch.dtype) -> Tensor:
         """Stored values [n, ...] as networks see them, [n, *shape], on `device`."""
-        raise NotImplementedError
 
     def check_plan(self) -> None:
         """Raise `ValueError` where no plan may have such samples."""
@@ -197,13 +196,18 @@ class Modality(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         """The mean of received samples [m, *shape] about which samples are drawn of which none came: [1, *shape]."""
         return received.mean(dim=0, keepdim=True)
 
+    @property
+    def compact(self) -> frozenset[str]:
+        """Names of the tensors that `to_compact` gives; each begins with `plural`."""
+        return frozenset({self.plural})
+
     def to_compact(self, samples: np.ndarray) -> dict[str, np.ndarray]:
-        """Float samples [n, *shape] as the tensors of the encoding int8, named as `compact` says."""
-        raise NotImplementedError
+        """Float samples [n, *shape] as the tensors of the encoding int8, named as `compact` says: here as fp16."""
+        return {self.plural: rounded(samples, np.dtype(np.float16))}
 
     def from_compact(self, tensors: Mapping[str, np.ndarray], count: int, check: Checker) -> np.ndarray:
         """The float32 samples [count, *shape] in a stranger's tensors; `check` refuses what cannot be."""
-        raise NotImplementedError
+        return check.floats(tensors[self.plural], self.plural, (count, *self.shape), np.dtype(np.float16))
 
     def pictures(self, samples: Tensor) -> np.ndarray | None:
         """Samples [n, *shape] as small pictures, uint8 [n, 1 or 3, H, W]; None where the modality has none."""

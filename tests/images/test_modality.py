@@ -158,7 +158,7 @@ def test_the_compact_form_is_a_strip_and_back() -> None:
     sample = images_of()
     samples = some(4, sample).numpy()
     tensors = sample.to_compact(samples)
-    assert set(tensors) == Images.compact == {"images", "images.range", "images.clipped"}
+    assert set(tensors) == sample.compact == {"images", "images.range", "images.clipped"}
     back = sample.from_compact(tensors, 4, Checker("sent"))
     assert back.shape == samples.shape
     assert np.abs(back - samples).max() <= 2 / 510 * 1.01

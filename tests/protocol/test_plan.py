@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -50,6 +52,9 @@ class Blocks(Modality, frozen=True):
     @property
     def shape(self) -> tuple[int, ...]:
         return self.sides
+
+    def tensors(self, values: np.ndarray, *, device: str, dtype: torch.dtype) -> torch.Tensor:
+        return torch.from_numpy(values).to(device, dtype)
 
 
 def a_plan(**changes: Any) -> Plan:

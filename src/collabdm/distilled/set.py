@@ -3,10 +3,7 @@
 import hashlib
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,6 +14,7 @@ from pydantic import JsonValue, ValidationError
 from torch import Tensor
 
 from collabdm.distilled.card import write_card
+from collabdm.distilled.folder import FILE, refuse_existing, written_whole
 from collabdm.distilled.format import Metadata, Tensors, encode, read
 from collabdm.errors import ConfigError, DistilledSetError, explain
 from collabdm.modality import Labelled, Modality
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     import datasets
 
 __all__ = ["DistilledSet", "load"]
-
-_FILE = "distilled.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,8 +107,8 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         folder, or where such samples have no files.
         """
         target = Path(path)
-        _refuse_existing(target, overwrite=False)
-        with _written_whole(target) as building:
+        refuse_existing(target, overwrite=False)
+        with written_whole(target) as building:
             if not self.sample.write_folder(building, self._shown()):
                 got, fix = f"{self.sample.plural}, which have none", "export another format"
                 raise DistilledSetError(explain("folder of files", got=got, expected="images", fix=fix))
@@ -124,11 +120,11 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         `overwrite` is given and it holds a distilled set.
         """
         target = Path(path)
-        _refuse_existing(target, overwrite=overwrite)
+        refuse_existing(target, overwrite=overwrite)
         shown, sample = self._shown(), self.sample
-        with _written_whole(target) as building:
+        with written_whole(target) as building:
             content = self.to_bytes()
-            write_atomically(building / _FILE, content)
+            write_atomically(building / FILE, content)
             digest = hashlib.sha256(content).hexdigest()
             card = write_card(self._metadata(), sample.card(shown, self.tiles), len(self), digest)
             write_atomically(building / "README.md", card.encode())
@@ -165,11 +161,11 @@ def load(path: str | os.PathLike[str]) -> DistilledSet:
     """
     source = Path(path)
     inside = source / "distilled"
-    if not (source / _FILE).exists() and (inside / _FILE).is_file():
+    if not (source / FILE).exists() and (inside / FILE).is_file():
         got, fix = f"{source}, the folder of a run", f"load {inside}"
-        raise DistilledSetError(explain("distilled set", got=got, expected=f"a folder with {_FILE}", fix=fix))
+        raise DistilledSetError(explain("distilled set", got=got, expected=f"a folder with {FILE}", fix=fix))
     try:
-        tensors, metadata = read(source / _FILE if source.is_dir() else source)
+        tensors, metadata = read(source / FILE if source.is_dir() else source)
         fields = {
             name: getattr(metadata, name) for name in ("classes", "sample", "tiles", "augment", "method", "facts")
         }
@@ -253,51 +249,3 @@ def _plain_json(facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 def _refuse(what: str, got: object, expected: str) -> NoReturn:
     raise DistilledSetError(explain(f"distilled set's {what}", got=got, expected=expected, fix="correct that field"))
-
-
-def _refuse_existing(target: Path, *, overwrite: bool) -> None:
-    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
-        return
-    if overwrite and (target / _FILE).is_file():
-        return
-    raise DistilledSetError(
-        explain(
-            "folder to write",
-            got=f"{target}, which exists" + (" and holds no distilled set" if overwrite else ""),
-            expected="a new or empty folder" + (", or a distilled set to replace" if overwrite else ""),
-            fix="choose another path" + ("" if overwrite else " or allow overwriting"),
-        )
-    )
-
-
-@contextmanager
-def _written_whole(target: Path) -> Iterator[Path]:
-    """A folder to build in, beside `target`, that takes its place at the end; an error changes nothing."""
-    tag = secrets.token_hex(4)
-    building, aside = (
-        target.with_name(f".{target.name}.{tag}.part"),
-        target.with_name(f".{target.name}.{tag}.old"),
-    )
-    try:
-        building.mkdir(parents=True)
-        yield building
-        if target.exists():
-            os.rename(target, aside)
-        try:
-            os.rename(building, target)
-        except OSError:
-            if aside.exists():
-                os.rename(aside, target)
-            raise
-    except OSError as error:
-        raise DistilledSetError(
-            explain(
-                f"folder {target}",
-                got=error.strerror or "an error",
-                expected="a place to write to",
-                fix="check the path, its permissions and the free space",
-            )
-        ) from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(aside, ignore_errors=True)

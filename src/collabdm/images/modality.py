@@ -48,7 +48,6 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     operations: ClassVar[Mapping[str, Operation]] = OPERATIONS
     usual_tiles: ClassVar[int] = 2
     network: ClassVar[str] = "convnet"
-    compact: ClassVar[frozenset[str]] = frozenset(IMAGE_TENSORS)
 
     @model_validator(mode="after")
     def _agree(self) -> "Images":
@@ -134,6 +133,11 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     def centre(self, received: Tensor) -> Tensor:
         """The mean of each channel."""
         return received.mean(dim=(0, 2, 3), keepdim=True)
+
+    @property
+    def compact(self) -> frozenset[str]:
+        """The strip, its range, and the share of what that clips."""
+        return frozenset(IMAGE_TENSORS)
 
     def to_compact(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         """One PNG strip of all images, with the range of each channel."""

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BeforeValidator
 
-from collabdm.checking import LARGEST_VALUE, Checker
+from collabdm.checking import LARGEST_VALUE, Checker, rounded
 from collabdm.modality import Modality
 from collabdm.registry import named_in
 
@@ -43,13 +43,7 @@ class Encoding:
 
 def plain_floats(values: np.ndarray, encoding: str) -> np.ndarray:
     """Floats that are neither statistics nor samples (a rival's parameters, say): float32 under fp32, else float16."""
-    return _rounded(values, np.dtype(np.float32 if encoding == "fp32" else np.float16))
-
-
-def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Every float rounded to the nearest of this kind; what is finite and beyond its range is clipped."""
-    largest = np.finfo(dtype).max
-    return np.where(np.isfinite(values), np.clip(values, -largest, largest), values).astype(dtype)
+    return rounded(values, np.dtype(np.float32 if encoding == "fp32" else np.float16))
 
 
 def _plain(kind: type[np.floating]) -> Encoding:
@@ -57,7 +51,7 @@ def _plain(kind: type[np.floating]) -> Encoding:
     dtype = np.dtype(kind)
 
     def encode(statistics: np.ndarray, samples: np.ndarray, sample: Modality) -> dict[str, np.ndarray]:
-        return {"means": _rounded(statistics, dtype), sample.plural: _rounded(samples, dtype)}
+        return {"means": rounded(statistics, dtype), sample.plural: rounded(samples, dtype)}
 
     def decode(
         tensors: Tensors, statistics: Shape, count: int, sample: Modality, check: Checker
@@ -77,8 +71,7 @@ def _encode_int8(statistics: np.ndarray, samples: np.ndarray, sample: Modality) 
     usable = np.isfinite(scale) & (scale > 0)
     divided = statistics.astype(np.float32) / np.where(usable, scale, np.float32(1))[..., None]
     rounded = np.clip(np.rint(np.where(usable[..., None], divided, 0)), -LEVELS, LEVELS)
-    local = sample.to_compact(samples) if sample.compact else {sample.plural: _rounded(samples, _HALF)}
-    return {"means": rounded.astype(np.int8), "means.scale": scale} | local
+    return {"means": rounded.astype(np.int8), "means.scale": scale} | sample.to_compact(samples)
 
 
 def _decode_int8(
@@ -89,18 +82,14 @@ def _decode_int8(
     check.that(not bool((values < -LEVELS).any()), "-128 in means", f"-{LEVELS} to {LEVELS}")
     most = float(np.float32(LARGEST_VALUE) / np.float32(LEVELS))
     scale = check.floats(scale, "means.scale", statistics[:-1], np.dtype(np.float32), least=0.0, most=most)
-    if sample.compact:
-        samples = sample.from_compact(tensors, count, check)
-    else:
-        samples = check.floats(tensors[sample.plural], sample.plural, (count, *sample.shape), _HALF)
+    samples = sample.from_compact(tensors, count, check)
     return values.astype(np.float32) * scale[..., None], samples
 
 
 def _int8_tensors(sample: Modality) -> frozenset[str]:
-    return frozenset({"means", "means.scale", *(sample.compact or {sample.plural})})
+    return frozenset({"means", "means.scale", *sample.compact})
 
 
-_HALF = np.dtype(np.float16)
 ENCODINGS: dict[str, Encoding] = {
     "fp32": _plain(np.float32),
     "fp16": _plain(np.float16),

@@ -96,6 +96,9 @@ class Readings(Modality, frozen=True):
     def shape(self) -> tuple[int, ...]:
         return (self.features,)
 
+    def tensors(self, values: np.ndarray, *, device: str, dtype: torch.dtype) -> torch.Tensor:
+        return torch.from_numpy(values).to(device, dtype)
+
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_what_is_no_image_is_refused_in_one_line(

@@ -285,12 +285,22 @@ def test_long_or_hostile_names_of_operations_stay_one_short_line() -> None:
     assert len(str(raised.value)) < 300
 
 
+def test_a_file_of_settings_by_any_editor(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_bytes(b"\xef\xbb\xbfipc = 7\r\n[plan]\r\nseeds = 5\r\n")
+    config = load_config(file=file)
+    assert (config.ipc, config.plan.seeds) == (7, 5)
+    file.write_bytes("ipc = 7".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"got text in UTF-16; .*save it as UTF-8"):
+        load_config(file=file)
+
+
 @pytest.mark.parametrize("content", [b"ipc = ", b"\xff\xfe", None])
 def test_an_unreadable_file(content: bytes | None, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"mine.toml: got .*; expected a TOML file; fix: "):
+    with pytest.raises(ConfigError, match=r"mine.toml: got .*; expected a TOML file in UTF-8; fix: "):
         load_config(file=file)
 
 

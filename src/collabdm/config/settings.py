@@ -24,6 +24,7 @@ from collabdm.modalities import MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import EncodingName, LocalSpec, StatisticName
 from collabdm.registry import named_in
+from collabdm.storage.text import read_text
 from collabdm.training.recipes import RECIPES
 
 __all__ = [
@@ -222,10 +223,14 @@ def setting_tree(text: str) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return _parsed(file.read_text(encoding="utf-8"))
+        return _parsed(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         got = str(error)[:200]
-        raise ConfigError(explain(f"config {file}", got=got, expected="a TOML file", fix="check it")) from None
+        raise ConfigError(
+            explain(
+                f"config {file}", got=got, expected="a TOML file in UTF-8", fix="check the path, and save it as UTF-8"
+            )
+        ) from None
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from collabdm.errors import RunFolderError, explain
+from collabdm.storage.text import read_text
 
 __all__ = ["read_json", "sweep", "write_atomically", "write_json", "written_atomically"]
 
@@ -51,7 +52,7 @@ def read_json(path: Path, kind: type = object) -> Any:
     Raises `RunFolderError` where that is not what it holds: disks fill, and people edit.
     """
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        tree = json.loads(read_text(path), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, str(error)[:200] or type(error).__name__) from None
     if not isinstance(tree, kind):

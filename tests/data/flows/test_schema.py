@@ -42,23 +42,38 @@ def _column(**changes: Any) -> dict[str, Any]:
     return {"columns": [TINY["columns"][1] | changes, *TINY["columns"][2:]]}
 
 
+def _label(**changes: Any) -> dict[str, Any]:
+    return {"columns": [*TINY["columns"][:-1], TINY["columns"][-1] | changes]}
+
+
 @pytest.mark.parametrize(
     ("changes", "mentions"),
     [
         ({"speed": 3}, "speed"),
         ({"flows_per_image": 0}, "flows_per_image"),
-        ({"benign": "good"}, "benign"),
-        ({"classes": {"ok": "benign"}}, "every level"),
-        ({"time": "when"}, "when"),
+        ({"benign": "good"}, '"benign": "good"; expected one of ok, scan, flood, odd; fix: write "benign"'),
+        (
+            {"classes": {"ok": "benign"}},
+            'no class of scan, flood, odd; .*every level.*write "scan": a class in "classes"',
+        ),
+        ({"time": "when"}, '"time": "when"; .*list it in "columns"'),
         ({"columns": TINY["columns"][:-1]}, "label"),
         ({"columns": [TINY["columns"][0], *TINY["columns"]]}, "distinct"),
-        (_column(transform="code"), "log1p or linear"),
-        (_column(high=None), "low < high"),
-        (_column(high=0), "low < high"),
-        (_column(unit=0), "unit"),
-        (_column(missing=2), "missing"),
+        (_column(transform="code"), 'column dur: .*fix: write "transform": "log1p" or "transform": "linear"'),
+        (_column(high=None), 'column dur: got no "high"; .*fix: write "high": '),
+        (_column(high=0), 'got "low": 0 and "high": 0; .*fix: write "high": '),
+        (_column(unit=0), 'column dur, unit: got 0; .*fix: write another value for "unit"'),
+        (_column(missing=2), 'column dur, missing: got 2; .*value for "missing"'),
+        (_column(mising=0), 'column dur, mising: got the key "mising"; .*fix: write "missing" for it'),
+        (_column(empty="ok"), '"empty": "ok"; expected a level of the label column; .*write "missing"'),
+        (_label(empty="okay"), 'column kind: got "empty": "okay"; .*one of the label\'s "levels"'),
+        (_label(levels=[]), 'column kind: got no "levels"; .*fix: write "levels"'),
+        (_label(levels=["ok", "scan", "flood"]), 'odd, which are no levels; .*"levels" of column kind'),
+        ({"flows_per_images": 3}, 'fix: write "flows_per_image" for it'),
+        ({"station": {"kind": "colum"}}, "station.kind: got \"colum\"; expected 'single', 'rows', 'restart' or"),
         ({"station": {"kind": "rows", "names": ["a", "b"]}}, "edge"),
-        ({"station": {"kind": "rows", "names": ["a", "b"], "edges": [5], "rows": 5}}, "more than the last edge"),
+        ({"station": {"kind": "rows", "names": ["a", "b"], "edges": [5], "rows": 5}}, "more than the last of .edges"),
+        ({"station": {"kind": "column"}}, 'station: got "kind": "column"; .*fix: write "column": "'),
         ({"station": {"rows": 5}}, "kind rows"),
         ({"station": {"kind": "restart"}}, "column"),
         ({"station": {"names": ["a", "a"]}}, "distinct"),
@@ -72,6 +87,26 @@ def test_a_schema_that_contradicts_itself_is_refused_in_one_line(
     with pytest.raises(ConfigError, match=mentions) as error:
         load_schema(str(path))
     assert "fix: " in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["name", "columns", "classes", "benign", "flows_per_image", "side"])
+def test_a_key_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({name: value for name, value in TINY.items() if name != key}))
+    with pytest.raises(ConfigError, match=f'{key}: got no such key; expected the key "{key}"; fix: write "{key}": '):
+        load_schema(str(path))
+
+
+def test_a_schema_by_any_editor(tmp_path: Path) -> None:
+    path, text = tmp_path / "s.json", json.dumps(TINY)
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert load_schema(str(path)) == tiny_schema()
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"got text in UTF-16; .*fix: save the file as UTF-8"):
+        load_schema(str(path))
+    path.write_text('{"name": "cic",}')
+    with pytest.raises(ConfigError, match="got no JSON: trailing comma at line 1 column 16"):
+        load_schema(str(path))
 
 
 @pytest.mark.parametrize("content", [None, b"not JSON", b"\xff\xfe"])

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
 from collabdm.data.flows.images import ImageSettings
 from collabdm.errors import DataError, explain
+from collabdm.storage.text import read_text
 
 __all__ = ["FLOWS_FILE", "flow_facts"]
 
@@ -26,8 +27,8 @@ def flow_facts(place: Path) -> dict[str, JsonValue]:
     if not path.is_file():
         return {}
     try:
-        saved = _Saved.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        saved = _Saved.model_validate_json(read_text(path))
+    except (OSError, ValueError) as error:
         expected, fix = "what `collabdm flows to-images` writes", "make the data set again, or remove the file"
         raise DataError(explain(str(path), got=str(error)[:120], expected=expected, fix=fix)) from None
     synthetic: dict[str, JsonValue] = {"synthetic_flows": True} if saved.source.get("synthetic") else {}

@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from collabdm.data.flows.schema_errors import contradiction, schema_error
 from collabdm.errors import ConfigError, explain
+from collabdm.storage.text import read_text
 
 __all__ = ["Column", "FlowSchema", "StationRule", "load_schema", "schema_names"]
 
@@ -30,7 +32,8 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     `missing` takes that pixel for an empty cell, and its values fill 1/8 to 1; elsewhere an empty cell is an error.
     A `port` is a number from 0 to 65535, also in hexadecimal (0x0050) or octal (0120). With `other`, a level that is
     not listed becomes pixel 1 and is counted. A column that `leaks` tells the label by how the data were recorded (the
-    order of the capture, the test bed), and is kept only where that is asked for; `note` says how.
+    order of the capture, the test bed), and is kept only where that is asked for; `note` says how. `empty`, of the
+    label alone, is the level that an empty cell stands for; such cells are counted.
     """
 
     name: Name
@@ -43,6 +46,7 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     levels: tuple[str, ...] = ()
     other: bool = False
     missing: Fraction | None = None
+    empty: str | None = None
     leaks: bool = False
     note: str = ""
 
@@ -50,12 +54,28 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def _consistent(self) -> "Column":
         allowed = {"numeric": ("log1p", "linear"), "categorical": ("code",)}.get(self.kind, (None,))
         if self.transform not in allowed:
-            raise ValueError(f"transform of a {self.kind} column: {' or '.join(map(str, allowed))}")
+            wanted = " or ".join(f'"transform": "{name}"' for name in allowed if name) or 'no "transform"'
+            got = f'"transform": "{self.transform}"' if self.transform else 'no "transform"'
+            raise contradiction(got, expected=f'{wanted} with "kind": "{self.kind}"', fix=f"write {wanted}")
         if self.kind == "numeric" and (self.high is None or self.high <= self.low):
-            raise ValueError("a numeric column needs low < high")
-        if self.kind in ("categorical", "label") and len(set(self.levels)) != max(len(self.levels), 1):
-            raise ValueError("levels must be distinct, and at least one")
+            got = 'no "high"' if self.high is None else f'"low": {self.low:g} and "high": {self.high:g}'
+            fix = 'write "high": the largest value that counts (those above it are clipped and counted)'
+            raise contradiction(got, expected='a numeric column has "low" (0 if not written) < "high"', fix=fix)
+        if self.kind in ("categorical", "label"):
+            twice = next((level for level in self.levels if self.levels.count(level) > 1), None)
+            if twice is not None or not self.levels:
+                got = 'no "levels"' if twice is None else f'the level "{twice}" twice in "levels"'
+                fix = 'write "levels": [...], each value that its cells take once'
+                raise contradiction(got, expected=f"distinct levels, at least one, of a {self.kind} column", fix=fix)
+        if self.empty is not None and (self.kind != "label" or self.empty not in self.levels):
+            fix = 'write one of the label\'s "levels" there (of another column, write "missing": a pixel from 0 to 1)'
+            raise contradiction(f'"empty": "{self.empty}"', expected="a level of the label column", fix=fix)
         return self
+
+    @property
+    def empty_level(self) -> str | None:
+        """The level of an empty cell of the label, if there is one: as declared, or a level that is itself empty."""
+        return "" if self.empty is None and "" in self.levels else self.empty
 
     @property
     def read_as(self) -> Literal["number", "text"]:
@@ -77,14 +97,26 @@ class StationRule(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _consistent(self) -> "StationRule":
         if len(set(self.names)) != max(len(self.names), 1):
-            raise ValueError("station names must be distinct, and at least one")
+            fix = 'write "names": [...], each station once'
+            raise contradiction(_list(self.names), expected="distinct station names, at least one", fix=fix)
         if (self.column is not None) != (self.kind in ("restart", "column")):
-            raise ValueError("a column goes with kind restart or column")
+            got, of = f'"kind": "{self.kind}"', "kind restart or column"
+            fix = (
+                'write "column": "...", the column that tells them'
+                if self.column is None
+                else f'"column" goes with {of}'
+            )
+            raise contradiction(got, expected=f'a "column" with {of}, and with no other', fix=fix)
         wanted = len(self.names) - 1 if self.kind == "rows" else 0
         if len(self.edges) != wanted or list(self.edges) != sorted(set(self.edges)):
-            raise ValueError("kind rows needs one ascending edge fewer than names, other kinds none")
+            fix = f'write "edges": [...], {wanted} ascending numbers' if wanted else 'take out "edges"'
+            expected = "with kind rows one ascending edge fewer than names, with other kinds none"
+            raise contradiction(f'"edges": {_list(self.edges)}', expected=expected, fix=fix)
         if self.rows is not None and (self.kind != "rows" or self.rows <= max(self.edges, default=0)):
-            raise ValueError("rows goes with kind rows, and is more than the last edge")
+            fix = 'correct "rows", or take it out'
+            raise contradiction(
+                f'"rows": {self.rows}', expected='with kind rows, more than the last of "edges"', fix=fix
+            )
         return self
 
 
@@ -110,23 +142,48 @@ class FlowSchema(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _consistent(self) -> "FlowSchema":
         names = [column.name for column in self.columns]
-        if len(set(names)) != len(names):
-            raise ValueError("column names must be distinct")
-        if sum(column.kind == "label" for column in self.columns) != 1:
-            raise ValueError("exactly one label column is needed")
-        if set(self.classes) != set(self.label.levels) or self.benign not in self.classes:
-            raise ValueError("classes must name every level of the label column, and benign one of them")
-        for named in (self.time, self.host, self.station.column):
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            fix = 'take one out of "columns" (a column that the file has twice is listed once)'
+            raise contradiction(f'"{twice}" twice', expected="distinct column names", fix=fix)
+        labels = [column.name for column in self.columns if column.kind == "label"]
+        if len(labels) != 1:
+            fix = 'write "kind": "label" and "levels" for the column that says what a flow is, and for no other'
+            raise contradiction(_list(labels), expected="exactly one label column", fix=fix)
+        self._check_classes()
+        for key, named in (("time", self.time), ("host", self.host), ("station.column", self.station.column)):
             if named is not None and named not in names:
-                raise ValueError(f"no column is called {named}")
+                fix = f'list it in "columns" (with "kind": "drop" if it is no pixel), or correct "{key}"'
+                raise contradiction(
+                    f'"{key}": "{named}"', expected="the name of a column: no column is called so", fix=fix
+                )
         counts_up = self.station.kind == "restart"
         for named, as_number in ((self.time, True), (self.host, False), (self.station.column, counts_up)):
             column = next((one for one in self.columns if one.name == named), None)
             # A column is read once: a feature that becomes pixels as a number cannot also be names, nor the reverse.
             if column is not None and column.kind != "drop" and (column.read_as == "number") != as_number:
                 wanted = "a number" if as_number else "text"
-                raise ValueError(f"column {named} must be {wanted} here, and is read as {column.read_as}")
+                fix = 'name another column, or write "kind": "drop" for it'
+                raise contradiction(
+                    f"one read as {column.read_as}", expected=f"column {named} must be {wanted} here", fix=fix
+                )
         return self
+
+    def _check_classes(self) -> None:
+        levels = self.label.levels
+        without = [level for level in levels if level not in self.classes]
+        beyond = [level for level in self.classes if level not in levels]
+        if without or beyond:
+            fix = (
+                f'write "{(without or beyond)[0]}": a class in "classes"'
+                if without
+                else (f'add them to the "levels" of column {self.label.name}, or take them out of "classes"')
+            )
+            got = f"no class of {_list(without)}" if without else f"{_list(beyond)}, which are no levels"
+            raise contradiction(got, expected='"classes" to name every level of the label column', fix=fix)
+        if self.benign not in self.classes:
+            fix = 'write "benign": the level (a key of "classes") that is no attack'
+            raise contradiction(f'"benign": "{self.benign}"', expected=f"one of {_list(levels)}", fix=fix)
 
     @property
     def label(self) -> Column:
@@ -176,25 +233,27 @@ def load_schema(name_or_path: str) -> FlowSchema:
     try:
         return FlowSchema.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        what = f"schema {name_or_path}{f', {where}' if where else ''}"
-        raise ConfigError(
-            explain(what, got=repr(first["input"])[:80], expected=message, fix="correct the file")
-        ) from None
+        models: dict[str, type[BaseModel]] = {"": FlowSchema, "columns": Column, "station": StationRule}
+        raise schema_error(name_or_path, error, _tree(text), models) from None
+
+
+def _tree(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _list(names: tuple[object, ...] | list[str]) -> str:
+    shown = ", ".join(map(str, names[:5])) + (", ..." if len(names) > 5 else "")
+    return shown or "none"
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "a file that is not text"
-        raise ConfigError(
-            explain(
-                f"schema {path}",
-                got=reason,
-                expected=f"{', '.join(schema_names())}, or a JSON file",
-                fix="check the name or the path",
-            )
-        ) from None
+        return read_text(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        expected = f"{', '.join(schema_names())}, or a JSON file in UTF-8"
+        fix = "check the name or the path" if isinstance(error, OSError) else "save the file as UTF-8"
+        raise ConfigError(explain(f"schema {path}", got=reason, expected=expected, fix=fix)) from None

@@ -157,9 +157,14 @@ def _path(name: str) -> Iterator[Path]:
 
 def _tell_repairs(name: str, facts: Mapping[str, Any]) -> None:
     """One line on standard error of what was clipped, unknown or repaired; empty cells are what a schema expects."""
-    counts = [f"{facts[kind]} {kind.replace('_', ' ')}" for kind in ("blank_lines",) if facts[kind]]
+    counts = [
+        f"{facts[kind]} {kind.replace('_', ' ')}"
+        for kind in ("blank_lines", "empty_rows", "header_lines")
+        if facts.get(kind)
+    ]
     for kind in ("clipped", "other", "trimmed"):
         counts += [f"{count} {kind} in {column}" for column, count in facts.get(kind, {}).items()]
+    counts += [f"column {name} twice, the same" for name in facts.get("doubled_columns", ())]
     if counts:
         print(f"flows {name}: {', '.join(counts)}"[:1000], file=sys.stderr)
 

@@ -27,12 +27,18 @@ flows = typer.Typer(
 # What `to-images` writes.
 _OWN = ("flows.json", "train.parquet", "test.parquet")
 
+_LEFT_OUT = {"blank_lines": "blank", "empty_rows": "of separators alone", "header_lines": "the header again"}
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
 Schema = Annotated[str, Option(help="5g-nidd, unsw-nb15, argus, or a JSON file.")]
 
 
 @flows.command("to-images")
 def to_images(
-    source: Annotated[Path, Argument(metavar="IN", help="A labelled .csv or .csv.gz of flows.", show_default=False)],
+    source: Annotated[
+        Path,
+        Argument(metavar="IN", help="A labelled CSV of flows, also packed: .gz, .bz2, .xz, .zip.", show_default=False),
+    ],
     schema: Schema,
     out: Annotated[Path, Option(help="The folder to write.")],
     side: Annotated[int | None, Option(help="Pixels a side; the schema's by default.")] = None,
@@ -160,7 +166,9 @@ def _shown(facts: Mapping[str, Any], settings: "ImageSettings", seconds: float) 
         "not shown": f"{size - facts['flows_seen']:g} of {size} flows" if facts["flows_seen"] < size else "",
         "duplicates": read["duplicates"] or "",
         "repaired": {k: read[k] for k in ("clipped", "missing", "other", "ports", "trimmed") if k in read},
-        "blank lines": read["blank_lines"] or "",
+        "lines left out": {told: read[kind] for kind, told in _LEFT_OUT.items() if read.get(kind)},
+        "doubled": [f"{name} (the same in both columns)" for name in read.get("doubled_columns", ())],
+        "separator": _SEPARATORS.get(read.get("separator", ","), ""),
         "ignored": read["ignored_columns"],
     }
 

@@ -1,6 +1,9 @@
+import bz2
 import csv
 import gzip
+import lzma
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from collabdm.data.flows.schema import Column, FlowSchema, load_schema
 from collabdm.data.flows.synthetic import full_blocks, scaled, write_flows
 from collabdm.data.flows.tally import Tally
 from collabdm.errors import DataError
-from data.flows.tiny_flows import HEADER, ROW, tiny_schema, write_csv
+from data.flows.tiny_flows import HEADER, ROW, TINY, tiny_schema, write_csv
 
 
 def read(path: Path, schema: FlowSchema | None = None, **more: Any) -> tuple[FlowChunk, dict[str, Any]]:
@@ -169,7 +172,11 @@ def test_repairs_are_counted_by_column(tmp_path: Path) -> None:
         ("1,0.5,64,80,CON,tcp,x,", ("column kind", "an empty cell")),
         ("1,0.5,64,80,CON,tcp,x", ("7 cells", "8")),
         ("1,0.5,64,80,CON,tcp,x,ok,ok", ("9 cells", "8")),
-        (HEADER, ("column dur", "the header again", "drop the line")),
+        ("1,0.5,64,80,CON,tcp,x,ok,", ("9 cells, the last one empty", "8", "sed '2,$s/,\\r*$//' flows.csv")),
+        ('1,"1,234,567",64,80,CON,tcp,x,ok', ("column dur", "'1,234,567'", "nothing between thousands")),
+        ('1,"0,5",64,80,CON,tcp,x,ok', ("column dur", "'0,5'", "a decimal point")),
+        ("1,null,64,80,CON,tcp,x,ok", ("column dur", "an empty cell", '"missing": 0 (its pixel) for column dur')),
+        ("1,0.5,64,80,CON,tcp,x,OK", ("column kind", "'OK'", "there is 'ok', written otherwise")),
         ("1,fast,slow,80,CON,tcp,x,ok", ("column dur", "'fast'")),
         ("1,0.5,64,80,CO\0N,tcp,x,ok", ("column state", "NUL")),
         ("1,0.5,64,80,CON,tcp,x\0,ok", ("column #7", "NUL")),
@@ -199,7 +206,12 @@ def test_bytes_that_are_not_utf8_are_named_by_line_and_column(tmp_path: Path) ->
     path.write_bytes("\n".join([HEADER, ROW]).encode("utf-16"))
     refused(path, "line 1", "UTF-16")
     path.write_bytes("\n".join([HEADER + ",Größe", ROW + ",1"]).encode("latin1"))
-    refused(path, "line 1", "0xf6", "LATIN1")
+    refused(path, "line 1", "0xf6", "('ö' in Windows' CP1252)", "iconv -f CP1252 -t UTF-8 flows.csv")
+    # A dash of Windows, which Latin 1 would make a control character; and a byte that CP1252 has not.
+    path.write_bytes("\n".join([HEADER, ROW.replace("ok", "web \u2013 xss")]).encode("cp1252"))
+    refused(path, "line 2", "column kind", "0x96", "'\u2013'", "iconv -f CP1252 -t UTF-8 flows.csv > utf8.csv")
+    path.write_bytes(HEADER.encode() + b"\n" + ROW.encode().replace(b"ok", b"\x81"))
+    refused(path, "line 2", "column kind", "0x81", "find out its encoding")
 
 
 @pytest.mark.parametrize(
@@ -209,12 +221,20 @@ def test_bytes_that_are_not_utf8_are_named_by_line_and_column(tmp_path: Path) ->
         (b"\n\n", ("line 1", "an empty file")),
         (HEADER.encode() + b"\n", ("line 2", "no rows")),
         (HEADER.encode() + b"\n\n\n", ("line 2", "no rows")),
-        ((HEADER.replace(",", ";") + "\n" + ROW).encode(), ("line 1", "commas")),
+        ((HEADER.replace(",", ";") + "\n" + ROW).encode(), ("line 2", "1 cells", "8, as the header has")),
+        (("; ".join(["a"] * 9) + "\n" + ROW).encode(), ("line 1", "commas (or semicolons, tabs, bars)")),
         ((ROW + "\n" + ROW).encode(), ("line 1", "no column dur, ttl, port, state, proto and 1 more", "a header line")),
-        (b"PK\x03\x04" + bytes(100), ("line 1", "a ZIP archive", "unpack")),
+        (b"PK\x03\x04" + bytes(100), ("File is not a zip file", "packed (.gz, .bz2, .xz, .zip)")),
+        (b"\x28\xb5\x2f\xfd" + bytes(100), ("a zstd archive", "unpack it")),
+        (bz2.compress((HEADER + "\n" + ROW).encode())[:-12], ("readable .csv",)),
+        (lzma.compress((HEADER + "\n" + ROW).encode())[:-12], ("readable .csv",)),
+        (b"a\0,b\0\n", ("line 1", "NUL bytes")),
         (HEADER.encode() + b"\n" + ROW.encode() + bytes(2000), ("line 2, column kind", "NUL")),
-        ((HEADER.replace("ttl", "TTL") + "\n" + ROW).encode(), ("line 1", "no column ttl")),
-        ((HEADER.replace("tool", "ttl") + "\n" + ROW).encode(), ("line 1", "ttl twice")),
+        (
+            (HEADER.replace("ttl", "TTL") + "\n" + ROW).encode(),
+            ("line 1", "no column ttl", "the file's TTL may be the schema's ttl"),
+        ),
+        ((HEADER.replace("tool", "ttl") + "\n" + ROW).encode(), ("line 2", "ttl (the file's column 7)", "'x'")),
         ((HEADER + "\r" + ROW + "\r").encode(), ("line 1", "carriage returns")),
         (gzip.compress((HEADER + "\n" + ROW).encode(), mtime=0)[:-12], ("readable .csv",)),
     ],
@@ -224,6 +244,106 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, mentions
     path.write_bytes(content)
     refused(path, *mentions)
     refused(tmp_path / "none.csv", "No such file")
+
+
+@pytest.mark.parametrize("packed", ["gz", "two members", "bz2", "xz", "zip"])
+def test_a_packed_file_reads_as_the_plain_one(tmp_path: Path, packed: str) -> None:
+    plain = write_csv(tmp_path / "plain.csv", ROW, ROW.replace("ok", "odd"))
+    content, path = plain.read_bytes(), tmp_path / "flows"  # its name does not matter
+    if packed == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("__MACOSX/._flows.csv", b"notes")
+            archive.writestr("day/flows.csv", content)
+    elif packed == "two members":
+        path.write_bytes(gzip.compress(content[:50]) + gzip.compress(content[50:]))
+    else:
+        path.write_bytes({"gz": gzip, "bz2": bz2, "xz": lzma}[packed].compress(content))
+    expected, _ = read(plain)
+    found, _ = read(path)
+    assert np.array_equal(found.values, expected.values)
+    assert found.lines.tolist() == [2, 3]
+
+
+def test_of_an_archive_of_several_files_none_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "flows.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("monday.csv", HEADER)
+        archive.writestr("tuesday.csv", HEADER)
+    refused(path, "2 files (monday.csv, tuesday.csv)", "give one CSV of it")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.mkdir("day")
+    refused(path, "0 files")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_cells_may_be_separated_otherwise(tmp_path: Path, separator: str) -> None:
+    rows = [ROW, "1, 0.5 ,,80,CON,tcp,x, odd", ",,,,,,,", ROW.replace("64", "-")]
+    expected, plain = read(write_csv(tmp_path / "plain.csv", *rows))
+    path = write_csv(
+        tmp_path / "f.csv", *(r.replace(",", separator) for r in rows), header=HEADER.replace(",", separator)
+    )
+    found, facts = read(path)
+    assert np.array_equal(found.values, expected.values)
+    assert facts == plain | {"separator": separator}
+    write_csv(path, ROW.replace(",", separator).replace("0.5", "0,5"), header=HEADER.replace(",", separator))
+    refused(path, "line 2, column dur", "'0,5'", "a decimal point")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_that_are_no_flows_are_left_out_and_counted_by_kind(tmp_path: Path, end: str) -> None:
+    rows = [
+        ROW,
+        ",,,,,,,",
+        "",
+        HEADER,
+        ROW.replace("ok", "odd"),
+        '"", ,"",,,,,',
+        ",,",
+        "\ufeff" + HEADER,
+        ROW,
+        ",,,,,,,",
+    ]
+    chunk, facts = read(write_csv(tmp_path / "f.csv", *rows, end=end))
+    assert chunk.lines.tolist() == [2, 6, 10]
+    assert (facts["rows"], facts["blank_lines"], facts["empty_rows"], facts["header_lines"]) == (3, 1, 4, 2)
+    # With a bad cell behind them the line is still that of the file.
+    refused(write_csv(tmp_path / "f.csv", *rows, ROW.replace("64", "no"), end=end), "line 12, column ttl")
+
+
+def test_a_doubled_column_is_read_once_where_both_say_the_same(tmp_path: Path) -> None:
+    header = HEADER + ",ttl,proto,tool"
+    rows = [f"{ROW},64.0,tcp,1", ROW.replace("64", "") + ",,tcp,2", f"{ROW},64,tcp,3"]
+    chunk, facts = read(write_csv(tmp_path / "f.csv", *rows, header=header))
+    expected, _ = read(write_csv(tmp_path / "g.csv", ROW, ROW.replace("64", ""), ROW))
+    assert np.array_equal(chunk.values, expected.values)
+    assert facts["doubled_columns"] == ["ttl", "proto"]
+    for row, mention in ((f"{ROW},65,tcp,1", "64 and 65"), (f"{ROW},64,udp,1", "'tcp' and 'udp'")):
+        path = write_csv(tmp_path / "f.csv", *rows, row, header=header)
+        refused(path, "line 5, column", mention, "rename or drop")
+
+
+def test_an_empty_label_is_the_level_that_the_schema_declares(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "f.csv", ROW, ROW.replace("ok", ""), ROW.replace("ok", " "), ROW.replace("ok", "odd"))
+    refused(path, "line 3, column kind", 'write in the schema "empty": "ok" (or another level) for column kind')
+    label = TINY["columns"][-1]
+    schema = tiny_schema(columns=[*TINY["columns"][:-1], label | {"empty": "scan"}])
+    chunk, facts = read(path, schema)
+    assert chunk.types is not None
+    assert chunk.types.tolist() == [0, 1, 1, 3]
+    assert facts["missing"] == {"kind": 2}
+    # Or the level itself is empty.
+    levels = {"levels": ["ok", "", "odd"]}
+    classes = {"ok": "good", "": "benign", "odd": "bad"}
+    chunk, _ = read(path, tiny_schema(columns=[*TINY["columns"][:-1], label | levels], classes=classes, benign=""))
+    assert chunk.types is not None
+    assert chunk.types.tolist() == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "null", "NULL", "None", "N/A", "<NA>", "-", "?"])
+def test_what_stands_for_no_number_is_an_empty_cell(tmp_path: Path, word: str) -> None:
+    chunk, facts = read(write_csv(tmp_path / "f.csv", ROW, ROW.replace("64", word)))
+    assert facts["missing"] == {"ttl": 1}
+    assert chunk.values[1, 1] == 0
 
 
 def test_without_labels_neither_they_nor_the_stations_are_needed(tmp_path: Path) -> None:

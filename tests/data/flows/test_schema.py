@@ -69,6 +69,7 @@ def _label(**changes: Any) -> dict[str, Any]:
         (_label(empty="okay"), 'column kind: got "empty": "okay"; .*one of the label\'s "levels"'),
         (_label(levels=[]), 'column kind: got no "levels"; .*fix: write "levels"'),
         (_label(levels=["ok", "scan", "flood"]), 'odd, which are no levels; .*"levels" of column kind'),
+        (_label(levels=["ok"]) | {"classes": {"ok": "web \x96 xss"}}, r"class 'web .x96 xss'; .*again, from CP1252"),
         ({"flows_per_images": 3}, 'fix: write "flows_per_image" for it'),
         ({"station": {"kind": "colum"}}, "station.kind: got \"colum\"; expected 'single', 'rows', 'restart' or"),
         ({"station": {"kind": "rows", "names": ["a", "b"]}}, "edge"),

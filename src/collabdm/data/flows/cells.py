@@ -4,6 +4,7 @@ Blocks are read by pyarrow with types declared. Only where that fails, or where 
 read a second time as text, to repair and count, or to name the cell.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 
-from collabdm.data.flows.csv_blocks import Block
+from collabdm.data.flows.csv_blocks import Block, Header
 from collabdm.data.flows.faults import cell_error, first_fault
+from collabdm.data.flows.passed_over import without_lines
 from collabdm.data.flows.tally import Tally
 from collabdm.errors import DataError, explain
 
@@ -25,7 +27,8 @@ __all__ = ["Cells", "Texts", "read_cells"]
 pc: Any = pyarrow.compute
 
 _NOTHING = ["", "nan", "NaN"]
-_BLANKS = (b" ,", b", ", b"\n ", b" \n", b" \r", b"\t")
+# What programs write for a number that is not there: it can be no number. A text may well be called so.
+_NO_NUMBER = ["", "nan", "<na>", "na", "n/a", "null", "none", "nil", "-", "?"]
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -64,27 +67,31 @@ class _Rows:
 def read_cells(
     path: Path,
     block: Block,
-    header: Sequence[str],
+    header: Header,
     *,
     numbers: Sequence[str],
     texts: Sequence[str],
     tally: Tally,
 ) -> Cells:
-    """The named columns of a block. Blank lines are left out, blanks round cells taken away; both are counted.
+    """The named columns of a block. Blank and empty lines and the header again are left out, blanks round cells taken
+    away; all are counted.
 
     Raises:
         DataError: a row of another length, a cell that is no number, or bytes that are no text; where is said.
     """
     if _damaged(block.content) and (fault := first_fault(path, block, header)):
         raise fault.error
+    before = tally.empty_rows + tally.header_lines
+    block = without_lines(block, header, tally)
+    passed = tally.empty_rows + tally.header_lines - before
     kinds: dict[str, pa.DataType] = dict.fromkeys(numbers, pa.float64()) | dict.fromkeys(texts, _TEXT)
-    table = None if _blanks_round_cells(block.content) else _parsed(block, header, kinds, _Rows())
+    table = None if _blanks_round_cells(block.content, header.separator) else _parsed(block, header, kinds, _Rows())
     count = block.content.count(b"\n") + (not block.content.endswith(b"\n"))
     lines = block.line + np.arange(count)
     if table is None or table.num_rows != count:
         lines = block.line + np.flatnonzero([bool(line.strip()) for line in block.content.split(b"\n")])
         table = _repaired(path, block, header, kinds, lines, tally)
-    tally.blank_lines += count - len(lines)
+    tally.blank_lines += count - len(lines) - passed
     return Cells(
         lines=lines,
         numbers={name: table.column(name).to_numpy() for name in numbers},
@@ -106,20 +113,24 @@ def _damaged(content: bytes) -> bool:
     return False
 
 
-def _blanks_round_cells(content: bytes) -> bool:
+def _blanks_round_cells(content: bytes, separator: str) -> bool:
     # Most files have no blank at all, which is seen many times faster.
-    return (b" " in content or b"\t" in content) and any(blank in content for blank in _BLANKS)
+    between, tab = separator.encode(), b"" if separator == "\t" else b"\t"
+    if b" " not in content and not (tab and tab in content):
+        return False
+    blanks = (b" " + between, between + b" ", b"\n ", b" \n", b" \r", *([tab] if tab else []))
+    return any(blank in content for blank in blanks)
 
 
-def _parsed(block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType], rows: _Rows) -> pa.Table | None:
+def _parsed(block: Block, header: Header, kinds: Mapping[str, pa.DataType], rows: _Rows) -> pa.Table | None:
     """None where a cell or a row is not as declared."""
     try:
         return pyarrow.csv.read_csv(
             pa.BufferReader(block.content),
             read_options=pyarrow.csv.ReadOptions(
-                column_names=list(header), use_threads=False, block_size=len(block.content) + 1
+                column_names=list(header.names), use_threads=False, block_size=len(block.content) + 1
             ),
-            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=rows),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=header.separator, invalid_row_handler=rows),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict(kinds), null_values=_NOTHING, strings_can_be_null=True, include_columns=list(kinds)
             ),
@@ -129,7 +140,7 @@ def _parsed(block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType
 
 
 def _repaired(
-    path: Path, block: Block, header: Sequence[str], kinds: Mapping[str, pa.DataType], lines: np.ndarray, tally: Tally
+    path: Path, block: Block, header: Header, kinds: Mapping[str, pa.DataType], lines: np.ndarray, tally: Tally
 ) -> pa.Table:
     """The same block read as text; the first bad cell in it is an error."""
     plain = {name: pa.string() if kind == pa.float64() else kind for name, kind in kinds.items()}
@@ -142,8 +153,7 @@ def _repaired(
         if fault and (ragged is None or fault.line <= ragged):
             raise fault.error
     if rows.ragged is not None:
-        got, expected = f"{rows.ragged.actual_columns} cells", f"{rows.ragged.expected_columns}, as the header has"
-        raise DataError(explain(f"{path}, line {ragged}", got=got, expected=expected, fix="correct or drop the line"))
+        raise _ragged_error(path, int(ragged or block.line), rows.ragged, header)
     if table is None or table.num_rows != len(lines):
         what, got = f"{path}, line {block.line} or after", "lines that cannot be told apart"
         raise DataError(explain(what, got=got, expected="a CSV", fix="write the file again"))
@@ -153,20 +163,33 @@ def _repaired(
         if kind == pa.float64():
             trimmed = pc.utf8_trim_whitespace(column)
             tally.add("trimmed", name, pc.sum(pc.not_equal(column, trimmed)).as_py() or 0)
-            filled = pc.if_else(pc.is_in(trimmed, value_set=pa.array(_NOTHING)), pa.scalar(None, pa.string()), trimmed)
+            filled = pc.if_else(
+                pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(_NO_NUMBER)), pa.scalar(None, pa.string()), trimmed
+            )
             row = _first_bad(filled)
             if row is not None:
-                bad.append((row, header.index(name), name, filled[row].as_py()))
+                bad.append((row, header.names.index(name), name, filled[row].as_py()))
                 continue
             column = filled.cast(pa.float64())
         columns[name] = column
     if bad:
-        row, position, name, text = min(bad)
-        got, fix = repr(text), "correct the cell, or drop the line"
-        if text == header[position]:
-            got, fix = "the header again", "drop the line"
-        raise cell_error(path, int(lines[row]), name, got=got, expected="a number", fix=fix)
+        row, _, name, text = min(bad)
+        fix = "correct the cell, or drop the line"
+        if re.fullmatch(r"[-+]?\d{1,3}([.,' ]\d{3})+([.,]\d*)?|[-+]?\d*,\d+([eE][-+]?\d+)?", text):
+            fix = "write numbers with a decimal point, and nothing between thousands (1234567.5)"
+        raise cell_error(path, int(lines[row]), name, got=repr(text), expected="a number", fix=fix)
     return pa.table(columns)
+
+
+def _ragged_error(path: Path, line: int, row: pyarrow.csv.InvalidRow, header: Header) -> DataError:
+    got, fix = f"{row.actual_columns} cells", "correct or drop the line"
+    if row.actual_columns == row.expected_columns + 1 and row.text.rstrip().endswith(header.separator):
+        got, separator = f"{got}, the last one empty", header.separator.replace("\t", "\\t")
+        fix = (
+            f"take the separator from the end; of all lines: sed '2,$s/{separator}\\r*$//' {path.name} > corrected.csv"
+        )
+    expected = f"{row.expected_columns}, as the header has"
+    return DataError(explain(f"{path}, line {line}", got=got, expected=expected, fix=fix))
 
 
 def _ragged_line(block: Block, row: pyarrow.csv.InvalidRow) -> int:

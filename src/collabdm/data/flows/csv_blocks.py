@@ -1,19 +1,21 @@
-"""A CSV file, plain or gzipped, in blocks of whole lines: memory is bounded, and every line keeps its number."""
+"""A CSV file, plain or packed, in blocks of whole lines: memory is bounded, and every line keeps its number."""
 
 import csv
-import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from collabdm.data.flows.encodings import not_utf8
+from collabdm.data.flows.unpacking import opened
 from collabdm.errors import DataError, explain
 
-__all__ = ["Block", "column_names", "csv_blocks"]
+__all__ = ["Block", "Header", "csv_blocks", "read_header"]
 
 BLOCK = 4 << 20
 _LONGEST_LINE = 1 << 20
+_MARK = b"\xef\xbb\xbf"
+_SEPARATORS = ",;\t|"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,40 +26,47 @@ class Block:
     content: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The names of the columns, what separates cells, and the line itself without blanks round it."""
+
+    names: tuple[str, ...]
+    separator: str
+    line: bytes
+
+
 def csv_blocks(path: Path) -> Iterator[Block]:
     """The header line alone, then all others in blocks of about four megabytes.
 
     Raises:
         DataError: no such file, unreadable, truncated, empty, or text that is not UTF-8.
     """
-    try:
-        with path.open("rb") as plain:
-            compressed = plain.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if compressed else path.open("rb") as file:
-            yield from _blocks(path, file)  # pyright: ignore[reportArgumentType]
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        expected = "a readable .csv or .csv.gz"
-        raise DataError(explain(f"flows {path}", got=reason, expected=expected, fix="check the file")) from None
+    with opened(path) as file:
+        yield from _blocks(path, file)
 
 
-def column_names(path: Path, header: Block) -> list[str]:
-    """Names without blanks round them; an empty one becomes `Unnamed: <position>`, as pandas has it."""
+def read_header(path: Path, block: Block) -> Header:
+    """The header in the first line. Cells are separated by commas, or by semicolons, tabs or bars where these make more
+    cells of it.
+
+    Names are without blanks round them; an empty one becomes `Unnamed: <position>`, as pandas has it.
+    """
     try:
-        text = header.content.decode("utf-8").strip("\r\n")
+        text = block.content.decode("utf-8").strip("\r\n")
     except UnicodeDecodeError as error:
-        got = f"byte 0x{header.content[error.start]:02x}, which is not UTF-8"
-        raise _no_text(path, got, fix="convert the file: iconv -f LATIN1 -t UTF-8") from None
-    try:
-        cells = next(csv.reader([text]), []) if "\r" not in text else []
-    except csv.Error as error:
-        raise _no_text(path, f"a header that cannot be read ({error})", fix="check the file") from None
-    names = [cell.strip() or f"Unnamed: {position}" for position, cell in enumerate(cells)]
-    if not cells:
-        got = "carriage returns alone as line ends" if "\r" in text else "an empty line"
+        got, fix = not_utf8(path, block.content, error)
+        raise _no_text(path, got, fix=fix) from None
+    if "\r" in text or not text:
+        got = "carriage returns alone as line ends" if text else "an empty line"
         fix = "save it as a CSV with a header line"
         raise DataError(explain(f"{path}, line 1", got=got, expected="the names of the columns", fix=fix))
-    return names
+    try:
+        rows = {separator: next(csv.reader([text], delimiter=separator), []) for separator in _SEPARATORS}
+    except csv.Error as error:
+        raise _no_text(path, f"a header that cannot be read ({error})", fix="check the file") from None
+    separator = max(rows, key=lambda one: len(rows[one]))
+    names = tuple(cell.strip() or f"Unnamed: {position}" for position, cell in enumerate(rows[separator]))
+    return Header(names=names, separator=separator, line=block.content.strip())
 
 
 def _blocks(path: Path, file: BinaryIO) -> Iterator[Block]:
@@ -66,11 +75,12 @@ def _blocks(path: Path, file: BinaryIO) -> Iterator[Block]:
         raise DataError(
             explain(f"{path}, line 1", got="an empty file", expected="the names of the columns", fix="check the file")
         )
-    if first.startswith(b"PK\x03\x04"):
-        raise _no_text(path, "a ZIP archive", fix="unpack it, and give the file in it")
-    header, _, rest = first.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
-    if first[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in header:
-        raise _no_text(path, "UTF-16, or no text at all", fix="convert the file: iconv -f UTF-16 -t UTF-8")
+    header, _, rest = first.removeprefix(_MARK).partition(b"\n")
+    if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        fix = f"convert the file: iconv -f UTF-16 -t UTF-8 {path.name} > utf8.csv"
+        raise _no_text(path, "text in UTF-16", fix=fix)
+    if b"\0" in header:
+        raise _no_text(path, "NUL bytes: UTF-16, or no text at all", fix="give a CSV, saved as UTF-8")
     yield Block(line=1, content=header)
     line = 2
     while more := file.read(BLOCK):

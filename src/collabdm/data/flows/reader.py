@@ -1,19 +1,21 @@
 """A CSV of flows as chunks of pixels: streamed, checked, and with nothing repaired silently."""
 
 import hashlib
-from collections import Counter
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from collabdm.data.flows.cells import Cells, read_cells
 from collabdm.data.flows.chunk import FlowChunk
-from collabdm.data.flows.csv_blocks import Block, column_names, csv_blocks
+from collabdm.data.flows.csv_blocks import Block, Header, csv_blocks, read_header
+from collabdm.data.flows.doubled import check_same
 from collabdm.data.flows.schema import Column, FlowSchema
 from collabdm.data.flows.stations import Stations
 from collabdm.data.flows.tally import Tally
-from collabdm.data.flows.transforms import level_positions, number_pixels, port_numbers, text_pixels
+from collabdm.data.flows.transforms import label_positions, number_pixels, port_numbers, text_pixels
 from collabdm.errors import DataError, explain
 
 __all__ = ["read_flows"]
@@ -29,27 +31,37 @@ def read_flows(
     labelled: bool = True,
     tally: Tally | None = None,
 ) -> Iterator[FlowChunk]:
-    """Stream the flows of a `.csv` or `.csv.gz`, about ten thousand at a time, in bounded memory.
+    """Stream the flows of a `.csv`, plain or packed, about ten thousand at a time, in bounded memory.
 
     The file has a header line; further columns are ignored, and the order of the columns does not matter. Without
     `labelled`, the label column and the station rule are not needed: types are None, and all flows of the first
     station. `tally` gets the counts of all repairs.
 
     Raises:
-        DataError: not such a file, a column missing or twice, a row of another length, a cell that is not what the
-            schema declares, or no rows at all; line and column are named.
+        DataError: not such a file, a column missing, or twice with other cells, a row of another length, a cell that is
+            not what the schema declares, or no rows at all; line and column are named.
     """
     counts = tally or Tally()
     blocks = csv_blocks(path)
-    header = column_names(path, next(blocks))
+    found = read_header(path, next(blocks))
     needed = _needed(schema, keep_leaking, labelled)
-    _check_header(path, header, needed)
-    counts.ignored_columns = tuple(name for name in header if name not in {c.name for c in schema.columns})
+    _check_header(path, found, needed)
+    counts.separator = found.separator
+    counts.ignored_columns = tuple(name for name in found.names if name not in {c.name for c in schema.columns})
     reading = _Reading(path, schema, schema.features(keep_leaking=keep_leaking), labelled, counts)
     # Positions, not names: columns that nobody needs may be called alike.
-    names = [name if name in needed else f"#{position}" for position, name in enumerate(header, 1)]
+    names: list[str] = []
+    twins: list[tuple[str, str]] = []
+    for position, name in enumerate(found.names, 1):
+        own = name if name in needed else f"#{position}"
+        if own in names:
+            own = f"{name} (the file's column {position})"
+            twins.append((name, own))
+        names.append(own)
+    counts.doubled_columns = tuple(name for name, _ in twins)
+    header = replace(found, names=tuple(names))
     for block in blocks:
-        yield from reading.chunks(block, names, needed)
+        yield from reading.chunks(block, header, needed, twins)
     if not counts.rows:
         raise DataError(explain(f"{path}, line 2", got="no rows", expected="a flow a line", fix="check the file"))
 
@@ -63,10 +75,14 @@ class _Reading:
         self._stations = Stations(path, schema.station)
         self._seen: set[int] | None = set() if schema.deduplicate and labelled else None
 
-    def chunks(self, block: Block, header: Sequence[str], needed: dict[str, str]) -> Iterator[FlowChunk]:
-        numbers = [name for name, kind in needed.items() if kind == "number"]
-        texts = [name for name, kind in needed.items() if kind == "text"]
+    def chunks(
+        self, block: Block, header: Header, needed: dict[str, str], twins: Sequence[tuple[str, str]]
+    ) -> Iterator[FlowChunk]:
+        asked = needed | {twin: needed[name] for name, twin in twins}
+        numbers = [name for name, kind in asked.items() if kind == "number"]
+        texts = [name for name, kind in asked.items() if kind == "text"]
         cells = read_cells(self._path, block, header, numbers=numbers, texts=texts, tally=self._tally)
+        check_same(self._path, cells, twins)
         if len(cells.lines):
             self._tally.rows += len(cells.lines)
             yield self._chunk(cells)
@@ -86,12 +102,7 @@ class _Reading:
             values[:, position] = number_pixels(path, lines, column, numbers, tally)
         types = None
         if self._labelled:
-            label, texts = schema.label, cells.texts[schema.label.name]
-            types = level_positions(path, lines, label, texts, tally)
-            if (texts.codes < 0).any():
-                line = int(lines[int(np.argmax(texts.codes < 0))])
-                what, expected = f"{path}, line {line}, column {label.name}", "a level"
-                raise DataError(explain(what, got="an empty cell", expected=expected, fix="label the flow, or drop it"))
+            types = label_positions(path, lines, schema.label, cells.texts[schema.label.name], tally)
         host = cells.texts[schema.host] if schema.host else None
         chunk = FlowChunk(
             values=values,
@@ -130,19 +141,23 @@ def _needed(schema: FlowSchema, keep_leaking: bool, labelled: bool) -> dict[str,
     return needed
 
 
-def _check_header(path: Path, header: Sequence[str], needed: dict[str, str]) -> None:
-    missing = [name for name in needed if name not in header]
+def _check_header(path: Path, header: Header, needed: dict[str, str]) -> None:
+    missing = [name for name in needed if name not in header.names]
     if missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         got = f"no column {', '.join(missing[:_NAMED])}{more}"
-        fix = "use another --schema, or add the columns"
+        fix = "use another --schema, or add the columns" + _near(missing, header.names)
         if len(missing) == len(needed):
-            fix = "begin the file with a header line, its names separated by commas, or use another --schema"
+            fix = "begin the file with a header line, its names separated by commas (or semicolons, tabs, bars)"
         raise DataError(explain(f"{path}, line 1", got=got, expected="the columns of the schema", fix=fix))
-    twice = [name for name, count in Counter(header).items() if count > 1 and name in needed]
-    if twice:
-        got, fix = f"{', '.join(twice)} twice", "rename or drop one of them"
-        raise DataError(explain(f"{path}, line 1", got=got, expected="every column once", fix=fix))
+
+
+def _near(missing: Sequence[str], found: Sequence[str]) -> str:
+    """The first name of the file that differs from a missing one in case, or in what is no letter, alone."""
+    plain = {re.sub(r"\W|_", "", name).casefold(): name for name in found}
+    pairs = [(name, plain.get(re.sub(r"\W|_", "", name).casefold())) for name in missing]
+    near = next(((name, other) for name, other in pairs if other), None)
+    return f": the file's {near[1]} may be the schema's {near[0]}" if near else ""
 
 
 def _row_hashes(cells: Cells, schema: FlowSchema) -> np.ndarray:

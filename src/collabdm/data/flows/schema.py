@@ -6,6 +6,7 @@ so images need no second round. A schema is a JSON file; those of `schemas/` are
 
 import hashlib
 import json
+import unicodedata
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -170,6 +171,12 @@ class FlowSchema(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def _check_classes(self) -> None:
+        hidden = next((name for name in self.classes.values() if not name.strip() or any(map(_control, name))), None)
+        if hidden is not None:
+            fix = "write a name that can be read in classes"
+            if any("\x80" <= character <= "\x9f" for character in hidden):
+                fix += ", or convert the files again, from CP1252: as Latin 1, its dashes became control characters"
+            raise contradiction(f"the class {hidden!a}", expected="names without control characters", fix=fix)
         levels = self.label.levels
         without = [level for level in levels if level not in self.classes]
         beyond = [level for level in self.classes if level not in levels]
@@ -242,6 +249,10 @@ def _tree(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
 
 
 def _list(names: tuple[object, ...] | list[str]) -> str:

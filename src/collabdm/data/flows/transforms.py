@@ -3,6 +3,7 @@
 Empty cells, values out of range and unlisted levels are handled as the schema declares, and counted.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from collabdm.data.flows.faults import cell_error
 from collabdm.data.flows.schema import Column
 from collabdm.data.flows.tally import Tally
 
-__all__ = ["PRESENT_FROM", "level_positions", "number_pixels", "port_numbers", "text_pixels"]
+__all__ = ["PRESENT_FROM", "label_positions", "level_positions", "number_pixels", "port_numbers", "text_pixels"]
 
 PRESENT_FROM = 0.125
 """The lowest pixel of a number in a column whose cells may be empty."""
@@ -62,10 +63,33 @@ def level_positions(path: Path, lines: np.ndarray, column: Column, texts: Texts,
         if not column.other:
             row = int(np.argmax(others))
             expected = f"one of {', '.join(column.levels)}"
-            got, fix = repr(texts.levels[texts.codes[row]]), "correct the cell, or add the level to the schema"
+            level = texts.levels[texts.codes[row]]
+            got, fix = repr(level), f"correct the cell, or list it in `levels` of column {column.name} in the schema"
+            if column.kind == "label":
+                fix += " and in `classes`"
+            if near := next((one for one in column.levels if _bare(one) == _bare(level)), None):
+                fix += f" (there is {near!r}, written otherwise)"
             raise cell_error(path, int(lines[row]), column.name, got=got, expected=expected, fix=fix)
         tally.add("other", column.name, int(np.count_nonzero(others)))
     return positions
+
+
+def label_positions(path: Path, lines: np.ndarray, column: Column, texts: Texts, tally: Tally) -> np.ndarray:
+    """As `level_positions`, of the label: an empty cell gets the level that the schema declares for it, and is counted.
+
+    Raises `DataError` for an empty cell where none is declared.
+    """
+    positions = level_positions(path, lines, column, texts, tally)
+    empty = texts.codes < 0
+    if not empty.any():
+        return positions
+    if column.empty_level is None:
+        fix = f'label the flow, or drop it; if it means a level, write in the schema "empty": "{column.levels[0]}"'
+        fix += f" (or another level) for column {column.name}"
+        line = int(lines[int(np.argmax(empty))])
+        raise cell_error(path, line, column.name, got="an empty cell", expected="a level", fix=fix)
+    tally.add("missing", column.name, int(np.count_nonzero(empty)))
+    return np.where(empty, column.levels.index(column.empty_level), positions)
 
 
 def port_numbers(path: Path, lines: np.ndarray, column: Column, texts: Texts, tally: Tally) -> np.ndarray:
@@ -98,12 +122,17 @@ def _port(text: str) -> tuple[float | None, bool]:
     return (number, base != 10) if 0 <= number <= 65535 else (None, False)
 
 
+def _bare(level: str) -> str:
+    """A level without what is often written otherwise: case, blanks, dashes."""
+    return re.sub(r"\W|_", "", level).casefold()
+
+
 def _check_empty(path: Path, lines: np.ndarray, column: Column, empty: np.ndarray, tally: Tally) -> None:
     if not empty.any():
         return
     if column.missing is None:
         expected = "a number" if column.kind == "numeric" else "a level"
-        fix = "fill the cell, or declare `missing` in the schema"
+        fix = f'fill the cell, or write "missing": 0 (its pixel) for column {column.name} in the schema'
         line = int(lines[int(np.argmax(empty))])
         raise cell_error(path, line, column.name, got="an empty cell", expected=expected, fix=fix)
     tally.add("missing", column.name, int(np.count_nonzero(empty)))

@@ -14,6 +14,7 @@ __all__ = [
     "ConfigError",
     "ContributionError",
     "DataError",
+    "DataWarning",
     "DistilledSetError",
     "PlanError",
     "QuorumError",
@@ -69,6 +70,10 @@ class QuorumError(CollabDMError):
 
 class RenamedWarning(UserWarning):
     """A setting or a key of a plan is given under a name that it no longer has; it is read all the same."""
+
+
+class DataWarning(UserWarning):
+    """Something in the data was passed over, or read otherwise than it is written; the data are read all the same."""
 
 
 # Of what was got, at most so many characters are told: a stranger's number may have thousands of digits.

@@ -12,7 +12,7 @@ from collabdm.config import Config, PlanSpec
 from collabdm.data.presets import PRESETS, Preset
 from collabdm.data.samples import Dataset, Samples
 from collabdm.engine import Engine, resolve_engine
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, told
 from collabdm.kernels import fits
 from collabdm.methods import method_named, method_of
 from collabdm.modalities import MODALITIES
@@ -118,8 +118,9 @@ def _explained(error: ValidationError, within: tuple[str, ...] = ()) -> ConfigEr
     first = error.errors()[0]
     where = ".".join(map(str, (*within, *first["loc"]))) or "combination"
     got = repr(first.get("input"))[:80] if first["loc"] else "fields that do not agree"
-    expected = first["msg"].removeprefix("Value error, ")
-    return ConfigError(explain(f"plan: {where}", got=got, expected=expected, fix="correct it"))
+    named = {"clients": "give every client a name", "classes": "give every class a name"}
+    fix = named[str(first["loc"][0])] if len(first["loc"]) == 2 and first["loc"][0] in named else "correct it"
+    return ConfigError(explain(f"plan: {where}", got=got, expected=told(first), fix=fix))
 
 
 def sample_for(config: Config, preset: Preset) -> Modality:

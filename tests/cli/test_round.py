@@ -169,6 +169,19 @@ def test_plan_by_column_takes_the_clients_from_the_data(tmp_path: Path) -> None:
     assert outcome.json["clients"] == ["x", "y"]
 
 
+def test_rows_without_a_site_are_an_error_or_a_client_of_their_own(tmp_path: Path) -> None:
+    source = write_npz(tmp_path / "data.npz", site_train=[1.0, 2.0, float("nan")] * 10)
+    column = ("--dataset", source, "--partition", "by-column", "--set", "partition.column=site")
+    out = ("--out", tmp_path / "plan.json")
+    assert_refused(run("plan", *TINY, *column, *out), f"column site of {source}: got no site ('nan') in 10 of 30 rows")
+    outcome = run("plan", *TINY, *column, "--set", "partition.missing=unknown", *out, "--json")
+    assert outcome.json["clients"] == ["1.0", "2.0", "unknown"]
+    source = write_npz(tmp_path / "alike.npz", site_train=["North", "north"] * 15)
+    outcome = run("plan", *TINY, *column[2:], "--dataset", source, *out, "--force", "--json")
+    assert outcome.json["clients"] == ["North", "north"]
+    assert outcome.err.startswith(f"warning: column site of {source} has 'North' and 'north': each is a client")
+
+
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "cifar10", "svhn"])
 def test_plan_for_known_data_needs_no_data(dataset: str, tmp_path: Path) -> None:
     assert run("plan", "--dataset", dataset, "--clients", "b,a", "--out", tmp_path / "plan.json").code == 0

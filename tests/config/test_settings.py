@@ -22,7 +22,7 @@ from collabdm.protocol import LOCAL_METHODS
 # The promised keys.
 KEYS = {
     "": "dataset modality method ipc seed repeats device engine",
-    "partition": "kind clients beta reserve column balance",
+    "partition": "kind clients beta reserve column missing balance",
     "plan": "seeds participation batch most_held network tiles augment statistics encoding normalisation",
     "local": "method iterations lr momentum batch reuse init",
     "server": "passes lr schedule momentum step batch weighting aggregation trim clip evaluate_every",
@@ -210,6 +210,7 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
         ("partition.beta=inf", "partition.beta: got inf"),
         ("plan.participation=0", "plan.participation: got 0"),
         ("plan.participation=1.01", "plan.participation: got 1.01"),
+        ("partition.missing=unknown", "partition.missing goes with partition.column"),
         ("partition.kind=by-column", "partition.column goes with"),
         ("partition.column=site", "partition.column goes with"),
         ("plan=3", "plan: got 3"),

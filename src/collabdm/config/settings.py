@@ -59,7 +59,8 @@ Network = Annotated[NetworkSpec, BeforeValidator(_network)]
 class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How one data set is shared among simulated clients.
 
-    `reserve`: the samples of every class that `dirichlet-reserved` gives every client first; unset, ipc.
+    `reserve`: the samples of every class that `dirichlet-reserved` gives every client first; unset, ipc. `missing`: the
+    client that gets the rows of which the `column` names none; unset, such rows are an error.
     """
 
     kind: PartitionKind = "dirichlet"
@@ -67,12 +68,15 @@ class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     beta: Annotated[float, Field(gt=0)] = 0.1
     reserve: Annotated[int, Field(ge=1)] | None = None
     column: str | None = None
+    missing: Annotated[str, Field(min_length=1)] | None = None
     balance: bool = False
 
     @model_validator(mode="after")
     def _column_given(self) -> "PartitionSpec":
         if (self.kind == "by-column") != (self.column is not None):
             raise ValueError("partition.column goes with partition.kind = by-column")
+        if self.missing is not None and self.column is None:
+            raise ValueError("partition.missing goes with partition.column")
         return self
 
 

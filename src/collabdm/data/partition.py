@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from collabdm.data.samples import Samples
+from collabdm.data.site_names import site_names
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.randomness import Stream
 
@@ -46,8 +47,8 @@ def partition_indices(
 
     Raises:
         ConfigError: the kind, `clients`, `beta` or `ipc` is out of range, or `by-column` has no column.
-        DataError: more clients than samples, a class too small to reserve from, or no draw gave every client
-            enough.
+        DataError: a sample without a site in the column, more clients than samples, a class too small to reserve
+            from, or no draw gave every client enough.
     """
     if kind == "by-column":
         return _by_column(samples, column_values, clients)
@@ -130,7 +131,7 @@ def _by_column(samples: Samples, values: np.ndarray | None, clients: int | Seque
                 fix="use a column of the train part",
             )
         )
-    texts = values.astype(str)
+    texts = site_names(values, column="of the partition")
     found = sorted(set(texts.tolist()))
     if not isinstance(clients, int) and client_names(clients) != found:
         raise ConfigError(

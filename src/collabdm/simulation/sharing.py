@@ -4,6 +4,7 @@ import numpy as np
 
 from collabdm.config import Config
 from collabdm.data import Dataset, Samples, load_dataset, partition_indices
+from collabdm.data.site_names import site_names, tell_alike
 from collabdm.errors import ConfigError, explain
 from collabdm.methods import method_named
 from collabdm.randomness import Stream
@@ -23,7 +24,9 @@ def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
             known = ", ".join(dataset.columns) or "none"
             fix = "name one of the data's further columns"
             raise ConfigError(explain("partition.column", got=spec.column, expected=f"one of: {known}", fix=fix))
-        column = dataset.columns[spec.column]
+        named = f"{spec.column} of {config.dataset}"
+        column = site_names(dataset.columns[spec.column], column=named, missing=spec.missing)
+        tell_alike(column.tolist(), column=named)
     return partition_indices(
         dataset.train,
         kind="single" if central else spec.kind,

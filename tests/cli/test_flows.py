@@ -74,6 +74,26 @@ def test_settings_that_do_not_fit_are_refused_and_nothing_is_written(
     assert {path.name for path in tmp_path.iterdir()} == {"s.json", "flows.csv"}
 
 
+def test_a_test_file_and_what_there_is_to_know_are_told(tmp_path: Path) -> None:
+    schema = write_schema(tmp_path / "s.json")
+    train = write_csv(tmp_path / "train.csv", *[ROW] * 48, *[ROW.replace("ok", "scan")] * 9)
+    test = write_csv(tmp_path / "test.csv", *[ROW] * 40, "", header=HEADER)
+    command = ("flows", "to-images", train, "--test-file", test, "--schema", schema, "--out", tmp_path / "out")
+    shown = run(*command)
+    assert shown.code == 0, shown.err
+    assert shown.err.splitlines() == [
+        "warning: no window to test on of scan (2 to train on, 0 to test on; 9 flows); where a class is rare,"
+        " windows of one flow are the most there are: --flows-per-image 1",
+        "warning: 1 of 97 flows are in no window: what is left at the end of a stream",
+        "warning: no flow of other",
+    ]
+    assert "lines left out, test file" in shown.out
+    facts = run(*command, "--force", "--flows-per-image", 1, "--json").json
+    assert facts["windows"]["train"] == {"benign": {"1": 48}, "scan": {"1": 9}, "other": {"1": 0}}
+    assert facts["source"] == {"file": "train.csv", "synthetic": False, "test_file": "test.csv"}
+    assert_refused(run(*command, "--force", "--test", 0.3), "drop --test")
+
+
 def test_generate_refuses_what_exists(tmp_path: Path) -> None:
     command = ("flows", "generate", "--rows", 50, "--out", tmp_path / "flows.csv")
     shown = run(*command)

@@ -1,5 +1,6 @@
 """`collabdm flows to-images` and `collabdm flows generate`: from network flows to a data set of images."""
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typer import Argument, Option
 from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json
 from collabdm.cli.output import print_facts, print_json, print_table
-from collabdm.errors import RunFolderError, explain
+from collabdm.errors import RunFolderError, explain, printable
 
 if TYPE_CHECKING:
     from collabdm.data.flows.images import ImageSettings
@@ -53,7 +54,12 @@ def to_images(
     by: Annotated[Literal["station", "host"], Option(help="Whose consecutive flows make a window.")] = "station",
     attack_share: Annotated[float, Option(help="From which share of attacks a time window is one.")] = 0.1,
     keep_leaking: Annotated[bool, Option("--keep-leaking", help="Keep columns that leak the label.")] = False,
-    test: Annotated[float, Option(help="The share of each stream's windows kept for testing.")] = 0.2,
+    test: Annotated[
+        float | None, Option(help="The share of each stream's windows kept for testing; 0.2 by default.")
+    ] = None,
+    test_file: Annotated[
+        Path | None, Option(help="The official test file: it is for testing, and all of IN for training.")
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -77,10 +83,16 @@ def to_images(
         keep_leaking=keep_leaking,
     )
     started = time.perf_counter()
-    made = images_of(source, settings, test_share=test)
-    origin = {"file": source.name, "synthetic": is_synthetic(source)}
+    share = (0.2 if test_file is None else 0.0) if test is None else test
+    made = images_of(source, settings, test_share=share, test_path=test_file)
+    files = [source] if test_file is None else [source, test_file]
+    origin: dict[str, Any] = {"file": source.name, "synthetic": any(map(is_synthetic, files))}
+    if test_file is not None:
+        origin["test_file"] = test_file.name
     facts = save_images(made, out, source=origin, replace=force)
     seconds = time.perf_counter() - started
+    for note in facts["notes"]:
+        print(f"warning: {printable(note)}", file=sys.stderr)
     if json:
         print_json({"path": str(out), "seconds": seconds, **facts})
         return
@@ -157,29 +169,37 @@ def _check_folder(out: Path, *, force: bool) -> None:
 
 def _shown(facts: Mapping[str, Any], settings: "ImageSettings", seconds: float) -> dict[str, object]:
     read, size = facts["read"], settings.flows_per_image
+    rows = read["rows"] + facts.get("read_test", {}).get("rows", 0)
     leaking = len(settings.flow_schema.features(keep_leaking=True)) - len(settings.flow_schema.features())
     return {
         "SYNTHETIC": "made by `flows generate`, not measured traffic" if facts["source"]["synthetic"] else "",
-        "flows": f"{read['rows']} ({read['rows'] / seconds:,.0f} a second)",
+        "flows": f"{rows} ({rows / seconds:,.0f} a second)",
         "images": f"{settings.side}x{settings.side}, {settings.layout}, {settings.window} windows of {size} flows",
         "features": f"{facts['features']}, {leaking} leaking ones {'kept' if settings.keep_leaking else 'left out'}",
         "not shown": f"{size - facts['flows_seen']:g} of {size} flows" if facts["flows_seen"] < size else "",
-        "duplicates": read["duplicates"] or "",
+        **_shown_reading(read),
+        **{f"{name}, test file": told for name, told in _shown_reading(facts.get("read_test", {})).items()},
+    }
+
+
+def _shown_reading(read: Mapping[str, Any]) -> dict[str, object]:
+    """What was repaired and left out in a file."""
+    return {
+        "duplicates": read.get("duplicates") or "",
         "repaired": {k: read[k] for k in ("clipped", "missing", "other", "ports", "trimmed") if k in read},
         "lines left out": {told: read[kind] for kind, told in _LEFT_OUT.items() if read.get(kind)},
         "doubled": [f"{name} (the same in both columns)" for name in read.get("doubled_columns", ())],
         "separator": _SEPARATORS.get(read.get("separator", ","), ""),
-        "ignored": read["ignored_columns"],
+        "ignored": read.get("ignored_columns"),
     }
 
 
 def _table(counts: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Windows by part and station, a column for each class."""
     classes = list(counts["total"])
-    sites = list(counts["train"][classes[0]])
     rows = [
         (f"{part}, {site}", *(str(counts[part][name][site]) for name in classes))
         for part in ("train", "test")
-        for site in sites
+        for site in counts[part][classes[0]]
     ]
     return ("windows", *classes), [*rows, ("all", *(str(counts["total"][name]) for name in classes))]

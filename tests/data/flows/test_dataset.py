@@ -14,7 +14,7 @@ from collabdm.data.flows.facts import flow_facts
 from collabdm.data.flows.images import ImageSettings, window_image
 from collabdm.data.flows.reader import read_flows
 from collabdm.data.flows.windows import WindowKind, windows
-from collabdm.errors import DataError
+from collabdm.errors import ConfigError, DataError
 from data.flows.tiny_flows import tiny_schema, write_csv
 
 STATIONS = {"kind": "rows", "names": ["north", "south"], "edges": [130]}
@@ -89,6 +89,41 @@ def test_flows_too_few_for_a_window_are_refused_and_nothing_is_written(tmp_path:
     with pytest.raises(DataError, match="--flows-per-image"):
         images_of(flows, settings, test_share=0.2)
     assert [path.name for path in tmp_path.iterdir()] == ["flows.csv"]
+
+
+def test_an_official_test_file_is_for_testing_and_all_of_the_other_for_training(tmp_path: Path, flows: Path) -> None:
+    schema = tiny_schema(station=STATIONS)
+    settings = ImageSettings(flow_schema=schema, side=5, flows_per_image=4)
+    rows = [f"{n},{n % 5},{n % 200},{n},RST,udp,x,{KINDS[n // 20 % 2]}" for n in range(160)] + [""]
+    official = write_csv(tmp_path / "official.csv", *rows)
+    made = images_of(flows, settings, test_path=official)
+    alone = images_of(flows, settings, test_share=0)
+    assert np.array_equal(made.images[~made.test], alone.images)
+    # The rows of the rule are those of the training file: the test file is one station, and may be longer.
+    one = images_of(official, settings.model_copy(update={"flow_schema": tiny_schema()}), test_share=0)
+    assert np.array_equal(made.images[made.test], one.images)
+    assert np.array_equal(made.lines[made.test], one.lines)
+    facts = save_images(made, tmp_path / "images", source={"file": "flows.csv", "synthetic": False})
+    assert facts["windows"]["test"]["benign"] == {"test file": 20}
+    assert facts["windows"]["total"] == {"benign": 17 + 20, "scan": 17 + 20, "other": 28}
+    assert (facts["read"]["rows"], facts["read_test"]["rows"], facts["read_test"]["blank_lines"]) == (260, 160, 1)
+    assert facts["notes"][0].startswith("no window to test on of other (28 to train on, 0 to test on; ")
+    data = load_dataset(str(tmp_path / "images"))
+    assert data.test.counts().tolist() == [20, 20, 0]
+    assert data.facts["flows"]["flow_schema"]["station"]["names"] == ["north", "south"]
+
+
+def test_a_test_file_is_no_second_split_and_no_training_file(tmp_path: Path, flows: Path) -> None:
+    settings = ImageSettings(flow_schema=tiny_schema(), side=5, flows_per_image=4)
+    with pytest.raises(ConfigError, match=r"--test-file: got also --test 0.2; .*fix: drop --test"):
+        images_of(flows, settings, test_share=0.2, test_path=tmp_path / "official.csv")
+    with pytest.raises(ConfigError, match="the training file"):
+        images_of(flows, settings, test_path=tmp_path / "." / "flows.csv")
+    with pytest.raises(DataError, match=r"official.csv: got No such file"):
+        images_of(flows, settings, test_path=tmp_path / "official.csv")
+    few = write_csv(tmp_path / "few.csv", "1,0.5,64,80,CON,tcp,x,ok")
+    with pytest.raises(DataError, match=r"windows of .*few.csv: got 1 flows, fewer than 4"):
+        images_of(flows, settings, test_path=few)
 
 
 def test_settings_that_are_none_of_ours_are_refused(tmp_path: Path) -> None:

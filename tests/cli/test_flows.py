@@ -8,7 +8,9 @@ import datasets.config
 import pytest
 
 from cli.conftest import TINY, assert_refused, run
+from collabdm.data import load_dataset
 from collabdm.distilled.set import load
+from collabdm.protocol import Plan, decode_plan
 from data.flows.tiny_flows import HEADER, ROW, write_csv, write_schema
 
 
@@ -92,6 +94,28 @@ def test_a_test_file_and_what_there_is_to_know_are_told(tmp_path: Path) -> None:
     assert facts["windows"]["train"] == {"benign": {"1": 48}, "scan": {"1": 9}, "other": {"1": 0}}
     assert facts["source"] == {"file": "train.csv", "synthetic": False, "test_file": "test.csv"}
     assert_refused(run(*command, "--force", "--test", 0.3), "drop --test")
+
+
+def test_a_plan_for_images_of_flows_knows_them_by_the_file_of_facts_alone(tmp_path: Path) -> None:
+    schema, images = write_schema(tmp_path / "s.json"), tmp_path / "images"
+    source = write_csv(tmp_path / "flows.csv", *[ROW] * 48)
+    assert run("flows", "to-images", source, "--schema", schema, "--side", 8, "--out", images).code == 0
+    (tmp_path / "server").mkdir()
+    facts = tmp_path / "server" / "flows.json"
+    facts.write_bytes(b"\xef\xbb\xbf" + (images / "flows.json").read_bytes())
+    read = load_dataset(str(images)).preset
+    plans = list[Plan]()
+    for number, given in enumerate(([images], [facts], [images, "--classes", "benign,scan,other", "--shape", "1x8x8"])):
+        out = tmp_path / f"{number}.json"
+        made = run("plan", *TINY, "--clients", "a,b", "--dataset", *given, "--out", out)
+        assert made.code == 0, made.err
+        plans.append(decode_plan(out.read_bytes()))
+    assert plans[0] == plans[1] == plans[2]
+    # A pixel's place is its column: such images are not augmented as photographs are.
+    assert plans[0].augment == read.augment == ()
+    assert (plans[0].sample.shape, plans[0].classes) == (read.shape, read.classes)
+    refused = run("plan", "--dataset", facts, "--classes", "a,b", "--shape", "1x9x9", "--out", tmp_path / "x.json")
+    assert_refused(refused, "1x8x8, as there")
 
 
 def test_generate_refuses_what_exists(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ flows = typer.Typer(
 # What `to-images` writes.
 _OWN = ("flows.json", "train.parquet", "test.parquet")
 
+_TEST = 0.2
 _LEFT_OUT = {"blank_lines": "blank", "empty_rows": "of separators alone", "header_lines": "the header again"}
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -67,9 +68,6 @@ def to_images(
 
     Then, for example: collabdm simulate --dataset OUT --partition by-column --set partition.column=station
     """
-    from collabdm.data.flows.dataset import images_of, save_images
-    from collabdm.data.flows.synthetic import is_synthetic
-
     out = out.resolve()
     _check_folder(out, force=force)
     settings = _settings(
@@ -83,16 +81,8 @@ def to_images(
         keep_leaking=keep_leaking,
     )
     started = time.perf_counter()
-    share = (0.2 if test_file is None else 0.0) if test is None else test
-    made = images_of(source, settings, test_share=share, test_path=test_file)
-    files = [source] if test_file is None else [source, test_file]
-    origin: dict[str, Any] = {"file": source.name, "synthetic": any(map(is_synthetic, files))}
-    if test_file is not None:
-        origin["test_file"] = test_file.name
-    facts = save_images(made, out, source=origin, replace=force)
+    facts = _made(source, settings, out, test=test, test_file=test_file, force=force)
     seconds = time.perf_counter() - started
-    for note in facts["notes"]:
-        print(f"warning: {printable(note)}", file=sys.stderr)
     if json:
         print_json({"path": str(out), "seconds": seconds, **facts})
         return
@@ -128,6 +118,25 @@ def generate(
     levels = sorted({level for counts in stations.values() for level in counts})
     rows_shown = [(level, *(str(counts.get(level, 0)) for counts in stations.values())) for level in levels]
     print_table(("type", *(f"station {name}" for name in stations)), rows_shown)
+
+
+def _made(
+    source: Path, settings: "ImageSettings", out: Path, *, test: float | None, test_file: Path | None, force: bool
+) -> dict[str, Any]:
+    """Make and write the images, and tell what there is to know of them; returns what `flows.json` holds."""
+    from collabdm.data.flows.dataset import images_of, save_images
+    from collabdm.data.flows.synthetic import is_synthetic
+
+    share = (_TEST if test_file is None else 0.0) if test is None else test
+    made = images_of(source, settings, test_share=share, test_path=test_file)
+    files = [source] if test_file is None else [source, test_file]
+    origin: dict[str, Any] = {"file": source.name, "synthetic": any(map(is_synthetic, files))}
+    if test_file is not None:
+        origin["test_file"] = test_file.name
+    facts = save_images(made, out, source=origin, replace=force)
+    for note in facts["notes"]:
+        print(f"warning: {printable(note)}", file=sys.stderr)
+    return facts
 
 
 def _settings(schema: str, *, side: int | None, flows_per_image: int | None, **chosen: Any) -> "ImageSettings":

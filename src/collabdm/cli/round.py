@@ -35,8 +35,8 @@ def plan(
 ) -> None:
     """Server: write the plan that every client gets.
 
-    A data set with known facts (mnist, cifar10, ...) need not be at hand; of any other, give --classes and --shape, or
-    a part of it to read them from.
+    A data set with known facts (mnist, cifar10, ...) need not be at hand; of images of flows, the flows.json of any
+    site will do (--dataset flows.json); of any other, give --classes and --shape, or a part of it to read them from.
     """
     from collabdm.planning import make_plan
     from collabdm.protocol import encode_plan, plan_digest
@@ -133,14 +133,24 @@ def read_plan(path: Path) -> "Plan":
 def _declared(config: "Config", classes: str | None, shape: str | None) -> "Preset":
     """The facts of the data: as declared, as known of the data set, or read from its train part."""
     from collabdm.data import PRESETS, load_dataset, preset_named
+    from collabdm.data.flows.facts import flow_preset
     from collabdm.modalities import MODALITIES
 
+    flows = flow_preset(Path(config.dataset).expanduser()) if config.modality == "images" else None
     if classes is not None or shape is not None:
         if classes is None or shape is None:
             got = "--shape alone" if classes is None else "--classes alone"
             raise ConfigError(explain("declared data", got=got, expected="--classes and --shape", fix="pass both"))
         modality, names = MODALITIES[config.modality], tuple(listed(classes))
         size, known = modality.shape_in(shape), preset_named(config.dataset)
+        if flows is not None:
+            if flows.shape != size:
+                got, expected = (
+                    f"{shape} with --dataset {config.dataset}",
+                    f"{'x'.join(map(str, flows.shape))}, as there",
+                )
+                raise ConfigError(explain("--shape", got=got, expected=expected, fix="drop --shape and --classes"))
+            return replace(flows, classes=names)
         if (
             config.modality == "images"
             and known is not None
@@ -151,7 +161,7 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
         return modality.preset_of(config.dataset, size, names)
     if config.modality == "images" and config.dataset in PRESETS and PRESETS[config.dataset].classes:
         return PRESETS[config.dataset]
-    return load_dataset(config.dataset, splits=("train",), modality=config.modality).preset
+    return flows or load_dataset(config.dataset, splits=("train",), modality=config.modality).preset
 
 
 def _check_shared(config: "Config", plan: "Plan") -> None:

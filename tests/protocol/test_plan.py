@@ -182,6 +182,10 @@ def test_the_order_and_spacing_of_the_json_do_not_matter_for_the_digest() -> Non
     assert plan_digest(decode_plan(shuffled)) == plan_digest(a_plan())
 
 
+def test_a_plan_that_an_editor_saved_with_a_byte_order_mark_is_the_same_plan() -> None:
+    assert decode_plan(b"\xef\xbb\xbf" + encode_plan(a_plan()).replace(b"\n", b"\r\n")) == a_plan()
+
+
 def test_the_old_name_of_fp32_is_read_and_written_anew() -> None:
     plan = decode_plan(changed(encoding="none"))
     assert plan.encoding == "fp32"

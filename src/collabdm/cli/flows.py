@@ -12,7 +12,7 @@ from typer import Argument, Option
 from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json
 from collabdm.cli.output import print_facts, print_json, print_table
-from collabdm.errors import RunFolderError, explain, printable
+from collabdm.errors import RunFolderError, explain, printable, told
 
 if TYPE_CHECKING:
     from collabdm.data.flows.images import ImageSettings
@@ -157,7 +157,8 @@ def _settings(schema: str, *, side: int | None, flows_per_image: int | None, **c
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise ConfigError(explain(option, got=first["input"], expected=first["msg"], fix="correct it")) from None
+        fix = f"give {option} another value"
+        raise ConfigError(explain(option, got=first["input"], expected=told(first), fix=fix)) from None
 
 
 def _check_folder(out: Path, *, force: bool) -> None:

@@ -137,9 +137,9 @@ def _by_column(samples: Samples, values: np.ndarray | None, clients: int | Seque
         raise ConfigError(
             explain(
                 "client names",
-                got=sorted(clients),
-                expected=f"the column's values {found}",
-                fix="give a count instead",
+                got=", ".join(sorted(clients)),
+                expected=f"the column's values: {', '.join(found)}",
+                fix="leave out the names of clients (--clients, partition.clients): the column has them",
             )
         )
     return {name: np.flatnonzero(texts == name).astype(np.int64) for name in found}

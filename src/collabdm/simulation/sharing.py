@@ -21,9 +21,11 @@ def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
     column = None
     if spec.column is not None:
         if spec.column not in dataset.columns:
-            known = ", ".join(dataset.columns) or "none"
-            fix = "name one of the data's further columns"
-            raise ConfigError(explain("partition.column", got=spec.column, expected=f"one of: {known}", fix=fix))
+            expected = f"one of: {', '.join(dataset.columns)}" if dataset.columns else "data with further columns"
+            fix = f"name one of the further columns of {config.dataset}"
+            if not dataset.columns:
+                fix = f"add the site of each row to {config.dataset} (in an .npz: {spec.column}_train)"
+            raise ConfigError(explain("partition.column", got=spec.column, expected=expected, fix=fix))
         named = f"{spec.column} of {config.dataset}"
         column = site_names(dataset.columns[spec.column], column=named, missing=spec.missing)
         tell_alike(column.tolist(), column=named)

@@ -67,6 +67,6 @@ class Stations:
             row = int(np.argmax(stations < 0))
             got = repr(texts.levels[texts.codes[row]]) if texts.codes[row] >= 0 else "an empty cell"
             expected = f"one of the stations {', '.join(self._rule.names)}"
-            fix = "correct the cell, or list the station in the schema"
+            fix = 'correct the cell, or list the station in "names" of "station" in the schema'
             raise cell_error(self._path, int(cells.lines[row]), column, got=got, expected=expected, fix=fix)
         return stations

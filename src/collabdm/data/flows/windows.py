@@ -94,7 +94,7 @@ def _check(chunk: FlowChunk, kind: WindowKind, by: str) -> None:
     if kind == "pure" and chunk.types is None:
         raise DataError(explain("pure windows", got="flows without labels", expected="labels", fix="use --window time"))
     if by == "host" and chunk.hosts is None:
-        fix = "name the column of source hosts in the schema (`host`)"
+        fix = 'write "host": the column of source hosts, in the schema'
         raise DataError(explain("windows by host", got="flows without hosts", expected="hosts", fix=fix))
 
 

@@ -12,6 +12,7 @@ from collabdm.config import Config, PlanSpec
 from collabdm.data.presets import PRESETS, Preset
 from collabdm.data.samples import Dataset, Samples
 from collabdm.engine import Engine, resolve_engine
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, explain
 from collabdm.kernels import fits
 from collabdm.methods import method_named, method_of
@@ -41,6 +42,7 @@ MOST_SAMPLES_OF_ALL_DATA = 100_000
 Spec = TypeVar("Spec", bound=Architecture[Any])
 
 
+@plain_torch()
 def make_plan(
     config: Config, *, clients: Iterable[str] | Mapping[str, Samples], preset: Preset | Dataset | Samples | None = None
 ) -> Plan:
@@ -164,6 +166,7 @@ def augmentation_for(config: Config, preset: Preset) -> tuple[str, ...]:
     return {"auto": proposed, "all": everything, "none": ()}[augment] if isinstance(augment, str) else augment
 
 
+@plain_torch()
 def resolved(configs: Sequence[Config], preset: Preset, *, report: Report = silent) -> Engine:
     """The engine for the whole work of `configs` together on such data, as the first of them asks."""
     networks = {spec for c in configs for spec in (network_for(c, preset), *networks_tested(c, preset))}
@@ -183,6 +186,7 @@ def settings_for(config: Config, plan: Plan) -> Config:
     return config.model_copy(update={"method": name, "ipc": plan.ipc, "modality": plan.sample.kind})
 
 
+@plain_torch()
 def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine:
     """The configured engine, or the one that suits one site's share of the plan's work. Raises `ConfigError`.
 

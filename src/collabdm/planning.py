@@ -14,7 +14,7 @@ from collabdm.data.samples import Dataset, Samples
 from collabdm.engine import Engine, resolve_engine
 from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, explain
-from collabdm.kernels import fits
+from collabdm.kernels import fits, library_remark
 from collabdm.methods import method_named, method_of
 from collabdm.modalities import MODALITIES
 from collabdm.modality import Modality
@@ -225,12 +225,14 @@ def fitted(network: Spec, preset: Preset) -> Spec:
 
 
 def _resolved(config: Config, gigaflop: float, own: bool, report: Report) -> Engine:
-    if isinstance(config.engine, Engine):
-        return config.engine
-
     def tell(line: str) -> None:
         report(Event(stage="engine", done=1, total=1, message=line))
 
+    if isinstance(config.engine, Engine):
+        remark = library_remark() if config.engine.fuses and own else None
+        if remark:
+            tell(remark)
+        return config.engine
     return resolve_engine(config.engine, config.device, gigaflop, own=own, tell=tell)
 
 

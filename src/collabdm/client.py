@@ -9,6 +9,7 @@ from collabdm.config import Config
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import DataError, PlanError, explain
 from collabdm.local import distill_locally
 from collabdm.matching.embedding import class_sums, embedder_for
@@ -27,6 +28,7 @@ __all__ = ["client_sums", "contribute", "sums_key"]
 LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
+@plain_torch()
 def contribute(
     plan: Plan,
     client: str,

@@ -20,6 +20,7 @@ __all__ = [
     "QuorumError",
     "RenamedWarning",
     "RunFolderError",
+    "WorkerError",
     "as_json",
     "explain",
     "markdown_text",
@@ -66,6 +67,10 @@ class QuorumError(CollabDMError):
     """Too few usable contributions arrived."""
 
     exit_code = 3
+
+
+class WorkerError(CollabDMError):
+    """A process that shared the work died before it was done."""
 
 
 class RenamedWarning(UserWarning):

@@ -7,11 +7,11 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from collabdm.images.modality import Images
 from collabdm.modality import Modality
-from collabdm.registry import named_in
+from collabdm.registry import Table, named_in
 
 __all__ = ["MODALITIES", "AnyModality", "ModalityName", "modality_in"]
 
-MODALITIES: dict[str, type[Modality]] = {"images": Images}
+MODALITIES: dict[str, type[Modality]] = Table({"images": Images})
 
 ModalityName = Annotated[str, named_in(MODALITIES)]
 

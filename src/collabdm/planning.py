@@ -12,8 +12,9 @@ from collabdm.config import Config, PlanSpec
 from collabdm.data.presets import PRESETS, Preset
 from collabdm.data.samples import Dataset, Samples
 from collabdm.engine import Engine, resolve_engine
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, explain, told
-from collabdm.kernels import fits
+from collabdm.kernels import fits, library_remark
 from collabdm.methods import method_named, method_of
 from collabdm.modalities import MODALITIES
 from collabdm.modality import Modality
@@ -41,6 +42,7 @@ MOST_SAMPLES_OF_ALL_DATA = 100_000
 Spec = TypeVar("Spec", bound=Architecture[Any])
 
 
+@plain_torch()
 def make_plan(
     config: Config, *, clients: Iterable[str] | Mapping[str, Samples], preset: Preset | Dataset | Samples | None = None
 ) -> Plan:
@@ -165,6 +167,7 @@ def augmentation_for(config: Config, preset: Preset) -> tuple[str, ...]:
     return {"auto": proposed, "all": everything, "none": ()}[augment] if isinstance(augment, str) else augment
 
 
+@plain_torch()
 def resolved(configs: Sequence[Config], preset: Preset, *, report: Report = silent) -> Engine:
     """The engine for the whole work of `configs` together on such data, as the first of them asks."""
     networks = {spec for c in configs for spec in (network_for(c, preset), *networks_tested(c, preset))}
@@ -184,6 +187,7 @@ def settings_for(config: Config, plan: Plan) -> Config:
     return config.model_copy(update={"method": name, "ipc": plan.ipc, "modality": plan.sample.kind})
 
 
+@plain_torch()
 def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine:
     """The configured engine, or the one that suits one site's share of the plan's work. Raises `ConfigError`.
 
@@ -222,12 +226,14 @@ def fitted(network: Spec, preset: Preset) -> Spec:
 
 
 def _resolved(config: Config, gigaflop: float, own: bool, report: Report) -> Engine:
-    if isinstance(config.engine, Engine):
-        return config.engine
-
     def tell(line: str) -> None:
         report(Event(stage="engine", done=1, total=1, message=line))
 
+    if isinstance(config.engine, Engine):
+        remark = library_remark() if config.engine.fuses and own else None
+        if remark:
+            tell(remark)
+        return config.engine
     return resolve_engine(config.engine, config.device, gigaflop, own=own, tell=tell)
 
 

@@ -2,11 +2,48 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import AfterValidator
 
-__all__ = ["named_in", "resolved_entry"]
+__all__ = ["TABLES", "Table", "added_entries", "enter", "named_in", "resolved_entry"]
+
+TABLES = (
+    "collabdm.images.augment:OPERATIONS",
+    "collabdm.matching.statistic:STATISTICS",
+    "collabdm.modalities:MODALITIES",
+    "collabdm.networks:NETWORKS",
+    "collabdm.protocol.encoding:ENCODINGS",
+    "collabdm.protocol.local_spec:LOCAL_METHODS",
+)
+"""Tables whose names a client's work or a network's training looks up, in whatever process it is done."""
+
+V = TypeVar("V")
+
+
+class Table(dict[str, V]):
+    """A dictionary that remembers what it was made with."""
+
+    def __init__(self, entries: Mapping[str, V]) -> None:
+        super().__init__(entries)
+        self._made_with = dict(entries)
+
+    def added(self) -> dict[str, V]:
+        """Entries that were added or replaced since."""
+        missing = object()
+        return {name: entry for name, entry in self.items() if self._made_with.get(name, missing) is not entry}
+
+
+def added_entries() -> dict[str, dict[str, Any]]:
+    """What was added to `TABLES`, for another process to `enter`."""
+    found = {where: resolved_entry(where).added() for where in TABLES}
+    return {where: entries for where, entries in found.items() if entries}
+
+
+def enter(entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add to `TABLES` what `added_entries` found in another process."""
+    for where, added in entries.items():
+        resolved_entry(where).update(added)
 
 
 def named_in(table: Mapping[str, object]) -> AfterValidator:

@@ -13,6 +13,7 @@ from collabdm.config import Config, ServerSpec
 from collabdm.distilled import DistilledSet
 from collabdm.engine import EAGER, Engine
 from collabdm.engine.placing import uploaded
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, QuorumError, explain
 from collabdm.initial_set import initial_set
 from collabdm.matching.aggregation import FEWEST, combined
@@ -65,6 +66,7 @@ class Refinement:
     loss: float
 
 
+@plain_torch()
 def aggregate(plan: Plan, contributions: Iterable[Contribution], spec: ServerSpec = USUAL) -> Target:
     """The participants' statistics at every (t, y) made one: by default the weighted mean sum_k w_k m_k / sum_k w_k.
 
@@ -102,6 +104,7 @@ def _aggregated(plan: Plan, contributions: Iterable[Contribution], spec: ServerS
     return Target(values=values, weights=weights, drawn=drawn, holders=holders)
 
 
+@plain_torch()
 def distill(
     plan: Plan,
     contributions: Iterable[Contribution],

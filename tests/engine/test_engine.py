@@ -32,6 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr("collabdm.engine.engine.library", object)
+    monkeypatch.setattr("collabdm.engine.engine.library_remark", lambda: None)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     return monkeypatch
 
@@ -107,6 +108,17 @@ def test_without_a_compiler_auto_is_eager_and_compiled_an_error(machine: pytest.
     assert told == ["plain torch in float32, several times slower: no working C++ compiler here (install g++)"]
     with pytest.raises(ConfigError, match=r"got compiled; expected a C\+\+ compiler .*fix: install g\+\+"):
         resolve_engine("compiled", "cpu", LARGE)
+
+
+def test_what_was_wrong_with_the_kernels_is_told(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr("collabdm.engine.engine.library_remark", lambda: "they were damaged")
+    told: list[str] = []
+    assert resolve_engine("auto", "cpu", LARGE, own=True, tell=told.append).kind == "compiled"
+    machine.setattr("collabdm.engine.engine.library", lambda: None)
+    assert resolve_engine("auto", "cpu", LARGE, own=True, tell=told.append) == EAGER
+    assert told == ["they were damaged", "plain torch in float32, several times slower: they were damaged"]
+    with pytest.raises(ConfigError, match=r"got compiled \(they were damaged\); expected"):
+        resolve_engine("compiled", "cpu", LARGE, own=True)
 
 
 @pytest.mark.usefixtures("machine")

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from collabdm.engine.workers import Threads, in_order, in_processes, torch_threads
+from collabdm.engine.workers import Threads, in_order, torch_threads
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -59,17 +59,3 @@ def test_an_error_reaches_the_caller() -> None:
 
     with pytest.raises(ValueError, match="three"):
         list(in_order(fail, range(50), Threads(2, 1)))
-
-
-def squared(i: int) -> int:
-    """Of a module's top level, so that another process finds it."""
-    return i * i
-
-
-@pytest.mark.slow
-def test_processes_give_results_in_order() -> None:
-    assert list(in_processes(squared, range(5), 2)) == [0, 1, 4, 9, 16]
-
-
-def test_one_process_is_this_one() -> None:
-    assert list(in_processes(lambda i: i + 1, range(3), 1)) == [1, 2, 3]

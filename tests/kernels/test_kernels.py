@@ -1,7 +1,6 @@
 """The compiled kernels against torch's own layers in float64: values, gradients, and what they refuse to serve."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ from torch.nn import functional
 
 from collabdm.kernels import compiler, fits, fused_body
 from collabdm.kernels.blocks import first_block, norm_block
-from collabdm.kernels.library import library
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.randomness import Stream
 
@@ -136,28 +134,3 @@ def test_only_what_the_kernels_know_is_given_to_them(spec: NetworkSpec, expected
 
 def test_four_colours_are_too_many() -> None:
     assert not fits(build_network(NetworkSpec(), (4, 32, 32), 10))
-
-
-def test_the_library_is_built_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert library.__wrapped__() is not None
-    (built,) = (tmp_path / "collabdm").iterdir()
-    before = built.stat().st_mtime_ns
-    assert library.__wrapped__() is not None
-    assert [one.stat().st_mtime_ns for one in (tmp_path / "collabdm").iterdir()] == [before]
-
-
-def test_without_a_compiler_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
-    assert library.__wrapped__() is None
-
-
-def test_a_compiler_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    broken.write_text('#!/bin/sh\n[ "$1" = --version ] && echo broken 1.0 && exit 0\nexit 1\n')
-    broken.chmod(0o755)
-    monkeypatch.setenv("CXX", str(broken))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert library.__wrapped__() is None
-    assert list((tmp_path / "cache" / "collabdm").iterdir()) == []

@@ -16,6 +16,7 @@ from torch import Tensor
 from collabdm.distilled.card import write_card
 from collabdm.distilled.folder import FILE, refuse_existing, written_whole
 from collabdm.distilled.format import Metadata, Tensors, encode, read
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, DistilledSetError, explain
 from collabdm.modality import Labelled, Modality
 from collabdm.storage.files import write_atomically
@@ -52,13 +53,14 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
     targets: Tensor | None = None
     """float32 [n, classes], rows that sum to one: what a classifier learns instead of the labels, if there are any."""
 
+    @plain_torch()
     def __post_init__(self) -> None:
         """Check every field; tensors are kept detached, contiguous and on the CPU."""
         _check_types(self)
         settled = {
-            "samples": self.samples.detach().cpu().contiguous(),
-            "labels": self.labels.detach().cpu().contiguous(),
-            "targets": None if self.targets is None else self.targets.detach().cpu().contiguous(),
+            "samples": _settled(self.samples),
+            "labels": _settled(self.labels),
+            "targets": None if self.targets is None else _settled(self.targets),
             "facts": _plain_json(self.facts),
         }
         for name, value in settled.items():
@@ -75,10 +77,12 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         """Sample float32 [*shape], as networks see it, and its label."""
         return self.samples[index], int(self.labels[index])
 
+    @plain_torch()
     def counts(self) -> Tensor:
         """The number of stored samples of each class, int64 [classes]."""
         return torch.bincount(self.labels, minlength=len(self.classes))
 
+    @plain_torch()
     def expanded(self) -> "DistilledSet":
         """The training samples: `tiles**2` times as many (paper, section 4.3); each has its sample's target."""
         return replace(
@@ -89,16 +93,19 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
             tiles=1,
         )
 
+    @plain_torch()
     def pictures(self) -> np.ndarray | None:
         """Stored samples as small pictures, uint8 [n, 1 or 3, H, W] (images: clipped and rounded); None if undrawn."""
         return self.sample.pictures(self.samples)
 
+    @plain_torch()
     def to_huggingface(self) -> "datasets.Dataset":
         """A Hugging Face dataset: `image` (8-bit, clipped) and `label` with the class names, for images; `targets`
         (lists of floats) too where the set has them."""
         dataset = self.sample.to_huggingface(self._shown())
         return dataset if self.targets is None else dataset.add_column("targets", self.targets.tolist())  # pyright: ignore
 
+    @plain_torch()
     def to_folder(self, path: str | os.PathLike[str]) -> None:
         """Write the samples as files; images as `path/<class>/<index>.png`, for `load_dataset("imagefolder", ...)`.
 
@@ -113,6 +120,7 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
                 got, fix = f"{self.sample.plural}, which have none", "export another format"
                 raise DistilledSetError(explain("folder of files", got=got, expected="images", fix=fix))
 
+    @plain_torch()
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the folder: `distilled.safetensors` (exact), `README.md`, and for images `preview.png` and `images/`.
 
@@ -133,6 +141,7 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
                 write_atomically(building / "preview.png", preview)
             sample.write_folder(building / sample.plural, shown)
 
+    @plain_torch()
     def to_bytes(self) -> bytes:
         """The canonical safetensors file, the same bytes for the same set."""
         tensors: Tensors = {"samples": self.samples, "labels": self.labels}
@@ -153,6 +162,7 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         )
 
 
+@plain_torch()
 def load(path: str | os.PathLike[str]) -> DistilledSet:
     """The distilled set in a folder that `save` wrote, or in its `distilled.safetensors` alone.
 
@@ -174,12 +184,20 @@ def load(path: str | os.PathLike[str]) -> DistilledSet:
         raise DistilledSetError(f"{source}: {error}") from error
 
 
+def _settled(tensor: Tensor) -> Tensor:
+    kept = tensor.detach().cpu().contiguous()
+    # What was made in inference mode can never be trained on.
+    return kept.clone() if kept.is_inference() else kept
+
+
 def _check_types(given: DistilledSet) -> None:
     """What must hold before anything can be asked of a field."""
     for name in ("samples", "labels", "targets"):
         value = getattr(given, name)
         if not isinstance(value, Tensor) and not (name == "targets" and value is None):
             _refuse(name, f"a {type(value).__name__}", "a torch tensor")
+        if isinstance(value, Tensor) and value.is_meta:
+            _refuse(name, "a tensor on the device meta, which has no values", "a tensor with values")
     if not isinstance(given.sample, Modality):
         _refuse("sample", f"a {type(given.sample).__name__}", "what a sample is, as plan.sample")
     if not isinstance(given.tiles, int) or isinstance(given.tiles, bool):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from collabdm.engine.workers import Threads
 from collabdm.errors import ConfigError, explain
-from collabdm.kernels import compiler, library
+from collabdm.kernels import compiler, library, library_remark
 
 __all__ = ["EAGER", "REFERENCE", "Engine", "EngineName", "found_device", "resolve_engine", "tune_allocator"]
 
@@ -95,14 +95,16 @@ def resolve_engine(
     cuda = resolved.startswith("cuda")
     repaid = gigaflop >= (BUILD_FROM_GFLOP if own and not cuda else COMPILE_FROM_GFLOP)
     wanted = name == "compiled" or (name == "auto" and repaid)
-    can_compile = cuda or (compiler() is not None and platform.system() == "Linux")
+    remark, can_compile = None, cuda or (compiler() is not None and platform.system() == "Linux")
     if wanted and own and can_compile and not cuda:
-        can_compile = library() is not None
+        can_compile, remark = library() is not None, library_remark()
+        if remark and can_compile:
+            tell(remark)
     if name == "compiled" and not can_compile:
         raise ConfigError(
             explain(
                 "engine",
-                got="compiled",
+                got=f"compiled ({remark})" if remark else "compiled",
                 expected="a C++ compiler on PATH",
                 fix="install g++, or use engine=eager",
             )
@@ -116,7 +118,8 @@ def resolve_engine(
         "processes": processes,
     }
     if wanted and not can_compile:
-        tell("plain torch in float32, several times slower: no working C++ compiler here (install g++)")
+        why = remark or "no working C++ compiler here (install g++)"
+        tell(f"plain torch in float32, several times slower: {why}")
     if not wanted or not can_compile:
         return Engine.model_validate(settings)
     dtype = "bfloat16" if own and _fast_bfloat16(resolved) else "float32"

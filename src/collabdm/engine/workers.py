@@ -1,20 +1,19 @@
-"""Work on several threads or processes, with results in order and the same whatever their number.
+"""Work on several threads, with results in order and the same whatever their number.
 
 A thread computes a whole chunk with single-threaded operations: no thread waits for another between two layers, and a
-core's cache keeps its own chunk. Processes take what is larger and independent: a client, a network to be trained.
+core's cache keeps its own chunk.
 """
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
-from multiprocessing import get_context
 from typing import NamedTuple, TypeVar
 
 import torch
 
-__all__ = ["Threads", "in_order", "in_processes", "torch_threads"]
+__all__ = ["Threads", "in_order", "torch_threads"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,16 +43,6 @@ def in_order(function: Callable[[T], R], items: Iterable[T], threads: Threads) -
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def in_processes(function: Callable[[T], R], items: Iterable[T], processes: int) -> Iterator[R]:
-    """`function` (of a module's top level) of every item, in the order of the items; here, if one process is enough."""
-    if processes == 1:
-        yield from map(function, items)
-        return
-    # Started afresh: a fork would copy the locks of this process's threads.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, items)
 
 
 @contextmanager

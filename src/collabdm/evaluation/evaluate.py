@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from collabdm.data.samples import Samples
 from collabdm.distilled import DistilledSet
 from collabdm.engine import Engine, found_device
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, explain, printable
 from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import NetworkResult, Trials, network_results
@@ -39,6 +40,7 @@ class Evaluation:
     networks: tuple[NetworkResult, ...]
 
 
+@plain_torch()
 def evaluate(
     distilled: DistilledSet,
     test: Samples,

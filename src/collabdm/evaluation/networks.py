@@ -16,7 +16,7 @@ import torch
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.engine.memory import highest
-from collabdm.engine.workers import in_processes
+from collabdm.engine.processes import in_processes
 from collabdm.errors import DataError, explain
 from collabdm.networks import NetworkSpec
 from collabdm.progress import Event, Report, silent
@@ -89,7 +89,11 @@ def network_results(
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
     processes = trials.engine.processes
     work = _jobs(training, test, trials, done, unfinished, report)
-    for job, result in zip(work, in_processes(_judged, work, processes), strict=True):
+
+    def tell(line: str) -> None:
+        report(Event(stage="evaluate", done=done, total=len(work) + done, message=line))
+
+    for job, result in zip(work, in_processes(_judged, work, processes, tell=tell), strict=True):
         if processes > 1:
             report(Event(stage="evaluate", done=job.done + 1, total=job.total))
         if result.diverged:

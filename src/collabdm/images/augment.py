@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from collabdm.engine.placing import uploaded
+from collabdm.registry import Table
 
 __all__ = ["OPERATIONS"]
 
@@ -93,11 +94,13 @@ def _placed(values: np.ndarray, images: Tensor) -> Tensor:
     return uploaded(torch.from_numpy(np.ascontiguousarray(values)), images.device, images.dtype)
 
 
-OPERATIONS: dict[str, Callable[[Tensor, np.ndarray], Tensor]] = {
-    "colour": _colour,
-    "crop": _crop,
-    "cutout": _cutout,
-    "flip": _flip,
-    "scale": _scale,
-    "rotate": _rotate,
-}
+OPERATIONS: dict[str, Callable[[Tensor, np.ndarray], Tensor]] = Table(
+    {
+        "colour": _colour,
+        "crop": _crop,
+        "cutout": _cutout,
+        "flip": _flip,
+        "scale": _scale,
+        "rotate": _rotate,
+    }
+)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from collabdm.registry import Table
+
 __all__ = ["FIRST", "MEAN", "MOMENTS", "SECOND", "STATISTICS", "Statistic", "Term", "joint_terms", "term_rows"]
 
 
@@ -107,8 +109,10 @@ SECOND = Term(name="second moment", of=lambda embeddings: (embeddings * embeddin
 
 MEAN = Statistic(terms=(FIRST,), loss=_mean_loss)
 MOMENTS = Statistic(terms=(FIRST, SECOND), loss=_moments_loss, finish=_to_variance, additive=_to_second_moment)
-STATISTICS: dict[str, Statistic] = {
-    "mean": MEAN,
-    "moments": MOMENTS,
-    "none": Statistic(terms=(), loss=_mean_loss),
-}
+STATISTICS: dict[str, Statistic] = Table(
+    {
+        "mean": MEAN,
+        "moments": MOMENTS,
+        "none": Statistic(terms=(), loss=_mean_loss),
+    }
+)

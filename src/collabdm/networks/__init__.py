@@ -22,7 +22,7 @@ from collabdm.networks.base import (
 from collabdm.networks.convnet import POOLING, convnet
 from collabdm.networks.resnet18 import resnet18
 from collabdm.networks.vgg11 import vgg11
-from collabdm.registry import named_in
+from collabdm.registry import Table, named_in
 
 __all__ = [
     "NETWORKS",
@@ -37,12 +37,14 @@ __all__ = [
     "initial_running",
 ]
 
-NETWORKS: dict[str, Callable[..., Network]] = {
-    "convnet": convnet,
-    "alexnet": alexnet,
-    "vgg11": vgg11,
-    "resnet18": resnet18,
-}
+NETWORKS: dict[str, Callable[..., Network]] = Table(
+    {
+        "convnet": convnet,
+        "alexnet": alexnet,
+        "vgg11": vgg11,
+        "resnet18": resnet18,
+    }
+)
 """From the shape of a sample, the number of classes, and keyword parameters of `Architecture`, to a network."""
 
 

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from collabdm.checking import Checker
+from collabdm.engine.plain import plain_torch
 from collabdm.protocol.acceptance import LONGEST_HEADER, Acceptance, acceptance
 from collabdm.protocol.encoding import ENCODINGS
 from collabdm.protocol.plan import Plan, plan_digest
@@ -52,6 +53,7 @@ class Contribution:
         return np.flatnonzero(self.held)
 
 
+@plain_torch()
 def encode_contribution(contribution: Contribution, plan: Plan) -> bytes:
     """The bytes that a transport carries; the same contribution gives the same bytes.
 
@@ -78,6 +80,7 @@ def encode_contribution(contribution: Contribution, plan: Plan) -> bytes:
     return save(ordered, {METADATA_KEY: json.dumps(metadata, sort_keys=True, separators=(",", ":"))})
 
 
+@plain_torch()
 def decode_contribution(
     content: bytes, plan: Plan, *, expected: Acceptance | None = None, name: str = "contribution"
 ) -> Contribution:

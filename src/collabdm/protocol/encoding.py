@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 
 from collabdm.checking import LARGEST_VALUE, Checker, rounded
 from collabdm.modality import Modality
-from collabdm.registry import named_in
+from collabdm.registry import Table, named_in
 
 __all__ = ["ENCODINGS", "Encoding", "EncodingName", "plain_floats"]
 
@@ -90,11 +90,13 @@ def _int8_tensors(sample: Modality) -> frozenset[str]:
     return frozenset({"means", "means.scale", *sample.compact})
 
 
-ENCODINGS: dict[str, Encoding] = {
-    "fp32": _plain(np.float32),
-    "fp16": _plain(np.float16),
-    "int8": Encoding(tensors=_int8_tensors, encode=_encode_int8, decode=_decode_int8),
-}
+ENCODINGS: dict[str, Encoding] = Table(
+    {
+        "fp32": _plain(np.float32),
+        "fp16": _plain(np.float16),
+        "int8": Encoding(tensors=_int8_tensors, encode=_encode_int8, decode=_decode_int8),
+    }
+)
 
 
 def _renamed(value: object) -> object:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from collabdm.matching.statistic import MOMENTS, Statistic
-from collabdm.registry import named_in
+from collabdm.registry import Table, named_in
 
 __all__ = ["LOCAL_METHODS", "BpttSpec", "FedDMSpec", "GradientSpec", "KipSpec", "LocalMethod", "LocalSpec"]
 
@@ -112,17 +112,19 @@ class LocalMethod:
     starts_real: bool = False
 
 
-LOCAL_METHODS: dict[str, LocalMethod] = {
-    # Moments with and without tiles, though only with them more than the mean is matched: plans share what is summed.
-    "dm": LocalMethod(run="collabdm.local.dm:matched_samples", reuses=MOMENTS),
-    "kip": LocalMethod(run="collabdm.local.kip:kip_samples", settings=KipSpec),
-    "gmm": LocalMethod(run="collabdm.local.coresets:mixture_means", starts_real=True),
-    "dbscan": LocalMethod(run="collabdm.local.coresets:cluster_means", starts_real=True),
-    "gradient": LocalMethod(run="collabdm.local.gradient:gradient_samples", settings=GradientSpec),
-    "bptt": LocalMethod(run="collabdm.local.bptt:bptt_samples", settings=BpttSpec),
-    "feddm": LocalMethod(run="collabdm.local.feddm:one_network_samples", settings=FedDMSpec),
-    "real": LocalMethod(run="collabdm.local.start:unchanged", starts_real=True),
-}
+LOCAL_METHODS: dict[str, LocalMethod] = Table(
+    {
+        # Moments with and without tiles, though only with them more than the mean is matched: plans share the sums.
+        "dm": LocalMethod(run="collabdm.local.dm:matched_samples", reuses=MOMENTS),
+        "kip": LocalMethod(run="collabdm.local.kip:kip_samples", settings=KipSpec),
+        "gmm": LocalMethod(run="collabdm.local.coresets:mixture_means", starts_real=True),
+        "dbscan": LocalMethod(run="collabdm.local.coresets:cluster_means", starts_real=True),
+        "gradient": LocalMethod(run="collabdm.local.gradient:gradient_samples", settings=GradientSpec),
+        "bptt": LocalMethod(run="collabdm.local.bptt:bptt_samples", settings=BpttSpec),
+        "feddm": LocalMethod(run="collabdm.local.feddm:one_network_samples", settings=FedDMSpec),
+        "real": LocalMethod(run="collabdm.local.start:unchanged", starts_real=True),
+    }
+)
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, told
 from collabdm.matching.statistic import STATISTICS, Statistic
 from collabdm.modalities import AnyModality
@@ -126,6 +127,7 @@ def _check_size(shape: tuple[int, ...]) -> None:
         raise ValueError(f"a sample has at most {most}, got {str(shape)[:80]}")
 
 
+@plain_torch()
 def encode_plan(plan: Plan) -> bytes:
     """Canonical JSON (sorted keys, no spaces, a final newline): what travels down, and what the digest covers."""
     fields = plan.model_dump(mode="json", exclude_none=True)
@@ -138,6 +140,7 @@ def plan_digest(plan: Plan) -> str:
     return hashlib.sha256(encode_plan(plan)).hexdigest()
 
 
+@plain_torch()
 def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
     """Parse and validate; raises `PlanError` where it is malformed or of another version.
 

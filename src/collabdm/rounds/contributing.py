@@ -13,7 +13,7 @@ from collabdm.client import contribute
 from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.engine.memory import merged
-from collabdm.engine.workers import in_processes
+from collabdm.engine.processes import in_processes
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_contribution, plan_digest
 from collabdm.storage.files import write_atomically
@@ -77,7 +77,12 @@ def contribute_all(
     )
     seconds: dict[str, Any] = {"statistics": 0.0, "local": 0.0, "client": {}}
     memory: dict[str, float] = {}
-    for client, (spent, held) in zip(parts, in_processes(_contributed, jobs, engine.processes), strict=True):
+
+    def tell(line: str) -> None:
+        report(Event(stage="contribution", done=0, total=len(parts), message=line))
+
+    results = in_processes(_contributed, jobs, engine.processes, tell=tell)
+    for client, (spent, held) in zip(parts, results, strict=True):
         sent = f"{(folder / contribution_name(plan, client)).stat().st_size:,} bytes up"
         report(Event(stage="contribution", client=client, done=1, total=1, message=sent))
         for stage, value in spent.items():

@@ -9,6 +9,7 @@ from collabdm.config import Config
 from collabdm.data import load_dataset
 from collabdm.distilled.set import DistilledSet, load
 from collabdm.engine import Engine
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, explain
 from collabdm.methods import method_named
 from collabdm.planning import resolved
@@ -31,6 +32,7 @@ COMPARED = (
 )
 
 
+@plain_torch()
 def compare(
     config: Config, methods: Sequence[str], folder: str | Path, *, allow_missing: bool = False, report: Report = silent
 ) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from collabdm.data import Dataset, load_dataset, partition_table
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage, with_total
+from collabdm.engine.plain import plain_torch
 from collabdm.errors import CollabDMError, DataError, explain
 from collabdm.evaluation.judging import Judgement, judge, training_set
 from collabdm.evaluation.networks import summary, without_confusion
@@ -48,6 +49,7 @@ from collabdm.training.loop import TrainingSet
 __all__ = ["check_usable", "simulate", "simulate_on"]
 
 
+@plain_torch()
 def simulate(
     config: Config,
     folder: str | Path,
@@ -74,6 +76,7 @@ def simulate(
     )
 
 
+@plain_torch()
 def simulate_on(
     dataset: Dataset,
     config: Config,

@@ -1,0 +1,103 @@
+"""The linear range that 8-bit images of a distilled set state, so that they mean the floats that they were made of.
+
+Distilled pixels lie outside those of a photograph: clipped, the set would train no network. So every exported PNG says
+in a text chunk, and an exported `.npz` in the array `range`, which pixel values its levels 0 and 255 stand for, in each
+channel, where 0 is black and 1 white as in any image. Readers that do not know it see the same image at less contrast.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from collabdm.errors import DataError, explain
+
+__all__ = ["KEY", "ORDINARY", "StatedRange"]
+
+KEY = "collabdm:range"
+"""The keyword of a PNG's text chunk."""
+
+LEVELS = 255
+# The share of a channel's pixels that a range may leave out at either end (as the wire's encoding int8 does).
+TAIL = 1e-4
+_ROUNDING = 0.5 / LEVELS
+# Far beyond what a distilled set holds (`Modality.largest`), and far below what overflows.
+_MOST = 1e5
+
+Bound = Annotated[float, Field(ge=-_MOST, le=_MOST)]
+Bounds = Annotated[tuple[Bound, ...], Field(min_length=1, max_length=3)]
+
+
+class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """The pixel values that the levels 0 (`low`) and 255 (`high`) stand for, per channel; [0, 1] is an ordinary image."""
+
+    low: Bounds
+    high: Bounds
+
+    @model_validator(mode="after")
+    def _agree(self) -> "StatedRange":
+        if len(self.low) != len(self.high) or not all(a < b for a, b in zip(self.low, self.high, strict=False)):
+            raise ValueError("a range needs a low below its high for each channel")
+        return self
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether levels mean what they do in any image."""
+        return set(self.low) == {0.0} and set(self.high) == {1.0}
+
+    def text(self) -> str:
+        """What the text chunk holds."""
+        return json.dumps({"low": self.low, "high": self.high})
+
+    def levels(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels [n, C, H, W] rounded to the nearest levels, uint8; what lies outside the range is clipped to it."""
+        low, high = self._bounds()
+        return np.rint((np.clip(pixels, low, high) - low) / (high - low) * LEVELS).astype(np.uint8)
+
+    def pixels(self, levels: np.ndarray, what: str) -> np.ndarray:
+        """The pixels that levels uint8 [..., C, H, W] stand for, float32; `what` names them in the error.
+
+        Raises `DataError` where the range is one of another number of channels.
+        """
+        if levels.shape[-3] != len(self.low):
+            expected, fix = f"one for {len(self.low)}, as its range says", "export the set again"
+            raise DataError(explain(what, got=f"{levels.shape[-3]} channels", expected=expected, fix=fix))
+        low, high = self._bounds()
+        return (low + levels * ((high - low) / LEVELS)).astype(np.float32)
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        low, high = (np.array(side, dtype=np.float64).reshape(-1, 1, 1) for side in (self.low, self.high))
+        return low, high
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> "StatedRange":
+        """The range of a set's pixels [n, C, H, W]: at least [0, 1] in each channel, and all but one pixel in ten
+        thousand at either end.
+
+        A few runaway pixels are left out, since they would push all others into a handful of levels.
+        """
+        low = np.quantile(pixels, TAIL, axis=(0, 2, 3), method="lower").astype(float)
+        high = np.quantile(pixels, 1 - TAIL, axis=(0, 2, 3), method="higher").astype(float)
+        # Half a level beyond [0, 1] is rounding, not range.
+        low, high = np.where(low > -_ROUNDING, 0.0, low), np.where(high < 1 + _ROUNDING, 1.0, high)
+        return cls(low=tuple(low.tolist()), high=tuple(high.tolist()))
+
+    @classmethod
+    def read(cls, info: Mapping[object, object], what: str) -> "StatedRange | None":
+        """That of an opened image's `info`, None where it states none or an ordinary one; `what` names the image.
+
+        Raises `DataError` where what it states is no range.
+        """
+        if KEY not in info:
+            return None
+        try:
+            stated = cls.model_validate_json(str(info[KEY]))
+        except ValidationError as error:
+            got, fix = f"a range that is none ({error.errors()[0]['msg']})", f"remove its text {KEY}, or export it again"
+            raise DataError(explain(what, got=got, expected="a low and a high for each channel", fix=fix)) from None
+        return None if stated.ordinary else stated
+
+
+ORDINARY = StatedRange(low=(0.0,), high=(1.0,))

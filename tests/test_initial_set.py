@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from collabdm.initial_set import InitialSet, initial_set
+from collabdm.initial_set import InitialSet, draw_of, initial_set, slots
 from collabdm.protocol import Contribution, Plan
+from collabdm.randomness import Stream
 from reference import made_up, small_plan
 
 SQUARE_ROOT_3 = math.sqrt(3)
@@ -82,13 +83,15 @@ def test_all_that_came_is_kept_in_client_order_and_made_images_follow() -> None:
         assert torch.equal(start.samples[start.labels == y][:came], _received(contributions, y))
 
 
-def test_the_cut_keeps_a_seeded_choice_of_all_clients() -> None:
+def test_the_cut_keeps_a_drawn_choice_of_all_clients() -> None:
     clients = tuple(f"client {k}" for k in range(6))
     kept_from, choices = set(), set()
-    for seed in range(8):
-        plan = small_plan(clients=clients, ipc=4, seed=seed)
+    plan = small_plan(clients=clients, ipc=4)
+    for draw in range(8):
         contributions = [made_up(plan, name, [5, 5, 5]) for name in clients]
-        start = initial_set(plan, contributions)
+        start = initial_set(plan, contributions, draw)
+        assert start.draw == draw
+        assert sum(start.taken.values()) == 12
         assert start.topped_up == {}
         received = _received(contributions, 0)
         own = start.samples[start.labels == 0]
@@ -99,6 +102,68 @@ def test_the_cut_keeps_a_seeded_choice_of_all_clients() -> None:
         choices.add(tuple(sorted(kept)))
     assert kept_from == set(range(6))
     assert len(choices) > 1
+
+
+SHARES = st.lists(st.integers(0, 400), min_size=1, max_size=6).filter(any)
+
+
+@given(
+    held=SHARES, sent=st.lists(st.integers(0, 9), min_size=6, max_size=6), total=st.integers(1, 20), draw=st.integers(0)
+)
+def test_slots_are_filled_as_far_as_samples_came(held: list[int], sent: list[int], total: int, draw: int) -> None:
+    sent = sent[: len(held)]
+    found = slots(np.array(held), sent, total, Stream(draw, "slots"))
+    usable = [count if share else 0 for share, count in zip(held, sent, strict=True)]
+    assert found.dtype == np.int64
+    assert (found >= 0).all()
+    assert (found <= usable).all()
+    assert found.sum() == min(total, sum(usable))
+
+
+@given(held=SHARES, total=st.integers(1, 20), draw=st.integers(0))
+def test_slots_are_the_share_held_but_for_one_that_is_drawn(held: list[int], total: int, draw: int) -> None:
+    found = slots(np.array(held), [total] * len(held), total, Stream(draw, "slots"))
+    share = np.array(held) / sum(held) * total
+    assert (np.floor(share + 1e-9) <= found).all()
+    assert (found <= np.ceil(share - 1e-9)).all()
+
+
+def test_the_slots_that_shares_leave_open_are_drawn_in_proportion() -> None:
+    held, total, draws = np.array([46, 4, 25, 125]), 3, 4000
+    found = sum(slots(held, [3] * 4, total, Stream(draw, "slots")) for draw in range(draws))
+    np.testing.assert_allclose(found / draws, held / held.sum() * total, atol=0.03)
+
+
+def test_what_a_client_cannot_fill_goes_to_the_others_by_what_they_hold() -> None:
+    draws = 2000
+    found = np.array([slots(np.array([900, 60, 30, 10]), [2, 5, 5, 5], 5, Stream(k, "slots")) for k in range(draws)])
+    assert (found[:, 0] == 2).all()
+    means = found.mean(axis=0)
+    assert means[1] > 1.7
+    assert means[1] > 1.5 * means[2] > 3 * means[3]
+
+
+def test_a_site_with_nearly_all_of_a_class_fills_what_it_can_and_a_liar_is_bounded() -> None:
+    plan = small_plan(ipc=4)
+    big, small, other = plan.clients
+    held = {big: 92, small: 4, other: 4}
+    start = initial_set(plan, [made_up(plan, name, [n, 0, 0], images=[4, 0, 0]) for name, n in held.items()], 0)
+    assert start.taken[big] >= 3
+    bounded = small_plan(ipc=4, most_held=4)
+    for draw in range(20):
+        made = [made_up(bounded, name, [n, 0, 0], images=[4, 0, 0]) for name, n in held.items()]
+        assert initial_set(bounded, made, draw).taken[big] <= 2
+
+
+def test_by_default_the_draw_follows_from_what_all_clients_sent() -> None:
+    plan = small_plan(ipc=1)
+    contributions = [made_up(plan, name, [5, 5, 5], images=[1, 1, 1]) for name in plan.clients]
+    start = initial_set(plan, contributions)
+    assert start.draw == draw_of(contributions[::-1]) == initial_set(plan, contributions[::-1]).draw
+    assert _bits(initial_set(plan, contributions, start.draw)) == _bits(start)
+    last = contributions[-1]
+    for changed in (replace(last, held=last.held + 1), replace(last, samples=last.samples * 0.5)):
+        assert draw_of([*contributions[:-1], changed]) != start.draw
 
 
 def test_the_seed_of_the_plan_decides_what_is_made() -> None:

@@ -1,11 +1,13 @@
-"""The initial synthetic set: the union of the local sets, cut or topped up to ipc samples of every class.
+"""The initial synthetic set: the local sets joined, a slot for each of ipc samples of every class.
 
-Under a pure Dirichlet split few clients hold a class, and the union stays below ipc: the missing samples are made of
-the received ones.
+Slots follow what the clients hold: refinement starts there, and a class of which one site has nearly all must not start
+as the few others see it. Which client gets a slot that its share leaves open, and which of its samples are taken, is
+drawn by a number that only the server knows, so that no client can place its samples.
 """
 
+import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,48 +17,91 @@ from torch import Tensor
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
 
-__all__ = ["InitialSet", "initial_set"]
+__all__ = ["InitialSet", "draw_of", "initial_set", "slots"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InitialSet:
     """`samples` float32 [n, *shape] and `labels` int64 [n], ascending; `topped_up`: samples made per class; `missing`:
-    classes that nobody holds, which the set therefore lacks."""
+    classes that nobody holds, which the set therefore lacks; `taken`: samples by client; `draw`: what chose them."""
 
     samples: Tensor
     labels: Tensor
     topped_up: dict[int, int]
     missing: tuple[int, ...]
+    taken: Mapping[str, int]
+    draw: int
 
 
-def initial_set(plan: Plan, contributions: Iterable[Contribution]) -> InitialSet:
+def initial_set(plan: Plan, contributions: Iterable[Contribution], draw: int | None = None) -> InitialSet:
     """Union of S_k (Algorithm 1, line 7) over clients in sorted order, exactly ipc samples of every class held.
 
-    Above ipc, a seeded draw keeps ipc. Below, each missing sample is made of the received ones of the class as the
-    modality says (images: tiles from random tiles, or a mix of two), with a little noise so that no two start alike. A
-    class that is held but of which no sample came starts from noise with the mean and spread of what was received.
+    Every client gets `slots` by the samples it holds (at most `plan.most_held`), and fills them with those it sent.
+    What it cannot fill goes to the others' further samples, again by what they hold. Where all that came is less than
+    ipc, each missing sample is made of the received ones of the class as the modality says (images: tiles from random
+    tiles, or a mix of two), with a little noise so that no two start alike. A class that is held but of which no sample
+    came starts from noise with the mean and spread of what was received.
+
+    `draw`: an integer that the server alone knows; by default `draw_of` the contributions.
     """
     ordered = sorted(contributions, key=lambda c: c.client)
+    draw = draw_of(ordered) if draw is None else draw
     everything = torch.from_numpy(np.concatenate([c.samples for c in ordered]))
-    labels = torch.from_numpy(np.concatenate([c.labels for c in ordered]))
-    held = sum((c.held for c in ordered), np.zeros(len(plan.classes), np.int64))
-    samples, topped_up = [], {}
-    for y in np.flatnonzero(held).tolist():
-        union = everything[labels == y]
-        if len(union) > plan.ipc:
-            kept = np.sort(Stream(plan.seed, "cut", y).choose(len(union), plan.ipc))
-            union = union[torch.from_numpy(kept)]
-        elif len(union) < plan.ipc:
+    held = np.stack([c.held for c in ordered])
+    present = np.flatnonzero(held.sum(axis=0))
+    samples, topped_up, taken = [], {}, dict.fromkeys((c.client for c in ordered), 0)
+    for y in present.tolist():
+        sent = [torch.from_numpy(c.samples[c.labels == y]) for c in ordered]
+        weight = held[:, y] if plan.most_held is None else np.minimum(held[:, y], plan.most_held)
+        chosen = slots(weight, [len(own) for own in sent], plan.ipc, Stream(draw, "slots", y))
+        parts = []
+        for client, own, count in zip(ordered, sent, chosen.tolist(), strict=True):
+            kept = np.sort(Stream(draw, "cut", y, client.client).choose(len(own), count))
+            parts.append(own[torch.from_numpy(kept)])
+            taken[client.client] += count
+        union = torch.cat(parts)
+        if len(union) < plan.ipc:
             topped_up[y] = plan.ipc - len(union)
             union = torch.cat([union, _made(plan, y, union, everything, topped_up[y])])
         samples.append(union)
-    present = np.flatnonzero(held)
     return InitialSet(
         samples=torch.cat(samples),
         labels=torch.from_numpy(np.repeat(present, plan.ipc)),
         topped_up=topped_up,
-        missing=tuple(np.flatnonzero(held == 0).tolist()),
+        missing=tuple(np.flatnonzero(held.sum(axis=0) == 0).tolist()),
+        taken=taken,
+        draw=draw,
     )
+
+
+def slots(held: np.ndarray, sent: Sequence[int], total: int, stream: Stream) -> np.ndarray:
+    """How many of each client's samples are taken: int64 [clients], at most `sent`, together `total` or all there are.
+
+    A client's expected number is its share of `held`: the whole part is its own, and who gets the rest is drawn
+    (systematic sampling in a random order). What clients cannot fill is shared in the same way among those that sent
+    more, until none is left.
+    """
+    taken, left = np.zeros(len(held), np.int64), np.where(held > 0, sent, 0)
+    while (open_slots := min(total - int(taken.sum()), int(left.sum()))) > 0:
+        weights = np.where(left > 0, held, 0).astype(np.float64)
+        order = stream.permutation(len(held))
+        ends = np.cumsum(weights[order]) / weights.sum() * open_slots
+        ends[-1] = open_slots
+        reached = np.ceil(np.concatenate([[0.0], ends]) - float(stream.uniform()))
+        share = np.empty_like(taken)
+        share[order] = np.diff(reached).astype(np.int64)
+        share = np.minimum(share, left)
+        taken, left = taken + share, left - share
+    return taken
+
+
+def draw_of(contributions: Iterable[Contribution]) -> int:
+    """An integer below 2**53 that all the contributions decide: nobody who has not seen the others' can foresee it."""
+    digest = hashlib.sha256()
+    for one in sorted(contributions, key=lambda c: c.client):
+        for value in (one.held, one.labels, one.samples):
+            digest.update(np.ascontiguousarray(value).data)
+    return int.from_bytes(digest.digest()[:8], "big") >> 11
 
 
 def _made(plan: Plan, y: int, union: Tensor, everything: Tensor, count: int) -> Tensor:

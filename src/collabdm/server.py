@@ -125,7 +125,7 @@ def distill(
     if not received:
         fix = "collect the sites' contributions first"
         raise QuorumError(explain("contributions", got="none", expected="at least one", fix=fix))
-    initial = initial_set(plan, received)
+    initial = initial_set(plan, received, spec.draw)
     if initial.missing:
         message = f"nobody holds {', '.join(plan.classes[y] for y in initial.missing)}: missing from the set"
         report(Event(stage="distill", done=0, total=1, message=message))
@@ -158,7 +158,8 @@ def product(
         "init": plan.local.init,
         "network": plan.network.model_dump(exclude_none=True),
         "local": plan.local.model_dump(),
-        "server": spec.model_dump(exclude_none=True),
+        # Who knows the draw of a round could place samples in the next one on its folder.
+        "server": spec.model_dump(exclude_none=True, exclude={"draw"}),
     }
     return DistilledSet(
         samples=samples.float(),

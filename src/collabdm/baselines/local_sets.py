@@ -57,7 +57,7 @@ def union_of(job: RivalJob, plan: Plan) -> Union:
         up[client], seconds[client] = len(content), sum(kept.seconds.values())
         memory = max([memory, *kept.memory.values()])
     started = time.perf_counter()
-    initial = initial_set(plan, received)
+    initial = initial_set(plan, received, job.config.server.draw)
     return Union(
         plan=plan,
         initial=initial,

@@ -17,7 +17,9 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     `passes` over the T targets (Algorithm 1 is one pass); `batch`: synthetic samples of a class per step (S_t^y), all
     by default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all participants alike (the
     authors' code); `aggregation`, `trim` and `clip`: the rule against hostile participants (docs/trust.md), none by
-    default; `evaluate_every`: seeds between evaluations on the way, 0 for none.
+    default; `evaluate_every`: seeds between evaluations on the way, 0 for none; `draw`: the number by which the start
+    set is drawn, unset by default: a held round takes one that nobody can foresee and keeps it, all else one that
+    follows from the contributions.
     """
 
     passes: Annotated[int, Field(ge=0, le=10_000)] = 5
@@ -31,6 +33,7 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     trim: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     clip: Annotated[float, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=0)] = 0
+    draw: Annotated[int, Field(ge=0, lt=2**53)] | None = None
 
     @property
     def rule(self) -> Rule:

@@ -66,7 +66,7 @@ def distill_round(
     assert isinstance(config.engine, Engine)
     collected = collect(plan, contributions, report=report)
     usable = list(collected.contributions.values())
-    initial = checked_start(plan, usable, terms)
+    initial = checked_start(plan, usable, terms, config.server.draw)
     basis = _basis(plan, collected, config, provenance.present)
     finished = _finished(folder, basis)
     if finished is not None:
@@ -95,7 +95,8 @@ def distill_round(
         "memory": memory | {"distill": highest()},
         **coverage,
     }
-    record = {"basis": basis, "metrics": metrics, "facts": facts, "history": list(provenance.history)}
+    record = {"basis": basis, "draw": initial.draw, "metrics": metrics, "facts": facts}
+    record |= {"history": list(provenance.history)}
     write_json(folder / "round.json", record)
     checkpoint.remove()
     return metrics
@@ -121,6 +122,7 @@ def _coverage(
             "parts": collected.sizes,
         },
         "topped_up": {plan.classes[y]: count for y, count in initial.topped_up.items()},
+        "taken": dict(initial.taken),
         "skipped": target.skipped,
         "unprotected": _unprotected(plan, target, rule, report),
         "untouched_classes": _untouched(plan, target, initial, report),

@@ -3,6 +3,7 @@
 A new call on the folder of an interrupted round goes on where it was lost, to the same distilled set.
 """
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def hold(
 ) -> dict[str, Any]:
     """Receive, distil, and write the metrics last; returns what `metrics.json` holds.
 
-    `config`: an engine that it leaves open is settled, and kept in the folder. `facts` go to the set's card. A finished
+    `config`: an engine and a draw that it leaves open are settled, and kept in the folder. `facts` go to the set's card. A finished
     folder is left as it is; in one whose reception has closed, what had come is distilled. Where that is not enough,
     the reception is open again.
     Raises `QuorumError`, and what else `distill_round` raises; `RunFolderError` where the folder belongs to another
@@ -59,7 +60,8 @@ def hold(
     content, own = encode_plan(plan), folder / "plan.json"
     if own.exists() and own.read_bytes() != content:
         raise RunFolderError(reception.another_plan)
-    config = settled_config(folder, config, engine_for(config, plan, report=report))
+    # A client that could foresee who gets the open slots of the start set could place its samples there.
+    config = settled_config(folder, config, engine_for(config, plan, report=report), draw=secrets.randbits(53))
     assert isinstance(config.engine, Engine)
     if not own.exists():
         write_atomically(own, content)

@@ -53,8 +53,10 @@ def prepare_run_folder(folder: Path, *, force: bool, resume: bool) -> None:
     shutil.rmtree(folder)
 
 
-def settled_config(folder: Path, config: Config, engine: Engine) -> Config:
+def settled_config(folder: Path, config: Config, engine: Engine, *, draw: int | None = None) -> Config:
     """The configuration with its engine resolved, as written in the folder: kept on resume, written otherwise.
+
+    `draw`: the server's, where the configuration leaves it open.
 
     Raises `RunFolderError` where the folder belongs to a run with other settings.
     """
@@ -62,13 +64,17 @@ def settled_config(folder: Path, config: Config, engine: Engine) -> Config:
     if path.exists():
         stored = load_config(file=path)
         same_engine = config.engine in ("auto", stored.engine, getattr(stored.engine, "kind", None))
-        if not same_engine or stored.model_copy(update={"engine": config.engine}) != config:
+        drawn = stored.server.draw if config.server.draw is None else config.server.draw
+        asked = config.model_copy(update={"server": config.server.model_copy(update={"draw": drawn})})
+        if not same_engine or stored.model_copy(update={"engine": config.engine}) != asked:
             fix = "resume with the settings in its config.toml, choose another --out, or remove the folder"
             raise RunFolderError(
                 explain(f"{folder}", got="other settings", expected="those it was begun with", fix=fix)
             )
         return stored
-    settled = config.model_copy(update={"engine": engine})
+    drawn = draw if config.server.draw is None else config.server.draw
+    server = config.server.model_copy(update={"draw": drawn})
+    settled = config.model_copy(update={"engine": engine, "server": server})
     write_atomically(path, config_toml(settled))
     return settled
 

@@ -29,15 +29,17 @@ def check_quorum(plan: Plan, terms: Terms) -> None:
         raise ConfigError(explain("--min-clients", got=terms.min_clients, expected=expected, fix="lower it"))
 
 
-def checked_start(plan: Plan, contributions: Sequence[Contribution], terms: Terms) -> InitialSet:
-    """The initial set of the round. Raises `QuorumError` where too few contributed; `DataError` where nobody holds a
+def checked_start(
+    plan: Plan, contributions: Sequence[Contribution], terms: Terms, draw: int | None = None
+) -> InitialSet:
+    """The initial set of the round, drawn by `draw`. Raises `QuorumError` where too few contributed; `DataError` where nobody holds a
     class, unless that is allowed."""
     needed = (len(plan.clients) + 1) // 2 if terms.min_clients is None else terms.min_clients
     if len(contributions) < max(needed, 1):
         expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
         fix = "wait for more contributions, or lower --min-clients"
         raise QuorumError(explain("usable contributions", got=len(contributions), expected=expected, fix=fix))
-    initial = initial_set(plan, contributions)
+    initial = initial_set(plan, contributions, draw)
     if initial.missing and not terms.allow_missing:
         names = ", ".join(plan.classes[y] for y in initial.missing)
         fix = "add a client that holds them, or pass --allow-missing-classes"

@@ -183,7 +183,8 @@ def test_there_is_a_card_and_an_export_without_a_picture(sample: Modality, tmp_p
     assert sample.preview(shown) is None
     assert sample.write_folder(tmp_path / "folder", shown) is False
     assert list(tmp_path.iterdir()) == []
-    assert np.array_equal(sample.to_arrays(shown.samples), shown.samples.numpy())
+    assert np.array_equal(sample.to_arrays(shown.samples)["x"], shown.samples.numpy())
+    assert torch.equal(sample.exported(shown.samples), shown.samples)
     card = sample.card(shown, 1)
     assert card.task == ""
     assert card.summary == f"3 rows ({sample.described}) of 3 classes."

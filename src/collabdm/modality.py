@@ -229,9 +229,13 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
         label = datasets.ClassLabel(names=list(shown.classes))
         return datasets.Dataset.from_dict(columns).cast_column("label", label)
 
-    def to_arrays(self, samples: Tensor) -> np.ndarray:
-        """The samples as an `.npz` export holds them."""
-        return samples.numpy()
+    def to_arrays(self, samples: Tensor) -> dict[str, np.ndarray]:
+        """The arrays that an `.npz` export holds of the samples: `x`, and what must be known to read it."""
+        return {"x": samples.numpy()}
+
+    def exported(self, samples: Tensor) -> Tensor:
+        """The samples as whoever reads an export gets them: where it rounds, not quite those that were made."""
+        return samples
 
     def card(self, shown: Labelled, tiles: int) -> CardText:
         """What the card of a distilled set says of its samples."""

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from torch.utils.data import DataLoader
 
 from cli.conftest import run
+from collabdm.data.stated_range import StatedRange
 from collabdm.distilled.format import decode
 from collabdm.distilled.set import DistilledSet, load
 from collabdm.errors import DistilledSetError
@@ -135,12 +136,21 @@ def test_pixels_undo_the_normalisation() -> None:
 def test_huggingface(channels: int) -> None:
     sample = images_like((channels, 8, 12), (0.5,) * channels, (0.25,) * channels)
     chosen = make(samples=make().samples[:, :channels], sample=sample)
-    table = chosen.to_huggingface()
+    table, full = chosen.to_huggingface(), chosen.expanded()
     assert table.features["label"].names == list(CLASSES)
-    assert table["label"] == chosen.labels.tolist()
+    assert table["label"] == full.labels.tolist()
     read = np.stack([np.asarray(row["image"]).reshape(8, 12, channels) for row in list[Any](table)])
-    clipped = pixels_of(chosen).clamp(0, 1).permute(0, 2, 3, 1)
-    assert np.abs(read / 255 - clipped.numpy()).max() <= 0.5 / 255 + 1e-6
+    assert_rounded(read, full)
+    for row in list[Any](table):
+        assert StatedRange.read(row["image"].info, "image") == StatedRange.of(pixels_of(full).double().numpy())
+
+
+def assert_rounded(levels: np.ndarray, full: DistilledSet) -> None:
+    """Levels [n, H, W, C] are the set's pixels within half a level of the range from the least to the largest."""
+    pixels = pixels_of(full).double().permute(0, 2, 3, 1).numpy()
+    low = np.minimum(pixels.min(axis=(0, 1, 2)), 0)
+    high = np.maximum(pixels.max(axis=(0, 1, 2)), 1)
+    assert (np.abs(low + levels / 255 * (high - low) - pixels) <= 0.501 * (high - low) / 255).all()
 
 
 def read_back(cache: Path, path: str, **options: Any) -> tuple[list[str], list[tuple[int, np.ndarray]]]:
@@ -169,17 +179,17 @@ def test_imagefolder_reads_the_pngs(
     names, rows = read_back(tmp_path / "cache", "imagefolder", data_dir=str(tmp_path / "pngs"))
     assert names == folders == sorted(os.listdir(tmp_path / "pngs"))
     present = sorted(set(labels))
-    order = np.argsort(labels, kind="stable")  # folders in order of labels, files in order of indices
-    assert [present[label] for label, _ in rows] == [labels[i] for i in order]
-    pixels = pixels_of(chosen).clamp(0, 1).permute(0, 2, 3, 1).numpy()[order]
-    assert np.abs(np.stack([image for _, image in rows]) / 255 - pixels).max() <= 1 / 255
+    full = chosen.expanded()
+    order = np.argsort(full.labels.numpy(), kind="stable")  # folders in order of labels, files in order of indices
+    assert [present[label] for label, _ in rows] == full.labels[order].tolist()
+    assert_rounded(np.stack([image for _, image in rows]), replace(full, samples=full.samples[order]))
 
 
 def test_a_saved_folder_is_a_hub_data_set(tmp_path: Path) -> None:
     make().save(tmp_path / "set")
     names, rows = read_back(tmp_path / "cache", str(tmp_path / "set"))
     assert names == list(CLASSES)
-    assert sorted(label for label, _ in rows) == [0, 0, 1, 1, 2, 2]  # the preview is not among them
+    assert sorted(label for label, _ in rows) == [0] * 8 + [1] * 8 + [2] * 8  # the preview is not among them
 
 
 @pytest.mark.parametrize("change", ["another folder", "in place"])
@@ -188,9 +198,9 @@ def test_a_set_is_not_taken_for_another_that_was_read_before(tmp_path: Path, cha
     first, second, cache = tmp_path / "one" / "distilled", tmp_path / "two" / "distilled", tmp_path / "cache"
     place = first if change == "in place" else second
     make().save(first)
-    assert len(read_back(cache, str(first))[1]) == 6
+    assert len(read_back(cache, str(first))[1]) == 24
     make(samples=make().samples[:3], labels=torch.tensor([0, 1, 2])).save(place, overwrite=True)
-    assert len(read_back(cache, str(place))[1]) == 3
+    assert len(read_back(cache, str(place))[1]) == 12
     make(samples=-make().samples).save(place, overwrite=True)
     (_, brighter), (_, darker) = (read_back(cache, str(place))[1][0], read_back(tmp_path / "fresh", str(place))[1][0])
     assert np.array_equal(brighter, darker)
@@ -516,9 +526,9 @@ def test_targets_survive_every_way_out(tmp_path: Path) -> None:
     assert chosen.expanded().labels.tolist() == make().expanded().labels.tolist()
     table = chosen.to_huggingface()
     assert table.column_names == ["image", "label", "targets"]
-    assert torch.equal(torch.tensor(table["targets"], dtype=torch.float32), TARGETS)
+    assert torch.equal(torch.tensor(table["targets"], dtype=torch.float32), expanded.targets)
     assert "targets" not in make().to_huggingface().column_names
-    for flags, expected in (((), chosen), (("--expanded",), expanded)):
+    for flags, expected in (((), expanded), (("--expanded",), expanded)):
         asked = ("export", tmp_path / "set", "--format", "npz", "--out", tmp_path / "set.npz", "--force")
         assert run(*asked, *flags).code == 0
         assert expected.targets is not None
@@ -533,7 +543,7 @@ def test_a_set_without_targets_exports_none(tmp_path: Path) -> None:
     make().save(tmp_path / "set")
     assert run("export", tmp_path / "set", "--format", "npz", "--out", tmp_path / "set.npz").code == 0
     with np.load(tmp_path / "set.npz") as arrays:
-        assert sorted(arrays) == ["classes", "x", "y"]
+        assert sorted(arrays) == ["classes", "range", "x", "y"]
     assert "soft targets" not in (tmp_path / "set" / "README.md").read_text()
 
 

@@ -105,11 +105,25 @@ def test_stored_pixels_become_normalised_ones_and_pictures_of_them(channels: int
         np.testing.assert_allclose(shown[:, c], expected, atol=1e-5)
     np.testing.assert_allclose(sample.pixels(shown), stored / 255, atol=1e-6)
     assert np.array_equal(sample.pictures(shown), stored)
-    assert np.array_equal(sample.pictures(shown + 1000), np.full_like(stored, 255))
     exported = sample.to_arrays(shown)
     expected = stored[:, 0] if channels == 1 else np.stack([stored[:, c] for c in range(3)], axis=-1)
-    assert np.array_equal(exported, expected)
-    assert exported.flags.c_contiguous
+    assert exported.keys() == {"x"}
+    assert np.array_equal(exported["x"], expected)
+    assert exported["x"].flags.c_contiguous
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_beyond_black_and_white_are_exported_within_a_level_of_their_range(channels: int) -> None:
+    sample = images_of(channels)
+    samples = 3 * some(5, sample)
+    pixels, stated = sample.pixels(samples).numpy(), sample.range_of(samples)
+    steps = np.subtract(stated.high, stated.low).reshape(-1, 1, 1) / 255
+    arrays = sample.to_arrays(samples)
+    assert np.array_equal(arrays["range"], [stated.low, stated.high])
+    levels = arrays["x"][:, None] if channels == 1 else arrays["x"].transpose(0, 3, 1, 2)
+    assert np.array_equal(levels, sample.pictures(samples))
+    assert (np.abs(stated.pixels(levels, "levels") - pixels) <= 0.501 * steps).all()
+    assert (np.abs(sample.pixels(sample.exported(samples)).numpy() - pixels) <= 0.501 * steps).all()
 
 
 def test_tiles_are_those_of_partition_and_expand() -> None:

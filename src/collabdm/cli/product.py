@@ -77,7 +77,9 @@ def export(
         Literal["images", "npz", "huggingface", "safetensors"],
         Option(help="PNG folders; arrays x, y, classes; a folder for datasets.load_from_disk; or the exact floats."),
     ],
-    expanded: Annotated[bool, Option("--expanded", help="Write the samples that the tiles unfold to.")] = False,
+    expanded: Annotated[
+        bool, Option("--expanded", help="safetensors: write what the tiles unfold to, as all other formats do.")
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -86,7 +88,7 @@ def export(
 
     check_new(out, force=force)
     distilled = load_set(path)
-    chosen = distilled.expanded() if expanded else distilled
+    chosen = distilled if format == "safetensors" and not expanded else distilled.expanded()
     match format:
         case "images":
             chosen.to_folder(out)
@@ -131,12 +133,8 @@ def fitting(test: "Samples", distilled: "DistilledSet") -> "Samples":
 def _npz(chosen: "DistilledSet") -> bytes:
     import numpy as np
 
-    x = chosen.sample.to_arrays(chosen.samples)
     buffer = io.BytesIO()
-    arrays = {"x": x, "y": chosen.labels.numpy(), "classes": np.array(chosen.classes)}
-    if chosen.targets is not None:
-        arrays["targets"] = chosen.targets.numpy()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **chosen.to_arrays())
     return buffer.getvalue()
 
 

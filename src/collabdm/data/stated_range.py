@@ -23,8 +23,8 @@ LEVELS = 255
 # The share of a channel's pixels that a range may leave out at either end (as the wire's encoding int8 does).
 TAIL = 1e-4
 _ROUNDING = 0.5 / LEVELS
-# Far beyond what a distilled set holds (`Modality.largest`), and far below what overflows.
-_MOST = 1e5
+# What float32 still holds.
+_MOST = 1e38
 
 Bound = Annotated[float, Field(ge=-_MOST, le=_MOST)]
 Bounds = Annotated[tuple[Bound, ...], Field(min_length=1, max_length=3)]
@@ -82,7 +82,7 @@ class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         high = np.quantile(pixels, 1 - TAIL, axis=(0, 2, 3), method="higher").astype(float)
         # Half a level beyond [0, 1] is rounding, not range.
         low, high = np.where(low > -_ROUNDING, 0.0, low), np.where(high < 1 + _ROUNDING, 1.0, high)
-        return cls(low=tuple(low.tolist()), high=tuple(high.tolist()))
+        return cls(low=tuple(low.clip(-_MOST).tolist()), high=tuple(high.clip(max=_MOST).tolist()))
 
     @classmethod
     def read(cls, info: Mapping[object, object], what: str) -> "StatedRange | None":
@@ -95,7 +95,10 @@ class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         try:
             stated = cls.model_validate_json(str(info[KEY]))
         except ValidationError as error:
-            got, fix = f"a range that is none ({error.errors()[0]['msg']})", f"remove its text {KEY}, or export it again"
+            got, fix = (
+                f"a range that is none ({error.errors()[0]['msg']})",
+                f"remove its text {KEY}, or export it again",
+            )
             raise DataError(explain(what, got=got, expected="a low and a high for each channel", fix=fix)) from None
         return None if stated.ordinary else stated
 

@@ -94,20 +94,37 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         )
 
     @plain_torch()
+    def exported(self) -> "DistilledSet":
+        """The training samples as whoever reads an export of the set gets them: images rounded to 8 bits within the
+        range that the files state."""
+        full = self.expanded()
+        return replace(full, samples=full.sample.exported(full.samples))
+
+    @plain_torch()
     def pictures(self) -> np.ndarray | None:
-        """Stored samples as small pictures, uint8 [n, 1 or 3, H, W] (images: clipped and rounded); None if undrawn."""
+        """Stored samples as small pictures, uint8 [n, 1 or 3, H, W] (images: in their own range); None if undrawn."""
         return self.sample.pictures(self.samples)
 
     @plain_torch()
     def to_huggingface(self) -> "datasets.Dataset":
-        """A Hugging Face dataset: `image` (8-bit, clipped) and `label` with the class names, for images; `targets`
-        (lists of floats) too where the set has them."""
-        dataset = self.sample.to_huggingface(self._shown())
-        return dataset if self.targets is None else dataset.add_column("targets", self.targets.tolist())  # pyright: ignore
+        """The training samples as a Hugging Face dataset: for images `image` (8-bit PNG files that state their range)
+        and `label` with the class names; `targets` (lists of floats) too where the set has them."""
+        full = self.expanded()
+        dataset = full.sample.to_huggingface(full._shown())
+        return dataset if full.targets is None else dataset.add_column("targets", full.targets.tolist())  # pyright: ignore
+
+    @plain_torch()
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The training samples as an `.npz` export holds them: `x`, `y` int64 [n], `classes`, `targets` where the set
+        has them; images are uint8, with their `range`."""
+        full = self.expanded()
+        arrays = full.sample.to_arrays(full.samples) | {"y": full.labels.numpy(), "classes": np.array(full.classes)}
+        return arrays if full.targets is None else arrays | {"targets": full.targets.numpy()}
 
     @plain_torch()
     def to_folder(self, path: str | os.PathLike[str]) -> None:
-        """Write the samples as files; images as `path/<class>/<index>.png`, for `load_dataset("imagefolder", ...)`.
+        """Write the training samples as files; images as `path/<class>/<index>.png`, 8 bits in the range that each file
+        states, for `load_dataset("imagefolder", ...)`.
 
         Folders are named after the classes, with the label in front ("03-cat") where the names alone would
         not sort into the order of the labels. Raises `DistilledSetError` if `path` exists and is not an empty
@@ -116,7 +133,7 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         target = Path(path)
         refuse_existing(target, overwrite=False)
         with written_whole(target) as building:
-            if not self.sample.write_folder(building, self._shown()):
+            if not self.sample.write_folder(building, self.expanded()._shown()):
                 got, fix = f"{self.sample.plural}, which have none", "export another format"
                 raise DistilledSetError(explain("folder of files", got=got, expected="images", fix=fix))
 
@@ -139,7 +156,7 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
             preview = sample.preview(shown)
             if preview is not None:
                 write_atomically(building / "preview.png", preview)
-            sample.write_folder(building / sample.plural, shown)
+            sample.write_folder(building / sample.plural, self.expanded()._shown())
 
     @plain_torch()
     def to_bytes(self) -> bytes:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from collabdm.data.stated_range import KEY, ORDINARY, StatedRange
 
 __all__ = ["class_folders", "image_of", "png_of", "write_images"]
 
@@ -36,15 +39,18 @@ def class_folders(classes: Sequence[str], counts: Sequence[int]) -> tuple[str, .
     return tuple(f"{label:0{digits}d}-{name}" for label, name in enumerate(names))
 
 
-def write_images(path: Path, pixels: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
-    """Write uint8 [n, C, H, W] images to `path/<class>/<index>.png`, indices running over the whole set."""
+def write_images(
+    path: Path, levels: np.ndarray, labels: np.ndarray, classes: Sequence[str], stated: StatedRange
+) -> None:
+    """Write uint8 [n, C, H, W] images to `path/<class>/<index>.png`, indices running over the whole set; each file
+    states the range that its levels have."""
     counts = np.bincount(labels, minlength=len(classes)).tolist()
     folders = class_folders(classes, counts)
     digits = max(len(str(len(labels) - 1)), 5)
-    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+    for index, (image, label) in enumerate(zip(levels, labels, strict=True)):
         file = path / folders[label] / f"{index:0{digits}d}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(png_of(image_of(image)))
+        file.write_bytes(png_of(image_of(image), stated))
 
 
 def image_of(pixels: np.ndarray) -> Image.Image:
@@ -52,10 +58,13 @@ def image_of(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def png_of(image: Image.Image) -> bytes:
-    """The image as PNG bytes."""
+def png_of(image: Image.Image, stated: StatedRange = ORDINARY) -> bytes:
+    """The image as PNG bytes, which state the range of its levels where it is not that of any image."""
+    told = PngInfo()
+    if not stated.ordinary:
+        told.add_text(KEY, stated.text())
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    image.save(buffer, format="PNG", pnginfo=told)
     return buffer.getvalue()
 
 

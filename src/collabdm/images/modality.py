@@ -13,13 +13,14 @@ from torch import Tensor
 from collabdm.checking import Checker
 from collabdm.data.presets import Preset, generic_preset
 from collabdm.data.samples import check_float_pixels
+from collabdm.data.stated_range import StatedRange
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.images.augment import OPERATIONS
 from collabdm.images.card import card_text
 from collabdm.images.eight_bit import IMAGE_TENSORS, images_from_strip, strip_of_images
-from collabdm.images.image_folder import image_of, write_images
+from collabdm.images.image_folder import image_of, png_of, write_images
 from collabdm.images.partition_expand import check_tiles, expand, pack, permuted_tiles
-from collabdm.images.pixels import Normalisation, denormalised, eight_bit, normalised
+from collabdm.images.pixels import Normalisation, denormalised, normalised
 from collabdm.images.preview import preview_picture
 from collabdm.modality import CardText, Labelled, Modality, Operation
 from collabdm.randomness import Stream
@@ -151,9 +152,13 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         """Normalised images as pixels, float32 [n, C, H, W]: about [0, 1], not clipped."""
         return denormalised(samples, self.normalisation)
 
+    def range_of(self, samples: Tensor) -> StatedRange:
+        """The range of pixels that 8 bits hold of these images."""
+        return StatedRange.of(self.pixels(samples.double()).numpy())
+
     def pictures(self, samples: Tensor) -> np.ndarray:
-        """8-bit pixels, clipped and rounded, uint8 [n, C, H, W]."""
-        return eight_bit(self.pixels(samples))
+        """8-bit levels in the images' own range, uint8 [n, C, H, W]; ordinary pixels where they are within [0, 1]."""
+        return self.range_of(samples).levels(self.pixels(samples.double()).numpy())
 
     def preview(self, shown: Labelled) -> bytes:
         """A row of images for each class."""
@@ -161,24 +166,35 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
 
     def write_folder(self, path: Path, shown: Labelled) -> bool:
         """`path/<class>/<index>.png`, as `load_dataset("imagefolder", data_dir=path)` reads it."""
-        write_images(path, self.pictures(shown.samples), shown.labels.numpy(), shown.classes)
+        levels, stated = self.pictures(shown.samples), self.range_of(shown.samples)
+        write_images(path, levels, shown.labels.numpy(), shown.classes, stated)
         return True
 
     def to_huggingface(self, shown: Labelled) -> "datasets.Dataset":
-        """Columns `image` (8-bit, clipped) and `label` (with the class names)."""
+        """Columns `image` (PNG files that state their range) and `label` (with the class names)."""
         import datasets  # here, since it takes a second to import and only this needs it
 
         label = datasets.ClassLabel(names=list(shown.classes))
         features = datasets.Features({"image": datasets.Image(), "label": label})
-        images = [image_of(image) for image in self.pictures(shown.samples)]
+        stated = self.range_of(shown.samples)
+        # As bytes: given pictures, the library would write them itself, without what they state.
+        images = [{"bytes": png_of(image_of(levels), stated), "path": None} for levels in self.pictures(shown.samples)]
         return datasets.Dataset.from_dict({"image": images, "label": shown.labels.tolist()}, features=features)
 
-    def to_arrays(self, samples: Tensor) -> np.ndarray:
-        """8-bit pixels, [n, H, W] where they are grey, else [n, H, W, C]."""
-        pixels = self.pictures(samples)
-        return pixels[:, 0] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    def to_arrays(self, samples: Tensor) -> dict[str, np.ndarray]:
+        """`x`, uint8 levels [n, H, W] where they are grey, else [n, H, W, C]; `range` [2, C], where it is no usual one:
+        the pixels that the levels 0 and 255 stand for."""
+        levels, stated = self.pictures(samples), self.range_of(samples)
+        x = levels[:, 0] if self.channels == 1 else np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
+        return {"x": x} if stated.ordinary else {"x": x, "range": np.array([stated.low, stated.high])}
+
+    def exported(self, samples: Tensor) -> Tensor:
+        """The images as a reader of the 8-bit files gets them."""
+        stated, levels = self.range_of(samples), self.pictures(samples)
+        return self.tensors(stated.pixels(levels, "exported images"), device="cpu", dtype=samples.dtype)
 
     def card(self, shown: Labelled, tiles: int) -> CardText:
         """Which folder holds which class, what the PNG files are, and how tiles expand."""
         constants = {"mean": list(self.normalisation.mean), "std": list(self.normalisation.std)}
-        return card_text(shown.classes, shown.counts, self.described, tiles, constants)
+        stated = self.range_of(self.expand(shown.samples, tiles))
+        return card_text(shown.classes, shown.counts, self.described, tiles, constants, stated)

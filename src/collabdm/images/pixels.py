@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collabdm.engine.placing import uploaded
 
-__all__ = ["Normalisation", "denormalised", "eight_bit", "normalised"]
+__all__ = ["Normalisation", "denormalised", "normalised"]
 
 
 # Pixels lie in [0, 1]: constants far beyond would only overflow.
@@ -53,11 +53,6 @@ def denormalised(images: Tensor, normalisation: Normalisation) -> Tensor:
     """Normalised images [n, C, H, W] to pixels, about [0, 1] but not clipped."""
     mean, std = _constants(normalisation, images.device, images.dtype)
     return images * std + mean
-
-
-def eight_bit(pixels: Tensor) -> np.ndarray:
-    """Pixels [n, C, H, W], clipped to [0, 1], as uint8."""
-    return pixels.clamp(0, 1).mul(255).round().to(torch.uint8).numpy()
 
 
 @lru_cache(maxsize=16)

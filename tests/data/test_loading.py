@@ -202,8 +202,10 @@ def test_npz_of_a_known_data_set_takes_its_preset_even_with_few_classes(tmp_path
     [
         ({"x_test": None}, "expected x_test"),
         ({"x_train": pixels(6, 3, 8, 3)}, r"ambiguous shape \[6, 3, 8, 3\]"),
-        ({"x_train": pixels(6, 8, 8, 2)}, r"a shape \[6, 8, 8, 2\]"),
-        ({"x_train": pixels(6, 64)}, r"a shape \[6, 64\]"),
+        ({"x_train": pixels(6, 8, 8, 5)}, r"a shape \[6, 8, 8, 5\].*keep one channel"),
+        ({"x_train": pixels(6, 64)}, r"a shape \[6, 64\].*x.reshape\(-1, 8, 8\)"),
+        ({"x_train": pixels(6, 8, 8) / 127.5 - 1}, r"bring \[-1, 1\] to \[0, 1\]"),
+        ({"x_train": pixels(6, 8, 8).astype(np.uint16) * 257}, r"x // 257"),
         (
             {"x_train": pixels(6, 8, 8).astype(int) + 100},
             r"integers from 1\d\d to 3\d\d; expected integers within",
@@ -215,7 +217,11 @@ def test_npz_of_a_known_data_set_takes_its_preset_even_with_few_classes(tmp_path
         ({"x_train": pixels(0, 8, 8), "y_train": np.array([], int)}, "rows of .*train.*: got 0"),
         ({"x_test": pixels(3, 9, 8)}, r"test images of .*\[1, 9, 8\]; expected \[1, 8, 8\]"),
         ({"y_train": np.array([0, 1])}, r"y_train of .*: got int64 \[2\]; expected integers or text, \[6\]"),
-        ({"y_train": np.eye(6)}, r"y_train of .*: got float64 \[6, 6\]"),
+        ({"y_train": np.ones((6, 6))}, r"y_train of .*, row 0: got 6 classes at once"),
+        ({"y_train": np.eye(6) / 2}, "row 0: got 0.5 as the only entry"),
+        ({"y_train": np.array([0.0, 1.5, 2, 0, 1, 2])}, "row 1: got 1.5; expected a class"),
+        ({"y_train": np.array([0.0, np.nan, 2, 0, 1, 2])}, "row 1: got nothing"),
+        ({"y_train": np.array(["a", "b", "c"] * 2, object)}, r"Python objects.*astype\(str\)"),
         ({"y_train": np.array([0, 1, 2, 0, 1, -1])}, "row 5: got -1"),
         ({"y_test": np.array([0, 1, 5])}, "row 2: got 5; expected one of the 3 classes"),
         ({"classes": np.array(["a", "b"])}, "label of row 2: got 2; expected 0 to 1"),
@@ -275,7 +281,7 @@ def test_sources_that_are_not_there_or_not_data(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     refused(tmp_path / "notes.txt", "a file of another kind")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "data set .*empty: got EmptyDatasetError")
+    refused(tmp_path / "empty", "data set .*empty: got no file; expected image files")
 
 
 # --- folders that `datasets` reads

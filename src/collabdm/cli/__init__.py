@@ -22,7 +22,7 @@ from collabdm.cli.report import report
 from collabdm.cli.round import contribute, plan
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train
-from collabdm.errors import CollabDMError, RenamedWarning, explain, printable
+from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, explain, printable
 
 __all__ = ["app", "main"]
 
@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0; 2 for bad input; 3 for too few contributions or an alarm of `detect`; 130 for Ctrl-C.
 
     Bad input, and what the machine refuses, is told in one line on standard error; so is every old name of a setting or
-    a plan's key. Anything unforeseen keeps its traceback: it is a bug.
+    a plan's key, and what was passed over in the data. Anything unforeseen keeps its traceback: it is a bug.
     """
     try:
-        with _renamed_told():
+        with _warnings_told():
             code = app(args=arguments, prog_name="collabdm", standalone_mode=False) or 0
         sys.stdout.flush()
     except CollabDMError as error:
@@ -97,21 +97,22 @@ def _start(
 
 
 @contextmanager
-def _renamed_told() -> Iterator[None]:
-    """Tell every `RenamedWarning` in one line on standard error, the same words once; other warnings as ever."""
+def _warnings_told() -> Iterator[None]:
+    """Tell our own warnings in one line on standard error each, the same words once; other warnings as ever."""
     told: set[str] = set()
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
         def tell(message: Warning | str, category: type[Warning], *others: Any, **named: Any) -> None:
             line = printable(" ".join(str(message).split()))
-            if not issubclass(category, RenamedWarning):
+            if not issubclass(category, (RenamedWarning, DataWarning)):
                 usual(message, category, *others, **named)
             elif line not in told:
                 told.add(line)
                 print(f"warning: {line}", file=sys.stderr)
 
         warnings.simplefilter("always", RenamedWarning)
+        warnings.simplefilter("always", DataWarning)
         warnings.showwarning = tell
         yield
 

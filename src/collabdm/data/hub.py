@@ -12,6 +12,7 @@ import numpy as np
 
 from collabdm.data.columns import image_column, label_column
 from collabdm.data.decode import decode_images
+from collabdm.data.library import is_plain, plain_path, tables_in, unreadable
 from collabdm.data.presets import Preset
 from collabdm.data.quiet import quietly
 from collabdm.data.raw import RawData, RawPart
@@ -42,7 +43,7 @@ def read_with_datasets(
         except DataError:
             raise
         except Exception as error:
-            raise _unreadable(source, error) from error
+            raise unreadable(source, error) from error
         chosen = {split: by_split[_split_name(source, split, by_split, hint)] for split in splits}
         first = next(iter(chosen.values()))
         declared = _declared(first.features[label_column(source, first.features, hint)])
@@ -55,9 +56,15 @@ def _load(source: str, config: str | None) -> Mapping[str, Any]:
 
     folder = Path(source)
     saved = (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
-    if config is not None and folder.is_dir() and not saved and config not in datasets.get_dataset_config_names(source):
+    plain = is_plain(source)
+    asked = config is not None and folder.is_dir() and plain and not saved
+    if asked and config not in datasets.get_dataset_config_names(source):
         config = None  # a folder that is only called like a preset
-    loaded: Any = datasets.load_from_disk(source) if saved else datasets.load_dataset(source, config)
+    loaded: Any
+    if saved:
+        loaded = datasets.load_from_disk(plain_path(source))
+    else:
+        loaded = datasets.load_dataset(source, config) if plain else tables_in(folder)
     if folder.is_dir() and not saved:
         _check_parquet(folder)
     by_split = loaded if isinstance(loaded, dict) else {"train": loaded}
@@ -159,17 +166,3 @@ def _column(table: "datasets.Dataset", name: str) -> np.ndarray:
 
 def _named(feature: Any, values: Sequence[Any]) -> list[str | None]:
     return [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
-
-
-def _unreadable(source: str, error: Exception) -> DataError:
-    told = error.__cause__ or error  # the library wraps what went wrong
-    message = " ".join(f"{type(told).__name__}: {told}".split())
-    return DataError(
-        explain(
-            f"data set {source}",
-            # Of a long one the library tells the data at the beginning, and what is wrong at the end.
-            got=message if len(message) <= 300 else f"{message[:180]} ... {message[-120:]}",
-            expected="a hub repository or a folder (parquet, imagefolder) that datasets.load_dataset reads",
-            fix="check the name (owner/name, or owner/name:config) and the network, or point to a local folder",
-        )
-    )

@@ -1,8 +1,8 @@
 """From a source's name to checked samples.
 
-A source is `digits` (scikit-learn's, no download), a preset's name (`cifar10`: its hub repository), a path to
-a folder or an `.npz`, or a hub repository (`owner/name`, or `owner/name:config`). A preset's name wins over a folder
-of that name: write `./cifar10`.
+A source is `digits` (scikit-learn's, no download), a preset's name (`cifar10`: its hub repository), a path to a folder,
+to an archive of image files or to an `.npz`, or a hub repository (`owner/name`, or `owner/name:config`). A preset's
+name wins over a folder of that name: write `./cifar10`.
 """
 
 import re
@@ -133,7 +133,8 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
         explain(
             f"data set {source}",
             got="a file of another kind" if path.exists() else "no such file, folder or preset",
-            expected=f"{', '.join(PRESETS)}, a folder, an .npz, or a hub repository owner/name[:config]",
+            expected=f"{', '.join(PRESETS)}, a folder, an .npz, a .zip or .tar of images, or a hub repository"
+            " owner/name[:config]",
             fix="check the name or the path",
         )
     )

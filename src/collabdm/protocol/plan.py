@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from collabdm.data.class_names import same_look
+from collabdm.data.class_names import look_of, same_look
 from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, shows, told
 from collabdm.matching.statistic import STATISTICS, Statistic
 from collabdm.modalities import AnyModality
@@ -36,7 +36,7 @@ def _readable(text: str) -> str:
     if hidden is not None:
         name = unicodedata.name(hidden, "a control character")
         raise ValueError(f"a printable name, without U+{ord(hidden):04X} ({name}); rename it in the data")
-    if not any(character.isprintable() and not character.isspace() for character in text):
+    if not look_of(text).strip():
         raise ValueError("a name that is not blank")
     return text
 

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collabdm.errors import as_json, explain
+from collabdm.errors import as_json, explain, printable, shows
 
 
 @given(st.text())
 def test_a_message_is_one_printable_line(got: str) -> None:
     message = explain("name", got=got, expected="words", fix="try again")
-    assert message.isprintable()
+    assert all(map(shows, message))
     assert message.startswith("name: got ")
     assert message.endswith("; expected words; fix: try again")
 
@@ -29,3 +29,11 @@ def test_a_value_is_shown_as_json_whatever_it_is() -> None:
     assert {value: as_json(value) for value in shown} == shown
     assert as_json(nested) == "a list"
     assert as_json(10**5000) == "a int"
+
+
+def test_letters_of_every_script_are_shown_and_nothing_that_moves_or_hides_others() -> None:
+    for name in ("می‌رود", "क्‍ष", "\U0001f468‍\U0001f469‍\U0001f467", "grade\u00a0I", "\U0001fae8", "ភាសា​ខ្មែរ"):
+        assert printable(name) == name
+    # ESC, newline, C1, direction override, isolate and mark, soft hyphen, BOM, surrogate, private use
+    for character in "\x1b\n\x96\u202e\u2066\u200f\u00ad\ufeff\ud800\ue000":
+        assert printable(f"a{character}b") == "a?b"

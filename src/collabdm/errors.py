@@ -5,6 +5,7 @@ exits with the error's `exit_code`; nothing is half-written.
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "explain",
     "markdown_text",
     "printable",
+    "shows",
     "told",
 ]
 
@@ -117,10 +119,27 @@ def as_json(value: object, most: int = 40) -> str:
 
 def printable(text: str) -> str:
     """The text without control characters: it may come from a stranger's file, and go to a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return "".join(character if shows(character) else "?" for character in text)
+
+
+# Between letters of Persian, Hindi, Thai and Khmer, and within emoji; the tags that make a flag of an emoji.
+_JOINERS = frozenset("\u200b\u200c\u200d\u2060") | frozenset(map(chr, range(0xE0020, 0xE0080)))
+# Signs before Arabic, Syriac and Kaithi numbers, which are seen.
+_SIGNS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+
+
+def shows(character: str) -> bool:
+    """Whether a character only shows itself: it moves, hides or reverses nothing around it on a terminal.
+
+    So are letters of every script with what joins them, spaces of every width, and emoji, also those younger than this
+    Python; controls, line ends, marks of direction and soft hyphens are not.
+    """
+    if character.isprintable() or character in _JOINERS or character in _SIGNS:
+        return True
+    return unicodedata.category(character) == "Zs" or 0x1F000 <= ord(character) < 0x1FC00
 
 
 def markdown_text(text: str) -> str:
     """A stranger's text as only text in Markdown: one line, no markup, no table break."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = " ".join("".join(c if shows(c) else " " for c in text).split())
     return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in line)

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from sklearn.datasets import load_digits
 
 from collabdm.config import Config
 from collabdm.data import PRESETS, READERS, Dataset, Preset, Samples, load_dataset, load_samples
-from collabdm.errors import DataError
+from collabdm.errors import DataError, DataWarning
 from collabdm.planning import augmentation_for
 from collabdm.randomness import Stream
 
@@ -202,8 +202,10 @@ def test_npz_of_a_known_data_set_takes_its_preset_even_with_few_classes(tmp_path
     [
         ({"x_test": None}, "expected x_test"),
         ({"x_train": pixels(6, 3, 8, 3)}, r"ambiguous shape \[6, 3, 8, 3\]"),
-        ({"x_train": pixels(6, 8, 8, 2)}, r"a shape \[6, 8, 8, 2\]"),
-        ({"x_train": pixels(6, 64)}, r"a shape \[6, 64\]"),
+        ({"x_train": pixels(6, 8, 8, 5)}, r"a shape \[6, 8, 8, 5\].*keep one channel"),
+        ({"x_train": pixels(6, 64)}, r"a shape \[6, 64\].*x.reshape\(-1, 8, 8\)"),
+        ({"x_train": pixels(6, 8, 8) / 127.5 - 1}, r"bring \[-1, 1\] to \[0, 1\]"),
+        ({"x_train": pixels(6, 8, 8).astype(np.uint16) * 257}, r"x // 257"),
         (
             {"x_train": pixels(6, 8, 8).astype(int) + 100},
             r"integers from 1\d\d to 3\d\d; expected integers within",
@@ -215,7 +217,11 @@ def test_npz_of_a_known_data_set_takes_its_preset_even_with_few_classes(tmp_path
         ({"x_train": pixels(0, 8, 8), "y_train": np.array([], int)}, "rows of .*train.*: got 0"),
         ({"x_test": pixels(3, 9, 8)}, r"test images of .*\[1, 9, 8\]; expected \[1, 8, 8\]"),
         ({"y_train": np.array([0, 1])}, r"y_train of .*: got int64 \[2\]; expected integers or text, \[6\]"),
-        ({"y_train": np.eye(6)}, r"y_train of .*: got float64 \[6, 6\]"),
+        ({"y_train": np.ones((6, 6))}, r"y_train of .*, row 0: got 6 classes at once"),
+        ({"y_train": np.eye(6) / 2}, "row 0: got 0.5 as the only entry"),
+        ({"y_train": np.array([0.0, 1.5, 2, 0, 1, 2])}, "row 1: got 1.5; expected a class"),
+        ({"y_train": np.array([0.0, np.nan, 2, 0, 1, 2])}, "row 1: got nothing"),
+        ({"y_train": np.array(["a", "b", "c"] * 2, object)}, r"Python objects.*astype\(str\)"),
         ({"y_train": np.array([0, 1, 2, 0, 1, -1])}, "row 5: got -1"),
         ({"y_test": np.array([0, 1, 5])}, "row 2: got 5; expected one of the 3 classes"),
         ({"classes": np.array(["a", "b"])}, "label of row 2: got 2; expected 0 to 1"),
@@ -275,7 +281,7 @@ def test_sources_that_are_not_there_or_not_data(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     refused(tmp_path / "notes.txt", "a file of another kind")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "data set .*empty: got EmptyDatasetError")
+    refused(tmp_path / "empty", "data set .*empty: got no file; expected image files")
 
 
 # --- folders that `datasets` reads
@@ -515,3 +521,172 @@ def test_unusable_folders(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "nolabel" / "train.parquet").rename_columns(["image", "kind", "b"])
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "nolabel" / "train.parquet")
     refused(tmp_path / "nolabel", "expected exactly one label column", **train)
+
+
+# --- ordinary data that were refused
+
+
+def test_a_format_set_for_training_and_saved_with_the_data_does_not_matter(tmp_path: Path) -> None:
+    made = with_column(table([0, 1, 2], names("a", "b", "c")), "site", ["n", "s", "n"], datasets.Value("string"))
+    for number, columns in enumerate((["label"], ["site"], None)):
+        formatted = made.with_format("numpy", columns=columns)
+        data = load_dataset(str(two_splits(tmp_path / str(number), formatted, formatted)))
+        assert (data.train.labels.tolist(), data.columns["site"].tolist()) == ([0, 1, 2], ["n", "s", "n"])
+        np.testing.assert_array_equal(data.train.values[1, 0], pixels(4, 4, seed=1))
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_the_declared_mode_of_images_is_theirs(mode: str, channels: int, tmp_path: Path) -> None:
+    colour, grey = pixels(4, 4, 3), pixels(4, 4)
+    features = datasets.Features({"image": datasets.Image(mode=mode), "label": names("a", "b")})
+    rows = {"image": [{"bytes": png(image), "path": None} for image in (colour, grey)], "label": [0, 1]}
+    made = datasets.Dataset.from_dict(rows, features=features)
+    samples = load_samples(str(two_splits(tmp_path, made, made)))
+    want = [np.asarray(Image.fromarray(image).convert(mode)).reshape(4, 4, channels) for image in (colour, grey)]
+    np.testing.assert_array_equal(samples.values, np.stack(want).transpose(0, 3, 1, 2))
+    assert load_samples(str(two_splits(tmp_path / "grey", made.select([1]), made))).shape == (channels, 4, 4)
+
+
+def turned(kind: str) -> bytes:
+    """A picture of 4x2 pixels, white above, whose file says to turn it by 90 degrees to the right."""
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Orientation] = 6
+    image = Image.fromarray(np.repeat(np.array([[255], [0]], np.uint8), 4, axis=1))
+    image.convert("RGB").save(buffer, kind.split()[0], exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    content = buffer.getvalue()
+    if kind == "PNG late":
+        begin = content.index(b"eXIf") - 4
+        end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
+        content = content[:begin] + content[end:-12] + content[begin:end] + content[-12:]
+    return content
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PNG late", "JPEG", "WEBP", "TIFF", "AVIF"])
+def test_what_a_viewer_shows_is_what_is_read(kind: str, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "table" / "train.parquet", [turned(kind)], ["a"])
+    (tmp_path / "files" / "a").mkdir(parents=True)
+    (tmp_path / "files" / "a" / f"1.{kind.split()[0].lower()}").write_bytes(turned(kind))
+    for source in ("table", "files"):
+        values = load_samples(str(tmp_path / source)).values
+        assert values.shape[2:] == (4, 2)
+        assert values[..., 0].max() < 50
+        assert values[..., 1].min() > 200
+
+
+def test_columns_of_pandas(tmp_path: Path) -> None:
+    content = [png(pixels(4, 4, seed=k)) for k in range(3)]
+    for name, images, labels in (
+        ("struct of bytes", [{"bytes": one} for one in content], [0, 1, 2]),
+        ("whole floats", content, [0.0, 1.0, 2.0]),
+        ("categories", content, pa.array(["0", "1", "2"]).dictionary_encode()),
+    ):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / name / "train.parquet")
+        samples = load_samples(str(tmp_path / name))
+        assert (samples.classes, samples.labels.tolist()) == (("0", "1", "2"), [0, 1, 2])
+        np.testing.assert_array_equal(samples.values[2, 0], pixels(4, 4, seed=2))
+    (tmp_path / "measured").mkdir()
+    pq.write_table(pa.table({"image": content, "label": [0.0, 0.5, 1]}), tmp_path / "measured" / "train.parquet")
+    refused(tmp_path / "measured", "row 1: got 0.5; expected a class", splits=("train",))
+
+
+def test_of_several_image_columns_the_one_called_image_is_taken(tmp_path: Path) -> None:
+    made = with_column(
+        table([0, 1], names("a", "b")), "mask", [{"bytes": png(pixels(4, 4)), "path": None}] * 2, datasets.Image()
+    )
+    np.testing.assert_array_equal(
+        load_samples(str(two_splits(tmp_path / "a", made, made))).values[1, 0], pixels(4, 4, seed=1)
+    )
+    unclear = made.rename_column("image", "scan")
+    refused(
+        two_splits(tmp_path / "b", unclear, unclear),
+        r"exactly one image column .found scan, mask.*call the one to use `image`",
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("train", "eval"), ("training", "dev"), ("train", "test_clean"), ("train", "val_id")]
+)
+def test_a_part_is_known_by_a_word_for_it(train: str, test: str, tmp_path: Path) -> None:
+    parts: Any = {train: table([0, 1], names("a", "b")), test: table([1], names("a", "b"))}
+    datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "saved"))
+    data = load_dataset(str(tmp_path / "saved"))
+    assert (data.train.labels.tolist(), data.test.labels.tolist()) == ([0, 1], [1])
+    parts["val_ood"] = parts["val_other"] = parts[test]
+    if test.startswith("val"):
+        datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "several"))
+        refused(tmp_path / "several", "got val_id, val_ood, val_other; expected one part for test; fix: call")
+
+
+@pytest.mark.parametrize("name", ["data [v2]", "a::b", "what?*", "data{1,2}", "50%", "#1"])
+def test_names_of_folders_of_tables_are_only_names(name: str, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "tables" / "train.parquet", [png(pixels(4, 4))] * 2, [1, 0], "ab")
+    (tmp_path / "tables").rename(tmp_path / name)
+    assert load_samples(str(tmp_path / name)).labels.tolist() == [1, 0]
+    made = table([1, 0], names("a", "b"))
+    made.save_to_disk(str(tmp_path / "plain"))
+    (tmp_path / "plain").rename(tmp_path / f"saved {name}")
+    assert load_samples(str(tmp_path / f"saved {name}")).labels.tolist() == [1, 0]
+
+
+def test_a_cache_that_cannot_be_written_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_parquet(tmp_path / "data" / "train.parquet", [png(pixels(4, 4))], [0], "a")
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "file" / "cache"))
+    refused(
+        tmp_path / "data",
+        "cache of the datasets library, .*: got Not a directory.*HF_DATASETS_CACHE",
+        splits=("train",),
+    )
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        {"x_train": "train_images", "y_train": "train_labels", "x_test": "val_images", "y_test": "val_labels"},
+        {"x_train": "X_train", "y_train": "Y_train", "x_test": "x_val", "y_test": "y_val"},
+        {"x_train": "images_train", "y_train": "targets_train", "x_test": "images_dev", "y_test": "targets_dev"},
+        {"x_train": "train_data", "y_train": "train_y", "x_test": "eval_data", "y_test": "eval_y"},
+    ],
+)
+def test_npz_names_that_people_give(called: dict[str, str], tmp_path: Path) -> None:
+    plain = np.load(save(tmp_path / "plain.npz", y_train=np.array([[0], [1], [2], [0], [1], [2]])))
+    np.savez(tmp_path / "a.npz", **{called[name]: plain[name] for name in plain.files}, train_site=np.arange(6))
+    data, want = load_dataset(str(tmp_path / "a.npz")), load_dataset(str(tmp_path / "plain.npz"))
+    for got, expected in ((data.train, want.train), (data.test, want.test)):
+        np.testing.assert_array_equal(got.values, expected.values)
+        assert got.labels.tolist() == expected.labels.tolist()
+    assert data.columns["site"].tolist() == list(range(6))
+
+
+def test_npz_labels_as_people_store_them(tmp_path: Path) -> None:
+    y, kinds = np.array([0, 1, 2, 0, 1, 2]), np.array(["cat", "dog", "fox"])
+    for name, labels, more in (
+        ("one-hot", np.eye(3)[y], {}),
+        ("one-hot booleans", np.eye(3, dtype=bool)[y], {}),
+        ("floats", y.astype(float), {}),
+        ("names", kinds[y], {"classes": kinds[::-1]}),
+    ):
+        data = load_dataset(str(save(tmp_path / f"{name}.npz", y_train=labels, y_test=labels[:3], **more)))
+        want = 2 - y if more else y
+        assert (data.train.labels.tolist(), data.test.labels.tolist()) == (want.tolist(), want[:3].tolist()), name
+    unknown = save(tmp_path / "unknown.npz", y_train=kinds[y], y_test=kinds, classes=kinds[:2])
+    refused(unknown, "row 2: got fox; expected one of the 2 classes")
+
+
+def test_npz_of_grey_and_alpha_is_grey_and_says_so(tmp_path: Path) -> None:
+    both = pixels(6, 8, 8, 2)
+    path = save(tmp_path / "a.npz", x_train=both)
+    with pytest.warns(DataWarning, match="x_train of .*: the second of two channels is taken for transparency"):
+        samples = load_samples(str(path))
+    np.testing.assert_array_equal(samples.values[:, 0], both[..., 0])
+
+
+def test_a_distilled_set_exported_as_npz_is_read_as_it_is(tmp_path: Path) -> None:
+    x = np.linspace(-3, 4, 4 * 3 * 8 * 8, dtype=np.float32).reshape(4, 8, 8, 3)
+    np.savez(tmp_path / "set.npz", x=x, y=np.array([0, 1, 0, 1]), classes=np.array(["a", "b"]))
+    samples = load_samples(str(tmp_path / "set.npz"))
+    np.testing.assert_array_equal(samples.values, x.transpose(0, 3, 1, 2))
+    assert (samples.classes, samples.labels.tolist()) == (("a", "b"), [0, 1, 0, 1])
+    np.savez(tmp_path / "other.npz", x=x, y=np.array([0, 1, 0, 1]))
+    refused(tmp_path / "other.npz", "floats from -3 to 4", splits=("train",))

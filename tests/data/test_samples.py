@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collabdm.data import Samples, checked_samples
-from collabdm.errors import ConfigError, DataError
+from collabdm.errors import ConfigError, DataError, DataWarning
 from collabdm.randomness import Stream
 
 
@@ -50,8 +50,22 @@ def test_with_classes_matches_by_name() -> None:
     assert samples.with_classes(["c2", "x", "c1"]).labels.tolist() == [2, 2, 0]
     accents = Samples(values=samples.values, labels=samples.labels, classes=("a", "cafe\u0301", "b"))  # as macOS writes
     assert accents.with_classes(["b", "caf\u00e9"]).labels.tolist() == [1, 1, 0]
+    with pytest.warns(DataWarning, match="taken for one: c1 for C1, c2 for C2$"):
+        assert samples.with_classes(["C2", "x", "C1"]).labels.tolist() == [2, 2, 0]
     with pytest.raises(DataError, match=r"got c1; expected among c2, c0; fix: "):
         samples.with_classes(["c2", "c0"])
+
+
+def test_two_held_classes_are_never_made_one() -> None:
+    values = np.zeros((2, 1, 1, 1), np.uint8)
+    cranes = Samples(values=values, labels=np.array([0, 1]), classes=("crane", "Crane"))
+    assert cranes.with_classes(["Crane", "crane"]).labels.tolist() == [1, 0]
+    for classes in (["crane"], ["CRANE"], ["CRANE", "cRANE"]):
+        with pytest.raises(DataError, match="class names of the data: got "):
+            cranes.with_classes(classes)
+    for first, second in (("caf\u00e9", "cafe\u0301"), ("grade I", "grade\u00a0I"), ("ab", "a\u200db")):
+        with pytest.raises(DataError, match="names that differ to the eye"):
+            Samples(values=values, labels=np.array([0, 1]), classes=(first, second))
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.floats(0.01, 0.99), st.integers(0, 9))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from collabdm.errors import CollabDMError, PlanError, RenamedWarning
+from collabdm.errors import CollabDMError, PlanError, RenamedWarning, shows
 from collabdm.images.augment import OPERATIONS
 from collabdm.images.modality import Images
 from collabdm.matching.statistic import STATISTICS
@@ -586,3 +586,35 @@ def test_augmentation_belongs_to_a_seed_and_a_class() -> None:
     drawn = [plan.augmentation(t, y) for t in range(5) for y in range(2)]
     assert len({one.uniforms[0, 0] for one in drawn if one is not None}) == 10
     assert a_plan(augment=[]).augmentation(0, 0) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "می\u200cرود",
+        "क\u094d\u200dष",
+        "\U0001f468\u200d\U0001f469",
+        "\U0001fae8",
+        "grade\u00a0I",
+        "\u3000x",
+        "ខ\u200bម",
+    ],
+)
+def test_names_of_every_script_are_names(name: str) -> None:
+    made = a_plan(classes=(name, "other"))
+    assert decode_plan(encode_plan(made)).classes == (name, "other")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\u202eb", "a\u2066b", "a\u200fb", "a\nb", "a\x1b[2J", "Web Attack \x96 XSS", "a\u00adb", "\u200d", "\u00a0", ""],
+)
+def test_names_that_could_deceive_a_terminal_are_refused(name: str) -> None:
+    message = refusal(changed(classes=[name, "other"]))
+    assert "classes" in message
+    assert all(map(shows, message))
+
+
+def test_names_that_look_the_same_are_refused() -> None:
+    for names in (["café", "cafe\u0301"], ["grade I", "grade\u00a0I"], ["می\u200cرود", "میرود"]):
+        assert "distinct to the eye" in refusal(changed(classes=names))

@@ -16,7 +16,7 @@ from typer import Argument, Option
 
 from collabdm.cli.options import Json
 from collabdm.cli.output import print_json, print_table
-from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain
+from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain, printable
 
 if TYPE_CHECKING:
     from collabdm.classifiers.detection import Policy, Verdict
@@ -199,7 +199,7 @@ def _line(one: "Verdict") -> str:
         f"{one.flows} flows, lines {one.first_line} to {one.last_line} of {one.source}",
     ]
     # From a stranger's file: nothing in it reaches a terminal as a control character.
-    return "".join(c if c.isprintable() else "?" for c in "  ".join(part for part in parts if part))
+    return printable("  ".join(part for part in parts if part))
 
 
 def _moment(seconds: float) -> str:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collabdm.data.class_folders import with_class_folders
+from collabdm.data.columns import image_column, label_column
 from collabdm.data.decode import decode_images
+from collabdm.data.library import is_plain, plain_path, tables_in, unreadable
 from collabdm.data.presets import Preset
 from collabdm.data.quiet import quietly
 from collabdm.data.raw import RawData, RawPart
+from collabdm.data.splits import part_named
 from collabdm.errors import DataError, explain
 
 if TYPE_CHECKING:
@@ -22,19 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["read_with_datasets"]
 
-_LABEL_NAMES = ("label", "labels", "class", "target", "y")
-_TEST_NAMES = ("test", "validation", "valid", "val")
-
 
 def read_with_datasets(
     source: str, splits: Sequence[str], *, name: str, hint: Preset | None, config: str | None = None
 ) -> RawData:
     """The asked splits of a hub repository (with its `config`) or a local folder.
 
-    Where there is no `test` split, or one without labels, `validation` (or `valid`, `val`) stands in. Each split's
-    columns are the `hint`'s where it fits, else the only image column and the one called label or labels, else the
-    class-label column (or one called class, target or y). The classes are those that the first split declares; labels
-    of one that declares others are their names.
+    Where there is no `test` split, or one without labels, validation stands in (`data.splits`). Each split's columns
+    are told by `data.columns`. The classes are those that the first split declares; labels of one that declares others
+    are their names.
 
     Raises:
         DataError: the library cannot read it, a split is missing, or no image or label column can be told.
@@ -45,10 +43,10 @@ def read_with_datasets(
         except DataError:
             raise
         except Exception as error:
-            raise _unreadable(source, error) from error
+            raise unreadable(source, error) from error
         chosen = {split: by_split[_split_name(source, split, by_split, hint)] for split in splits}
         first = next(iter(chosen.values()))
-        declared = _declared(first.features[_label_column(source, first.features, hint)])
+        declared = _declared(first.features[label_column(source, first.features, hint)])
         parts = {split: _part(f"{source}, {split}", table, hint, declared) for split, table in chosen.items()}
     return RawData(name=name, classes=declared, parts=parts)
 
@@ -58,14 +56,20 @@ def _load(source: str, config: str | None) -> Mapping[str, Any]:
 
     folder = Path(source)
     saved = (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
-    if config is not None and folder.is_dir() and not saved and config not in datasets.get_dataset_config_names(source):
+    plain = is_plain(source)
+    asked = config is not None and folder.is_dir() and plain and not saved
+    if asked and config not in datasets.get_dataset_config_names(source):
         config = None  # a folder that is only called like a preset
-    loaded: Any = datasets.load_from_disk(source) if saved else datasets.load_dataset(source, config)
+    loaded: Any
+    if saved:
+        loaded = datasets.load_from_disk(plain_path(source))
+    else:
+        loaded = datasets.load_dataset(source, config) if plain else tables_in(folder)
+    if folder.is_dir() and not saved:
+        _check_parquet(folder)
     by_split = loaded if isinstance(loaded, dict) else {"train": loaded}
-    if saved or not folder.is_dir():
-        return by_split
-    _check_parquet(folder)
-    return with_class_folders(folder, by_split)
+    # A format that was set for training is saved with the data.
+    return {split: table.with_format(None) for split, table in by_split.items()}
 
 
 def _check_parquet(folder: Path) -> None:
@@ -92,60 +96,8 @@ def _check_parquet(folder: Path) -> None:
 
 
 def _split_name(source: str, split: str, by_split: Mapping[str, Any], hint: Preset | None) -> str:
-    found = [name for name in (_TEST_NAMES if split == "test" else (split,)) if name in by_split]
-    if found:
-        # A competition keeps the labels of its test data, and publishes -1.
-        return next((name for name in found[:-1] if _any_label(source, by_split[name], hint)), found[-1])
-    raise DataError(
-        explain(
-            f"splits of {source}",
-            got=", ".join(by_split),
-            expected=split,
-            fix=f"add a {split} part, for example a file {split}.parquet or a folder {split}/",
-        )
-    )
-
-
-def _image_column(source: str, features: Any, hint: Preset | None) -> str:
-    import datasets
-
-    def encoded(feature: Any) -> bool:
-        if isinstance(feature, dict):
-            return set(feature) == {"bytes", "path"}
-        return getattr(feature, "dtype", None) in ("binary", "large_binary")
-
-    images = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
-    images = images or [name for name, feature in features.items() if encoded(feature)]
-    return _only(source, "image column", images, hint.image_column if hint else None, features)
-
-
-def _label_column(source: str, features: Any, hint: Preset | None) -> str:
-    import datasets
-
-    labels = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
-    called = [name for name in features if name.lower() in _LABEL_NAMES[:2]]
-    if len(called) == 1:
-        labels = called
-    elif len(labels) != 1:
-        by_name = [name for name in features if name.lower() in _LABEL_NAMES and (not labels or name in labels)]
-        labels = by_name or labels
-    return _only(source, "label column", labels, hint.label_column if hint else None, features)
-
-
-def _only(source: str, what: str, candidates: list[str], preferred: str | None, features: Any) -> str:
-    if preferred in candidates:
-        return preferred
-    if len(candidates) == 1:
-        return candidates[0]
-    raise DataError(
-        explain(
-            f"columns of {source}",
-            got=", ".join(features),
-            expected=f"exactly one {what} (found {', '.join(candidates) or 'none'})",
-            fix="keep one image column and one label column, or call the one to learn `label` (of a hub data set:"
-            " load_dataset(...).rename_column(...).save_to_disk(FOLDER), and give that folder)",
-        )
-    )
+    # A competition keeps the labels of its test data, and publishes -1.
+    return part_named(source, split, by_split, lambda name: _any_label(source, by_split[name], hint))
 
 
 def _declared(feature: Any) -> tuple[str, ...] | None:
@@ -157,20 +109,20 @@ def _declared(feature: Any) -> tuple[str, ...] | None:
 def _part(source: str, table: "datasets.Dataset", hint: Preset | None, classes: tuple[str, ...] | None) -> RawPart:
     import datasets
 
-    image_column = _image_column(source, table.features, hint)
-    label_column = _label_column(source, table.features, hint)
-    encoded: Any = table.select_columns([image_column])
-    if isinstance(table.features[image_column], datasets.Image):
-        encoded = encoded.cast_column(image_column, datasets.Image(decode=False))
-    items = (item for batch in encoded.iter(batch_size=1000) for item in batch[image_column])
-    images = decode_images(items, len(table), source=source)
-    others = [name for name in table.column_names if name not in (image_column, label_column)]
+    pictures = image_column(source, table.features, hint)
+    label = label_column(source, table.features, hint)
+    feature, encoded = table.features[pictures], table.select_columns([pictures])
+    if isinstance(feature, datasets.Image):
+        encoded = encoded.cast_column(pictures, datasets.Image(decode=False))
+    items = (item for batch in encoded.iter(batch_size=1000) for item in dict(batch)[pictures])
+    images = decode_images(items, len(table), source=source, mode=getattr(feature, "mode", None))
+    others = [name for name in table.column_names if name not in (pictures, label)]
     columns = {name: _column(table, name) for name in others if _is_scalar(table.features[name])}
-    return RawPart(images=images, labels=_labels(source, table, label_column, classes), columns=columns)
+    return RawPart(images=images, labels=_labels(source, table, label, classes), columns=columns)
 
 
 def _any_label(source: str, table: "datasets.Dataset", hint: Preset | None) -> bool:
-    name = _label_column(source, table.features, hint)
+    name = label_column(source, table.features, hint)
     return any(value is not None and value != -1 for value in table.select_columns([name])[:][name])
 
 
@@ -181,7 +133,7 @@ def _labels(source: str, table: "datasets.Dataset", name: str, classes: tuple[st
         values = _named(table.features[name], values)
     missing = next((row for row, value in enumerate(values) if value is None), None)
     labels = np.asarray(values)
-    if missing is not None or labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "biuU"):
+    if missing is not None or labels.ndim != 1 or (len(labels) and labels.dtype.kind not in "biufU"):
         raise DataError(
             explain(
                 f"column {name} of {source}",
@@ -214,17 +166,3 @@ def _column(table: "datasets.Dataset", name: str) -> np.ndarray:
 
 def _named(feature: Any, values: Sequence[Any]) -> list[str | None]:
     return [feature.int2str(value) if value is not None and value >= 0 else None for value in values]
-
-
-def _unreadable(source: str, error: Exception) -> DataError:
-    told = error.__cause__ or error  # the library wraps what went wrong
-    message = " ".join(f"{type(told).__name__}: {told}".split())
-    return DataError(
-        explain(
-            f"data set {source}",
-            # Of a long one the library tells the data at the beginning, and what is wrong at the end.
-            got=message if len(message) <= 300 else f"{message[:180]} ... {message[-120:]}",
-            expected="a hub repository or a folder (parquet, imagefolder) that datasets.load_dataset reads",
-            fix="check the name (owner/name, or owner/name:config) and the network, or point to a local folder",
-        )
-    )

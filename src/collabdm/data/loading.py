@@ -1,11 +1,12 @@
 """From a source's name to checked samples.
 
-A source is `digits` (scikit-learn's, no download), a preset's name (`cifar10`: its hub repository), a path to
-a folder or an `.npz`, or a hub repository (`owner/name`, or `owner/name:config`). A preset's name wins over a folder
-of that name: write `./cifar10`.
+A source is `digits` (scikit-learn's, no download), a preset's name (`cifar10`: its hub repository), a path to a folder,
+to an archive of image files or to an `.npz`, or a hub repository (`owner/name`, or `owner/name:config`). A preset's
+name wins over a folder of that name: write `./cifar10`.
 """
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from collabdm.data.class_names import spelled_as, tell_spelling
 from collabdm.data.flows.facts import flow_facts
 from collabdm.data.hub import read_with_datasets
+from collabdm.data.image_files import is_archive
+from collabdm.data.image_folder import found_images, read_image_files
+from collabdm.data.labels import settled_labels
 from collabdm.data.npz import read_npz
 from collabdm.data.presets import PRESETS, Preset, generic_preset, preset_named
 from collabdm.data.raw import RawData, RawPart
 from collabdm.data.samples import Dataset, Samples, checked_samples
-from collabdm.errors import DataError, explain
+from collabdm.errors import DataError, DataWarning, explain
 from collabdm.randomness import Stream
 
 __all__ = ["READERS", "Reader", "load_dataset", "load_samples", "read_images"]
@@ -83,7 +88,18 @@ def read_images(source: str, splits: Sequence[str]) -> Dataset:
         preset=_preset(raw, candidate, known),
         columns=raw.parts["train"].columns if "train" in raw.parts else {},
         facts=raw.facts,
+        reading=_reading(source, raw),
     )
+
+
+def _reading(source: str, raw: RawData) -> Mapping[str, Any]:
+    """What was read and what was not, for the metrics of a run; what was not is told in a `DataWarning`."""
+    read = {split: len(part.labels) for split, part in raw.parts.items()}
+    if raw.passed:
+        counts = ", ".join(f"{number} {split}" for split, number in read.items())
+        left = ", ".join(f"{number} x {what}" for what, number in raw.passed.items())
+        warnings.warn(DataWarning(f"{source}: read {counts} images; passed over {left}"), stacklevel=4)
+    return {"read": read, "passed_over": dict(raw.passed)}
 
 
 READERS: dict[str, Reader] = {"images": read_images}
@@ -97,13 +113,14 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
         preset = PRESETS[source]
         return read_with_datasets(str(preset.hub), splits, name=preset.name, hint=preset, config=preset.hub_config)
     path = Path(source).expanduser()
-    if path.is_dir():
-        name = path.resolve().name
+    if path.is_dir() or (path.is_file() and is_archive(path.name)):
+        name = path.resolve().name.split(".")[0] if path.is_file() else path.resolve().name
+        found = found_images(path)
+        if found is not None:
+            return replace(read_image_files(path, found, splits, name=name), facts=_flows(path))
         hint = preset_named(name)
         config = hint.hub_config if hint else None
-        return replace(
-            read_with_datasets(str(path), splits, name=name, hint=hint, config=config), facts=flow_facts(path)
-        )
+        return replace(read_with_datasets(str(path), splits, name=name, hint=hint, config=config), facts=_flows(path))
     if path.is_file() and path.suffix == ".npz":
         return read_npz(path, splits)
     repository, _, config = source.partition(":")
@@ -116,10 +133,15 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
         explain(
             f"data set {source}",
             got="a file of another kind" if path.exists() else "no such file, folder or preset",
-            expected=f"{', '.join(PRESETS)}, a folder, an .npz, or a hub repository owner/name[:config]",
+            expected=f"{', '.join(PRESETS)}, a folder, an .npz, a .zip or .tar of images, or a hub repository"
+            " owner/name[:config]",
             fix="check the name or the path",
         )
     )
+
+
+def _flows(path: Path) -> Mapping[str, Any]:
+    return flow_facts(path) if path.is_dir() else {}
 
 
 def _read_digits(splits: Sequence[str]) -> RawData:
@@ -145,7 +167,7 @@ def _agreeing(preset: Preset | None, raw: RawData) -> Preset | None:
         return preset if not preset.classes or set(raw.classes) <= set(preset.classes) else None
     if not preset.classes:
         return None
-    labels = np.concatenate([_values("labels", part.labels) for part in raw.parts.values()])
+    labels = np.concatenate([settled_labels("labels", part.labels) for part in raw.parts.values()])
     if labels.dtype.kind == "U":
         return preset if set(labels.tolist()) <= set(preset.classes) else None
     return preset if len(labels) and labels.min() >= 0 and labels.max() < len(preset.classes) else None
@@ -161,7 +183,7 @@ def _preset(raw: RawData, candidate: Preset | None, known: Samples) -> Preset:
 
 def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, Samples]:
     named = {split: f"{source} ({split})" for split in raw.parts}
-    values = {split: _values(named[split], part.labels) for split, part in raw.parts.items()}
+    values = {split: settled_labels(named[split], part.labels) for split, part in raw.parts.items()}
     classes, lookup = raw.classes, None
     if classes is None:
         classes, lookup = _classes(next(iter(values.values())), candidate)
@@ -172,26 +194,9 @@ def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, S
         return _positions(named[split], own, by_name if own.dtype.kind == "U" else lookup)
 
     return {
-        split: checked_samples(part.images, positions(split), classes, source=named[split])
+        split: checked_samples(part.images, positions(split), classes, source=named[split], any_range=raw.any_range)
         for split, part in raw.parts.items()
     }
-
-
-def _values(source: str, labels: np.ndarray) -> np.ndarray:
-    """Labels as int64 or text."""
-    if labels.dtype.kind == "U":
-        return labels
-    whole = labels.astype(np.int64)
-    if len(whole) and whole.min() < 0:
-        raise DataError(
-            explain(
-                f"label of {source}, row {int(np.argmin(whole))}",
-                got=whole.min(),
-                expected="0 or above",
-                fix="label the row, or drop it",
-            )
-        )
-    return whole
 
 
 def _classes(values: np.ndarray, candidate: Preset | None) -> tuple[tuple[str, ...], dict[object, int]]:
@@ -208,14 +213,19 @@ def _positions(source: str, values: np.ndarray, lookup: Mapping[Any, int] | None
     if lookup is None:
         return values
     listed = values.tolist()
-    unknown = next((row for row, value in enumerate(listed) if value not in lookup), None)
+    meant: dict[str, str] = {}
+    if values.dtype.kind == "U":
+        meant = spelled_as(listed, [str(name) for name in lookup])
+        tell_spelling(source, meant)
+    unknown = next((row for row, value in enumerate(listed) if value not in lookup and value not in meant), None)
     if unknown is not None:
+        names = ", ".join(map(str, list(lookup)[:12])) + (", ..." if len(lookup) > 12 else "")
         raise DataError(
             explain(
                 f"label of {source}, row {unknown}",
                 got=listed[unknown],
-                expected=f"one of the {len(lookup)} classes of the train part",
+                expected=f"one of the {len(lookup)} classes of the train part ({names})",
                 fix="correct the label, or declare all classes (in an .npz: a text array `classes`)",
             )
         )
-    return np.array([lookup[value] for value in listed], dtype=np.int64)
+    return np.array([lookup[meant.get(value, value)] for value in listed], dtype=np.int64)

@@ -1,12 +1,17 @@
-"""Reading an `.npz`: x_train, y_train, x_test, y_test, optionally `classes` and columns (`station_train`)."""
+"""Reading an `.npz`: images and labels by the names that people give them, optionally `classes` and columns."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from collabdm.data.labels import class_of_rows
+from collabdm.data.npz_names import Names, named_arrays
+from collabdm.data.npz_pixels import channels_first, pixels_of
 from collabdm.data.raw import RawData, RawPart
-from collabdm.errors import DataError, explain
+from collabdm.data.splits import part_named
+from collabdm.errors import DataError, DataWarning, explain
 
 __all__ = ["read_npz"]
 
@@ -14,98 +19,83 @@ __all__ = ["read_npz"]
 def read_npz(path: Path, splits: Sequence[str]) -> RawData:
     """The asked splits of an archive. Nothing is unpickled.
 
-    Images: [n, H, W], [n, H, W, C] or [n, C, H, W] with C of 1, 3 or 4 (alpha is dropped); uint8, floats in
-    [0, 1], other integers within 0..255, or booleans (black and white). Labels: integers or text, [n] or [n,
-    1]. Text may be bytes, in UTF-8.
+    Names: `x_train` and `y_train`, or what `named_arrays` takes for them; for `test` validation stands in. Images: [n,
+    H, W], [n, H, W, C] or [n, C, H, W] with C of 1 to 4 (the second of two, the fourth of four, is transparency, and
+    left out); uint8, floats in [0, 1], other integers within 0..255, or booleans (black and white). Labels: integers,
+    whole floats or text, [n] or [n, 1], or one-hot rows [n, classes]. Text may be bytes, in UTF-8. The floats of a
+    distilled set that was exported (`x`, `y`, `classes`) may lie outside [0, 1].
 
     Raises:
         DataError: not an archive, an array missing, of another kind, or of an ambiguous shape.
     """
     arrays = _arrays(path)
+    names = named_arrays(arrays)
     classes = arrays.get("classes")
     if classes is not None and (classes.ndim != 1 or classes.dtype.kind not in "US"):
-        raise _refused(path, "classes", classes, "a 1-D array of text", "store np.array([...names...])")
+        raise _refused(
+            path,
+            "classes",
+            classes,
+            "a 1-D array of text",
+            "store np.array([...names...]); of numbers, classes.astype(str)",
+        )
+    exported = set(arrays) - {"targets"} == {"x", "y", "classes"}
     return RawData(
         name=path.stem,
         classes=None if classes is None else tuple(_text(path, "classes", classes).tolist()),
-        parts={split: _part(path, arrays, split, declared=classes is not None) for split in splits},
+        parts={split: _part(path, arrays, names[_named(path, arrays, names, split)]) for split in splits},
+        any_range=exported,
     )
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    fix = "save with np.savez_compressed(x_train=..., y_train=..., x_test=..., y_test=...)"
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:
+        objects = "allow_pickle" in str(error)
+        got = "an array of Python objects" if objects else f"{type(error).__name__}: {error}"
+        plain = (
+            "before saving, make text of labels with labels.astype(str), and one array of images with np.stack(images)"
+        )
+        expected = "a readable .npz of plain arrays (no objects)"
         raise DataError(
-            explain(
-                f"data file {path}",
-                got=f"{type(error).__name__}: {error}",
-                expected="a readable .npz of plain arrays (no objects)",
-                fix="save with np.savez_compressed(x_train=..., y_train=..., x_test=..., y_test=...)",
-            )
+            explain(f"data file {path}", got=got, expected=expected, fix=plain if objects else fix)
         ) from error
 
 
-def _part(path: Path, arrays: dict[str, np.ndarray], split: str, *, declared: bool) -> RawPart:
-    missing = [name for name in (f"x_{split}", f"y_{split}") if name not in arrays]
-    if missing:
-        raise DataError(
-            explain(
-                f"arrays in {path}",
-                got=", ".join(sorted(arrays)) or "none",
-                expected=" and ".join(missing),
-                fix="add or rename the arrays",
-            )
-        )
-    images = _channels_first(path, f"x_{split}", _pixels(path, f"x_{split}", arrays[f"x_{split}"]))
-    labels = arrays[f"y_{split}"]
+def _named(path: Path, arrays: dict[str, np.ndarray], names: dict[str, Names], split: str) -> str:
+    whole = {name: part for name, part in names.items() if part.images and part.labels}
+    wanted = f"x_{split} and y_{split}"
+    try:
+        return part_named(str(path), split, whole, lambda _: True)
+    except DataError:
+        if any(name for name in whole if name == split):
+            raise
+        fix = f"add images x_{split} and labels y_{split}, or give the arrays that hold them these names"
+        got = ", ".join(sorted(arrays)) or "none"
+        raise DataError(explain(f"arrays in {path}", got=got, expected=wanted, fix=fix)) from None
+
+
+def _part(path: Path, arrays: dict[str, np.ndarray], names: Names) -> RawPart:
+    assert names.images
+    assert names.labels
+    what = f"{names.images} of {path}"
+    images, left = channels_first(what, pixels_of(what, arrays[names.images]))
+    if left:
+        warnings.warn(DataWarning(f"{what}: {left}"), stacklevel=4)
+    labels = _labels(path, names.labels, arrays[names.labels], len(images))
+    return RawPart(images=images, labels=labels, columns=_columns(path, arrays, names, len(images)))
+
+
+def _labels(path: Path, name: str, labels: np.ndarray, rows: int) -> np.ndarray:
     flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    kinds, wanted = ("biu", "integers") if declared else ("biuUS", "integers or text")
-    if flat.shape != (len(images),) or flat.dtype.kind not in kinds:
-        raise _refused(path, f"y_{split}", labels, f"{wanted}, [{len(images)}]", "store one class per image")
-    labels = _text(path, f"y_{split}", flat)
-    return RawPart(images=images, labels=labels, columns=_columns(path, arrays, split, len(images)))
-
-
-def _pixels(path: Path, name: str, images: np.ndarray) -> np.ndarray:
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind == "f":
-        return images.astype(np.float32)
-    if images.dtype.kind == "b":
-        return images.astype(np.uint8) * np.uint8(255)
-    if images.dtype.kind not in "iu":
-        raise _refused(path, name, images, "uint8, or floats in [0, 1]", "convert the array")
-    if images.size and (images.min() < 0 or images.max() > 255):
-        raise DataError(
-            explain(
-                f"{name} of {path}",
-                got=f"integers from {images.min()} to {images.max()}",
-                expected="integers within 0..255",
-                fix="scale to 0..255 and store uint8",
-            )
-        )
-    return images.astype(np.uint8)
-
-
-def _channels_first(path: Path, name: str, images: np.ndarray) -> np.ndarray:
-    if images.ndim == 3:
-        return images[:, None]
-    first = images.ndim == 4 and images.shape[1] in (1, 3, 4)
-    last = images.ndim == 4 and images.shape[3] in (1, 3, 4)
-    if first == last:
-        got = "an ambiguous shape" if first else "a shape"
-        raise DataError(
-            explain(
-                f"{name} of {path}",
-                got=f"{got} {list(images.shape)}",
-                expected="[n, H, W], [n, H, W, C] or [n, C, H, W] with C of 1, 3 or 4",
-                fix="reshape or transpose the array",
-            )
-        )
-    moved = np.moveaxis(images, 3, 1) if last else images
-    return np.ascontiguousarray(moved[:, :3] if moved.shape[1] == 4 else moved)
+    if flat.ndim == 2 and len(flat) == rows and flat.dtype.kind in "biuf":
+        return class_of_rows(f"{name} of {path}", flat)
+    if flat.shape != (rows,) or flat.dtype.kind not in "biufUS":
+        raise _refused(path, name, labels, f"integers or text, [{rows}]", "store one class per image")
+    return _text(path, name, flat)
 
 
 def _text(path: Path, name: str, array: np.ndarray) -> np.ndarray:
@@ -116,16 +106,12 @@ def _text(path: Path, name: str, array: np.ndarray) -> np.ndarray:
         raise _refused(path, name, array, "text, or bytes in UTF-8", "store it as text: array.astype(str)") from None
 
 
-def _columns(path: Path, arrays: dict[str, np.ndarray], split: str, rows: int) -> dict[str, np.ndarray]:
-    ending = f"_{split}"
-    found = {name: array for name, array in arrays.items() if name.endswith(ending) and array.ndim == 1}
-    columns = {
-        name.removesuffix(ending): array for name, array in found.items() if name not in ("x" + ending, "y" + ending)
-    }
-    for name, array in columns.items():
+def _columns(path: Path, arrays: dict[str, np.ndarray], names: Names, rows: int) -> dict[str, np.ndarray]:
+    found = {column: (name, arrays[name]) for column, name in names.columns.items() if arrays[name].ndim == 1}
+    for name, array in found.values():
         if len(array) != rows:
-            raise _refused(path, name + ending, array, f"[{rows}], one value per image", "correct or drop the array")
-    return columns
+            raise _refused(path, name, array, f"[{rows}], one value per image", "correct or drop the array")
+    return {column: array for column, (_, array) in found.items()}
 
 
 def _refused(path: Path, name: str, array: np.ndarray, expected: str, fix: str) -> DataError:

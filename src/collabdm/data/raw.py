@@ -22,10 +22,13 @@ class RawPart:
 class RawData:
     """The splits by name. Labels are positions in `classes` or names of them; where that is None, values.
 
-    `facts`: what the source says about how its images were made, as plain JSON.
+    `facts`: what the source says about how its images were made, as plain JSON. `passed`: how much was found that is
+    not read, by why. `any_range`: the pixels are a distilled set's, which may lie outside [0, 1].
     """
 
     name: str
     classes: tuple[str, ...] | None
     parts: Mapping[str, RawPart]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    passed: Mapping[str, int] = field(default_factory=dict)
+    any_range: bool = False

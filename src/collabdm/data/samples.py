@@ -2,13 +2,13 @@
 
 import hashlib
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from collabdm.data.class_names import same_look, spelled_as, tell_spelling
 from collabdm.data.presets import Preset
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.randomness import Stream
@@ -74,19 +74,16 @@ class Samples:
     def with_classes(self, classes: Sequence[str]) -> "Samples":
         """The same samples, labelled by position in `classes` (a plan's, say), matched by name.
 
-        Classes that nobody here holds may be missing from `classes`, and `classes` may have more.
+        Classes that nobody here holds may be missing from `classes`, and `classes` may have more. A name that only
+        differs in its capitals, outer spaces or the making of its accents is taken for the other, with a `DataWarning`.
 
         Raises:
             DataError: a held class is not among `classes`.
         """
-        # A folder's name has its accents apart where macOS wrote it.
-        position = {_composed(name): index for index, name in enumerate(classes)}
-        held = self.counts() > 0
-        unknown = [
-            name
-            for name, present in zip(self.classes, held, strict=True)
-            if present and _composed(name) not in position
-        ]
+        position = {name: index for index, name in enumerate(classes)}
+        held = [name for name, count in zip(self.classes, self.counts(), strict=True) if count]
+        meant = spelled_as(held, classes)
+        unknown = [name for name in held if name not in position and name not in meant]
         if unknown:
             raise DataError(
                 explain(
@@ -96,7 +93,9 @@ class Samples:
                     fix="name the classes as the plan does (in an .npz: a string array `classes`)",
                 )
             )
-        lookup = np.array([position.get(_composed(name), 0) for name in self.classes], dtype=np.int64)
+        # Not two classes into one: where both Cat and cat are held, only one of them can be the plan's.
+        tell_spelling("class names of the data", meant)
+        lookup = np.array([position.get(meant.get(name, name), 0) for name in self.classes], dtype=np.int64)
         return Samples(values=self.values, labels=lookup[self.labels], classes=tuple(classes))
 
     def split(self, fraction: float, stream: Stream) -> tuple["Samples", "Samples"]:
@@ -137,7 +136,8 @@ class Dataset:
 
     `columns` are the further columns of the train part by name, each [len(train)] (a station, a speaker), for
     natural partitions. A part that was not asked for is empty. `facts`, plain JSON, say how the images were made where
-    that must be known to make more of them (`flows`); they go into everything that is made from the data.
+    that must be known to make more of them (`flows`); they go into everything that is made from the data. `reading`,
+    plain JSON: how many samples of each part were `read`, and how much was `passed_over`, by why.
     """
 
     name: str
@@ -146,10 +146,14 @@ class Dataset:
     preset: Preset
     columns: Mapping[str, np.ndarray]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
-def checked_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, source: str) -> Samples:
-    """Samples from outside, looked at closely; `source` names them in errors.
+def checked_samples(
+    images: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, source: str, any_range: bool = False
+) -> Samples:
+    """Samples from outside, looked at closely; `source` names them in errors. `any_range`: of floats, only that they
+    are finite.
 
     Raises:
         DataError: no rows, an array that is no [n, C, H, W], a label outside the classes, pixels that are NaN, infinite
@@ -162,7 +166,9 @@ def checked_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[st
     if images.ndim != 4:
         got, expected = f"{images.dtype} {list(images.shape)}", "uint8 or float32 [n, C, H, W]"
         raise DataError(explain(f"{source}: images", got=got, expected=expected, fix="convert the array"))
-    if images.dtype.kind == "f":
+    if images.dtype.kind == "f" and any_range:
+        check_finite_rows(images, f"pixels of {source}", expected="finite numbers", fix="repair or drop the image")
+    elif images.dtype.kind == "f":
         check_float_pixels(images, source)
     elif images.size and int(images.max()) == 1:
         # Black images there are; but images whose brightest pixel is 1 of 255 are masks, and would be taken for black.
@@ -199,9 +205,17 @@ def check_float_pixels(images: np.ndarray, source: str) -> None:
                 f"pixels of {source}",
                 got=f"floats from {low:g} to {high:g}",
                 expected="floats in [0, 1], or uint8",
-                fix="divide by 255, or undo the normalisation",
+                fix=_range_fix(low, high),
             )
         )
+
+
+def _range_fix(low: float, high: float) -> str:
+    if low >= 0 and high <= 255:
+        return "divide by 255"
+    if low >= -1 and high <= 1:
+        return "bring [-1, 1] to [0, 1]: (x + 1) / 2"
+    return "undo the normalisation, x * std + mean"
 
 
 def _class_names(classes: Any) -> tuple[str, ...]:
@@ -250,6 +264,12 @@ def _check_labels(values: np.ndarray, labels: np.ndarray, classes: tuple[str, ..
         raise DataError(
             explain("class names", got=_listed(classes), expected="distinct names", fix="rename the duplicates")
         )
+    alike = same_look(classes)
+    if alike:
+        first, second = (f"{name} ({name.encode('unicode-escape').decode()})" for name in alike)
+        expected = "names that differ to the eye (these differ only in how accents, spaces or joiners are coded)"
+        fix = "rename one of them, or make them one class"
+        raise DataError(explain("class names", got=f"{first} and {second}", expected=expected, fix=fix))
     outside = (labels < 0) | (labels >= len(classes))
     if outside.any():
         row = int(np.argmax(outside))
@@ -261,10 +281,6 @@ def _check_labels(values: np.ndarray, labels: np.ndarray, classes: tuple[str, ..
                 fix="correct the label, drop the row, or declare the class",
             )
         )
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

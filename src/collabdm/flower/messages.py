@@ -2,7 +2,7 @@
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-from collabdm.errors import ContributionError, explain
+from collabdm.errors import ContributionError, explain, printable
 
 __all__ = ["ACTION", "MESSAGE_TYPE", "asked_plan", "contribution_reply", "query", "read_reply", "refusal_reply"]
 
@@ -53,4 +53,4 @@ def read_reply(content: RecordDict, *, name: str) -> bytes:
 
 def _line(text: str) -> str:
     """A stranger's text as one printable line."""
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))[:500]
+    return printable(" ".join(text.split()))[:500]

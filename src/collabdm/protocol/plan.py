@@ -7,14 +7,16 @@ the contributions that answered such a plan can still be used.
 import hashlib
 import json
 import math
+import unicodedata
 import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
+from collabdm.data.class_names import look_of, same_look
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, told
+from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, shows, told
 from collabdm.matching.statistic import STATISTICS, Statistic
 from collabdm.modalities import AnyModality
 from collabdm.modality import Augmentation, draw_augmentation
@@ -30,16 +32,20 @@ VERSION = 2
 StatisticName = Annotated[str, named_in(STATISTICS)]
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable() or not text.strip():
-        raise ValueError("a name must be printable and not blank")
+def _readable(text: str) -> str:
+    hidden = next((character for character in text if not shows(character)), None)
+    if hidden is not None:
+        name = unicodedata.name(hidden, "a control character")
+        raise ValueError(f"a printable name, without U+{ord(hidden):04X} ({name}); rename it in the data")
+    if not look_of(text).strip():
+        raise ValueError("a name that is not blank")
     return text
 
 
 # Of one sample: far above any that is worth distilling, far below what a site could not hold.
 _MOST_SIDE, _MOST_VALUES = 2**20, 2**26
 
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
 
 
 class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -78,6 +84,8 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError("clients must be distinct and sorted")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("class names must be distinct")
+        if same_look(self.classes):
+            raise ValueError("class names must be distinct to the eye, whatever accents and spaces are made of")
         unknown = set(self.augment) - set(self.sample.operations)
         if unknown:
             raise ValueError(f"augmentation {sorted(unknown)} unknown; known: {list(self.sample.operations)}")

@@ -5,6 +5,7 @@ Each function returns PNG bytes, drawn without any global plotting state.
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,5 +124,8 @@ def _figure(width: float, height: float) -> Figure:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # Of a script or an emoji that the font lacks: it shows a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -101,7 +101,14 @@ def simulate_on(
     else:
         by_source = {"full": _full, "real": _real, "round": _round, "rival": _rival}
         metrics = by_source[method_named(config.method).source](run)
-    described = {"method": config.method, "dataset": config.dataset, "ipc": config.ipc, "seed": config.seed}
+    described: dict[str, Any] = {
+        "method": config.method,
+        "dataset": config.dataset,
+        "ipc": config.ipc,
+        "seed": config.seed,
+    }
+    if dataset.reading:
+        described["data"] = dict(dataset.reading)
     metrics = described | metrics | environment(run.engine, metrics["memory"])
     write_json(folder / "metrics.json", metrics)
     shutil.rmtree(folder / "kept", ignore_errors=True)

@@ -22,6 +22,7 @@ from collabdm.rounds import Reception, hold
 from collabdm.rounds.receiving import INBOX, close, closed
 from collabdm.rounds.run_folder import prepare_run_folder
 from collabdm.rounds.terms import Terms
+from collabdm.storage.locks import locked
 
 __all__ = ["app", "hold_round", "main"]
 
@@ -53,15 +54,16 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
 
     A finished folder is left as it is; one whose reception has closed is distilled from what had come.
     Raises `QuorumError`, and what else `distill_round` raises; `RunFolderError` where the folder belongs to another
-    plan or other settings.
+    plan or other settings, or another process is at work in it.
     """
     plan, folder = _plan(settings), settings.out
     config = settings_for(settings.configuration, plan)
-    prepare_run_folder(folder, force=False, resume=True)
     terms = Terms(min_clients=settings.min_clients or None, allow_missing=settings.allow_missing_classes)
     # Only a data set that was named may stand on the card.
     named = {} if settings.config is None else {"dataset": config.dataset}
-    return hold(plan, folder, config, _by_nodes(grid, plan, settings), terms=terms, facts=named, report=report)
+    with locked(folder):
+        prepare_run_folder(folder, force=False, resume=True)
+        return hold(plan, folder, config, _by_nodes(grid, plan, settings), terms=terms, facts=named, report=report)
 
 
 def _by_nodes(grid: Grid, plan: Plan, settings: RunSettings) -> Reception:

@@ -30,6 +30,7 @@ from collabdm.rounds.receiving import INBOX
 from collabdm.rounds.run_folder import environment
 from collabdm.rounds.terms import Terms, checked_start
 from collabdm.storage.files import read_json, sweep, write_atomically, write_json
+from collabdm.storage.locks import LOCK
 
 __all__ = ["Change", "add", "carry_out", "forget", "read_late", "remove", "under_way", "unknown_files"]
 
@@ -41,7 +42,7 @@ _DERIVED = (
     *("initial", "distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
     *("checkpoint.safetensors", _BEFORE, _INCOMING),
 )
-_KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING)
+_KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING, LOCK)
 
 
 class Change(BaseModel, frozen=True, extra="forbid"):

@@ -21,6 +21,7 @@ from collabdm.engine.memory import highest
 from collabdm.errors import RunFolderError, explain
 from collabdm.progress import Event, Report
 from collabdm.storage.files import read_json, sweep, write_atomically
+from collabdm.storage.locks import has_content
 
 __all__ = ["environment", "finished_metrics", "logged", "prepare_run_folder", "settled_config"]
 
@@ -33,7 +34,7 @@ def prepare_run_folder(folder: Path, *, force: bool, resume: bool) -> None:
     An existing folder with content needs `resume`, or `force`, which removes it if it is recognisably a run folder.
     Raises `RunFolderError`.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not has_content(folder)):
         return
     known = folder.is_dir() and any((folder / mark).exists() for mark in MARKS)
     if resume:

@@ -1,0 +1,77 @@
+"""Reading a file that may be anyone's: only a regular one, only so many bytes of it, and only JSON that says one thing.
+
+A pipe would be waited for without end, a device read without end, and of two equal keys one reader takes the first and
+another the last.
+"""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+__all__ = ["MOST_JSON", "opened_regular", "regular_bytes", "strict_json"]
+
+MOST_JSON = 256 * 2**20
+"""Bytes of the largest JSON file that is read: the record of a long round has some millions of numbers."""
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+@contextmanager
+def opened_regular(path: Path) -> Iterator[BinaryIO]:
+    """The file, open to be read. Raises `OSError`, also for a pipe, a device, a socket or a folder; never waits."""
+    # Without O_NONBLOCK, opening a pipe waits until somebody writes into it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+        raise OSError(errno.EINVAL, f"{kind}, not a regular file", str(path))
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def regular_bytes(path: Path, most: int) -> bytes:
+    """All of a regular file of at most `most` bytes. Raises `OSError`, whose `strerror` says what it is instead."""
+    with opened_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"more than {most:,} bytes", str(path))
+    return content
+
+
+def strict_json(text: bytes | str) -> Any:
+    """The one value that the text, in UTF-8, says.
+
+    Raises `ValueError` where it is no JSON, is nested too deeply, names a key twice in one object, or has NaN or an
+    infinity for a number.
+    """
+    try:
+        # Some editors put a byte-order mark in front.
+        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        return json.loads(decoded, object_pairs_hook=_each_key_once, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f"the key {twice[:80]!r} twice")
+    return found
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant}, which is no JSON")

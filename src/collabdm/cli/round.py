@@ -11,7 +11,7 @@ from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json, PlanFile, Quiet, configured, listed
 from collabdm.cli.output import bytes_text, print_facts, print_json
 from collabdm.cli.progress import progress
-from collabdm.errors import ConfigError, PlanError, explain
+from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.config import Config
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collabdm.protocol import Plan
 
 __all__ = ["contribute", "plan", "read_plan"]
-
-# A plan is under 1 KB and the names of its clients and classes: no honest one comes near this.
-MOST_PLAN = 16 * 2**20
 
 
 @configured()
@@ -96,7 +93,7 @@ def contribute(
         content = cached_contribution(asked, client, samples, cache, engine=engine, report=report)
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
     made = decode_contribution(content, asked)
-    write_atomically(out, content)
+    write_atomically(out, content, private=True)
     facts: dict[str, Any] = {
         "client": client,
         "samples": len(samples),
@@ -115,19 +112,9 @@ def contribute(
 def read_plan(path: Path) -> "Plan":
     """The plan in a file. Raises `PlanError`."""
     from collabdm.protocol import decode_plan
+    from collabdm.rounds.folder import plan_bytes
 
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MOST_PLAN + 1)
-    except OSError as error:
-        got = error.strerror or "an error"
-        raise PlanError(
-            explain(f"plan {path}", got=got, expected="a readable plan file", fix="check the path")
-        ) from None
-    if len(content) > MOST_PLAN:
-        got, expected = f"more than {MOST_PLAN:,} bytes", "a plan file"
-        raise PlanError(explain(f"plan {path}", got=got, expected=expected, fix="ask the server for it again"))
-    return decode_plan(content, name=f"plan {path}")
+    return decode_plan(plan_bytes(path), name=f"plan {path}")
 
 
 def _declared(config: "Config", classes: str | None, shape: str | None) -> "Preset":

@@ -24,6 +24,7 @@ from collabdm.modalities import MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import EncodingName, LocalSpec, StatisticName
 from collabdm.registry import named_in
+from collabdm.storage.reading import regular_bytes
 from collabdm.training.recipes import RECIPES
 
 __all__ = [
@@ -37,6 +38,9 @@ __all__ = [
     "make_config",
     "setting_tree",
 ]
+
+
+_MOST_TOML = 16 * 2**20
 
 
 def _network(value: object) -> object:
@@ -222,9 +226,9 @@ def setting_tree(text: str) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return _parsed(file.read_text(encoding="utf-8"))
+        return _parsed(regular_bytes(file, _MOST_TOML).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        got = str(error)[:200]
+        got = (isinstance(error, OSError) and error.strerror) or str(error)[:200]
         raise ConfigError(explain(f"config {file}", got=got, expected="a TOML file", fix="check it")) from None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from collabdm.data.raw import RawData, RawPart
 from collabdm.errors import DataError, explain
+from collabdm.storage.reading import opened_regular
 
 __all__ = ["read_npz"]
 
@@ -34,7 +35,7 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with opened_regular(path) as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:
         raise DataError(

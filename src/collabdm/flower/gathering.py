@@ -13,6 +13,7 @@ from collabdm.flower.pulling import Pulls
 from collabdm.progress import Event, Report
 from collabdm.protocol import Plan, acceptance, decode_contribution, encode_plan
 from collabdm.rounds.inbox import accept, intact, recorded
+from collabdm.storage.files import private_folder
 
 __all__ = ["gather"]
 
@@ -44,7 +45,7 @@ def gather(
     believed. Ends early when nothing is under way and of every client a contribution is stored, or every node that
     came under its name has refused.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     round_ = _Round(grid, plan, folder, clock() + deadline, report, clock)
     while not round_.complete():
         round_.ask()

@@ -12,13 +12,14 @@ from flwr.serverapp import Grid, ServerApp
 
 from collabdm.cli.progress import PlainLines
 from collabdm.engine import tune_allocator
-from collabdm.errors import CollabDMError, PlanError, explain
+from collabdm.errors import CollabDMError, explain
 from collabdm.flower.gathering import gather
 from collabdm.flower.settings import RunSettings, run_settings
 from collabdm.planning import settings_for
 from collabdm.progress import Report
 from collabdm.protocol import Plan, decode_plan
 from collabdm.rounds import Reception, hold
+from collabdm.rounds.folder import plan_bytes
 from collabdm.rounds.receiving import INBOX, close, closed
 from collabdm.rounds.run_folder import prepare_run_folder
 from collabdm.rounds.terms import Terms
@@ -56,7 +57,7 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
     Raises `QuorumError`, and what else `distill_round` raises; `RunFolderError` where the folder belongs to another
     plan or other settings, or another process is at work in it.
     """
-    plan, folder = _plan(settings), settings.out
+    plan, folder = decode_plan(plan_bytes(settings.plan), name=f"plan {settings.plan}"), settings.out
     config = settings_for(settings.configuration, plan)
     terms = Terms(min_clients=settings.min_clients or None, allow_missing=settings.allow_missing_classes)
     # Only a data set that was named may stand on the card.
@@ -80,11 +81,3 @@ def _by_nodes(grid: Grid, plan: Plan, settings: RunSettings) -> Reception:
     fix = "use the plan it was begun with, or choose another folder"
     got, expected = f"{folder}, of another plan", "a round of this plan"
     return Reception(take=take, another_plan=explain("out", got=got, expected=expected, fix=fix))
-
-
-def _plan(settings: RunSettings) -> Plan:
-    try:
-        return decode_plan(settings.plan.read_bytes(), name=f"plan {settings.plan}")
-    except OSError as error:
-        got = error.strerror or "an error"
-        raise PlanError(explain(f"plan {settings.plan}", got=got, expected="a readable file", fix="check it")) from None

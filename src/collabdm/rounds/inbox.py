@@ -14,6 +14,7 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Acceptance, Contribution, Plan, acceptance, bytes_by_part, decode_contribution
 from collabdm.rounds.contributing import contribution_name
 from collabdm.storage.files import write_atomically
+from collabdm.storage.reading import opened_regular
 
 __all__ = [
     "Collected",
@@ -52,7 +53,7 @@ def accept(plan: Plan, content: bytes, folder: Path, *, name: str, expected: Acc
     if first != digest:
         raise _second(name, contribution.client)
     if not target.exists() or _digest_of(target) != digest:
-        write_atomically(target, content)
+        write_atomically(target, content, private=True)
     if target.name not in known:
         _record(folder, known | {target.name: digest})
     return contribution
@@ -108,7 +109,7 @@ def mended(plan: Plan, content: bytes, folder: Path, *, client: str) -> bool:
     known, target = recorded(folder), folder / contribution_name(plan, client)
     if known.get(target.name) != hashlib.sha256(content).hexdigest() or intact(plan, client, folder, known):
         return False
-    write_atomically(target, content)
+    write_atomically(target, content, private=True)
     return True
 
 
@@ -131,7 +132,7 @@ def discard(plan: Plan, client: str, folder: Path) -> None:
 
 def read_bounded(path: Path, expected: Acceptance) -> bytes:
     """The bytes of a file, unless it is larger than any honest contribution; raises `ContributionError`."""
-    with open(path, "rb") as file:
+    with opened_regular(path) as file:
         content = file.read(expected.largest + 1)
     if len(content) > expected.largest:
         fix = "ask the client to contribute again"

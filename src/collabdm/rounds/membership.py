@@ -112,7 +112,7 @@ def add(
         others = [*_sound(stored.contributions, stored.refused), contribution]
         terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
         checked_start(plan, others, terms)
-        write_atomically(folder / _INCOMING, content)
+        write_atomically(folder / _INCOMING, content, private=True)
         _begin(folder, asked.model_copy(update=asdict(terms)))
     return carry_out(folder, report=report)
 

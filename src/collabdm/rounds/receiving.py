@@ -13,7 +13,7 @@ from collabdm.errors import CollabDMError, ContributionError, DataError, explain
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Acceptance, Plan, acceptance, decode_contribution
 from collabdm.rounds.inbox import accept, intact, mended, read_bounded, recorded
-from collabdm.storage.files import read_json, write_json
+from collabdm.storage.files import private_folder, read_json, write_json
 
 __all__ = ["INBOX", "close", "closed", "late_files", "receive", "reopen", "source_of"]
 
@@ -47,7 +47,7 @@ def receive(
     closes = state.get("closes", None if deadline is None else clock() + deadline)
     state = {"source": str(source.absolute()), "closes": closes, "closed": False}
     write_json(folder / _STATE, state)
-    (folder / INBOX).mkdir(exist_ok=True)
+    private_folder(folder / INBOX)
     door = _Door(plan, source, folder / INBOX, report)
     while True:
         door.look()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from collabdm.errors import RunFolderError, as_json, explain
+from collabdm.errors import RunFolderError, explain
 from collabdm.storage.reading import MOST_JSON, regular_bytes, strict_json
 
 __all__ = ["private_folder", "read_json", "sweep", "write_atomically", "write_json", "written_atomically"]
@@ -67,7 +67,7 @@ def read_json(path: Path, kind: type = object) -> Any:
     except ValueError as error:
         raise _damaged(path, str(error)[:200] or type(error).__name__) from None
     if not isinstance(tree, kind):
-        raise _damaged(path, as_json(tree, 80), _KINDS[kind])
+        raise _damaged(path, f"{tree!r}"[:80], _KINDS[kind])
     return tree
 
 

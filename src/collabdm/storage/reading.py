@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["MOST_JSON", "opened_regular", "regular_bytes", "strict_json"]
+__all__ = ["MOST_JSON", "no_number", "opened_regular", "regular_bytes", "strict_json"]
 
 MOST_JSON = 256 * 2**20
 """Bytes of the largest JSON file that is read: the record of a long round has some millions of numbers."""
@@ -53,15 +53,40 @@ def regular_bytes(path: Path, most: int) -> bytes:
 def strict_json(text: bytes | str) -> Any:
     """The one value that the text, in UTF-8, says.
 
-    Raises `ValueError` where it is no JSON, is nested too deeply, names a key twice in one object, or has NaN or an
-    infinity for a number.
+    Raises `ValueError`, which says what it is instead, where it is no JSON, is nested too deeply, names a key twice in
+    one object, or has NaN or an infinity for a number.
     """
     try:
         # Some editors put a byte-order mark in front.
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
-        return json.loads(decoded, object_pairs_hook=_each_key_once, parse_constant=_no_number)
+        return json.loads(decoded, object_pairs_hook=_each_key_once, parse_constant=_no_constant)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError("JSON that is nested too deeply") from None
+    except _AmbiguousError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"no JSON ({str(error)[:100]})") from None
+
+
+def no_number(given: Any, read: Any) -> tuple[str, object] | None:
+    """The first place, as `a.0.b`, where `read` has a number and the JSON `given` that it was read from has none.
+
+    With what stands there; None where there is no such place. pydantic takes `true` and `"1"` for 1.
+    """
+    waiting: list[tuple[str, Any, Any]] = [("", given, read)]
+    while waiting:
+        place, one, other = waiting.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            waiting += [(f"{place}.{key}", value, other[key]) for key, value in one.items() if key in other]
+        elif isinstance(one, list) and isinstance(other, list | tuple):
+            waiting += [(f"{place}.{i}", *pair) for i, pair in enumerate(zip(one, other, strict=False))]
+        elif type(other) in (int, float) and type(one) not in (int, float):
+            return place.removeprefix("."), one
+    return None
+
+
+class _AmbiguousError(ValueError):
+    """It is JSON, and still does not say one thing."""
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -69,9 +94,9 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise ValueError(f"the key {twice[:80]!r} twice")
+        raise _AmbiguousError(f"JSON with the key {twice[:80]!r} twice")
     return found
 
 
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant}, which is no JSON")
+def _no_constant(constant: str) -> None:
+    raise _AmbiguousError(f"JSON with {constant} for a number")

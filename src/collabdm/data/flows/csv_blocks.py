@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from collabdm.errors import DataError, explain
+from collabdm.storage.reading import opened_regular
 
 __all__ = ["Block", "column_names", "csv_blocks"]
 
@@ -31,7 +32,7 @@ def csv_blocks(path: Path) -> Iterator[Block]:
         DataError: no such file, unreadable, truncated, empty, or text that is not UTF-8.
     """
     try:
-        with path.open("rb") as plain:
+        with opened_regular(path) as plain:
             compressed = plain.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if compressed else path.open("rb") as file:
             yield from _blocks(path, file)  # pyright: ignore[reportArgumentType]

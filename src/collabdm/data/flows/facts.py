@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
 from collabdm.data.flows.images import ImageSettings
 from collabdm.errors import DataError, explain
+from collabdm.storage.reading import MOST_JSON, regular_bytes, strict_json
 
 __all__ = ["FLOWS_FILE", "flow_facts"]
 
@@ -26,9 +27,10 @@ def flow_facts(place: Path) -> dict[str, JsonValue]:
     if not path.is_file():
         return {}
     try:
-        saved = _Saved.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        saved = _Saved.model_validate(strict_json(regular_bytes(path, MOST_JSON)))
+    except (OSError, ValueError) as error:
+        got = str(error)[:120] if not isinstance(error, OSError) else error.strerror
         expected, fix = "what `collabdm flows to-images` writes", "make the data set again, or remove the file"
-        raise DataError(explain(str(path), got=str(error)[:120], expected=expected, fix=fix)) from None
+        raise DataError(explain(str(path), got=got, expected=expected, fix=fix)) from None
     synthetic: dict[str, JsonValue] = {"synthetic_flows": True} if saved.source.get("synthetic") else {}
     return {"flows": saved.settings.model_dump(mode="json"), **synthetic}

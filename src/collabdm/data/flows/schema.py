@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from collabdm.errors import ConfigError, explain
+from collabdm.storage.reading import MOST_JSON, regular_bytes, strict_json
 
 __all__ = ["Column", "FlowSchema", "StationRule", "load_schema", "schema_names"]
 
@@ -174,6 +175,11 @@ def load_schema(name_or_path: str) -> FlowSchema:
     else:
         text = _read(Path(name_or_path))
     try:
+        strict_json(text)  # a key that stands there twice, which pydantic would pass over
+    except ValueError as error:
+        fix = "correct the file"
+        raise ConfigError(explain(f"schema {name_or_path}", got=error, expected="a JSON file", fix=fix)) from None
+    try:
         return FlowSchema.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
@@ -187,7 +193,7 @@ def load_schema(name_or_path: str) -> FlowSchema:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return regular_bytes(path, MOST_JSON).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "a file that is not text"
         raise ConfigError(

@@ -10,6 +10,7 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from collabdm.cli.output import say
 from collabdm.cli.progress import PlainLines
 from collabdm.engine import tune_allocator
 from collabdm.errors import CollabDMError, explain
@@ -39,15 +40,15 @@ def _tuned(_: Context) -> Iterator[None]:
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Hold the round. What is raised ends the run as `finished:failed`: `QuorumError` where too few answered."""
-    report = PlainLines(lambda line: print(line, flush=True))
+    report = PlainLines(say)
     try:
         settings = run_settings(context.run_config)
         metrics = hold_round(grid, settings, report=report)
     except CollabDMError as error:
-        print(f"error: {error}", flush=True)
+        say(f"error: {error}")
         raise
     sent = len(metrics["bytes"]["up"])
-    print(f"distilled set: {settings.out / 'distilled'} from {sent} clients", flush=True)
+    say(f"distilled set: {settings.out / 'distilled'} from {sent} clients")
 
 
 def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str, Any]:

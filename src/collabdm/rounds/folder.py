@@ -6,6 +6,7 @@ from typing import Any
 from collabdm.config import Config, load_config
 from collabdm.errors import PlanError, RunFolderError, explain
 from collabdm.protocol import Plan, decode_plan
+from collabdm.rounds.records import HELD, checked_metrics, read_round
 from collabdm.storage.files import read_json
 from collabdm.storage.reading import regular_bytes
 
@@ -48,10 +49,12 @@ def record_of(folder: Path) -> dict[str, Any]:
     absent = [name for name in parts if not (folder / name).exists()]
     if absent:
         raise _no_round(folder, f"no {absent[0]} yet")
-    if "partition" in read_json(folder / "metrics.json", dict):
+    metrics = read_json(folder / "metrics.json", dict)
+    if "partition" in metrics:
         fix = "hold the round by files: collabdm distill RUN/plan.json RUN/contributions --out NEW"
         raise RunFolderError(explain(f"{folder}", got="a simulation", expected="a round that was held", fix=fix))
-    return read_json(folder / "round.json", dict)
+    checked_metrics(metrics, folder / "metrics.json", HELD)
+    return read_round(folder / "round.json")
 
 
 def _no_round(folder: Path, got: str) -> RunFolderError:

@@ -16,6 +16,7 @@ from collabdm.progress import Report, silent
 from collabdm.protocol import Plan, encode_plan
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.receiving import INBOX, reopen
+from collabdm.rounds.records import HELD
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import USUAL, Terms, check_quorum
 from collabdm.storage.files import write_atomically, write_json
@@ -63,7 +64,7 @@ def hold(
     assert isinstance(config.engine, Engine)
     if not own.exists():
         write_atomically(own, content)
-    finished = finished_metrics(folder)
+    finished = finished_metrics(folder, HELD)
     if finished is not None:
         return {**finished, **reception.ending(report)}
     report = logged(folder, report)

@@ -35,6 +35,7 @@ from collabdm.rounds.contributing import contribute_all
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.folder import plan_of
 from collabdm.rounds.inbox import seal
+from collabdm.rounds.records import SIMULATED
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import Terms, check_quorum
 from collabdm.server import Refinement, product
@@ -88,7 +89,7 @@ def simulate_on(
     """`simulate` on loaded data, sharing costly results with other runs through the folder `kept`."""
     check_usable(dataset, config, allow_missing)
     config = settled_config(folder, config, engine)
-    finished = finished_metrics(folder)
+    finished = finished_metrics(folder, SIMULATED)
     if finished is not None:
         return finished
     terms = Terms(min_clients=min_clients, allow_missing=allow_missing)

@@ -18,6 +18,7 @@ __all__ = ["MOST_JSON", "no_number", "opened_regular", "regular_bytes", "strict_
 MOST_JSON = 256 * 2**20
 """Bytes of the largest JSON file that is read: the record of a long round has some millions of numbers."""
 
+_PIECE = 2**20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -43,11 +44,14 @@ def opened_regular(path: Path) -> Iterator[BinaryIO]:
 
 def regular_bytes(path: Path, most: int) -> bytes:
     """All of a regular file of at most `most` bytes. Raises `OSError`, whose `strerror` says what it is instead."""
+    content = bytearray()
     with opened_regular(path) as file:
-        content = file.read(most + 1)
+        # Piece by piece: one large read would take memory for `most` bytes, however small the file.
+        while len(content) <= most and (piece := file.read(_PIECE)):
+            content += piece
     if len(content) > most:
         raise OSError(errno.EFBIG, f"more than {most:,} bytes", str(path))
-    return content
+    return bytes(content)
 
 
 def strict_json(text: bytes | str) -> Any:

@@ -48,7 +48,7 @@ def content_of(path: Path, *, longest: int, refuse: Refuse) -> bytes:
             # Gigabytes of something else are not read for their first eight bytes.
             start = file.read(8)
             _length(start, size, refuse)
-            return start + file.read(longest)
+            return start + file.read(size - 8)
     except OSError as error:
         got = error.strerror or "an error"
         raise refuse(got, "a readable safetensors file", "check the path and its permissions") from error

@@ -36,7 +36,7 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with opened_regular(path) as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: _array(name, archive[name]) for name in archive.files}
     except Exception as error:
         raise DataError(
             explain(
@@ -46,6 +46,13 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                 fix="save with np.savez_compressed(x_train=..., y_train=..., x_test=..., y_test=...)",
             )
         ) from error
+
+
+def _array(name: str, member: object) -> np.ndarray:
+    # Of a member that is no array numpy gives the bytes.
+    if not isinstance(member, np.ndarray):
+        raise TypeError(f"{name} is no array")
+    return member
 
 
 def _part(path: Path, arrays: dict[str, np.ndarray], split: str, *, declared: bool) -> RawPart:

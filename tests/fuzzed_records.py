@@ -71,6 +71,10 @@ def _check_dataset(found: Dataset) -> None:
         assert not len(part.labels) or 0 <= part.labels.min() <= part.labels.max() < len(part.classes)
 
 
+def _check_round(tree: dict[str, Any]) -> None:
+    assert _told(tree["metrics"])["clients"]
+
+
 def _change(**changes: Any) -> bytes:
     earlier = {"kind": "add", "client": "cid", "when": "2026-01-01T00:00:00+00:00", "digest": "ab", "passes": 1}
     change = Change(kind="remove", client="bob", digest="cd", when="now", facts={"dataset": "x"}, history=(earlier,))
@@ -79,7 +83,7 @@ def _change(**changes: Any) -> bytes:
 
 def _check_change(change: Change | None) -> None:
     assert change is not None
-    assert change.asked
+    assert change.asked[1] == change.client
     assert change.entry["client"] == change.client
     assert all(isinstance(entry[key], str) for entry in change.history for key in ("kind", "client"))
 
@@ -126,7 +130,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         files=[(_FIXTURES / name / "round.json").read_bytes() for name in ("held", "interrupted")],
         syntax="json",
         decode=through_file("round.json", read_round),
-        check=lambda tree: _told(tree["metrics"]),
+        check=_check_round,
     ),
     "change": lambda: Family(
         files=[_change(), _change(kind="forget", purged=True, passes=0)],

@@ -159,7 +159,7 @@ def test_a_link_that_fails_for_a_moment_costs_nothing(simulated: Simulated, tmp_
 
 def test_refusals_of_one_client_do_not_end_the_wait_for_another(simulated: Simulated, tmp_path: Path) -> None:
     nodes = _honest(simulated, "ada", "bob")
-    refusing = saying(refusal_reply("no disk"))
+    refusing = saying(refusal_reply(OSError("no disk")))
     grid = FakeGrid({**nodes, 20: ("ada", refusing), 21: ("ada", refusing), 22: ("bob", refusing)})
     grid.online = lambda node: node not in (10, 11) or grid.now >= 30
     got = Gathered(simulated, tmp_path / "contributions", grid)

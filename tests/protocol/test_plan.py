@@ -582,3 +582,37 @@ def test_augmentation_belongs_to_a_seed_and_a_class() -> None:
     drawn = [plan.augmentation(t, y) for t in range(5) for y in range(2)]
     assert len({one.uniforms[0, 0] for one in drawn if one is not None}) == 10
     assert a_plan(augment=[]).augmentation(0, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("ipc",), True),
+        (("ipc",), "2"),
+        (("seed",), False),
+        (("participation",), True),
+        (("most_held",), "5"),
+        (("sample", "height"), "8"),
+        (("sample", "normalisation", "mean", 0), True),
+        (("sample", "normalisation", "std", 0), "0.5"),
+        (("network", "width"), True),
+        (("tiles",), True),
+    ],
+    ids=str,
+)
+def test_what_is_no_number_is_not_taken_for_one(path: tuple[str | int, ...], value: object) -> None:
+    fields: Any = json.loads(encode_plan(a_plan(most_held=5)))
+    place = fields
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(PlanError) as caught:
+        decode_plan(json.dumps(fields).encode())
+    assert str(caught.value).startswith(f"plan: {'.'.join(map(str, path))}: got "), caught.value
+
+
+@pytest.mark.parametrize("twice", ['"ipc": 1, ', '"\\u0069pc": 1, ', '"sample": {}, '])
+def test_a_key_that_stands_there_twice_is_refused(twice: str) -> None:
+    text, said = encode_plan(a_plan()).decode(), r"^plan: got JSON with the key '(ipc|sample)' twice; expected a plan"
+    with pytest.raises(PlanError, match=said):
+        decode_plan(f"{{{twice}{text[1:]}".encode())

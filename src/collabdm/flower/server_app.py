@@ -12,6 +12,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from collabdm.cli.output import say
 from collabdm.cli.progress import PlainLines
+from collabdm.data.naming import public_name
 from collabdm.engine import tune_allocator
 from collabdm.errors import CollabDMError, explain
 from collabdm.flower.gathering import gather
@@ -62,7 +63,7 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
     config = settings_for(settings.configuration, plan)
     terms = Terms(min_clients=settings.min_clients or None, allow_missing=settings.allow_missing_classes)
     # Only a data set that was named may stand on the card.
-    named = {} if settings.config is None else {"dataset": config.dataset}
+    named = {} if settings.config is None else {"dataset": public_name(config.dataset)}
     with locked(folder):
         prepare_run_folder(folder, force=False, resume=True)
         return hold(plan, folder, config, _by_nodes(grid, plan, settings), terms=terms, facts=named, report=report)

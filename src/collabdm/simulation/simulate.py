@@ -19,6 +19,7 @@ from collabdm.baselines import RivalJob
 from collabdm.baselines.judged import rival_metrics
 from collabdm.config import Config
 from collabdm.data import Dataset, load_dataset, partition_table
+from collabdm.data.naming import public_name
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage, with_total
@@ -99,7 +100,12 @@ def simulate_on(
     else:
         by_source = {"full": _full, "real": _real, "round": _round, "rival": _rival}
         metrics = by_source[method_named(config.method).source](run)
-    described = {"method": config.method, "dataset": config.dataset, "ipc": config.ipc, "seed": config.seed}
+    described = {
+        "method": config.method,
+        "dataset": public_name(config.dataset),
+        "ipc": config.ipc,
+        "seed": config.seed,
+    }
     metrics = described | metrics | environment(run.engine, metrics["memory"])
     write_json(folder / "metrics.json", metrics)
     shutil.rmtree(folder / "kept", ignore_errors=True)

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.conftest import TINY, assert_refused, run, write_npz
+from cli.conftest import TINY, Outcome, assert_refused, run, write_npz
 from collabdm.cli.output import print_facts, print_table, say
 from collabdm.cli.progress import PlainLines, _write, progress
+from collabdm.cli.round import _alone_in, read_plan
 from collabdm.progress import Event
 from test_fuzz import a_contribution, a_distilled_set, a_plan
 
@@ -148,6 +149,20 @@ def test_what_is_sent_and_what_is_kept_are_for_their_owner_alone(exchanged: Path
     assert len(places) >= 5
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in places}
     assert modes == {path: 0o700 if path.is_dir() else 0o600 for path in places}
+
+
+def test_one_answer_is_made_once_at_a_time_in_a_cache(exchanged: Path, tmp_path: Path) -> None:
+    plan, cache = exchanged / "plan.json", tmp_path / "cache"
+
+    def answered(client: str) -> Outcome:
+        given = ("--dataset", "digits", "--engine", "eager", "--device", "cpu", "--cache", cache)
+        return run("contribute", plan, "--client", client, *given, "--out", tmp_path / f"{client}.safetensors")
+
+    with _alone_in(cache, read_plan(plan), "0"):
+        assert_refused(answered("0"), "got another run at work there; expected none; fix: wait")
+        assert answered("1").code == 0
+    assert answered("0").code == 0
+    assert not list(cache.glob("at-work-*"))
 
 
 @pytest.mark.parametrize("unit", ["collabdm-superlink.service", "collabdm-supernode.service"])

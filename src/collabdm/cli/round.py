@@ -1,6 +1,8 @@
 """`collabdm plan` and `contribute`: one round between real sites, by files."""
 
+import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,7 +90,7 @@ def contribute(
     samples: Samples = shard_of(config, client) if shard else load_samples(config.dataset, modality=asked.sample.kind)
     samples = samples.with_classes(asked.classes)
     tune_allocator()
-    with progress(quiet=quiet) as report:
+    with _alone_in(cache, asked, client), progress(quiet=quiet) as report:
         engine = engine_for(config, asked, report=report)
         content = cached_contribution(asked, client, samples, cache, engine=engine, report=report)
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
@@ -107,6 +109,18 @@ def contribute(
         print_json(facts | {"file": str(out)})
     else:
         print_facts(f"contribution: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
+
+
+def _alone_in(cache: Path | None, plan: "Plan", client: str) -> AbstractContextManager[None]:
+    """One process at a time makes this client's answer; others may use the folder for theirs."""
+    from collabdm.protocol import plan_digest
+    from collabdm.storage.files import private_folder
+    from collabdm.storage.locks import locked
+
+    if cache is None:
+        return nullcontext()
+    key = hashlib.sha256(f"{plan_digest(plan)} {client}".encode()).hexdigest()[:16]
+    return locked(private_folder(cache) / f"at-work-{key}")
 
 
 def read_plan(path: Path) -> "Plan":

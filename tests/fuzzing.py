@@ -1,9 +1,12 @@
 """Mutations of valid files, and what a decoder may do with them: give a valid object, or raise a `CollabDMError`."""
 
+import io
 import json
 import re
 import struct
 import tomllib
+import warnings
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +37,20 @@ PIECES = [
     b"\0" * 4096, b"__metadata__",
 ]  # fmt: skip
 LENGTHS = [0, 1, 8, 2**20, 2**20 + 1, 2**31, 2**32, 2**62, 2**63, 2**64 - 1]
-KINDS = ["flip", "write", "insert", "delete", "repeat", "truncate", "length", "value", "remove", "rename", "pixels"]
+KINDS = [
+    "flip",
+    "write",
+    "insert",
+    "delete",
+    "repeat",
+    "truncate",
+    "length",
+    "value",
+    "remove",
+    "rename",
+    "pixels",
+    "member",
+]
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,8 @@ def mutated(content: bytes, edit: Edit, syntax: str) -> bytes:
             return struct.pack("<Q", LENGTHS[edit.size % len(LENGTHS)]) + content[8:]
         case "pixels":
             return _other_pixels(content, edit)
+        case "member" if syntax == "zip":
+            return _other_member(content, edit)
         case "value" | "remove" | "rename":
             return _restructured(content, edit, syntax)
     return content
@@ -122,6 +140,8 @@ def _edits() -> st.SearchStrategy[Edit]:
 
 def _restructured(content: bytes, edit: Edit, syntax: str) -> bytes:
     """Another value, or none, or another name at one place of the tree that the file holds."""
+    if syntax == "zip":
+        return content
     try:
         tree, write = _tree(content, syntax)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
@@ -175,6 +195,32 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
         for key, value in items:
             yield parent, key
             waiting.append(value)
+
+
+def _other_member(content: bytes, edit: Edit) -> bytes:
+    """An archive with one member changed, left out or twice there, and its checksums right."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [(name, archive.read(name)) for name in archive.namelist()]
+    except Exception:
+        return content
+    if not members:
+        return content
+    name, held = members.pop(edit.place % len(members))
+    # Mostly the head of the array, which says of what type and shape it is.
+    at = edit.size % (min(len(held), 128) + 1)
+    changed = {0: held[:at] + edit.piece + held[at + len(edit.piece) :], 1: held[:at] + edit.piece + held[at:], 2: b""}
+    number = re.search(rb"\d+", held[at:128])
+    if edit.place % 4 == 3 and number is not None:
+        changed[3] = (
+            held[: at + number.start()] + str(edit.value).encode("ascii", "replace") + held[at + number.end() :]
+        )
+    members += [(name, changed.get(edit.place % 4, held))] * (1 + (edit.size % 16 == 0))
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        warnings.simplefilter("ignore")  # a name that is there twice
+        for one, inside in members:
+            archive.writestr(one, inside)
+    return buffer.getvalue()
 
 
 def _other_pixels(content: bytes, edit: Edit) -> bytes:

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import resource
-import tempfile
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -34,12 +33,15 @@ from collabdm.protocol import (
     fingerprint,
 )
 from collabdm.randomness import Stream
+from fuzzed_records import FAMILIES as OF_RECORDS
+from fuzzed_records import through_file
 from fuzzing import Family, fuzz
 
 FEATURES = 8 * 3 * 2
 MOST_MEMORY = 10**9
-# At least 20,000 for every decoder: one of them reads all three encodings.
-MANY = {"plan": 20_000, **dict.fromkeys(ENCODINGS, 7_000), "distilled set": 20_000, "config": 20_000, "info": 7_000}
+# For every decoder, and for each encoding of a contribution.
+MANY = {"plan": 20_000, **dict.fromkeys(ENCODINGS, 20_000), "distilled set": 20_000, "config": 20_000, "info": 20_000}
+MANY |= dict.fromkeys(OF_RECORDS, 20_000)
 
 
 def a_plan(**changes: Any) -> Plan:
@@ -129,16 +131,6 @@ def check_info(said: str) -> None:
     assert isinstance(json.loads(said), dict)
 
 
-def through_file(name: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
-    place = Path(tempfile.mkdtemp(prefix="collabdm-fuzz-")) / name
-
-    def decode(content: bytes) -> Any:
-        place.write_bytes(content)
-        return read(place)
-
-    return decode
-
-
 def told(path: Path) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -187,6 +179,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         decode=through_file("sent.safetensors", told),
         check=check_info,
     ),
+    **OF_RECORDS,
 }
 
 

@@ -1,6 +1,8 @@
 import errno
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 from PIL import Image
 
 from cli.conftest import TINY, assert_refused, run, write_npz
+from collabdm.config import load_config
+from collabdm.storage.locks import LOCK, locked
 
 Make = Callable[[Path], object]
 
@@ -220,3 +224,57 @@ def test_a_run_behind_a_link_is_replaced(tmp_path: Path) -> None:
         assert outcome.code == 0, outcome.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
     assert (tmp_path / "real" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("simulate", "--dataset", "digits", *TINY, "--force"),
+        ("simulate", "--dataset", "digits", *TINY, "--resume"),
+        ("simulate", "--dataset", "digits", *TINY),
+        ("compare", "--dataset", "digits", "--methods", "random-real", "--force"),
+        ("distill", "PLAN", "FOLDER", "--force"),
+        ("distill", "--add", "PLAN"),
+        ("distill", "--remove", "0"),
+        ("forget", "0"),
+    ],
+    ids=lambda command: " ".join(word for word in command if word.islower() and "=" not in word),
+)
+def test_a_folder_at_work_is_told_of_at_once_and_left_alone(
+    command: tuple[str, ...], exchanged: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(exchanged / "run", out)
+    given = {"PLAN": exchanged / "plan.json", "FOLDER": exchanged / "contributions"}
+    with locked(out):
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        outcome = run(*(given.get(word, word) for word in command), "--out", out)
+        assert_refused(outcome, f"{out}: got another run at work there; expected none; fix: wait")
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_two_processes_that_replace_one_folder_leave_the_run_of_one(tmp_path: Path) -> None:
+    """The second comes while the first is at work; what is left is the first's, whole."""
+    out, arguments = tmp_path / "run", ("--dataset", "digits", *TINY, "--force", "--quiet")
+    assert run("simulate", *arguments, "--out", out).code == 0
+    command = [
+        sys.executable,
+        "-c",
+        "from collabdm.cli import main; main()",
+        "simulate",
+        *arguments,
+        "--out",
+        str(out),
+        "--seed",
+        "7",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        while first.poll() is None and not (out / LOCK).exists():
+            time.sleep(0.01)
+        second = run("simulate", *arguments, "--out", out, "--seed", "8")
+        said = first.communicate()[1]
+    assert first.returncode == 0, said
+    assert_refused(second, "another run at work there")
+    assert run("info", out, "--json").json["seed"] == 7
+    assert load_config(file=out / "config.toml").seed == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

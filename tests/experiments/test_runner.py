@@ -18,8 +18,9 @@ import torch
 from collabdm.errors import ConfigError, RunFolderError
 from collabdm.experiments import Cell, Experiment, Outcome, run_experiment, runner
 from collabdm.experiments.budget import Budget
-from collabdm.experiments.records import commit, locked
+from collabdm.experiments.records import commit
 from collabdm.progress import Event
+from collabdm.storage.locks import locked
 from experiments.tiny_experiment import EXPERIMENT, SCALE, cells, records_in, registered, results_in
 from tiny_runs import write_sites
 
@@ -289,15 +290,3 @@ def test_data_given_and_not_given_are_told_by_the_option(tmp_path: Path) -> None
         run_experiment(EXPERIMENT, scale, folder, data=first, budget=Budget(seconds=0))
         with pytest.raises(RunFolderError, match=f"stand_ins: got .*; fix: {fix}, or choose another --out"):
             run_experiment(EXPERIMENT, scale, folder, data=then)
-
-
-def test_a_lock_that_is_not_ours_is_neither_emptied_nor_followed(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "lock").write_text("precious")
-    with locked(tmp_path / "a"):
-        assert (tmp_path / "a" / "lock").read_text() == "precious"
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RunFolderError, match=r"lock: got .*; expected a file of ours"), locked(tmp_path / "b"):
-        pass
-    assert not (tmp_path / "elsewhere").exists()

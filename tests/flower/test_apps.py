@@ -13,7 +13,7 @@ from flwr.app import Context, RecordDict
 import collabdm.flower
 from collabdm.distilled.set import load
 from collabdm.errors import ConfigError, PlanError, QuorumError, RunFolderError
-from collabdm.flower import gathering, server_app
+from collabdm.flower import client_app, gathering, server_app
 from collabdm.flower.messages import contribution_reply
 from collabdm.storage.files import write_atomically
 from flower.conftest import Behaviour, FakeGrid, Simulated, distilled_bytes, failing, saying, site
@@ -127,26 +127,53 @@ def test_the_metrics_say_who_was_refused_and_who_is_missing(simulated: Simulated
     assert any("refused node 101" in event.get("message", "") for event in events)
 
 
-def test_a_site_that_cannot_contribute_says_why(
-    simulated: Simulated, own_data: dict[str, Path], tmp_path: Path
+def test_a_site_that_cannot_contribute_tells_the_class_of_the_error_and_keeps_the_rest(
+    simulated: Simulated,
+    own_data: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    patient = tmp_path / "patient-telltale"
+    patient.mkdir()
+    (patient / "damaged.npz").write_bytes(b"PK")
     run_config = _run_config(simulated, tmp_path / "run", min_clients=3)
-    broken: dict[str, Behaviour] = {
-        "expected one of the plan's: ada, bob, cid": site(client="eve", dataset=str(own_data["ada"])),
-        "no such file, folder or preset": site(client="bob", dataset=str(tmp_path / "nowhere.npz")),
-        "got no dataset; expected client and dataset": site(client="bob"),
-        "--node-config cache": site(client="bob", dataset=str(own_data["bob"]), cache="relative"),
-        "--node-config turbo": site(client="bob", dataset=str(own_data["bob"]), turbo=1),
-        "partition-id: got 7; expected below 3 clients": site(run_config, partition_id=7),
+    plain, own = "DataError: the site's data do not fit the plan", str(own_data["bob"])
+    settings, plan = "ConfigError: the site's settings do not fit", "PlanError: the site cannot answer this plan"
+    broken: dict[str, tuple[str, Behaviour]] = {
+        "expected one of the plan's: ada, bob, cid": (plan, site(client="eve-telltale", dataset=own)),
+        "no such file, folder or preset": (plain, site(client="bob", dataset=str(patient / "nowhere.npz"))),
+        "expected a readable .npz": (plain, site(client="bob", dataset=str(patient / "damaged.npz"))),
+        "got no dataset; expected client and dataset": (settings, site(client="bob")),
+        "--node-config cache": (settings, site(client="bob", dataset=own, cache="relative-telltale")),
+        "--node-config turbo": (settings, site(client="bob", dataset=own, turbo="telltale")),
+        "partition-id: got 7; expected below 3 clients": (plan, site(run_config, partition_id=7)),
+        "Not a directory": ("OSError", site(client="bob", dataset=own, cache=str(patient / "damaged.npz" / "x"))),
+        "ZeroDivisionError: telltale": ("unforeseen: the site's app failed", site(client="bob", dataset="unforeseen")),
     }
-    for number, (mentions, behaviour) in enumerate(broken.items()):
+    loaded = client_app.load_samples
+
+    def load(source: str, **options: Any) -> Any:
+        if source == "unforeseen":
+            raise ZeroDivisionError("telltale")
+        return loaded(source, **options)
+
+    monkeypatch.setattr(client_app, "load_samples", load)
+    for number, (mentions, (told, behaviour)) in enumerate(broken.items()):
+        capsys.readouterr()
         folder = tmp_path / str(number)
         values = run_config | {"out": str(folder)}
         with pytest.raises(QuorumError):
             _serve(FakeGrid({**_answered(simulated), 101: ("", behaviour)}), values)
         lines = (folder / "events.jsonl").read_text()
         assert "refused node 101: " in lines
-        assert mentions in lines
+        assert told in lines
+        said = [one for one in (folder / "metrics.json", folder / "reception.json") if one.exists()]
+        for text in (lines, *(one.read_text() for one in said)):
+            assert "telltale" not in text
+        # What is kept at the site: these nodes run in this process.
+        kept = capsys.readouterr()
+        assert mentions in kept.out + kept.err, (kept, mentions)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
+from collabdm.errors import DataError
 from collabdm.flower.gathering import MOST_ASKED, gather
 from collabdm.flower.messages import contribution_reply, refusal_reply
 from collabdm.progress import Event
@@ -158,7 +159,7 @@ def test_a_link_that_fails_for_a_moment_costs_nothing(simulated: Simulated, tmp_
 
 def test_refusals_of_one_client_do_not_end_the_wait_for_another(simulated: Simulated, tmp_path: Path) -> None:
     nodes = _honest(simulated, "ada", "bob")
-    refusing = saying(refusal_reply("no disk"))
+    refusing = saying(refusal_reply(OSError("no disk")))
     grid = FakeGrid({**nodes, 20: ("ada", refusing), 21: ("ada", refusing), 22: ("bob", refusing)})
     grid.online = lambda node: node not in (10, 11) or grid.now >= 30
     got = Gathered(simulated, tmp_path / "contributions", grid)
@@ -182,7 +183,8 @@ def test_a_bad_contribution_costs_only_its_own(simulated: Simulated, tmp_path: P
         "no such header": saying(contribution_reply(b"")),
         "bytes; expected at most": saying(contribution_reply(good + bytes(30_000_000))),
         "a reply of another kind": saying(RecordDict({"something": ConfigRecord({"else": 1})})),
-        "the disk is full": saying(refusal_reply("the disk\nis full")),
+        "DataError: the site's data do not fit the plan": saying(refusal_reply(DataError("patient.png"))),
+        "OSError: the site's machine": saying(refusal_reply(FileNotFoundError(2, "none", "/patients"))),
     }
     for number, (mentions, behaviour) in enumerate(bad.items()):
         grid = FakeGrid({**_honest(simulated, "ada", "bob"), 13: ("cid", behaviour)})

@@ -618,3 +618,37 @@ def test_names_that_could_deceive_a_terminal_are_refused(name: str) -> None:
 def test_names_that_look_the_same_are_refused() -> None:
     for names in (["café", "cafe\u0301"], ["grade I", "grade\u00a0I"], ["می\u200cرود", "میرود"]):
         assert "distinct to the eye" in refusal(changed(classes=names))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("ipc",), True),
+        (("ipc",), "2"),
+        (("seed",), False),
+        (("participation",), True),
+        (("most_held",), "5"),
+        (("sample", "height"), "8"),
+        (("sample", "normalisation", "mean", 0), True),
+        (("sample", "normalisation", "std", 0), "0.5"),
+        (("network", "width"), True),
+        (("tiles",), True),
+    ],
+    ids=str,
+)
+def test_what_is_no_number_is_not_taken_for_one(path: tuple[str | int, ...], value: object) -> None:
+    fields: Any = json.loads(encode_plan(a_plan(most_held=5)))
+    place = fields
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(PlanError) as caught:
+        decode_plan(json.dumps(fields).encode())
+    assert str(caught.value).startswith(f"plan: {'.'.join(map(str, path))}: got "), caught.value
+
+
+@pytest.mark.parametrize("twice", ['"ipc": 1, ', '"\\u0069pc": 1, ', '"sample": {}, '])
+def test_a_key_that_stands_there_twice_is_refused(twice: str) -> None:
+    text, said = encode_plan(a_plan()).decode(), r"^plan: got JSON with the key '(ipc|sample)' twice; expected a plan"
+    with pytest.raises(PlanError, match=said):
+        decode_plan(f"{{{twice}{text[1:]}".encode())

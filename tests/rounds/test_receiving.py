@@ -1,6 +1,10 @@
 """The file server's reception: arriving, partial, repeated and late files, a deadline, and a kill in between."""
 
 import json
+import os
+import stat
+import struct
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 from collabdm.errors import DataError
 from collabdm.progress import Event
 from collabdm.protocol import Plan
+from collabdm.rounds import deadline
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.inbox import collect
 from collabdm.rounds.receiving import late_files, receive, reopen, source_of
@@ -217,6 +222,98 @@ def test_no_source(sent: Sent, tmp_path: Path) -> None:
 
 
 def test_the_state_is_plain_json(sent: Sent, source: Path, tmp_path: Path) -> None:
+    before = time.time()
     receive(sent[0], source, tmp_path / "run", deadline=0, clock=lambda: 5.0)
     state = json.loads((tmp_path / "run" / "reception.json").read_text())
-    assert state == {"source": str(source), "closes": 5.0, "closed": True, "refused": {}}
+    assert before <= state.pop("closes") <= time.time()
+    assert state.pop("boot") is not None
+    assert state == {"source": str(source), "monotonic": 5.0, "seconds": 0, "closed": True, "refused": {}}
+
+
+@pytest.mark.parametrize("step", [-86400.0, 86400.0])
+def test_a_clock_that_is_set_neither_ends_nor_prolongs_a_round(
+    step: float, sent: Sent, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while it waits, nor while it is down and started again."""
+    (plan, files), run, real = sent, tmp_path / "run", time.time
+    days = Days(
+        at2=lambda: monkeypatch.setattr(time, "time", lambda: real() + step), at6=_put(source, "b", files["bob"])
+    )
+
+    def sleep(seconds: float) -> None:
+        if days.now == 1004:
+            raise Kill
+        days.sleep(seconds)
+
+    with pytest.raises(Kill):
+        receive(plan, source, run, deadline=10, clock=days.clock, sleep=sleep)
+    receive(plan, source, run, deadline=10, clock=days.clock, sleep=days.sleep)
+    assert days.now == 1010
+    assert _stored(plan, run) == {"bob": files["bob"]}
+
+
+@pytest.mark.parametrize(("step", "waited"), [(-86400.0, 10.0), (4.0, 6.0), (86400.0, 0.0)])
+def test_after_another_start_of_the_machine_the_wait_is_no_longer_than_was_asked_for(
+    step: float, waited: float, sent: Sent, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (plan, _), run, days, now = sent, tmp_path / "run", Days(), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+
+    def killed(seconds: float) -> None:
+        raise Kill
+
+    with pytest.raises(Kill):
+        receive(plan, source, run, deadline=10, clock=days.clock, sleep=killed)
+    monkeypatch.setattr(time, "time", lambda: now + step)
+    monkeypatch.setattr(deadline, "_boot", lambda: "another")
+    days.now = 3.0
+    receive(plan, source, run, deadline=10, clock=days.clock, sleep=days.sleep)
+    assert days.now == pytest.approx(3.0 + waited, abs=1e-3)
+
+
+def _renamed(content: bytes, client: str) -> bytes:
+    """The same tensors, said to be another client's."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"]["collabdm"] = json.dumps(json.loads(header["__metadata__"]["collabdm"]) | {"client": client})
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + content[8 + size :]
+
+
+def test_one_clients_file_under_anothers_name_is_refused_with_both_names(
+    sent: Sent, source: Path, tmp_path: Path
+) -> None:
+    plan, files = sent
+    _put(source, "a", files["ada"])()
+    _put(source, "bob", files["ada"])()
+    _put(source, contribution_name(plan, "cid").removesuffix(".safetensors"), files["ada"])()
+    _put(source, "z", _renamed(files["ada"], "bob"))()
+    refused = receive(plan, source, tmp_path / "run")
+    assert refused == {
+        "bob.safetensors": "bob.safetensors: got a contribution of ada; expected one of bob; "
+        "fix: send what was made with --client bob",
+        "2-cid.safetensors": "2-cid.safetensors: got a contribution of ada; expected one of cid; "
+        "fix: send what was made with --client cid",
+        "z.safetensors": "z.safetensors: got what client ada has sent, to the bit; expected the own statistics of "
+        "client bob; fix: ask both sites which of them made it, and the other to contribute again",
+    }
+    assert _stored(plan, tmp_path / "run") == {"ada": files["ada"]}
+
+
+def test_what_comes_is_for_its_owner_alone(sent: Sent, source: Path, tmp_path: Path) -> None:
+    plan, files = sent
+    _put(source, "a", files["ada"])()
+    receive(plan, source, tmp_path / "run")
+    inbox = tmp_path / "run" / "contributions"
+    assert stat.S_IMODE(inbox.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in inbox.iterdir()] == [0o600]
+
+
+def test_a_pipe_among_the_files_is_passed_over(sent: Sent, source: Path, tmp_path: Path) -> None:
+    plan, files = sent
+    os.mkfifo(source / "pipe.safetensors")
+    (source / "zero.safetensors").symlink_to("/dev/zero")
+    _put(source, "a", files["ada"])()
+    receive(plan, source, tmp_path / "run")
+    assert _stored(plan, tmp_path / "run") == {"ada": files["ada"]}

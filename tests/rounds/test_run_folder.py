@@ -103,11 +103,12 @@ def test_other_settings_are_refused(changes: dict[str, Any], tmp_path: Path) -> 
 
 
 def test_finished_means_metrics(tmp_path: Path) -> None:
-    assert finished_metrics(tmp_path) is None
+    needed: dict[str, type] = {"accuracy.mean": float}
+    assert finished_metrics(tmp_path, needed) is None
     settled_config(tmp_path, AUTO, EAGER)
-    assert finished_metrics(tmp_path) is None
+    assert finished_metrics(tmp_path, needed) is None
     write_json(tmp_path / "metrics.json", {"accuracy": {"mean": 0.5}})
-    assert finished_metrics(tmp_path) == {"accuracy": {"mean": 0.5}}
+    assert finished_metrics(tmp_path, needed) == {"accuracy": {"mean": 0.5}}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

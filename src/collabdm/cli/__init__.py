@@ -17,12 +17,13 @@ from collabdm.cli.experiment import experiment
 from collabdm.cli.flows import flows
 from collabdm.cli.info import info
 from collabdm.cli.membership import forget
+from collabdm.cli.output import one_line, say
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.report import report
 from collabdm.cli.round import contribute, plan
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train
-from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, explain, printable
+from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, explain
 
 __all__ = ["app", "main"]
 
@@ -91,9 +92,9 @@ def _start(
     small set of images that trains any network.
     """
     if version:
-        print(f"collabdm {metadata.version('collabdm')}")
+        say(f"collabdm {metadata.version('collabdm')}")
     elif context.invoked_subcommand is None:
-        print(context.get_help())
+        say(context.get_help())
 
 
 @contextmanager
@@ -104,12 +105,12 @@ def _warnings_told() -> Iterator[None]:
         usual = warnings.showwarning
 
         def tell(message: Warning | str, category: type[Warning], *others: Any, **named: Any) -> None:
-            line = printable(" ".join(str(message).split()))
+            line = one_line(str(message))
             if not issubclass(category, (RenamedWarning, DataWarning)):
                 usual(message, category, *others, **named)
             elif line not in told:
                 told.add(line)
-                print(f"warning: {line}", file=sys.stderr)
+                say(f"warning: {line}", error=True)
 
         warnings.simplefilter("always", RenamedWarning)
         warnings.simplefilter("always", DataWarning)
@@ -118,5 +119,5 @@ def _warnings_told() -> Iterator[None]:
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    say(f"error: {one_line(message)}", error=True)
     sys.exit(code)

@@ -15,8 +15,8 @@ import typer
 from typer import Argument, Option
 
 from collabdm.cli.options import Json
-from collabdm.cli.output import print_json, print_table
-from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain, printable
+from collabdm.cli.output import one_line, print_json, print_table, say
+from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.classifiers.detection import Policy, Verdict
@@ -77,7 +77,7 @@ def detect(
                 found.append(verdict)
                 if jsonl:
                     line = verdict_line(verdict, flagged=policy.flags(verdict), model=digest)
-                    print(jsonlib.dumps(line, allow_nan=False), flush=True)
+                    say(jsonlib.dumps(line, allow_nan=False))
     except CollabDMError:
         # An alarm in what was judged before is not lost for a file that cannot be read.
         if found and not json and not jsonl:
@@ -166,13 +166,13 @@ def _tell_repairs(name: str, facts: Mapping[str, Any]) -> None:
         counts += [f"{count} {kind} in {column}" for column, count in facts.get(kind, {}).items()]
     counts += [f"column {name} twice, the same" for name in facts.get("doubled_columns", ())]
     if counts:
-        print(f"flows {name}: {', '.join(counts)}"[:1000], file=sys.stderr)
+        say(one_line(f"flows {name}: {', '.join(counts)}")[:1000], error=True)
 
 
 def _print(told: Mapping[str, Any], found: Sequence["Verdict"], policy: "Policy") -> None:
     limit = f"attack probability of at least {policy.threshold:g}"
     state = "ALARM" if told["alarm"] else "clean"
-    print(f"{state}: {told['flagged']} of {told['windows']} windows flagged ({limit}; {told['padded']} padded)")
+    say(f"{state}: {told['flagged']} of {told['windows']} windows flagged ({limit}; {told['padded']} padded)")
     rows = [
         (
             name,
@@ -186,9 +186,9 @@ def _print(told: Mapping[str, Any], found: Sequence["Verdict"], policy: "Policy"
     print_table(("verdict", "windows", "flagged", "flows", "mean probability"), rows)
     flagged = sorted(filter(policy.flags, found), key=lambda one: -one.attack_probability)
     for one in flagged[:SHOWN]:
-        print(_line(one))
+        say(_line(one))
     if len(flagged) > SHOWN:
-        print(f"and {len(flagged) - SHOWN} more: --jsonl prints all")
+        say(f"and {len(flagged) - SHOWN} more: --jsonl prints all")
 
 
 def _line(one: "Verdict") -> str:
@@ -198,8 +198,7 @@ def _line(one: "Verdict") -> str:
         f"host {one.host}" if one.host else "",
         f"{one.flows} flows, lines {one.first_line} to {one.last_line} of {one.source}",
     ]
-    # From a stranger's file: nothing in it reaches a terminal as a control character.
-    return printable("  ".join(part for part in parts if part))
+    return "  ".join(one_line(part) for part in parts if part)
 
 
 def _moment(seconds: float) -> str:

@@ -49,6 +49,7 @@ def distill(
     They are copied to OUT/contributions as they come; one that cannot be used is refused by name, and the round goes on
     with the others. --add and --remove change a finished round, whose plan and contributions lie in OUT.
     """
+    from collabdm.data.naming import public_name
     from collabdm.engine import tune_allocator
     from collabdm.planning import settings_for
     from collabdm.rounds import hold
@@ -71,7 +72,7 @@ def distill(
         asked, limit = read_plan(plan_file), None if deadline is None else seconds_of(deadline, "--deadline")
         settings = settings_for(config, asked)
         # Only a data set that was named may stand on the card.
-        named = {"dataset": config.dataset} if dataset is not None or config_file is not None else {}
+        named = {"dataset": public_name(config.dataset)} if dataset is not None or config_file is not None else {}
         terms, keep = Terms(min_clients=min_clients, allow_missing=allow_missing_classes), limit is not None
         with run_folder(out, force=force, resume=resume, keep=keep), progress(quiet=quiet) as report:
             reception = _by_files(asked, contributions, out, limit)

@@ -1,6 +1,5 @@
 """`collabdm experiment`: the paper's tables and figures, one command each."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ import typer
 from typer import Argument, Option
 
 from collabdm.cli.options import Json, Quiet, seconds_of
-from collabdm.cli.output import print_facts, print_json, print_table
+from collabdm.cli.output import one_line, print_facts, print_json, print_table, say
 from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, explain
 
@@ -49,7 +48,7 @@ def list_experiments(
             print_json({"experiment": name, "preset": preset, "cells": rows})
             return
         for one in cells:
-            print(one.name)
+            say(one.name)
         return
     counts = {name: {scale: len(one.cells(SCALES[scale])) for scale in SCALES} for name, one in EXPERIMENTS.items()}
     if json:
@@ -124,7 +123,7 @@ def status(name: Name, out: Out, json: Json = False) -> None:
     print_table(("cell", "state", "spent", "remaining", "why"), rows)
     if len(rows) < len(found.cells):
         hidden = len(found.cells) - len(rows)
-        print(f"\n{hidden} left: collabdm experiment list {name} --preset {found.scale.name} names them")
+        say(f"\n{hidden} left: collabdm experiment list {name} --preset {found.scale.name} names them")
 
 
 @experiment.command("report")
@@ -140,8 +139,8 @@ def report(name: Name, out: Out) -> None:
     remaining = len(found.cells) - found.count("finished")
     page = experiment_report(name, chosen.summary, found.records, remaining, settings=found.settings, folder=out)
     write_atomically(out / "report.html", page)
-    print(_table(chosen, found))
-    print(f"\n{out / 'report.html'}")
+    say(_table(chosen, found))
+    say(f"\n{out / 'report.html'}")
 
 
 def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
@@ -151,12 +150,13 @@ def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
     found = status_of(chosen, out)
     table = _table(chosen, found)
     write_atomically(out / "table.md", table.encode() + b"\n")
-    print(table)
+    say(table)
     for cell, why in outcome.failed.items():
-        print(f"failed: {cell}: {why}", file=sys.stderr)
+        say(f"failed: {cell}: {one_line(why)}", error=True)
     if outcome.stopped is not None:
-        print(f"the budget is spent, in {outcome.stopped}: repeat the command to go on there", file=sys.stderr)
-    print_facts(f"\n{out}", _summary(found))
+        say(f"the budget is spent, in {outcome.stopped}: repeat the command to go on there", error=True)
+    say()
+    print_facts(str(out), _summary(found))
 
 
 def _table(chosen: "Experiment", found: "Status") -> str:

@@ -1,6 +1,5 @@
 """`collabdm info`: what a file or folder is, and the facts about it."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ from collabdm.cli.options import Json
 from collabdm.cli.output import print_facts, print_json
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
 from collabdm.storage.files import read_json
+from collabdm.storage.reading import opened_regular, strict_json
 
 __all__ = ["info"]
 
@@ -83,8 +83,8 @@ def _tensors(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "np") as file:
-            metadata = jsonlib.loads((file.metadata() or {}).get("collabdm", "null"))
+        with opened_regular(path), safe_open(path, "np") as file:
+            metadata = strict_json((file.metadata() or {}).get("collabdm", "null"))
             shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             if isinstance(metadata, dict) and metadata.get("format") == "collabdm-classifier":
                 return _classifier(path)
@@ -104,7 +104,7 @@ def _tensors(path: Path) -> dict[str, Any]:
             if clipped is not None and not (clipped.size and np.isfinite(clipped).all()):
                 raise ValueError(f"no shares in {shares}")
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
-        got = str(error)[:200]
+        got = (isinstance(error, OSError) and error.strerror) or str(error)[:200]
         raise ContributionError(
             explain(f"file {path}", got=got, expected="a whole safetensors file of CollabDM", fix="copy it again")
         ) from None

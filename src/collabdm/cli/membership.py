@@ -1,5 +1,6 @@
 """`collabdm forget`, and what `distill --add` and `--remove` do: clients come and go after a round."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from collabdm.cli.options import AllowMissing, Json, MinClients, Quiet
 from collabdm.cli.output import print_facts, print_json
 from collabdm.cli.progress import progress
 from collabdm.errors import ContributionError, explain
+from collabdm.storage.locks import locked
 
 __all__ = ["changed", "forget"]
 
@@ -31,7 +33,7 @@ def changed(
     """Add a file, remove a client, or finish whatever change was interrupted; returns the metrics, with a `note`."""
     from collabdm.rounds.membership import add, carry_out, remove, under_way
 
-    with progress(quiet=quiet) as report:
+    with _alone_in(out), progress(quiet=quiet) as report:
         if added is None and removed is None:
             pending = under_way(out)
             metrics = carry_out(out, report=report)
@@ -76,7 +78,7 @@ def forget(
     from collabdm.rounds.receiving import source_of
 
     tune_allocator()
-    with progress(quiet=quiet) as report:
+    with _alone_in(out), progress(quiet=quiet) as report:
         metrics = forget(out, client, min_clients=min_clients, allow_missing=allow_missing_classes, report=report)
     source = source_of(out)
     facts = {
@@ -95,6 +97,11 @@ def forget(
         print_json(metrics | {key.replace(" ", "_").replace(",", ""): facts[key] for key in list(facts)[-2:]})
     else:
         print_facts(f"{client} is forgotten; distilled set: {out / 'distilled'}", facts)
+
+
+def _alone_in(out: Path) -> AbstractContextManager[None]:
+    """Where there is no such folder, what is to be changed is missed in other words."""
+    return locked(out) if out.is_dir() else nullcontext()
 
 
 def _read(out: Path, path: Path) -> bytes:

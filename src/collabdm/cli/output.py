@@ -1,6 +1,10 @@
-"""Results on standard output: one JSON value, or a few lines and a table for a person."""
+"""What a terminal is shown: results on standard output (one JSON value, or a few lines and a table), messages on
+standard error. Names and texts may be a stranger's: `say` is the one place that writes them, and none of it controls
+the terminal.
+"""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +14,13 @@ from rich.text import Text
 
 from collabdm.errors import printable
 
-__all__ = ["accuracy_text", "bytes_text", "print_facts", "print_json", "print_table"]
+__all__ = ["accuracy_text", "bytes_text", "one_line", "print_facts", "print_json", "print_table", "say"]
+
+
+def say(text: str = "", *, error: bool = False) -> None:
+    """Lines of text, at once, on standard output or on standard error."""
+    for line in text.split("\n"):
+        print(printable(line), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def print_json(value: object) -> None:
@@ -20,11 +30,11 @@ def print_json(value: object) -> None:
 
 def print_facts(title: str, facts: Mapping[str, object]) -> None:
     """A title and one aligned line a fact; empty facts are left out."""
-    print(title)
+    say(title)
     shown = {name: value for name, value in facts.items() if value not in (None, "", [], (), {})}
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
-        print(f"  {name:<{width}}  {_plain(value)}")
+        say(f"  {one_line(name):<{width}}  {_plain(value)}")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -33,9 +43,14 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column, name in enumerate(header):
         table.add_column(Text(name), justify="right" if column else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(one_line(cell))) for cell in row))
     # Wider than any terminal, which then wraps lines; rich would cut them.
     Console(width=10_000).print(table, crop=False)
+
+
+def one_line(text: str) -> str:
+    """The text with every run of blanks, tabs and line breaks as one blank."""
+    return " ".join(text.split())
 
 
 def accuracy_text(mean: float, std: float) -> str:
@@ -53,13 +68,13 @@ def bytes_text(count: float) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_nested(item)}" for name, item in value.items())
+        return ", ".join(f"{one_line(str(name))} {_nested(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         shown = ", ".join(map(_plain, value[:12]))
         return f"{shown}, ... ({len(value)} in all)" if len(value) > 12 else shown
     if isinstance(value, float):
         return f"{value:.4g}"
-    return printable(" ".join(str(value).split()))
+    return one_line(str(value))
 
 
 def _nested(value: Any) -> str:

@@ -1,6 +1,5 @@
 """Progress on standard error: live bars on a terminal, a line now and then elsewhere, nothing when quiet."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from collabdm.cli.output import one_line, say
+from collabdm.errors import printable
 from collabdm.progress import Event, Report
 
 __all__ = ["PlainLines", "progress"]
@@ -71,9 +72,9 @@ class _Live:
 
     def __call__(self, event: Event) -> None:
         if event.message:
-            self._bars.console.print(Text(event.message), soft_wrap=True)
+            self._bars.console.print(Text(printable(one_line(event.message))), soft_wrap=True)
             return
-        named = event.stage + (f" {event.client}" if event.client is not None else "")
+        named = event.stage + (f" {printable(event.client)}" if event.client is not None else "")
         if event.stage not in self._tasks:
             self._tasks[event.stage] = self._bars.add_task(named, total=event.total, detail=""), event.client
         task, client = self._tasks[event.stage]
@@ -105,4 +106,4 @@ def _duration(seconds: float) -> str:
 
 
 def _write(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
+    say(one_line(line), error=True)

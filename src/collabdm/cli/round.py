@@ -1,6 +1,8 @@
 """`collabdm plan` and `contribute`: one round between real sites, by files."""
 
+import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +13,7 @@ from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json, PlanFile, Quiet, configured, listed
 from collabdm.cli.output import bytes_text, print_facts, print_json
 from collabdm.cli.progress import progress
-from collabdm.errors import ConfigError, PlanError, explain
+from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.config import Config
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from collabdm.protocol import Plan
 
 __all__ = ["contribute", "plan", "read_plan"]
-
-# A plan is under 1 KB and the names of its clients and classes: no honest one comes near this.
-MOST_PLAN = 16 * 2**20
 
 
 @configured()
@@ -91,12 +90,12 @@ def contribute(
     samples: Samples = shard_of(config, client) if shard else load_samples(config.dataset, modality=asked.sample.kind)
     samples = samples.with_classes(asked.classes)
     tune_allocator()
-    with progress(quiet=quiet) as report:
+    with _alone_in(cache, asked, client), progress(quiet=quiet) as report:
         engine = engine_for(config, asked, report=report)
         content = cached_contribution(asked, client, samples, cache, engine=engine, report=report)
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
     made = decode_contribution(content, asked)
-    write_atomically(out, content)
+    write_atomically(out, content, private=True)
     facts: dict[str, Any] = {
         "client": client,
         "samples": len(samples),
@@ -112,22 +111,24 @@ def contribute(
         print_facts(f"contribution: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
 
 
+def _alone_in(cache: Path | None, plan: "Plan", client: str) -> AbstractContextManager[None]:
+    """One process at a time makes this client's answer; others may use the folder for theirs."""
+    from collabdm.protocol import plan_digest
+    from collabdm.storage.files import private_folder
+    from collabdm.storage.locks import locked
+
+    if cache is None:
+        return nullcontext()
+    key = hashlib.sha256(f"{plan_digest(plan)} {client}".encode()).hexdigest()[:16]
+    return locked(private_folder(cache) / f"at-work-{key}")
+
+
 def read_plan(path: Path) -> "Plan":
     """The plan in a file. Raises `PlanError`."""
     from collabdm.protocol import decode_plan
+    from collabdm.rounds.folder import plan_bytes
 
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MOST_PLAN + 1)
-    except OSError as error:
-        got = error.strerror or "an error"
-        raise PlanError(
-            explain(f"plan {path}", got=got, expected="a readable plan file", fix="check the path")
-        ) from None
-    if len(content) > MOST_PLAN:
-        got, expected = f"more than {MOST_PLAN:,} bytes", "a plan file"
-        raise PlanError(explain(f"plan {path}", got=got, expected=expected, fix="ask the server for it again"))
-    return decode_plan(content, name=f"plan {path}")
+    return decode_plan(plan_bytes(path), name=f"plan {path}")
 
 
 def _declared(config: "Config", classes: str | None, shape: str | None) -> "Preset":

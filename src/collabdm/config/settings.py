@@ -24,7 +24,7 @@ from collabdm.modalities import MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import EncodingName, LocalSpec, StatisticName
 from collabdm.registry import named_in
-from collabdm.storage.text import read_text
+from collabdm.storage.reading import read_text
 from collabdm.training.recipes import RECIPES
 
 __all__ = [
@@ -38,6 +38,9 @@ __all__ = [
     "make_config",
     "setting_tree",
 ]
+
+
+_MOST_TOML = 16 * 2**20
 
 
 def _network(value: object) -> object:
@@ -227,9 +230,9 @@ def setting_tree(text: str) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return _parsed(read_text(file))
+        return _parsed(read_text(file, _MOST_TOML))
     except (OSError, ValueError, RecursionError) as error:
-        got = str(error)[:200]
+        got = (isinstance(error, OSError) and error.strerror) or str(error)[:200]
         raise ConfigError(
             explain(
                 f"config {file}", got=got, expected="a TOML file in UTF-8", fix="check the path, and save it as UTF-8"

@@ -12,6 +12,7 @@ from collabdm.data.npz_pixels import channels_first, pixels_of
 from collabdm.data.raw import RawData, RawPart
 from collabdm.data.splits import part_named
 from collabdm.errors import DataError, DataWarning, explain
+from collabdm.storage.reading import opened_regular
 
 __all__ = ["read_npz"]
 
@@ -51,8 +52,8 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     fix = "save with np.savez_compressed(x_train=..., y_train=..., x_test=..., y_test=...)"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with opened_regular(path) as file, np.load(file, allow_pickle=False) as archive:
+            return {name: _array(name, archive[name]) for name in archive.files}
     except Exception as error:
         objects = "allow_pickle" in str(error)
         got = "an array of Python objects" if objects else f"{type(error).__name__}: {error}"
@@ -63,6 +64,13 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise DataError(
             explain(f"data file {path}", got=got, expected=expected, fix=plain if objects else fix)
         ) from error
+
+
+def _array(name: str, member: object) -> np.ndarray:
+    # Of a member that is no array numpy gives the bytes.
+    if not isinstance(member, np.ndarray):
+        raise TypeError(f"{name} is no array")
+    return member
 
 
 def _named(path: Path, arrays: dict[str, np.ndarray], names: dict[str, Names], split: str) -> str:

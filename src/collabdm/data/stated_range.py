@@ -31,7 +31,7 @@ Bounds = Annotated[tuple[Bound, ...], Field(min_length=1, max_length=3)]
 
 
 class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """The pixel values that the levels 0 (`low`) and 255 (`high`) stand for, per channel; [0, 1] is an ordinary image."""
+    """The pixels that the levels 0 (`low`) and 255 (`high`) stand for, per channel; [0, 1] in an ordinary image."""
 
     low: Bounds
     high: Bounds

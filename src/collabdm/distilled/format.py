@@ -7,18 +7,18 @@ everything else as canonical JSON. Nothing read here is trusted, and nothing is 
 Version 1 says all there is to say of images without targets, and is written for these; anything else is version 2.
 """
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
 from collabdm.errors import DistilledSetError, explain, told
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.modalities import AnyModality
+from collabdm.storage.reading import strict_json
 from collabdm.storage.tensor_file import KEY, canonical, content_of, header_of, metadata_of, tensors_of
 
 __all__ = ["VERSION", "Metadata", "Tensors", "decode", "encode", "read"]
@@ -28,6 +28,9 @@ _READ = "1 or 2"
 
 Tensors = dict[str, Tensor]
 """`samples`, `labels`, and `targets` where there are any."""
+
+# As many as a plan may have; a network has a row for each.
+Classes = Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
 
 _LONGEST_FILE = 8 * 2**30
 _SAVED = "save it with DistilledSet.save"
@@ -40,7 +43,7 @@ class Metadata(BaseModel):
 
     format: Literal["collabdm-distilled-set"] = "collabdm-distilled-set"
     version: Literal[2] = VERSION
-    classes: tuple[str, ...]
+    classes: Classes
     sample: AnyModality
     tiles: int
     targets: bool = False
@@ -56,7 +59,7 @@ class _FirstMetadata(BaseModel):
 
     format: Literal["collabdm-distilled-set"] = "collabdm-distilled-set"
     version: Literal[1] = 1
-    classes: tuple[str, ...]
+    classes: Classes
     mean: tuple[float, ...]
     std: tuple[float, ...]
     factor: int
@@ -99,8 +102,8 @@ def decode(content: bytes) -> tuple[Tensors, Metadata]:
 def _version(header: dict[str, Any]) -> object:
     """The version that the metadata say they are of, where they say any: it decides by which rules they are read."""
     try:
-        version = json.loads(header["__metadata__"][KEY])["version"]
-    except (KeyError, TypeError, ValueError, RecursionError):
+        version = strict_json(header["__metadata__"][KEY])["version"]
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return version if type(version) is int else None
 

@@ -1,4 +1,4 @@
-"""An experiment's folder: what it was begun with, one record per cell, seconds spent, and a lock.
+"""An experiment's folder: what it was begun with, one record per cell, and seconds spent.
 
 experiment.json   name, preset, settings, and which data stand in for which
 data.json         digests of the data sets used
@@ -6,24 +6,21 @@ cells/<cell>.json the record of a finished or failed cell
 runs/<cell>/      its run folder; without the contributions once it is finished
 kept/             what cells share; removed once every cell is finished
 spent.json        seconds of work per cell, over all interruptions
-lock              held while a runner works
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from collabdm.config import Config
 from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell
 from collabdm.experiments.record_shapes import MOST_SECONDS, CellRecord, Facts, FinishedRecord, check_shape
 from collabdm.storage.files import read_json, sweep, write_json
+from collabdm.storage.locks import LOCK
 
 __all__ = [
     "FOLDER_FACTS",
@@ -32,7 +29,6 @@ __all__ = [
     "digest_of",
     "failed_record",
     "finished_record",
-    "locked",
     "opened",
     "read_records",
     "read_spent",
@@ -42,6 +38,8 @@ __all__ = [
 ]
 
 FOLDER_FACTS = "experiment.json"
+# The second is what version 0.1 left.
+_LOCKS = (LOCK, "lock")
 
 # What a cell's record takes from its run's metrics; the losses, one a step, stay in the run folder.
 _KEPT = (
@@ -131,7 +129,7 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
         fix = "restore it, or choose another --out"
         check_shape(Facts, tree, path, expected="what an experiment was begun with", fix=fix)
         return tree
-    if folder.exists() and (not folder.is_dir() or any(child.name != "lock" for child in folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(child.name not in _LOCKS for child in folder.iterdir())):
         fix = "choose another --out"
         raise RunFolderError(explain(f"{folder}", got="other content", expected="an experiment's folder", fix=fix))
     return None
@@ -156,26 +154,6 @@ def opened(folder: Path, facts: Mapping[str, Any]) -> None:
     sweep(folder)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder alone; a killed process lets go of it. Raises `RunFolderError` where another has it."""
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(explain("--out", got=f"{folder}, a file", expected="a folder", fix="choose another --out"))
-    folder.mkdir(parents=True, exist_ok=True)
-    with _opened_lock(folder / "lock") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fix = "wait for it, or choose another --out"
-            raise RunFolderError(
-                explain(f"{folder}", got="another run at work there", expected="none", fix=fix)
-            ) from None
-        except OSError as error:
-            fix = "choose an --out on a file system that has locks"
-            raise RunFolderError(explain(f"{folder / 'lock'}", got=str(error), expected="a lock", fix=fix)) from error
-        yield
-
-
 def commit() -> str | None:
     """The commit of the source that runs, with `+changes` where it was edited since; None outside its repository."""
     here = Path(__file__).resolve()
@@ -184,15 +162,6 @@ def commit() -> str | None:
     found = _git(here.parent, "rev-parse", "HEAD")
     changed = _git(here.parents[1], "status", "--porcelain", "--untracked-files=no", "--", ".")
     return found and found + ("+changes" if changed else "")
-
-
-def _opened_lock(path: Path) -> BinaryIO:
-    """Made where it is absent; what somebody keeps under that name is neither emptied nor followed."""
-    try:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b", buffering=0)
-    except OSError as error:
-        fix = "remove it, or choose another --out"
-        raise RunFolderError(explain(f"{path}", got=str(error), expected="a file of ours", fix=fix)) from error
 
 
 def _data_as_begun(stored: Mapping[str, str], asked: Mapping[str, str]) -> str:

@@ -26,7 +26,6 @@ from collabdm.experiments.records import (
     digest_of,
     failed_record,
     finished_record,
-    locked,
     opened,
     read_records,
     same_data,
@@ -36,6 +35,7 @@ from collabdm.experiments.sources import check_given, content_digest, dataset_fo
 from collabdm.planning import resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.simulation.simulate import simulate_on
+from collabdm.storage.locks import locked
 
 __all__ = ["Outcome", "chosen_cells", "run_experiment"]
 

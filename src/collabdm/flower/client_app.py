@@ -3,11 +3,13 @@
 Where the data lie is the site's own affair: `flower-supernode --node-config 'client="north" dataset="/srv/images"'`.
 """
 
+import traceback
 from collections.abc import Iterator
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from collabdm.cli.output import say
 from collabdm.cli.progress import PlainLines
 from collabdm.config import Config, load_config
 from collabdm.data import Samples, load_samples
@@ -34,17 +36,22 @@ def _tuned(_: Context) -> Iterator[None]:
 
 @app.query(ACTION)
 def contribute(message: Message, context: Context) -> Message:
-    """The reply to a query: the contribution, or the line that the command line would print as its error.
+    """The reply to a query: the contribution, or of which class the error is that there is none for.
 
-    A finished contribution is kept in the node's `cache`, so that a repeated query costs seconds.
+    What the error says, with the site's paths and file names, stays in the site's own log. A finished contribution is
+    kept in the node's `cache`, so that a repeated query costs seconds.
     """
-    report = PlainLines(lambda line: print(line, flush=True))
+    report = PlainLines(say)
     try:
         plan = decode_plan(asked_plan(message.content), name="plan in the query")
         content = _answer(plan, node_settings(context.node_config), context, report)
     except CollabDMError as error:
-        print(f"error: {error}", flush=True)
-        return Message(refusal_reply(str(error)), reply_to=message)
+        say(f"error: {error}")
+        return Message(refusal_reply(error), reply_to=message)
+    except Exception as error:
+        # Flower would send its text, and a missing file's text is its path.
+        traceback.print_exc()
+        return Message(refusal_reply(error), reply_to=message)
     return Message(contribution_reply(content), reply_to=message)
 
 

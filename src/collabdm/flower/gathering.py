@@ -11,8 +11,9 @@ from collabdm.errors import ContributionError, explain
 from collabdm.flower.messages import MESSAGE_TYPE, query, read_reply
 from collabdm.flower.pulling import Pulls
 from collabdm.progress import Event, Report
-from collabdm.protocol import Plan, acceptance, decode_contribution, encode_plan
+from collabdm.protocol import Plan, acceptance, encode_plan
 from collabdm.rounds.inbox import accept, intact, recorded
+from collabdm.storage.files import private_folder
 
 __all__ = ["gather"]
 
@@ -44,7 +45,7 @@ def gather(
     believed. Ends early when nothing is under way and of every client a contribution is stored, or every node that
     came under its name has refused.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     round_ = _Round(grid, plan, folder, clock() + deadline, report, clock)
     while not round_.complete():
         round_.ask()
@@ -147,12 +148,9 @@ class _Round:
         if len(content) > self._expected.largest:
             got, most = f"{len(content):,} bytes", f"at most {self._expected.largest:,} under this plan"
             raise ContributionError(explain(called, got=got, expected=most, fix="ask the client to contribute again"))
-        if name:
-            claimed = decode_contribution(content, self._plan, expected=self._expected, name=called).client
-            if claimed != name:
-                got, fix = f"a contribution of {claimed}", "set the node's client to the name it is registered under"
-                raise ContributionError(explain(called, got=got, expected=f"one of {name}", fix=fix))
-        contribution = accept(self._plan, content, self._folder, name=called, expected=self._expected)
+        contribution = accept(
+            self._plan, content, self._folder, name=called, expected=self._expected, sender=name or None
+        )
         return contribution.client, len(content)
 
     def _called(self, node: int) -> str:

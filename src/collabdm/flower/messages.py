@@ -1,4 +1,4 @@
-"""What travels: the plan's bytes in a query, the encoded contribution, or a line that says why there is none."""
+"""What travels: the plan in a query, and back the encoded contribution, or of which class the error is instead."""
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
@@ -11,6 +11,16 @@ MESSAGE_TYPE = f"query.{ACTION}"
 
 _RECORD = "collabdm"
 _ARRAY = "contribution"
+# The words are fixed: whatever an error says is made of the site's paths, names and values.
+_REFUSALS = {
+    "ConfigError": "the site's settings do not fit the plan or its machine",
+    "DataError": "the site's data do not fit the plan",
+    "PlanError": "the site cannot answer this plan",
+    "ContributionError": "the site's contribution would be refused",
+    "CollabDMError": "the site cannot contribute",
+    "OSError": "the site's machine refuses to read or write a file",
+    "MemoryError": "the site's machine has too little memory",
+}
 
 
 def query(plan: bytes) -> RecordDict:
@@ -30,9 +40,12 @@ def contribution_reply(content: bytes) -> RecordDict:
     return RecordDict({_RECORD: ArrayRecord({_ARRAY: array})})
 
 
-def refusal_reply(reason: str) -> RecordDict:
-    """Why a site cannot contribute, in one line."""
-    return RecordDict({_RECORD: ConfigRecord({"refusal": reason})})
+def refusal_reply(error: Exception) -> RecordDict:
+    """Of which class the error is for which a site cannot contribute: nothing that the error itself says."""
+    kinds = (name for kind in type(error).__mro__ if (name := kind.__name__) in _REFUSALS)
+    kind = next(kinds, None)
+    reason = f"{kind}: {_REFUSALS[kind]}" if kind else "unforeseen: the site's app failed"
+    return RecordDict({_RECORD: ConfigRecord({"refusal": f"{reason} (the site's own log says more)"})})
 
 
 def read_reply(content: RecordDict, *, name: str) -> bytes:

@@ -10,18 +10,22 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from collabdm.cli.output import say
 from collabdm.cli.progress import PlainLines
+from collabdm.data.naming import public_name
 from collabdm.engine import tune_allocator
-from collabdm.errors import CollabDMError, PlanError, explain
+from collabdm.errors import CollabDMError, explain
 from collabdm.flower.gathering import gather
 from collabdm.flower.settings import RunSettings, run_settings
 from collabdm.planning import settings_for
 from collabdm.progress import Report
 from collabdm.protocol import Plan, decode_plan
 from collabdm.rounds import Reception, hold
+from collabdm.rounds.folder import plan_bytes
 from collabdm.rounds.receiving import INBOX, close, closed
 from collabdm.rounds.run_folder import prepare_run_folder
 from collabdm.rounds.terms import Terms
+from collabdm.storage.locks import locked
 
 __all__ = ["app", "hold_round", "main"]
 
@@ -37,15 +41,15 @@ def _tuned(_: Context) -> Iterator[None]:
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Hold the round. What is raised ends the run as `finished:failed`: `QuorumError` where too few answered."""
-    report = PlainLines(lambda line: print(line, flush=True))
+    report = PlainLines(say)
     try:
         settings = run_settings(context.run_config)
         metrics = hold_round(grid, settings, report=report)
     except CollabDMError as error:
-        print(f"error: {error}", flush=True)
+        say(f"error: {error}")
         raise
     sent = len(metrics["bytes"]["up"])
-    print(f"distilled set: {settings.out / 'distilled'} from {sent} clients", flush=True)
+    say(f"distilled set: {settings.out / 'distilled'} from {sent} clients")
 
 
 def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str, Any]:
@@ -53,15 +57,16 @@ def hold_round(grid: Grid, settings: RunSettings, *, report: Report) -> dict[str
 
     A finished folder is left as it is; one whose reception has closed is distilled from what had come.
     Raises `QuorumError`, and what else `distill_round` raises; `RunFolderError` where the folder belongs to another
-    plan or other settings.
+    plan or other settings, or another process is at work in it.
     """
-    plan, folder = _plan(settings), settings.out
+    plan, folder = decode_plan(plan_bytes(settings.plan), name=f"plan {settings.plan}"), settings.out
     config = settings_for(settings.configuration, plan)
-    prepare_run_folder(folder, force=False, resume=True)
     terms = Terms(min_clients=settings.min_clients or None, allow_missing=settings.allow_missing_classes)
     # Only a data set that was named may stand on the card.
-    named = {} if settings.config is None else {"dataset": config.dataset}
-    return hold(plan, folder, config, _by_nodes(grid, plan, settings), terms=terms, facts=named, report=report)
+    named = {} if settings.config is None else {"dataset": public_name(config.dataset)}
+    with locked(folder):
+        prepare_run_folder(folder, force=False, resume=True)
+        return hold(plan, folder, config, _by_nodes(grid, plan, settings), terms=terms, facts=named, report=report)
 
 
 def _by_nodes(grid: Grid, plan: Plan, settings: RunSettings) -> Reception:
@@ -78,11 +83,3 @@ def _by_nodes(grid: Grid, plan: Plan, settings: RunSettings) -> Reception:
     fix = "use the plan it was begun with, or choose another folder"
     got, expected = f"{folder}, of another plan", "a round of this plan"
     return Reception(take=take, another_plan=explain("out", got=got, expected=expected, fix=fix))
-
-
-def _plan(settings: RunSettings) -> Plan:
-    try:
-        return decode_plan(settings.plan.read_bytes(), name=f"plan {settings.plan}")
-    except OSError as error:
-        got = error.strerror or "an error"
-        raise PlanError(explain(f"plan {settings.plan}", got=got, expected="a readable file", fix="check it")) from None

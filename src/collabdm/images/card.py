@@ -84,9 +84,9 @@ def _files(tiles: int, stated: StatedRange) -> str:
     low, high = ("[" + ", ".join(f"{value:.4g}" for value in side) + "]" for side in (stated.low, stated.high))
     return (
         f"{images}, rounded to 8 bits in a range of their own: distilled pixels go beyond black (0) and white (1). "
-        f"Level v of a channel is the pixel low + v / 255 * (high - low), with low = {low} and high = {high}; each file "
-        f"says so in its text `{KEY}`. CollabDM applies it to files that are given as a data set; other programs show "
-        "the same images at less contrast, and should apply it before they train."
+        f"Level v of a channel is the pixel low + v / 255 * (high - low), with low = {low} and high = {high}; each "
+        f"file says so in its text `{KEY}`. CollabDM applies it to files that are given as a data set; other programs "
+        "show the same images at less contrast, and should apply it before they train."
     )
 
 

@@ -14,6 +14,7 @@ from collabdm.engine.plain import plain_torch
 from collabdm.protocol.acceptance import LONGEST_HEADER, Acceptance, acceptance
 from collabdm.protocol.encoding import ENCODINGS
 from collabdm.protocol.plan import Plan, plan_digest
+from collabdm.storage.reading import strict_json
 
 __all__ = [
     "Contribution",
@@ -143,7 +144,8 @@ def clipped_share(content: bytes) -> float | None:
 def _client(metadata: dict[str, object], plan: Plan, expected: Acceptance, check: Checker) -> str:
     """Whose contribution to this very plan it is."""
     check.that(metadata.get("format") == "collabdm-contribution", metadata.get("format"), "a CollabDM contribution")
-    check.that(metadata.get("version") == VERSION, f"version {metadata.get('version')}", f"version {VERSION}")
+    same = type(metadata.get("version")) is int and metadata["version"] == VERSION
+    check.that(same, f"version {metadata.get('version')}", f"version {VERSION}")
     check.that(metadata.get("plan") == plan_digest(plan), f"plan {metadata.get('plan')}", f"plan {plan_digest(plan)}")
     client = metadata.get("client")
     check.that(client in plan.clients, f"client {client}", "a client of the plan")
@@ -163,17 +165,17 @@ def _labels(found: np.ndarray, held: np.ndarray, plan: Plan, check: Checker) -> 
 
 
 def _header(content: bytes) -> tuple[int, dict[str, Any]]:
-    """Its length in bytes, and the JSON; raises `ValueError`, `KeyError`, `TypeError` or `RecursionError`."""
+    """Its length in bytes, and the JSON; raises `ValueError`, `KeyError` or `TypeError`."""
     size = int.from_bytes(content[:8], "little")
     if len(content) < 8 or size > min(len(content) - 8, LONGEST_HEADER):
         raise ValueError("header size")
-    return size, json.loads(content[8 : 8 + size])
+    return size, strict_json(content[8 : 8 + size])
 
 
 def _metadata(content: bytes, check: Checker) -> dict[str, object]:
     try:
-        metadata = json.loads(_header(content)[1]["__metadata__"][METADATA_KEY])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        metadata = strict_json(_header(content)[1]["__metadata__"][METADATA_KEY])
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise check.error("no such header", "a safetensors file written by collabdm contribute") from None
     if not isinstance(metadata, dict):
         raise check.error("other metadata", "a CollabDM contribution")

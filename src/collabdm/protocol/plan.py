@@ -25,6 +25,7 @@ from collabdm.protocol.encoding import EncodingName
 from collabdm.protocol.local_spec import LocalSpec
 from collabdm.randomness import Stream
 from collabdm.registry import named_in
+from collabdm.storage.reading import no_number, strict_json
 
 __all__ = ["Plan", "StatisticName", "decode_plan", "encode_plan", "plan_digest"]
 
@@ -155,11 +156,9 @@ def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
     A plan with keys that were renamed since is read, with a `RenamedWarning`.
     """
     try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise PlanError(
-            explain(name, got=f"no JSON ({error})", expected="a plan file", fix="ask for it again")
-        ) from None
+        fields = strict_json(content)
+    except ValueError as error:
+        raise PlanError(explain(name, got=error, expected="a plan file", fix="ask for it again")) from None
     if not isinstance(fields, dict) or fields.get("format") != "collabdm-plan":
         raise PlanError(explain(name, got="another kind of file", expected="a CollabDM plan", fix="pass the plan file"))
     version = fields.get("version")
@@ -167,9 +166,9 @@ def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
         fix = "use the CollabDM release that wrote it, or make the plan anew"
         raise PlanError(explain(name, got=f"version {as_json(version)}", expected=f"version 1 or {VERSION}", fix=fix))
     try:
-        if version != 1:
-            return Plan.model_validate(fields)
-        plan = Plan.model_validate(_second_version(fields))
+        current = fields if version != 1 else _second_version(fields)
+        plan = Plan.model_validate(current)
+        wrong = no_number(current, plan.model_dump())
     except ConfigError as error:  # tiles that do not fit the samples, or names of another version
         raise PlanError(f"{name}: {error}") from None
     except ValidationError as error:
@@ -184,6 +183,11 @@ def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
                 fix="make the plan anew with collabdm plan",
             )
         ) from None
+    if wrong is not None:
+        got, fix = as_json(wrong[1]), "make the plan anew with collabdm plan"
+        raise PlanError(explain(f"{name}: {wrong[0]}"[:200], got=got, expected="a number", fix=fix))
+    if version != 1:
+        return plan
     read = f"{name}: pae is called tiles now, and normalisation is part of sample; the plan is read as it was meant"
     warnings.warn(RenamedWarning(read), stacklevel=2)
     return plan

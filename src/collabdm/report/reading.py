@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from collabdm.errors import RunFolderError, explain
-from collabdm.storage.text import read_text
+from collabdm.storage.reading import MOST_JSON, read_text
 
 __all__ = [
     "Accuracy",
@@ -197,7 +197,7 @@ def checked(kind: type[_T], value: object, where: str) -> _T:
 def read_toml(path: Path) -> dict[str, Any]:
     """The TOML in a file; raises `RunFolderError`."""
     try:
-        return tomllib.loads(read_text(path))
+        return tomllib.loads(read_text(path, MOST_JSON))
     except (OSError, ValueError, RecursionError) as error:
         got = str(error)[:200] or type(error).__name__
         raise RunFolderError(explain(f"{path}", got=got, expected="a whole file", fix="run it again")) from None

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
+from collabdm.data.naming import public_name
 from collabdm.errors import RunFolderError, explain
 from collabdm.report.commands import of_experiment
 from collabdm.report.page import render
@@ -57,12 +60,20 @@ def metrics_of(folder: Path) -> tuple[Metrics, bool]:
 
 
 def settings_of(folder: Path) -> tuple[dict[str, Any], str]:
-    """The tree and the text of `config.toml`; raises `RunFolderError`."""
+    """The tree and the text of `config.toml`, in which of a path to data only the last part is left.
+
+    Raises `RunFolderError`.
+    """
     path = folder / "config.toml"
     if not path.is_file():
         fix = "give the folder of a run"
         raise RunFolderError(explain(f"{folder}", got="no config.toml", expected="a run folder", fix=fix))
-    return read_toml(path), path.read_text(encoding="utf-8")
+    tree, text = read_toml(path), path.read_text(encoding="utf-8")
+    source = tree.get("dataset")
+    if isinstance(source, str) and public_name(source) != source:
+        tree["dataset"] = public_name(source)
+        text = tomli_w.dumps(tree)
+    return tree, text
 
 
 def _named(tree: Mapping[str, Any], key: str) -> str:

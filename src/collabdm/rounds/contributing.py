@@ -16,7 +16,7 @@ from collabdm.engine.memory import merged
 from collabdm.engine.processes import in_processes
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_contribution, plan_digest
-from collabdm.storage.files import write_atomically
+from collabdm.storage.files import private_folder, write_atomically
 from collabdm.storage.kept_results import KeptResults, result_key
 
 __all__ = ["cached_contribution", "contribute_all", "contribution_name"]
@@ -34,6 +34,7 @@ def cached_contribution(
     """
     if cache is None:
         return encode_contribution(contribute(plan, client, samples, engine=engine, report=report), plan)
+    private_folder(cache)
     basis = {"plan": plan_digest(plan), "client": client, "data": samples.digest()}
     path = cache / f"{result_key('contribution', basis)}.safetensors"
     kept, digest = path.with_suffix(".kept"), path.with_suffix(".sha256")
@@ -41,8 +42,8 @@ def cached_contribution(
     if not content or digest.read_text() != _line(path, content):
         made = contribute(plan, client, samples, engine=engine, kept=KeptResults(kept), report=report)
         content = encode_contribution(made, plan)
-        write_atomically(path, content)
-        write_atomically(digest, _line(path, content).encode())
+        write_atomically(path, content, private=True)
+        write_atomically(digest, _line(path, content).encode(), private=True)
     shutil.rmtree(kept, ignore_errors=True)
     return content
 
@@ -119,5 +120,5 @@ def _contributed(job: _Job) -> tuple[dict[str, float], dict[str, float]]:
     kept = KeptResults(job.kept)
     contribution = contribute(job.plan, job.client, job.samples, engine=job.engine, kept=kept, report=job.report)
     if not job.path.exists():
-        write_atomically(job.path, encode_contribution(contribution, job.plan))
+        write_atomically(job.path, encode_contribution(contribution, job.plan), private=True)
     return kept.seconds, kept.memory

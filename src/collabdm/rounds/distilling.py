@@ -21,15 +21,17 @@ from collabdm.matching.step import SyntheticState
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan, plan_digest
 from collabdm.rounds.inbox import Collected, collect
+from collabdm.rounds.records import read_round
 from collabdm.rounds.terms import USUAL, Terms, checked_start
 from collabdm.server import Refinement, Target, aggregate, check_finite, initial_state, product, refine
 from collabdm.storage.checkpoints import Checkpoint
-from collabdm.storage.files import read_json, write_atomically, write_json
+from collabdm.storage.files import write_atomically, write_json
 
 __all__ = ["Provenance", "distill_round"]
 
 MOST_NAMED = 10
 CHECKPOINT = "checkpoint.safetensors"
+_NONE = torch.empty(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,8 +210,8 @@ def _finished(folder: Path, basis: str) -> dict[str, Any] | None:
     path = folder / "round.json"
     if not path.exists() or not (folder / "distilled").exists():
         return None
-    stored = read_json(path, dict)
-    return stored["metrics"] if stored.get("basis") == basis else None
+    stored = read_round(path)
+    return stored["metrics"] if stored["basis"] == basis else None
 
 
 def _kept(state: SyntheticState, losses: Sequence[float]) -> dict[str, torch.Tensor]:
@@ -225,5 +227,9 @@ def _resumed(checkpoint: Checkpoint, start: SyntheticState) -> tuple[SyntheticSt
     found = checkpoint.found()
     if not found:
         return start, []
+    losses = found.get("losses", _NONE).shape
+    shapes = {"samples": start.samples.shape, "momentum": start.momentum.shape, "losses": losses}
+    if {name: tensor.shape for name, tensor in found.items()} != shapes or len(losses) != 1:
+        return start, []  # damaged: the work is done again
     samples, momentum = (found[name].to(start.samples) for name in ("samples", "momentum"))
     return SyntheticState(samples=samples, labels=start.labels, momentum=momentum), found["losses"].tolist()

@@ -17,6 +17,7 @@ from collabdm.progress import Report, silent
 from collabdm.protocol import Plan, encode_plan
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.receiving import INBOX, reopen
+from collabdm.rounds.records import HELD
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import USUAL, Terms, check_quorum
 from collabdm.storage.files import write_atomically, write_json
@@ -50,9 +51,9 @@ def hold(
 ) -> dict[str, Any]:
     """Receive, distil, and write the metrics last; returns what `metrics.json` holds.
 
-    `config`: an engine and a draw that it leaves open are settled, and kept in the folder. `facts` go to the set's card. A finished
-    folder is left as it is; in one whose reception has closed, what had come is distilled. Where that is not enough,
-    the reception is open again.
+    `config`: an engine and a draw that it leaves open are settled, and kept in the folder. `facts` go to the set's
+    card. A finished folder is left as it is; in one whose reception has closed, what had come is distilled. Where that
+    is not enough, the reception is open again.
     Raises `QuorumError`, and what else `distill_round` raises; `RunFolderError` where the folder belongs to another
     plan or other settings.
     """
@@ -65,7 +66,7 @@ def hold(
     assert isinstance(config.engine, Engine)
     if not own.exists():
         write_atomically(own, content)
-    finished = finished_metrics(folder)
+    finished = finished_metrics(folder, HELD)
     if finished is not None:
         return {**finished, **reception.ending(report)}
     report = logged(folder, report)

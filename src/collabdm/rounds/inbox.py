@@ -4,6 +4,7 @@ The digests stand in a file beside the folder, in the format of `sha256sum`: `co
 `contributions/`. A stored file that was damaged since is noticed, and mended when its client sends the bytes again.
 """
 
+import errno
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Acceptance, Contribution, Plan, acceptance, bytes_by_part, decode_contribution
 from collabdm.rounds.contributing import contribution_name
 from collabdm.storage.files import write_atomically
+from collabdm.storage.reading import regular_bytes
 
 __all__ = [
     "Collected",
@@ -28,6 +30,9 @@ __all__ = [
 ]
 
 
+_GLANCE = 4096
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Collected:
     """Usable contributions, their exact bytes by part and SHA-256 by client; and why others were refused, by file."""
@@ -38,21 +43,32 @@ class Collected:
     refused: dict[str, str]
 
 
-def accept(plan: Plan, content: bytes, folder: Path, *, name: str, expected: Acceptance) -> Contribution:
+def accept(
+    plan: Plan, content: bytes, folder: Path, *, name: str, expected: Acceptance, sender: str | None = None
+) -> Contribution:
     """Check the bytes, then store them in `folder` under the client's `contribution_name`, atomically.
 
-    The same bytes again are accepted silently (a repeated answer). `name` is how messages call the sender or file.
-    Raises `ContributionError` where the bytes cannot be used, or the client has sent others before: the first stand.
+    The same bytes again are accepted silently (a repeated answer). `name` is how messages call the sender or file;
+    `sender`: the one client that they may be of, where that is known. Raises `ContributionError` where the bytes cannot
+    be used, are another client's, or the client has sent others before: the first stand.
     """
     contribution = decode_contribution(content, plan, expected=expected, name=name)
+    if sender is not None and contribution.client != sender:
+        got, fix = f"a contribution of {contribution.client}", f"send what was made with --client {sender}"
+        raise ContributionError(explain(name, got=got, expected=f"one of {sender}", fix=fix))
     digest, target = hashlib.sha256(content).hexdigest(), folder / contribution_name(plan, contribution.client)
     known = recorded(folder)
     # A kill between the file and its record leaves a whole file without one.
     first = known.get(target.name) or (_digest_of(target) if target.exists() else digest)
     if first != digest:
         raise _second(name, contribution.client)
+    if (other := _also_of(content, folder, besides=target.name)) is not None:
+        client = next((one for one in plan.clients if contribution_name(plan, one) == other), other)
+        got, what = f"what client {client} has sent, to the bit", f"the own statistics of client {contribution.client}"
+        fix = "ask both sites which of them made it, and the other to contribute again"
+        raise ContributionError(explain(name, got=got, expected=what, fix=fix))
     if not target.exists() or _digest_of(target) != digest:
-        write_atomically(target, content)
+        write_atomically(target, content, private=True)
     if target.name not in known:
         _record(folder, known | {target.name: digest})
     return contribution
@@ -108,7 +124,7 @@ def mended(plan: Plan, content: bytes, folder: Path, *, client: str) -> bool:
     known, target = recorded(folder), folder / contribution_name(plan, client)
     if known.get(target.name) != hashlib.sha256(content).hexdigest() or intact(plan, client, folder, known):
         return False
-    write_atomically(target, content)
+    write_atomically(target, content, private=True)
     return True
 
 
@@ -131,13 +147,32 @@ def discard(plan: Plan, client: str, folder: Path) -> None:
 
 def read_bounded(path: Path, expected: Acceptance) -> bytes:
     """The bytes of a file, unless it is larger than any honest contribution; raises `ContributionError`."""
-    with open(path, "rb") as file:
-        content = file.read(expected.largest + 1)
-    if len(content) > expected.largest:
+    try:
+        return regular_bytes(path, expected.largest)
+    except OSError as error:
+        if error.errno not in (errno.EFBIG, errno.EINVAL):
+            raise
         fix = "ask the client to contribute again"
-        got, most = f"more than {expected.largest:,} bytes", f"at most {expected.largest:,} bytes under this plan"
-        raise ContributionError(explain(path.name, got=got, expected=most, fix=fix))
-    return content
+        most = f"a file of at most {expected.largest:,} bytes under this plan"
+        raise ContributionError(explain(path.name, got=error.strerror, expected=most, fix=fix)) from None
+
+
+def _also_of(content: bytes, folder: Path, *, besides: str) -> str | None:
+    """The name of another stored file with the same tensors, whatever client it names; None without one."""
+    own = _tensors_in(content)
+    for path in folder.glob("*.safetensors"):
+        if path.name == besides:
+            continue
+        with open(path, "rb") as file:
+            file.seek(8 + int.from_bytes(file.read(8), "little"))
+            # Most differ in their first numbers.
+            if file.read(_GLANCE) == own[:_GLANCE] and file.read() == own[_GLANCE:]:
+                return path.name
+    return None
+
+
+def _tensors_in(content: bytes) -> memoryview:
+    return memoryview(content)[8 + int.from_bytes(content[:8], "little") :]
 
 
 def _second(name: str, client: str) -> ContributionError:

@@ -13,15 +13,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator
 
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, acceptance, decode_contribution
+from collabdm.report.reading import checked
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.folder import config_of, plan_of, record_of
@@ -30,6 +31,7 @@ from collabdm.rounds.receiving import INBOX
 from collabdm.rounds.run_folder import environment
 from collabdm.rounds.terms import Terms, checked_start
 from collabdm.storage.files import read_json, sweep, write_atomically, write_json
+from collabdm.storage.locks import LOCK
 
 __all__ = ["Change", "add", "carry_out", "forget", "read_late", "remove", "under_way", "unknown_files"]
 
@@ -41,7 +43,7 @@ _DERIVED = (
     *("initial", "distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
     *("checkpoint.safetensors", _BEFORE, _INCOMING),
 )
-_KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING)
+_KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING, LOCK)
 
 
 class Change(BaseModel, frozen=True, extra="forbid"):
@@ -54,13 +56,21 @@ class Change(BaseModel, frozen=True, extra="forbid"):
     kind: Kind
     client: str
     digest: str = ""
-    passes: int = 1
+    passes: Annotated[int, Field(ge=0)] = 1
     when: str = ""
     min_clients: int | None = None
     allow_missing: bool = False
     facts: dict[str, Any] = {}
     history: tuple[dict[str, Any], ...] = ()
+    """Entries of `round.json`."""
     purged: bool = False
+
+    @field_validator("history")
+    @classmethod
+    def _are_entries(cls, history: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        if not all(isinstance(one.get("kind"), str) and isinstance(one.get("client"), str) for one in history):
+            raise ValueError("every entry has a kind and a client")
+        return history
 
     @property
     def asked(self) -> tuple[str, str, str, int]:
@@ -111,7 +121,7 @@ def add(
         others = [*_sound(stored.contributions, stored.refused), contribution]
         terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
         checked_start(plan, others, terms)
-        write_atomically(folder / _INCOMING, content)
+        write_atomically(folder / _INCOMING, content, private=True)
         _begin(folder, asked.model_copy(update=asdict(terms)))
     return carry_out(folder, report=report)
 
@@ -169,9 +179,9 @@ def forget(
 
 
 def under_way(folder: Path) -> Change | None:
-    """The change that was begun in `folder` and not finished."""
+    """The change that was begun in `folder` and not finished. Raises `RunFolderError` where its file is damaged."""
     path = folder / _PENDING
-    return Change.model_validate_json(path.read_bytes()) if path.exists() else None
+    return checked(Change, read_json(path, dict), str(path)) if path.exists() else None
 
 
 def unknown_files(folder: Path) -> list[str]:
@@ -186,7 +196,7 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
     assert isinstance(config.engine, Engine)
     sweep(folder)
     if change.kind == "add":
-        content = (folder / _INCOMING).read_bytes()
+        content = _kept(folder, _INCOMING)
         accept(plan, content, folder / INBOX, name=change.client, expected=acceptance(plan))
     else:
         discard(plan, change.client, folder / INBOX)
@@ -217,6 +227,16 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
     for name in (_BEFORE, _INCOMING):
         (folder / name).unlink(missing_ok=True)
     return metrics
+
+
+def _kept(folder: Path, name: str) -> bytes:
+    """What was laid aside for a change. Raises `RunFolderError` where it is gone."""
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        fix = "restore it, or remove change.json and ask for the change again"
+        got = error.strerror or "an error"
+        raise RunFolderError(explain(f"{folder / name}", got=got, expected="what the change needs", fix=fix)) from None
 
 
 def _again(folder: Path, asked: Change) -> bool:

@@ -12,14 +12,18 @@ from typing import Any
 from collabdm.errors import CollabDMError, ContributionError, DataError, explain
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Acceptance, Plan, acceptance, decode_contribution
+from collabdm.rounds.contributing import contribution_name
+from collabdm.rounds.deadline import begun, end_of
 from collabdm.rounds.inbox import accept, intact, mended, read_bounded, recorded
-from collabdm.storage.files import read_json, write_json
+from collabdm.rounds.records import read_reception
+from collabdm.storage.files import private_folder, write_json
 
 __all__ = ["INBOX", "close", "closed", "late_files", "receive", "reopen", "source_of"]
 
 INBOX = "contributions"
 SECONDS_BETWEEN_LOOKS = 1.0
 _STATE = "reception.json"
+_TIMES = ("closes", "seconds", "monotonic", "boot")
 _SHOWN = 5
 
 
@@ -30,24 +34,26 @@ def receive(
     *,
     deadline: float | None = None,
     report: Report = silent,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, str]:
     """Take the usable `.safetensors` files of `source` into `folder/contributions`; returns why others were refused.
 
     Without `deadline`: those that are there now. With it (seconds from the first call on this run folder): as they
     arrive, until every client of the plan has answered or the time is up. A file that was refused, perhaps because it
-    was still being written, is looked at again when it changes. Raises `DataError` where there is no such source.
+    was still being written, is looked at again when it changes; one that is called after another client than it is of
+    is refused. `clock` counts seconds and never steps. Raises `DataError` where there is no such source.
     """
     state = _state(folder)
     if state.get("closed"):
         return state["refused"]
     if not source.is_dir():
         raise DataError(explain("contributions", got=source, expected="a folder of files", fix="check the path"))
-    closes = state.get("closes", None if deadline is None else clock() + deadline)
-    state = {"source": str(source.absolute()), "closes": closes, "closed": False}
+    times = {key: state[key] for key in _TIMES if key in state} if "closes" in state else begun(deadline, clock)
+    closes = end_of(times, clock)
+    state = {"source": str(source.absolute()), **times, "closed": False}
     write_json(folder / _STATE, state)
-    (folder / INBOX).mkdir(exist_ok=True)
+    private_folder(folder / INBOX)
     door = _Door(plan, source, folder / INBOX, report)
     while True:
         door.look()
@@ -114,6 +120,9 @@ class _Door:
     def __init__(self, plan: Plan, source: Path, inbox: Path, report: Report) -> None:
         self._plan, self._source, self._inbox, self._report = plan, source, inbox, report
         self._expected = acceptance(plan)
+        # A file may be called anything, but not after another client than it is of.
+        self._named = {f"{client}.safetensors": client for client in plan.clients}
+        self._named |= {contribution_name(plan, client): client for client in plan.clients}
         self._seen: dict[str, tuple[int, ...]] = {}
         self._untold: set[str] = set()
         self._settled: set[str] = set()
@@ -137,7 +146,8 @@ class _Door:
                 self._seen[path.name] = version
                 self._settled.discard(path.name)
                 content = read_bounded(path, self._expected)
-                sent = accept(self._plan, content, self._inbox, name=path.name, expected=self._expected)
+                sender = self._named.get(path.name)
+                sent = accept(self._plan, content, self._inbox, name=path.name, expected=self._expected, sender=sender)
             except (ContributionError, OSError) as error:
                 self.refused[path.name] = str(error)
                 self._untold.add(path.name)
@@ -191,5 +201,4 @@ def _client(plan: Plan, content: bytes, name: str, expected: Acceptance) -> str:
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    path = folder / _STATE
-    return read_json(path, dict) if path.exists() else {}
+    return read_reception(folder / _STATE)

@@ -20,7 +20,9 @@ from collabdm.engine import Engine
 from collabdm.engine.memory import highest
 from collabdm.errors import RunFolderError, explain
 from collabdm.progress import Event, Report
-from collabdm.storage.files import read_json, sweep, write_atomically
+from collabdm.rounds.records import Needed, read_metrics
+from collabdm.storage.files import sweep, write_atomically
+from collabdm.storage.locks import has_content
 
 __all__ = ["environment", "finished_metrics", "logged", "prepare_run_folder", "settled_config"]
 
@@ -33,7 +35,7 @@ def prepare_run_folder(folder: Path, *, force: bool, resume: bool) -> None:
     An existing folder with content needs `resume`, or `force`, which removes it if it is recognisably a run folder.
     Raises `RunFolderError`.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not has_content(folder)):
         return
     known = folder.is_dir() and any((folder / mark).exists() for mark in MARKS)
     if resume:
@@ -79,10 +81,11 @@ def settled_config(folder: Path, config: Config, engine: Engine, *, draw: int | 
     return settled
 
 
-def finished_metrics(folder: Path) -> dict[str, Any] | None:
-    """The metrics of a finished run, else None. Raises `RunFolderError` where they are damaged."""
+def finished_metrics(folder: Path, needed: Needed) -> dict[str, Any] | None:
+    """The metrics of a finished run, which have what is `needed`; else None. Raises `RunFolderError` where they are
+    damaged."""
     path = folder / "metrics.json"
-    return read_json(path, dict) if path.exists() else None
+    return read_metrics(path, needed) if path.exists() else None
 
 
 def logged(folder: Path, report: Report) -> Report:

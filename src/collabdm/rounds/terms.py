@@ -32,8 +32,10 @@ def check_quorum(plan: Plan, terms: Terms) -> None:
 def checked_start(
     plan: Plan, contributions: Sequence[Contribution], terms: Terms, draw: int | None = None
 ) -> InitialSet:
-    """The initial set of the round, drawn by `draw`. Raises `QuorumError` where too few contributed; `DataError` where nobody holds a
-    class, unless that is allowed."""
+    """The initial set of the round, drawn by `draw`.
+
+    Raises `QuorumError` where too few contributed; `DataError` where nobody holds a class, unless that is allowed.
+    """
     needed = (len(plan.clients) + 1) // 2 if terms.min_clients is None else terms.min_clients
     if len(contributions) < max(needed, 1):
         expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"

@@ -19,6 +19,7 @@ from collabdm.baselines import RivalJob
 from collabdm.baselines.judged import rival_metrics
 from collabdm.config import Config
 from collabdm.data import Dataset, load_dataset, partition_table
+from collabdm.data.naming import public_name
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage, with_total
@@ -36,6 +37,7 @@ from collabdm.rounds.contributing import contribute_all
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.folder import plan_of
 from collabdm.rounds.inbox import seal
+from collabdm.rounds.records import SIMULATED
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import Terms, check_quorum
 from collabdm.server import Refinement, product
@@ -91,7 +93,7 @@ def simulate_on(
     """`simulate` on loaded data, sharing costly results with other runs through the folder `kept`."""
     check_usable(dataset, config, allow_missing)
     config = settled_config(folder, config, engine)
-    finished = finished_metrics(folder)
+    finished = finished_metrics(folder, SIMULATED)
     if finished is not None:
         return finished
     terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
@@ -103,7 +105,7 @@ def simulate_on(
         metrics = by_source[method_named(config.method).source](run)
     described: dict[str, Any] = {
         "method": config.method,
-        "dataset": config.dataset,
+        "dataset": public_name(config.dataset),
         "ipc": config.ipc,
         "seed": config.seed,
     }

@@ -4,6 +4,7 @@ A state is tensors by name. They come back with the same bits and the same memor
 decides which kernel reads it, and so the last bits of what follows.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from collabdm.storage.files import write_atomically
+from collabdm.storage.reading import opened_regular, strict_json
 
 __all__ = ["Checkpoint", "named", "optimiser_state", "restore_optimiser", "within"]
 
@@ -23,6 +25,7 @@ SECONDS_BETWEEN = 20.0
 """How long between two states on disk; whoever writes them looks at it each time."""
 
 _KEY = "collabdm"
+_MOST_SECONDS = 10**10
 
 
 class Checkpoint:
@@ -45,7 +48,12 @@ class Checkpoint:
             return {}
         try:
             tensors = safetensors.torch.load(self._path.read_bytes())
-        except (OSError, SafetensorError):
+        except (OSError, SafetensorError, ValueError, TypeError, OverflowError, MemoryError, RuntimeError):
+            return {}
+        # Version 0.1 noted no digest.
+        if ("digest" in facts and facts["digest"] != _digest(tensors)) or tensors.keys() != facts["strides"].keys():
+            return {}
+        if not all(_is_dense(tensors[name], strides) for name, strides in facts["strides"].items()):
             return {}
         # In the order they were given: an optimiser knows its parameters by number.
         return {name: _laid_out(tensors[name], strides) for name, strides in facts["strides"].items()}
@@ -56,14 +64,15 @@ class Checkpoint:
         if self._path is None or now - self._last < SECONDS_BETWEEN:
             return
         tensors = {name: tensor.detach().cpu() for name, tensor in state().items()}
+        # Copies: two names may share memory, which the format does not allow.
+        whole = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
         facts = {
             "basis": self._basis,
             "seconds": self.seconds + now - self._begun,
             "strides": {name: _strides(tensor) for name, tensor in tensors.items()},
+            "digest": _digest(whole),
         }
-        # Copies: two names may share memory, which the format does not allow.
-        whole = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-        write_atomically(self._path, safetensors.torch.save(whole, {_KEY: json.dumps(facts)}))
+        write_atomically(self._path, safetensors.torch.save(whole, {_KEY: json.dumps(facts)}), private=True)
         # From after the writing: a state that takes long to write is written less often.
         self._last = time.perf_counter()
 
@@ -80,11 +89,11 @@ class Checkpoint:
         if self._path is None or not self._path.exists():
             return None
         try:
-            with safe_open(self._path, "pt") as file:
-                facts = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            with opened_regular(self._path), safe_open(self._path, "pt") as file:
+                facts = strict_json((file.metadata() or {}).get(_KEY, "{}"))
         except (OSError, SafetensorError, ValueError):
             return None
-        return facts if facts.get("basis") == self._basis else None
+        return facts if _is_whole(facts) and facts["basis"] == self._basis else None
 
 
 def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -116,6 +125,35 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, state: Mapping[str, Tens
         number, _, name = key.partition(".")
         entries.setdefault(int(number), {})[name] = tensor
     optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _is_whole(facts: object) -> bool:
+    """Whether they are such as `keep` writes."""
+    if not isinstance(facts, dict) or not {"basis", "seconds", "strides"} <= facts.keys():
+        return False
+    seconds, strides = facts["seconds"], facts["strides"]
+    if type(seconds) not in (int, float) or not 0 <= seconds <= _MOST_SECONDS or not isinstance(strides, dict):
+        return False
+    return all(
+        isinstance(one, list) and all(type(step) is int and step >= 0 for step in one) for one in strides.values()
+    )
+
+
+def _is_dense(tensor: Tensor, strides: list[int]) -> bool:
+    """Whether the strides lay the tensor's elements side by side, in whatever order of its dimensions."""
+    if len(strides) != tensor.dim():
+        return False
+    last = sum((side - 1) * step for side, step in zip(tensor.shape, strides, strict=True))
+    return not tensor.numel() or last == tensor.numel() - 1
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes, in hex."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
 
 
 def _strides(tensor: Tensor) -> list[int]:

@@ -10,35 +10,44 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from collabdm.errors import RunFolderError, explain
-from collabdm.storage.text import read_text
+from collabdm.storage.reading import MOST_JSON, regular_bytes, strict_json
 
-__all__ = ["read_json", "sweep", "write_atomically", "write_json", "written_atomically"]
+__all__ = ["private_folder", "read_json", "sweep", "write_atomically", "write_json", "written_atomically"]
 
 _KINDS = {dict: "an object", list: "a list"}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write `content` to `path` as `written_atomically` does."""
-    with written_atomically(path) as file:
+    with written_atomically(path, private=private) as file:
         file.write(content)
 
 
 @contextmanager
-def written_atomically(path: Path) -> Iterator[BinaryIO]:
+def written_atomically(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """A file under a temporary name beside `path`, flushed to disk and renamed at the end of the block.
 
-    Readers see the old file or the new one, never a part. Parent folders are made.
+    Readers see the old file or the new one, never a part. Parent folders are made. What is `private` (a contribution,
+    an intermediate result) only its owner may read.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(temporary, "wb") as file:
+        # Before a byte is in it: a mode that is set later comes too late for who has opened the file.
+        mode = 0o600 if private else 0o666
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def private_folder(path: Path) -> Path:
+    """The folder, made where there is none; only its owner may look into it. Parent folders are made."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
 
 
 def write_json(path: Path, value: object) -> None:
@@ -52,8 +61,10 @@ def read_json(path: Path, kind: type = object) -> Any:
     Raises `RunFolderError` where that is not what it holds: disks fill, and people edit.
     """
     try:
-        tree = json.loads(read_text(path), parse_constant=_no_number)
-    except (OSError, ValueError, RecursionError) as error:
+        tree = strict_json(regular_bytes(path, MOST_JSON))
+    except OSError as error:
+        raise _damaged(path, error.strerror or type(error).__name__) from None
+    except ValueError as error:
         raise _damaged(path, str(error)[:200] or type(error).__name__) from None
     if not isinstance(tree, kind):
         raise _damaged(path, f"{tree!r}"[:80], _KINDS[kind])
@@ -65,10 +76,6 @@ def sweep(folder: Path) -> None:
     for pattern in (".*.part", ".*.old"):
         for path in list(folder.rglob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _no_number(constant: str) -> None:
-    raise ValueError(f"{constant}, which is no JSON")
 
 
 def _damaged(path: Path, got: str, expected: str = "what CollabDM writes there") -> RunFolderError:

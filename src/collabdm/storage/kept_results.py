@@ -47,7 +47,7 @@ class KeptResults:
             arrays[SECONDS] = np.array([time.perf_counter() - started + self._before.pop(key, 0.0)])
             arrays[MEMORY] = np.array([highest()])
             if path:
-                write_atomically(path, save(arrays))
+                write_atomically(path, save(arrays), private=True)
                 for block in path.parent.glob(f"{key}.from-*"):
                     block.unlink()
         if path:
@@ -94,7 +94,7 @@ class Blocks:
         now = time.perf_counter()
         if self._folder and now - self._last >= checkpoints.SECONDS_BETWEEN:
             arrays = {"rows": np.stack(self._fresh), SECONDS: np.array([now - self._last])}
-            write_atomically(self._path(self._count), save(arrays))
+            write_atomically(self._path(self._count), save(arrays), private=True)
             self._count += len(self._fresh)
             self._fresh, self._last = [], now
 
@@ -119,6 +119,6 @@ def _checkpoint(folder: Path, key: str) -> Path:
 def _read(path: Path) -> dict[str, np.ndarray] | None:
     try:
         arrays = load(path.read_bytes())
-    except (FileNotFoundError, SafetensorError):
+    except (FileNotFoundError, SafetensorError, ValueError, KeyError, TypeError, OverflowError):
         return None
     return arrays if SECONDS in arrays else None

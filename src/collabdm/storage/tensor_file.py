@@ -5,6 +5,7 @@ fixed, that of one JSON text is. Whoever reads a kind of file says in which word
 """
 
 import json
+import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from collabdm.errors import CollabDMError, as_json, told
+from collabdm.storage.reading import no_number, opened_regular, strict_json
 
 __all__ = ["KEY", "Refuse", "canonical", "content_of", "header_of", "metadata_of", "tensors_of"]
 
@@ -39,10 +41,14 @@ def canonical(value: object) -> str:
 def content_of(path: Path, *, longest: int, refuse: Refuse) -> bytes:
     """The bytes of a file of at most `longest` bytes."""
     try:
-        size = path.stat().st_size
-        if size > longest:
-            raise refuse(f"{size} bytes", f"at most {longest} bytes", _REMADE)
-        return path.read_bytes()
+        with opened_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > longest:
+                raise refuse(f"{size} bytes", f"at most {longest} bytes", _REMADE)
+            # Gigabytes of something else are not read for their first eight bytes.
+            start = file.read(8)
+            _length(start, size, refuse)
+            return start + file.read(size - 8)
     except OSError as error:
         got = error.strerror or "an error"
         raise refuse(got, "a readable safetensors file", "check the path and its permissions") from error
@@ -50,18 +56,24 @@ def content_of(path: Path, *, longest: int, refuse: Refuse) -> bytes:
 
 def header_of(content: bytes, refuse: Refuse) -> dict[str, Any]:
     """The JSON header, read before anything is allocated for the tensors."""
-    if len(content) < 8:
-        raise refuse(f"{len(content)} bytes", _WHOLE, _REMADE)
-    (length,) = struct.unpack("<Q", content[:8])
-    if length > min(_LONGEST_HEADER, len(content) - 8):
-        raise refuse(f"a header of {length} bytes in a file of {len(content)}", _WHOLE, _REMADE)
+    length = _length(content[:8], len(content), refuse)
     try:
-        header = json.loads(content[8 : 8 + length])
-    except (ValueError, RecursionError) as error:
-        raise refuse(f"a header that is no JSON ({str(error)[:80]})", _WHOLE, _REMADE) from error
+        header = strict_json(content[8 : 8 + length])
+    except ValueError as error:
+        raise refuse(f"a header that is {str(error)[:120]}", _WHOLE, _REMADE) from error
     if not isinstance(header, dict):
         raise refuse("a header that is no JSON object", _WHOLE, _REMADE)
     return header
+
+
+def _length(start: bytes, size: int, refuse: Refuse) -> int:
+    """Bytes of the header of a file of `size` bytes that begins with `start`."""
+    if size < 8:
+        raise refuse(f"{size} bytes", _WHOLE, _REMADE)
+    (length,) = struct.unpack("<Q", start)
+    if not 2 <= length <= min(_LONGEST_HEADER, size - 8):
+        raise refuse(f"a header of {length} bytes in a file of {size}", _WHOLE, _REMADE)
+    return length
 
 
 def metadata_of(
@@ -76,9 +88,11 @@ def metadata_of(
         got = f"keys {sorted(map(str, found))[:5]}" if isinstance(found, Mapping) else "none"
         raise refuse(f"metadata with {got}", f"the one metadata key {KEY!r}", fix)
     try:
+        given = strict_json(found[KEY])
         metadata = model.model_validate_json(found[KEY])
         # NaN and Infinity pass in free-form values, but are not JSON and could not be written again.
-        canonical(metadata.model_dump(mode="json"))
+        read = metadata.model_dump(mode="json")
+        canonical(read)
     except ValidationError as error:
         first = next((e for e in error.errors() if e["loc"] == ("version",)), error.errors()[0])
         where = ".".join(map(str, first["loc"])) or "metadata"
@@ -87,7 +101,9 @@ def metadata_of(
             raise refuse(got, f"version {version}", "read it with the CollabDM that wrote it") from error
         raise refuse(f"{where[:80]} = {str(first['input'])[:80]!r}", told(first)[:200], fix) from error
     except (ValueError, RecursionError) as error:
-        raise refuse(f"facts with {str(error)[:80]}", "plain JSON with finite numbers", fix) from error
+        raise refuse(f"metadata: {str(error)[:120]}", "plain JSON with finite numbers", fix) from error
+    if (wrong := no_number(given, read)) is not None:
+        raise refuse(f"{wrong[0][:80]} = {as_json(wrong[1])}", "a number", fix)
     return metadata
 
 

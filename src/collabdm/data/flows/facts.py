@@ -8,7 +8,7 @@ from pydantic import BaseModel, JsonValue
 from collabdm.data.flows.images import ImageSettings
 from collabdm.data.presets import Preset, generic_preset
 from collabdm.errors import DataError, explain
-from collabdm.storage.text import read_text
+from collabdm.storage.reading import MOST_JSON, regular_bytes, strict_json
 
 __all__ = ["FLOWS_FILE", "flow_facts", "flow_preset"]
 
@@ -49,7 +49,8 @@ def flow_preset(place: Path) -> Preset | None:
 
 def _read(path: Path) -> _Saved:
     try:
-        return _Saved.model_validate_json(read_text(path))
+        return _Saved.model_validate(strict_json(regular_bytes(path, MOST_JSON)))
     except (OSError, ValueError) as error:
+        got = (isinstance(error, OSError) and error.strerror) or str(error)[:120]
         expected, fix = "what `collabdm flows to-images` writes", "make the data set again, or remove the file"
-        raise DataError(explain(str(path), got=str(error)[:120], expected=expected, fix=fix)) from None
+        raise DataError(explain(str(path), got=got, expected=expected, fix=fix)) from None

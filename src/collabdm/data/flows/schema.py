@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from collabdm.data.flows.schema_errors import contradiction, schema_error
 from collabdm.errors import ConfigError, explain
-from collabdm.storage.text import read_text
+from collabdm.storage.reading import MOST_JSON, read_text, strict_json
 
 __all__ = ["Column", "FlowSchema", "StationRule", "load_schema", "schema_names"]
 
@@ -238,6 +238,11 @@ def load_schema(name_or_path: str) -> FlowSchema:
     else:
         text = _read(Path(name_or_path))
     try:
+        strict_json(text)  # a key that stands there twice, which pydantic would pass over
+    except ValueError as error:
+        fix = "correct the file"
+        raise ConfigError(explain(f"schema {name_or_path}", got=error, expected="a JSON file", fix=fix)) from None
+    try:
         return FlowSchema.model_validate_json(text)
     except ValidationError as error:
         models: dict[str, type[BaseModel]] = {"": FlowSchema, "columns": Column, "station": StationRule}
@@ -262,7 +267,7 @@ def _list(names: tuple[object, ...] | list[str]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return read_text(path)
+        return read_text(path, MOST_JSON)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         expected = f"{', '.join(schema_names())}, or a JSON file in UTF-8"

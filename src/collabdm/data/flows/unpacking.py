@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from collabdm.errors import DataError, explain
+from collabdm.storage.reading import opened_regular
 
 __all__ = ["opened"]
 
@@ -28,7 +29,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises `DataError` where it cannot be read to its end, or is an archive of several files.
     """
     try:
-        with path.open("rb") as file:
+        with opened_regular(path) as file:
             first = file.read(6)
         if packer := next((name for start, name in _UNREAD.items() if first.startswith(start)), None):
             raise _unpack(path, f"a {packer} archive", fix="unpack it, and give the CSV in it")

@@ -27,7 +27,9 @@ def train(
     config: "Config",
     path: SetPath,
     out: Annotated[Path, Option(help="The classifier file to write (.safetensors).")],
-    network: Annotated[str | None, Option(help="convnet (the default), alexnet, vgg11 or resnet18.")] = None,
+    network: Annotated[
+        str | None, Option(help="convnet, alexnet, vgg11 or resnet18; the set's own encoder by default.")
+    ] = None,
     test: Annotated[str | None, Option(metavar="SOURCE", help="Data whose test part to try it on.")] = None,
     flows: Annotated[
         Path | None,
@@ -39,7 +41,8 @@ def train(
 ) -> None:
     """Train one classifier on a distilled set and keep it.
 
-    Any architecture that fits the set's images will do, whatever the set was distilled with. It is the first of those
+    Any architecture that fits the set's images will do; by default it is that of the encoder which made the set, with
+    its width, depth, norm and pooling, because the set trains that one best. It is the first of those
     that `evaluate` trains with the same seed, recipe and engine. A set of a round by files does not know how its
     images were made of flows: for `detect`, say it with --flows.
     """
@@ -47,6 +50,7 @@ def train(
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
+    from collabdm.networks import spelled_out
     from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
@@ -65,7 +69,7 @@ def train(
     content = classifier.to_bytes()
     write_atomically(out, content)
     facts = {
-        "network": classifier.card.network.name,
+        "network": spelled_out(classifier.card.network),
         "classes": list(classifier.card.classes),
         "digest": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),

@@ -69,6 +69,7 @@ def make_plan(
         "participation": config.plan.participation,
         "batch": config.plan.batch,
         "most_held": config.plan.most_held,
+        "min_held": config.plan.min_held,
         "tiles": config.tiles,
         "augment": augmentation_for(config, preset),
         "statistics": config.plan.statistics if method_named(config.method).refined else "none",

@@ -101,9 +101,10 @@ def test_train_and_evaluate_take_the_encoder_that_made_the_set(simulated: Simula
     for outcome in (trained, judged):
         assert outcome.code == 0, outcome.err
         assert f"network: {spelled}, the set's own encoder" in outcome.err
-    assert trained.json["network"] == spelled
+    assert trained.json["architecture"] == spelled
     assert judged.json["networks"] == [spelled]
     assert trained.json["test"]["accuracy"] == judged.json["accuracy"]["mean"]
-    found = run("info", simulated[0] / "distilled", "--json").json, run("info", out, "--json").json
-    assert [facts["network"] for facts in found] == [spelled, spelled]
+    assert run("info", out, "--json").json["architecture"] == spelled
+    for path in (simulated[0] / "distilled", simulated[0] / "plan.json"):
+        assert run("info", path, "--json").json["encoder"] == spelled
     assert f"| encoder | {spelled} |" in (simulated[0] / "distilled" / "README.md").read_text()

@@ -41,8 +41,8 @@ def train(
 ) -> None:
     """Train one classifier on a distilled set and keep it.
 
-    Any architecture that fits the set's images will do; by default it is that of the encoder which made the set, with
-    its width, depth, norm and pooling, because the set trains that one best. It is the first of those
+    Any architecture that fits the set's images will do; by default it is that of the encoder that made the set, which
+    the set trains best. It is the first of those
     that `evaluate` trains with the same seed, recipe and engine. A set of a round by files does not know how its
     images were made of flows: for `detect`, say it with --flows.
     """
@@ -50,7 +50,6 @@ def train(
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
-    from collabdm.networks import spelled_out
     from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
@@ -69,8 +68,7 @@ def train(
     content = classifier.to_bytes()
     write_atomically(out, content)
     facts = {
-        "network": spelled_out(classifier.card.network),
-        "classes": list(classifier.card.classes),
+        **_card(classifier),
         "digest": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
@@ -84,6 +82,13 @@ def train(
         print_facts(f"on {test}:", told)
         rows = [(y, _percent(one), str(found["samples"][y])) for y, one in found["per_class"].items()]
         print_table(("class", "recall", "samples"), rows)
+
+
+def _card(classifier: "Classifier") -> dict[str, Any]:
+    from collabdm.networks import spelled_out
+
+    network = classifier.card.network
+    return {"network": network.name, "architecture": spelled_out(network), "classes": list(classifier.card.classes)}
 
 
 def _flow_settings(path: Path) -> dict[str, Any]:

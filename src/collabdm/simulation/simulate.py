@@ -41,9 +41,12 @@ from collabdm.server import Refinement, product
 from collabdm.simulation.curves import bytes_at
 from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
-from collabdm.simulation.sharing import parts_of
+from collabdm.simulation.sharing import check_enough, left_out, parts_of
 from collabdm.storage.files import read_json, write_atomically, write_json
 from collabdm.training.loop import TrainingSet
+
+# What a release may put into a plan that the one before it would have put otherwise from the same settings.
+_CHANGED = ("version", "min_held", "augment")
 
 __all__ = ["check_usable", "simulate", "simulate_on"]
 
@@ -127,6 +130,7 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     if source == "rival":
         build_network(fitted(config.rivals.training.network, preset), sample.shape, len(train.classes))
     if source == "round":
+        check_enough(config, train, parts, allow_missing=allow_missing)
         make_plan(config, clients=parts, preset=preset)
 
 
@@ -196,16 +200,18 @@ def _round(run: _Run) -> dict[str, Any]:
         "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
         "rounds": 0 if method_named(config.method).central else 1,
         "partition": _shared(run, parts),
+        **({"left_out": few} if (few := left_out(plan.min_held, train, parts)) else {}),
         "protocol": recipe_for(config).model_dump(),
     }
 
 
 def _plan_of(run: _Run, parts: Mapping[str, np.ndarray]) -> Plan:
-    """The plan that the settings give: as version 1 wrote it, where the folder has contributions that answer that."""
+    """The plan that the settings give: as an earlier release wrote it from the same settings, where the folder has
+    contributions that answer that."""
     made = make_plan(run.config, clients=parts, preset=run.dataset.preset)
     with suppress(CollabDMError):
         stored = plan_of(run.folder)
-        if stored == made.model_copy(update={"version": stored.version}):
+        if stored == made.model_copy(update={name: getattr(stored, name) for name in _CHANGED}):
             return stored
     return made
 

@@ -1,5 +1,6 @@
 """`collabdm plan` and `contribute`: one round between real sites, by files."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,13 +41,19 @@ def plan(
     """
     from collabdm.planning import make_plan
     from collabdm.protocol import encode_plan, plan_digest
+    from collabdm.simulation.choices import augmentation_text, fitting_method
     from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
-    made = make_plan(config, clients=_clients(config), preset=_declared(config, classes, shape))
+    preset = _declared(config, classes, shape)
+    made = make_plan(config, clients=_clients(config), preset=preset)
+    _, too_small = fitting_method(config, preset)
     content = encode_plan(made)
     write_atomically(out, content)
     facts = {"plan": plan_digest(made), "clients": list(made.clients), "seeds": made.seeds, "bytes": len(content)}
+    facts |= {"augment": list(made.augment)}
+    for line in filter(None, (augmentation_text(config, preset), too_small)):
+        print(line, file=sys.stderr)
     print_json(facts | {"file": str(out)}) if json else print_facts(f"plan: {out}", facts)
 
 

@@ -42,7 +42,7 @@ def simulate(
     if json:
         print_json(metrics)
     else:
-        print_facts(f"{config.method} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
+        print_facts(f"{metrics['method']} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
 
 
 @configured("dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol")

@@ -52,7 +52,7 @@ def check_enough(config: Config, train: Samples, parts: Mapping[str, np.ndarray]
     least, table = config.plan.min_held, partition_table(train, dict(parts))
     sent = table >= least
     fix = "set plan.min_held=1, or share the data among fewer clients"
-    if nothing := [client for client, any_class in zip(parts, sent.any(axis=1), strict=True) if not any_class]:
+    if nothing := [client for client, classes in zip(parts, sent, strict=True) if not classes.any()]:
         got, expected = _some(nothing), f"every client with {least} samples of a class (plan.min_held)"
         raise DataError(explain("clients that hold too little", got=got, expected=expected, fix=fix))
     lost = np.flatnonzero((table > 0).any(axis=0) & ~sent.any(axis=0))

@@ -27,8 +27,8 @@ from collabdm.evaluation.judging import Judgement, judge, training_set
 from collabdm.evaluation.networks import summary, without_confusion
 from collabdm.methods import method_named
 from collabdm.networks import build_network
-from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved, sample_for
-from collabdm.progress import Report, silent
+from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved, sample_for, tiles_in
+from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan
 from collabdm.report.pictures import partition_picture
 from collabdm.rounds.contributing import contribute_all
@@ -38,6 +38,7 @@ from collabdm.rounds.inbox import seal
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import Terms, check_quorum
 from collabdm.server import Refinement, product
+from collabdm.simulation.choices import augmentation_text, fitting_method
 from collabdm.simulation.curves import bytes_at
 from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
@@ -62,9 +63,13 @@ def simulate(
     """Load the data and run `config.method` into `folder`; returns what `metrics.json` holds.
 
     A folder that an interrupted run left is gone on with. With `repeats`, every repeat has a folder of its own, and
-    the metrics gather their networks.
+    the metrics gather their networks. A method with partition and expand runs without where the samples are too small
+    for it and `plan.tiles` is not set. That, and which augmentation was taken, is told.
     """
     dataset, folder = load_dataset(config.dataset, modality=config.modality), Path(folder)
+    config, too_small = fitting_method(config, dataset.preset)
+    for line in filter(None, (augmentation_text(config, dataset.preset), too_small)):
+        report(Event(stage="plan", done=0, total=1, message=line))
     engine = resolved([config], dataset.preset, report=report)
     return simulate_on(
         dataset,
@@ -124,7 +129,7 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     sample.check(train.shape)
     for spec in networks_tested(config, preset):
         build_network(spec, sample.shape, len(train.classes))
-    sample.check_tiles(config.tiles)
+    sample.check_tiles(tiles_in(config, sample))
     source = method_named(config.method).source
     parts = parts_of(config, dataset) if source in ("round", "rival") else {}
     if source == "rival":

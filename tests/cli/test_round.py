@@ -196,9 +196,9 @@ def test_plan_says_which_augmentation_it_took_and_that_tiles_are_off(tmp_path: P
     outcome = run("plan", *declared, "--out", tmp_path / "plan.json", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["augment"] == ["colour", "crop", "cutout", "scale"]
-    first, second = outcome.err.splitlines()
-    assert first.startswith("augmentation: colour, crop, cutout, scale (mild, as nothing is known of these images")
-    assert second.startswith("images of 7x7 are too small for partition and expand: collabdm runs instead")
+    assert outcome.json["augmentation"].startswith("colour, crop, cutout, scale (mild, as nothing is known of these")
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("images of 7x7 are too small for partition and expand: collabdm runs instead")
     plan = decode_plan((tmp_path / "plan.json").read_bytes())
     assert (plan.tiles, plan.augment, plan.min_held) == (1, ("colour", "crop", "cutout", "scale"), 2)
     refused = run("plan", *declared, "--set", "plan.tiles=2", "--out", tmp_path / "other.json")

@@ -51,10 +51,13 @@ def plan(
     content = encode_plan(made)
     write_atomically(out, content)
     facts = {"plan": plan_digest(made), "clients": list(made.clients), "seeds": made.seeds, "bytes": len(content)}
-    facts |= {"augment": list(made.augment)}
-    for line in filter(None, (augmentation_text(config, preset), too_small)):
-        print(line, file=sys.stderr)
-    print_json(facts | {"file": str(out)}) if json else print_facts(f"plan: {out}", facts)
+    facts |= {"augmentation": augmentation_text(config, preset).removeprefix("augmentation: ")}
+    if too_small:
+        print(too_small, file=sys.stderr)
+    if json:
+        print_json(facts | {"augment": list(made.augment), "file": str(out)})
+    else:
+        print_facts(f"plan: {out}", facts)
 
 
 @configured("dataset", "device", "engine")

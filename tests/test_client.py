@@ -429,3 +429,41 @@ def test_statistics_that_could_not_be_sent_are_refused(
         return
     with pytest.raises(PlanError, match=told):
         contribute(plan, "ada", samples, engine=EAGER)
+
+
+def test_a_class_of_too_few_samples_leaves_no_trace(make_samples: MakeSamples) -> None:
+    plan, samples = small_plan(min_held=2, statistics="moments"), make_samples([6, 1, 3], SHAPE)
+    told: list[Event] = []
+    sent = contribute(plan, "bob", samples, engine=EAGER, report=told.append)
+    assert sent.held.tolist() == [6, 0, 3]
+    assert 1 not in sent.labels.tolist()
+    assert [event.message for event in told if event.message] == [
+        "client bob sends nothing of class 1 (1): it holds fewer than 2 images of them (plan.min_held)"
+    ]
+    decode_contribution(encode_contribution(sent, plan), plan)
+    # As if the site had taken the image out of its folder, and for the other classes as without the setting.
+    without = contribute(plan, "bob", samples.take(np.flatnonzero(samples.labels != 1)), engine=EAGER)
+    everything = contribute(small_plan(statistics="moments"), "bob", samples, engine=EAGER)
+    assert everything.held.tolist() == [6, 1, 3]
+    for other, columns in ((without, [0, 1]), (everything, [0, 2])):
+        np.testing.assert_array_equal(sent.statistics, other.statistics[:, columns])
+    np.testing.assert_array_equal(sent.samples, everything.samples[everything.labels != 1])
+
+
+@pytest.mark.parametrize(("least", "held"), [(1, [6, 1, 3]), (3, [6, 0, 3]), (4, [6, 0, 0])])
+def test_min_held_is_the_fewest_that_are_sent(make_samples: MakeSamples, least: int, held: list[int]) -> None:
+    sent = contribute(small_plan(min_held=least), "bob", make_samples([6, 1, 3], SHAPE), engine=EAGER)
+    assert sent.held.tolist() == held
+
+
+def test_a_client_with_too_few_of_every_class_sends_nothing(make_samples: MakeSamples) -> None:
+    with pytest.raises(DataError, match=r"images of client bob: got class 0 \(1\), class 2 \(1\); expected 2 or more"):
+        contribute(small_plan(min_held=2), "bob", make_samples([1, 0, 1], SHAPE), engine=EAGER)
+
+
+def test_a_repeated_request_tells_again_what_is_left_out(make_samples: MakeSamples, tmp_path: Path) -> None:
+    plan, samples = small_plan(min_held=2), make_samples([6, 1, 3], SHAPE)
+    for _ in range(2):
+        told: list[Event] = []
+        cached_contribution(plan, "bob", samples, tmp_path, engine=EAGER, report=told.append)
+        assert len([event for event in told if event.message and "sends nothing of class 1 (1)" in event.message]) == 1

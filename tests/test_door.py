@@ -177,7 +177,8 @@ def test_a_network_in_the_facts_that_is_not_known_is_told() -> None:
             replace(made, facts=facts), test, recipe=recipe, report=lambda event: told.append(event.message)
         )
     assert [message for message in told if message and "facts" in message] == [
-        'the set\'s facts name a network that is not known ({"name": "later"}): judged by convnet'
+        'the set\'s facts name a network that is not known ({"name": "later"}): '
+        "judged by convnet width=128 depth=2 norm=instance activation=relu pooling=avg"
     ]
 
 

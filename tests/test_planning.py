@@ -59,7 +59,7 @@ def test_unknown_data_is_normalised_by_a_half() -> None:
     preset = generic_preset("mine", (3, 64, 64), ("x", "y"))
     plan = make_plan(load_config(), preset=preset, clients=("a",))
     assert normalisation_of(plan) == Normalisation(mean=(0.5,) * 3, std=(0.5,) * 3)
-    assert plan.augment == tuple(OPERATIONS)
+    assert plan.augment == ("colour", "crop", "cutout", "scale")
     assert plan.network.depth == 4
 
 
@@ -84,6 +84,7 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
         plan__seeds=7,
         plan__batch=8,
         plan__most_held=900,
+        plan__min_held=3,
         plan__tiles=1,
         plan__statistics="moments",
         plan__encoding="fp32",
@@ -92,6 +93,7 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
     assert plan.clients == ("a", "b", "c")
     assert (plan.seed, plan.ipc, plan.seeds, plan.batch, plan.tiles) == (5, 6, 7, 8, 1)
     assert plan.most_held == 900
+    assert plan.min_held == 3
     assert (plan.participation, plan.statistics, plan.encoding, plan.local.lr) == (0.4, "moments", "fp32", 0.25)
     assert decode_plan(encode_plan(plan)) == plan
 

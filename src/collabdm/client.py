@@ -17,13 +17,13 @@ from collabdm.matching.statistic import Term, joint_terms, term_rows
 from collabdm.matching.sums import Sums
 from collabdm.networks import build_network
 from collabdm.planning import engine_for
-from collabdm.privacy import release
+from collabdm.privacy import enough_held, few_text, release, too_few
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, fingerprint
 from collabdm.randomness import Stream
 from collabdm.storage.kept_results import Blocks, KeptResults, result_key
 
-__all__ = ["client_sums", "contribute", "sums_key"]
+__all__ = ["client_sums", "contribute", "sums_key", "tell_left_out"]
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
 
@@ -43,10 +43,13 @@ def contribute(
     `engine`: how it is computed; by default as suits the plan's work and this machine. `kept` keeps the two costly
     results by the digest of what they depend on, so that they are computed once for all plans that agree on them, and
     not again after an interruption.
+    A class of which it holds fewer than `plan.min_held` is left out of everything, which is told.
     Raises `PlanError` where the plan does not name the client, its local stage diverges or its statistics are too large
     to be sent, `DataError` where the samples do not fit the plan.
     """
     _check(plan, client, samples)
+    tell_left_out(plan, client, samples, report)
+    samples = _without_few(plan, client, samples)
     kept, engine = kept or KeptResults(), engine or engine_for(Config(), plan, report=report)
     sums = _kept_sums(plan, client, samples, engine, kept, report)
     local = _kept_local(plan, client, samples, sums, engine, kept, report)
@@ -62,6 +65,14 @@ def contribute(
         labels=local["labels"],
         fingerprint=fingerprint(plan),
     )
+
+
+def tell_left_out(plan: Plan, client: str, samples: Samples, report: Report) -> None:
+    """Say in one line of which classes `contribute` sends nothing, because the client holds too few samples."""
+    if few := too_few(samples, plan.min_held):
+        why = f"it holds fewer than {plan.min_held} {plan.sample.plural} of them (plan.min_held)"
+        told = f"client {client} sends nothing of {few_text(few)}: {why}"
+        report(Event(stage="contribution", client=client, done=0, total=1, message=told))
 
 
 def client_sums(
@@ -156,13 +167,23 @@ def _kept_local(
 
 def _basis(plan: Plan, client: str, samples: Samples, engine: Engine) -> dict[str, object]:
     """All that the statistics depend on."""
-    others = {"version", "statistics", "encoding", "local", "ipc", "tiles", "most_held"}
+    others = {"version", "statistics", "encoding", "local", "ipc", "tiles", "most_held", "min_held"}
     return {
         "client": client,
         "data": samples.digest(),
         "engine": engine.model_dump(exclude={"threads", "processes"}),
         "plan": plan.model_dump(mode="json", exclude=others),
     }
+
+
+def _without_few(plan: Plan, client: str, samples: Samples) -> Samples:
+    """Only the classes of which the plan takes anything. Raises `DataError` where there is none."""
+    enough = enough_held(samples, plan.min_held)
+    if not len(enough):
+        got, expected = few_text(too_few(samples, plan.min_held)), f"{plan.min_held} or more of a class (plan.min_held)"
+        fix = "leave this client out, or ask for a plan with a smaller plan.min_held"
+        raise DataError(explain(f"{plan.sample.plural} of client {client}", got=got, expected=expected, fix=fix))
+    return enough
 
 
 def _check_statistics(plan: Plan, statistics: np.ndarray) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "resolved",
     "sample_for",
     "settings_for",
+    "tiles_in",
     "work_of",
 ]
 
@@ -71,7 +72,8 @@ def make_plan(
         "participation": config.plan.participation,
         "batch": config.plan.batch,
         "most_held": config.plan.most_held,
-        "tiles": config.tiles,
+        "min_held": config.plan.min_held,
+        "tiles": tiles_in(config, sample),
         "augment": augmentation_for(config, preset),
         "statistics": config.plan.statistics if method_named(config.method).refined else "none",
         "encoding": config.plan.encoding,
@@ -158,13 +160,24 @@ def recipe_for(config: Config) -> Recipe:
 
 
 def augmentation_for(config: Config, preset: Preset) -> tuple[str, ...]:
-    """Operations of the augmentation: the data set's proposal, all, none, or as listed."""
+    """Operations of the augmentation: the data set's proposal (mild ones where nothing is known), all, none, or as
+    listed."""
     everything = tuple(MODALITIES[config.modality].operations)
     proposed = preset.augment
     if proposed is None:
         proposed = tuple(operation for operation in everything if operation not in preset.without)
     augment = config.plan.augment
     return {"auto": proposed, "all": everything, "none": ()}[augment] if isinstance(augment, str) else augment
+
+
+def tiles_in(config: Config, sample: Modality) -> int:
+    """The l of partition and expand: as set, else the usual one for the method, and 1 where samples are too small."""
+    if config.plan.tiles is None:
+        try:
+            sample.check_tiles(config.tiles)
+        except ConfigError:
+            return 1
+    return config.tiles
 
 
 @plain_torch()
@@ -207,15 +220,15 @@ def work_of(config: Config, preset: Preset) -> float:
     """
     method, classes = method_named(config.method), len(preset.classes)
     clients = config.partition.clients if isinstance(config.partition.clients, int) else len(config.partition.clients)
-    stored = config.ipc * classes * config.tiles**2
+    sample = sample_for(config, preset)
+    stored = config.ipc * classes * tiles_in(config, sample) ** 2
     recipe = recipe_for(config)
     kinds = len(config.evaluate.networks or (None,))
     samples = 3.0 * recipe.count * kinds * min(recipe.epochs * stored, recipe.most_samples or 10**12)
     if method.source == "round":
         samples += _clients_samples(config.plan, config.local, stored, classes, clients, central=method.central)
         samples += 2 * config.server.passes * config.plan.seeds * method.refined * stored
-    shape = sample_for(config, preset).shape
-    return samples * _gigaflop(network_for(config, preset), shape, classes) * config.repeats
+    return samples * _gigaflop(network_for(config, preset), sample.shape, classes) * config.repeats
 
 
 def fitted(network: Spec, preset: Preset) -> Spec:

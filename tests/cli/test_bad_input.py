@@ -143,7 +143,7 @@ def test_compare_refuses_an_unknown_method_before_any_work(tmp_path: Path) -> No
     [
         (["--classes", "a,b"], "--shape"),
         (["--classes", "a,b", "--shape", "8x8"], "8x8"),
-        (["--classes", "a,b", "--shape", "1x3x3"], "3"),
+        (["--classes", "a,b", "--shape", "1x1x9"], "plan.network.pooling=none"),
         (["--dataset", "digits", "--method", "random-real"], "random-real"),
         (["--dataset", "digits", "--clients", "a,b\x01c"], "clients"),
     ],

@@ -202,3 +202,17 @@ def test_files_are_replaced_only_on_request(
     assert out.read_text() == "precious"
     assert run(command, *own, *settings, "--out", out, "--force").code == 0
     assert out.read_bytes() != b"precious"
+
+
+def test_plan_says_which_augmentation_it_took_and_that_tiles_are_off(tmp_path: Path) -> None:
+    declared = ("--classes", "a,b", "--shape", "1x7x7", "--clients", "x,y")
+    outcome = run("plan", *declared, "--out", tmp_path / "plan.json", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["augment"] == ["colour", "crop", "cutout", "scale"]
+    assert outcome.json["augmentation"].startswith("colour, crop, cutout, scale (mild, as nothing is known of these")
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("images of 7x7 are too small for partition and expand: collabdm runs instead")
+    plan = decode_plan((tmp_path / "plan.json").read_bytes())
+    assert (plan.tiles, plan.augment, plan.min_held) == (1, ("colour", "crop", "cutout", "scale"), 2)
+    refused = run("plan", *declared, "--set", "plan.tiles=2", "--out", tmp_path / "other.json")
+    assert_refused(refused, "partition-and-expand tiles")

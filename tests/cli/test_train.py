@@ -91,3 +91,20 @@ def test_flow_settings_travel_or_are_given_and_must_agree(tmp_path: Path) -> Non
             train_classifier(own, config, flows=flows | change)
     # Which windows were chosen for training does not change an image.
     assert train_classifier(own, config, flows=flows | {"window": "pure"})[0].card.flows
+
+
+def test_train_and_evaluate_take_the_encoder_that_made_the_set(simulated: Simulated, tmp_path: Path) -> None:
+    out = tmp_path / "model.safetensors"
+    trained = run("train", simulated[0], *EAGER, "--test", "digits", "--out", out, "--json")
+    judged = run("evaluate", simulated[0], "--dataset", "digits", *EAGER, "--count", 1, "--json")
+    spelled = "convnet width=4 depth=1 norm=instance activation=relu pooling=avg"
+    for outcome in (trained, judged):
+        assert outcome.code == 0, outcome.err
+        assert f"network: {spelled}, the set's own encoder" in outcome.err
+    assert trained.json["architecture"] == spelled
+    assert judged.json["networks"] == [spelled]
+    assert trained.json["test"]["accuracy"] == judged.json["accuracy"]["mean"]
+    assert run("info", out, "--json").json["architecture"] == spelled
+    for path in (simulated[0] / "distilled", simulated[0] / "plan.json"):
+        assert run("info", path, "--json").json["encoder"] == spelled
+    assert f"| encoder | {spelled} |" in (simulated[0] / "distilled" / "README.md").read_text()

@@ -123,8 +123,9 @@ def test_the_same_settings_make_the_same_plan(settings: tuple[object, ...], name
     made = decode_plan((tmp_path / "plan.json").read_bytes())
     content = (LEFT / "plans" / f"{name}.json").read_bytes()
     assert made.version == 2
-    assert made == read_plan(content).model_copy(update={"version": 2})
-    assert encode_plan(made.model_copy(update={"version": 1})) == content
+    # Only that a class with a single sample is left out is newer.
+    assert made == read_plan(content).model_copy(update={"version": 2, "min_held": 2})
+    assert encode_plan(made.model_copy(update={"version": 1, "min_held": 1})) == content
 
 
 @pytest.mark.parametrize("name", ["settings/old_keys.toml", "held/config.toml", "compared/random-real/config.toml"])

@@ -23,9 +23,9 @@ from collabdm.protocol import LOCAL_METHODS
 KEYS = {
     "": "dataset modality method ipc seed repeats device engine",
     "partition": "kind clients beta reserve column missing balance",
-    "plan": "seeds participation batch most_held network tiles augment statistics encoding normalisation",
+    "plan": "seeds participation batch most_held min_held network tiles augment statistics encoding normalisation",
     "local": "method iterations lr momentum batch reuse init",
-    "server": "passes lr schedule momentum step batch weighting aggregation trim clip evaluate_every",
+    "server": "passes lr schedule momentum step batch weighting aggregation trim clip evaluate_every draw",
     "evaluate": "protocol networks count epochs",
     "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
 }
@@ -76,6 +76,7 @@ EVERYTHING: dict[str, Any] = {
         "participation": 0.3,
         "batch": 9,
         "most_held": 700,
+        "min_held": 5,
         "network": {"name": "convnet", "width": 8, "depth": 2, "norm": "none", "pooling": "max"},
         "tiles": 3,
         "augment": ["flip", "colour"],
@@ -245,6 +246,7 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
         ("server.trim=0", "server.trim: got 0"),
         ("server.clip=0.9", "server.clip: got 0.9"),
         ("plan.most_held=0", "plan.most_held: got 0"),
+        ("plan.min_held=0", "plan.min_held: got 0"),
         ("server.weighting=size", "server.weighting: got 'size'; expected 'count' or 'uniform'"),
         ("evaluate.count=0", "evaluate.count: got 0"),
         ("evaluate.networks=[]", "evaluate.networks: got []"),

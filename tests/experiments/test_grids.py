@@ -138,7 +138,7 @@ def test_an_ablation_changes_one_factor_and_leaves_the_judge_alone() -> None:
 def test_the_strawman_is_beside_fewer_seeds_with_the_settings_of_its_page() -> None:
     cells = cells_of("strawman", "cpu-best")
     given = ["partition.kind=dirichlet", "local.iterations=200", "evaluate.count=2"]
-    page = ["ipc=10", "plan.batch=128", *given]
+    page = ["ipc=10", "plan.min_held=1", "plan.batch=128", *given]
     for name, cell in cells.items():
         method, _, seeds = name.rpartition("-") if name.startswith("collabdm") else (name, "", "50")
         options = {"dataset": "fashion_mnist", "method": method, "plan.seeds": int(seeds)}
@@ -151,7 +151,7 @@ def test_the_strawman_is_beside_fewer_seeds_with_the_settings_of_its_page() -> N
 def test_reuse_is_crossed_with_passes_over_the_seeds_with_the_settings_of_its_page() -> None:
     cells = cells_of("local-reuse", "cpu-best")
     given = ["partition.kind=dirichlet", "evaluate.count=5"]
-    page = ["dataset=digits", "ipc=2", "plan.seeds=60", "plan.batch=128", *given]
+    page = ["dataset=digits", "ipc=2", "plan.min_held=1", "plan.seeds=60", "plan.batch=128", *given]
     for passes in (1, 2, 5):
         for method in ("local-dm-pae", "collabdm-pae"):
             for stage in ("reuse", "fresh"):

@@ -1,6 +1,8 @@
 """One table for all networks: shapes, parameters, independence of samples, smallest images."""
 
+import itertools
 import math
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -120,6 +122,33 @@ def test_convnet_of_any_depth_halves_the_side(depth: int) -> None:
     assert build_network(spec, (3, 64, 64), 2).features == 4 * (64 // 2**depth) ** 2
     with pytest.raises(ConfigError, match=f"at least {2**depth}"):
         build_network(spec, (3, 2**depth - 1, 64), 2)
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max", "none"])
+@pytest.mark.parametrize("depth", range(1, 9))
+def test_convnet_takes_every_small_image_or_its_advice_helps(depth: int, pooling: str) -> None:
+    spec = NetworkSpec(width=4, depth=depth, pooling=pooling)
+    for height, width in itertools.product(range(1, 9), repeat=2):
+        if (pooling == "none" and height * width > 1) or min(height, width) >= 2**depth:
+            _tells_images_apart(spec, height, width)
+            continue
+        with pytest.raises(ConfigError) as refused:
+            build_network(spec, (1, height, width), 2)
+        advised = [dict(settings) for way in str(refused.value).split(" or ") if (settings := _settings(way))]
+        assert advised
+        for settings in advised:
+            _tells_images_apart(NetworkSpec.model_validate(spec.model_dump() | settings), height, width)
+
+
+def _settings(advice: str) -> list[tuple[str, str]]:
+    return re.findall(r"plan\.network\.(\w+)=(\w+)", advice)
+
+
+def _tells_images_apart(spec: NetworkSpec, height: int, width: int) -> None:
+    one, other = (run(spec, noise(2, 1, height, width)[i : i + 1], 2, embedding=True)[0] for i in (0, 1))
+    assert one.shape == (1, build_network(spec, (1, height, width), 2).features)
+    assert one.isfinite().all()
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("norm", ["instance", "layer", "group", "none"])

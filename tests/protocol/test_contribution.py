@@ -640,3 +640,11 @@ def check_valid(received: Contribution, plan: Plan) -> None:
     assert np.isfinite(received.statistics).all()
     assert np.isfinite(received.samples).all()
     assert set(received.labels.tolist()) <= set(received.classes_held.tolist())
+
+
+def test_fewer_than_the_plan_takes_are_refused() -> None:
+    plan = a_plan(min_held=2)
+    content = encode_contribution(a_contribution(plan), plan)
+    assert "got 1 held of a class; expected none or 2 (min_held) and more" in refusal(content, plan)
+    enough = replace(a_contribution(plan), held=np.array([4000, 0, 2]))
+    assert decode(encode_contribution(enough, plan), plan).held.tolist() == [4000, 0, 2]

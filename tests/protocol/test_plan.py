@@ -110,6 +110,7 @@ plans = st.builds(
     ),
     tiles=st.sampled_from([1, 2]),
     most_held=st.none() | st.integers(1, 2**60),
+    min_held=st.integers(1, 2**60),
     participation=st.floats(1e-6, 1),
     seeds=st.integers(0, 12),
     encoding=st.sampled_from(["fp32", "fp16", "int8"]),
@@ -130,6 +131,7 @@ def test_round_trip_is_exact_to_the_byte(plan: Plan) -> None:
 
 @given(plans)
 def test_version_1_is_read_and_written_again_to_the_same_bytes(plan: Plan) -> None:
+    plan = plan.model_copy(update={"min_held": 1})
     first = plan.model_copy(update={"version": 1})
     content = encode_plan(first)
     fields = json.loads(content)
@@ -652,3 +654,25 @@ def test_a_key_that_stands_there_twice_is_refused(twice: str) -> None:
     text, said = encode_plan(a_plan()).decode(), r"^plan: got JSON with the key '(ipc|sample)' twice; expected a plan"
     with pytest.raises(PlanError, match=said):
         decode_plan(f"{{{twice}{text[1:]}".encode())
+
+
+def test_a_plan_from_before_min_held_asks_for_every_class_and_keeps_its_bytes() -> None:
+    old = json.loads(encode_plan(a_plan()))
+    assert "min_held" not in old
+    content = json.dumps(old, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    plan = decode_plan(content)
+    assert plan.min_held == 1
+    assert encode_plan(plan) == content
+    # Written out it means the same, and has the same digest.
+    assert plan_digest(decode_plan(changed(min_held=1))) == plan_digest(plan)
+    assert decode_plan(encode_plan(a_plan(min_held=2))).min_held == 2
+    assert plan_digest(a_plan(min_held=2)) != plan_digest(plan)
+
+
+@pytest.mark.parametrize("least", [0, -1, 1.5, "two", None])
+def test_a_min_held_that_is_no_count_is_refused(least: object) -> None:
+    assert "min_held" in refusal(changed(min_held=least))
+
+
+def test_version_1_has_no_min_held() -> None:
+    assert "min_held" in refusal(changed_first(min_held=2))

@@ -36,3 +36,11 @@ def test_a_class_that_nobody_holds_may_be_missing() -> None:
     with pytest.raises(DataError, match=r"classes that nobody holds: got class 1; expected none; fix: "):
         checked_start(PLAN, SENT[:1], Terms(min_clients=1))
     assert checked_start(PLAN, SENT[:1], Terms(min_clients=1, allow_missing=True)).missing == (1,)
+
+
+def test_a_class_of_which_everybody_sends_nothing_says_how_many_are_needed() -> None:
+    plan = PLAN.model_copy(update={"min_held": 2})
+    with pytest.raises(
+        DataError, match=r"got class 1; expected none; fix: add .* 2 samples or more of each .*min_held"
+    ):
+        checked_start(plan, SENT[:1], Terms(min_clients=1))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from collabdm import client as client_module
@@ -12,6 +13,7 @@ from collabdm.config import load_config
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError, RunFolderError
+from collabdm.progress import Event
 from collabdm.rounds.run_folder import prepare_run_folder
 from collabdm.simulation import comparison as comparison_module
 from collabdm.simulation.comparison import COMPARED, compare
@@ -182,3 +184,22 @@ def test_repeats_in_a_comparison(tmp_path: Path) -> None:
     assert row["accuracy_mean"] == metrics["accuracy"]["mean"]
     assert row["seconds"] == pytest.approx(sum(metrics["seconds"][s] for s in ("statistics", "local", "evaluate")), 0.2)
     assert row["bytes_up"] > 0
+
+
+def test_images_too_small_for_tiles_are_compared_without_them(tmp_path: Path) -> None:
+    small = np.arange(36 * 49, dtype=np.int64).reshape(36, 7, 7) % 251
+    test = {"x_test": small[:12].astype(np.uint8), "y_test": np.repeat(np.arange(3), 4)}
+    source = write_sites(tmp_path / "small.npz", x_train=small.astype(np.uint8), **test)
+    config, told = tiny_config({"dataset": str(source), "plan.tiles": None, "plan.network": None}), list[Event]()
+    methods = ("random-real", "random-real-pae", "local-dm-pae", "collabdm-pae")
+    rows = compare(config, methods, tmp_path / "run", report=told.append)
+    assert [row["method"] for row in rows] == ["random-real", "local-dm", "collabdm"]
+    lines = [event.message for event in told if event.message and "too small" in event.message]
+    assert lines == [
+        "images of 7x7 are too small for partition and expand: local-dm runs instead of local-dm-pae; collabdm runs "
+        "instead of collabdm-pae; left out, as the methods without it are there: random-real-pae"
+    ]
+    asked = config.model_copy(update={"plan": config.plan.model_copy(update={"tiles": 2})})
+    with pytest.raises(ConfigError, match=r"partition-and-expand tiles: got 2; expected 1 to 1 for 7x7"):
+        compare(asked, methods, tmp_path / "asked")
+    assert not (tmp_path / "asked").exists()

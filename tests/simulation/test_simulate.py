@@ -28,6 +28,7 @@ from collabdm.images.modality import Images
 from collabdm.images.partition_expand import expand
 from collabdm.progress import Event
 from collabdm.protocol import decode_plan, encode_contribution
+from collabdm.randomness import Stream
 from collabdm.simulation import simulate as simulation_module
 from collabdm.simulation.sharing import parts_of
 from collabdm.simulation.simulate import simulate
@@ -403,6 +404,40 @@ def test_a_class_without_samples_needs_permission(tmp_path: Path) -> None:
     assert metrics["accuracy"]["per_class"]["ghost"] is None
     real = tiny_config({"dataset": str(source), "method": "random-real"})
     assert simulate(real, tmp_path / "real", allow_missing=True)["accuracy"]["per_class"]["ghost"] is None
+
+
+def test_nothing_is_sent_of_a_class_with_a_single_sample(tmp_path: Path) -> None:
+    sites = {"partition.kind": "by-column", "partition.column": "site"}
+    source, told = _uneven(tmp_path / "uneven.npz", north=[4, 1, 1], south=[3, 3, 1]), list[Event]()
+    config = tiny_config({"dataset": str(source), "partition.clients": 2} | sites)
+    lost = r"^classes of which every client holds too few: got z; expected 2 samples .*; fix: set plan.min_held=1"
+    with pytest.raises(DataError, match=lost):
+        simulate(config, tmp_path / "run")
+    metrics = simulate(config, tmp_path / "run", allow_missing=True, report=told.append)
+    assert metrics["left_out"] == {"north": {"y": 1, "z": 1}, "south": {"z": 1}}
+    assert metrics["missing_classes"] == ["z"]
+    lines = [event.message for event in told if event.message and "sends nothing" in event.message]
+    assert [line.partition(":")[0] for line in lines] == [
+        "client north sends nothing of y (1), z (1)",
+        "client south sends nothing of z (1)",
+    ]
+    everything = tiny_config({"dataset": str(source), "plan.min_held": 1} | sites)
+    metrics = simulate(everything, tmp_path / "all")
+    assert "left_out" not in metrics
+    assert metrics["missing_classes"] == []
+    nothing = _uneven(tmp_path / "nothing.npz", north=[4, 3, 3], south=[1, 1, 0])
+    with pytest.raises(DataError, match=r"^clients that hold too little: got south; expected every client with 2"):
+        simulate(tiny_config({"dataset": str(nothing)} | sites), tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
+def _uneven(path: Path, **held: list[int]) -> Path:
+    labels = np.array([y for counts in held.values() for y, count in enumerate(counts) for _ in range(count)])
+    sites = np.array([site for site, counts in held.items() for _ in range(sum(counts))])
+    values = Stream(5, "uneven").uniform((len(labels), 8, 8), 0, 255).astype(np.uint8)
+    test = {"x_test": values[:6], "y_test": labels[:6]}
+    np.savez(path, x_train=values, y_train=labels, site_train=sites, classes=np.array(["x", "y", "z"]), **test)
+    return path
 
 
 def test_a_client_that_sends_nonsense_is_left_out(whole: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from collabdm.config.rivals import RivalsSpec, StrawmanSpec
 from collabdm.engine.memory import begin_stage
 from collabdm.engine.workers import torch_threads
 from collabdm.local.shown import real_set
+from collabdm.privacy import enough_held
 from collabdm.progress import Event
 from collabdm.protocol import LocalSpec, Plan
 from collabdm.server import product
@@ -80,7 +81,8 @@ def _run(job: RivalJob, spec: StrawmanSpec, one_round: Round) -> RivalResult:
 
 
 def _federation(job: RivalJob, spec: StrawmanSpec, plan: Plan) -> Federation:
-    data = {client: job.train.take(job.parts[client]) for client in plan.clients}
+    # As in a contribution: gradients on a single sample say as much of it.
+    data = {client: enough_held(job.train.take(job.parts[client]), plan.min_held) for client in plan.clients}
     return Federation(
         plan=plan,
         spec=spec,

@@ -14,6 +14,7 @@ from collabdm.engine import Engine
 from collabdm.errors import ConfigError, explain
 from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import network_seed
+from collabdm.evaluation.own import settled_for
 from collabdm.images.modality import Images
 from collabdm.networks import NetworkSpec
 from collabdm.planning import networks_tested, recipe_for, resolved
@@ -28,7 +29,8 @@ _KEPT = ("dataset", "plan", "synthetic_flows")
 def train_classifier(
     distilled: DistilledSet, config: Config, *, flows: Mapping[str, JsonValue] | None = None, report: Report = silent
 ) -> tuple[Classifier, Engine]:
-    """The first network that `evaluate` trains with the same settings, and the engine it was trained with.
+    """The first network that `evaluate` trains with the same settings, and the engine it was trained with: of the
+    set's own encoder's kind, unless `config` names another.
 
     The settings under which the set's images were made of flows go with it: those of the set, or `flows` where the set
     has none (a server that only saw contributions does not know them).
@@ -36,7 +38,8 @@ def train_classifier(
     would have made other images than the set's.
     """
     sample, classes = _images(distilled), len(distilled.classes)
-    preset = generic_preset("distilled set", sample.shape, distilled.classes)
+    known = generic_preset("distilled set", sample.shape, distilled.classes)
+    config, preset = settled_for(config, distilled, known, stage="train", report=report)
     network = _only(networks_tested(config, preset))
     recipe = recipe_for(config).model_copy(update={"count": 1})
     samples = len(distilled) * distilled.tiles**2

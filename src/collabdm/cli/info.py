@@ -56,6 +56,7 @@ def _described(path: Path) -> dict[str, Any]:
 
 def _plan(path: Path) -> dict[str, Any]:
     from collabdm.cli.round import read_plan
+    from collabdm.networks import spelled_out
     from collabdm.protocol import plan_digest
 
     plan = read_plan(path)
@@ -69,7 +70,10 @@ def _plan(path: Path) -> dict[str, Any]:
         "ipc": plan.ipc,
         "seeds": plan.seeds,
         "batch": plan.batch,
+        "most_held": plan.most_held,
+        "min_held": plan.min_held,
         "network": plan.network.name,
+        "encoder": spelled_out(plan.network),
         "tiles": plan.tiles,
         "augment": list(plan.augment),
         "statistics": plan.statistics,
@@ -129,6 +133,7 @@ def _text(value: object) -> str | None:
 
 
 def _distilled(path: Path) -> dict[str, Any]:
+    from collabdm.distilled.card import encoder_text
     from collabdm.distilled.set import load
 
     distilled = load(path)
@@ -145,6 +150,7 @@ def _distilled(path: Path) -> dict[str, Any]:
         "training_samples": len(distilled) * distilled.tiles**2,
         "targets": None if distilled.targets is None else list(distilled.targets.shape),
         "augment": list(distilled.augment),
+        "encoder": encoder_text(distilled.facts),
         "facts": dict(distilled.facts),
         "bytes": file.stat().st_size,
     }
@@ -153,6 +159,7 @@ def _distilled(path: Path) -> dict[str, Any]:
 def _classifier(path: Path) -> dict[str, Any]:
     from collabdm.classifiers.detection import image_settings
     from collabdm.classifiers.file import load_classifier
+    from collabdm.networks import spelled_out
 
     classifier = load_classifier(path)
     spec, flows = classifier.card, None
@@ -170,6 +177,7 @@ def _classifier(path: Path) -> dict[str, Any]:
         "kind": "classifier",
         "digest": classifier.digest(),
         "network": spec.network.name,
+        "architecture": spelled_out(spec.network),
         "classes": list(spec.classes),
         "shape": list(spec.shape),
         "parameters": sum(value.numel() for value in classifier.parameters.values()),

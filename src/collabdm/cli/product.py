@@ -36,12 +36,18 @@ def evaluate(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Train networks on a distilled set and test them."""
+    """Train networks on a distilled set and test them.
+
+    Without --networks they are of the set's own kind: the encoder that made it, with its width, depth, norm and
+    pooling.
+    """
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
     from collabdm.evaluation.judging import training_set, trials_of
     from collabdm.evaluation.networks import network_results, summary
+    from collabdm.evaluation.own import settled_for
+    from collabdm.networks import spelled_out
     from collabdm.planning import recipe_for, resolved
 
     if dataset is None and config_file is None:
@@ -58,12 +64,15 @@ def evaluate(
     recipe = recipe_for(config)
     tune_allocator()
     with progress(quiet=quiet) as report:
-        engine = resolved([work], data.preset, report=report)
-        trials = trials_of(config, data.preset, engine)
+        work, preset = settled_for(work, distilled, data.preset, report=report)
+        engine = resolved([work], preset, report=report)
+        trials = trials_of(work, preset, engine)
         results = list(network_results(training_set(distilled), test, trials, report=report))
     accuracy = summary(results, distilled.classes)
     if json:
-        print_json({"dataset": config.dataset, "protocol": recipe.model_dump(), "accuracy": accuracy})
+        judges = [spelled_out(spec) for spec in trials.networks]
+        protocol = recipe.model_dump()
+        print_json({"dataset": config.dataset, "networks": judges, "protocol": protocol, "accuracy": accuracy})
         return
     by_kind = accuracy.get("by_network") or {results[0].network: accuracy}
     rows = [(kind, accuracy_text(one["mean"], one["std"]), str(recipe.count)) for kind, one in by_kind.items()]

@@ -1,6 +1,7 @@
 """`collabdm plan` and `contribute`: one round between real sites, by files."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -18,7 +19,7 @@ from collabdm.errors import ConfigError, explain
 if TYPE_CHECKING:
     from collabdm.config import Config
     from collabdm.data import Preset, Samples
-    from collabdm.protocol import Plan
+    from collabdm.protocol import Contribution, Plan
 
 __all__ = ["contribute", "plan", "read_plan"]
 
@@ -39,14 +40,23 @@ def plan(
     """
     from collabdm.planning import make_plan
     from collabdm.protocol import encode_plan, plan_digest
+    from collabdm.simulation.choices import augmentation_text, fitting_method
     from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
-    made = make_plan(config, clients=_clients(config), preset=_declared(config, classes, shape))
+    preset = _declared(config, classes, shape)
+    made = make_plan(config, clients=_clients(config), preset=preset)
+    _, too_small = fitting_method(config, preset)
     content = encode_plan(made)
     write_atomically(out, content)
     facts = {"plan": plan_digest(made), "clients": list(made.clients), "seeds": made.seeds, "bytes": len(content)}
-    print_json(facts | {"file": str(out)}) if json else print_facts(f"plan: {out}", facts)
+    facts |= {"augmentation": augmentation_text(config, preset).removeprefix("augmentation: ")}
+    if too_small:
+        print(too_small, file=sys.stderr)
+    if json:
+        print_json(facts | {"augment": list(made.augment), "file": str(out)})
+    else:
+        print_facts(f"plan: {out}", facts)
 
 
 @configured("dataset", "device", "engine")
@@ -69,14 +79,14 @@ def contribute(
     """Client: answer a plan with one small file.
 
     What is sent of this site's data: per seed and class the mean embedding of a batch, how many samples of each class
-    are held, and a few locally distilled ones of each. The folder --cache holds more than what is sent: keep it here.
+    are held, and a few locally distilled ones of each. Nothing is sent of a class of which fewer are held than the
+    plan's min_held. The folder --cache holds more than what is sent: keep it here.
     """
-    import numpy as np
-
     from collabdm.data import load_samples
     from collabdm.engine import tune_allocator
     from collabdm.planning import engine_for
-    from collabdm.protocol import bytes_by_part, clipped_share, decode_contribution
+    from collabdm.privacy import few_text
+    from collabdm.protocol import decode_contribution
     from collabdm.rounds.contributing import cached_contribution
     from collabdm.simulation.sharing import shard_of
     from collabdm.storage.files import write_atomically
@@ -96,19 +106,29 @@ def contribute(
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
     made = decode_contribution(content, asked)
     write_atomically(out, content, private=True)
-    facts: dict[str, Any] = {
-        "client": client,
+    facts = _sent(made, content, asked, samples)
+    if json:
+        print_json(facts | {"file": str(out)})
+    else:
+        few = {"left_out": few_text(facts["left_out"]), "bytes": f"{len(content)} ({bytes_text(len(content))})"}
+        print_facts(f"contribution: {out}", facts | few)
+
+
+def _sent(made: "Contribution", content: bytes, plan: "Plan", samples: "Samples") -> dict[str, Any]:
+    """What of the site's samples is in the contribution."""
+    from collabdm.privacy import too_few
+    from collabdm.protocol import bytes_by_part, clipped_share
+
+    return {
+        "client": made.client,
         "samples": len(samples),
-        "classes": int(np.count_nonzero(made.held)),
-        asked.sample.plural: len(made.labels),
+        "classes": len(made.classes_held),
+        "left_out": too_few(samples, plan.min_held),
+        plan.sample.plural: len(made.labels),
         "clipped": clipped_share(content),
         "bytes": len(content),
         "parts": bytes_by_part(content),
     }
-    if json:
-        print_json(facts | {"file": str(out)})
-    else:
-        print_facts(f"contribution: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
 
 
 def _alone_in(cache: Path | None, plan: "Plan", client: str) -> AbstractContextManager[None]:

@@ -42,7 +42,7 @@ def simulate(
     if json:
         print_json(metrics)
     else:
-        print_facts(f"{config.method} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
+        print_facts(f"{metrics['method']} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
 
 
 @configured("dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol")
@@ -92,6 +92,8 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
+    from collabdm.privacy import few_text
+
     accuracy, sent = metrics["accuracy"], metrics["bytes"]
     down, up = (list(sent[way].values()) for way in ("down", "up"))
     return {
@@ -101,6 +103,7 @@ def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
         "seconds": f"{metrics['seconds']['total']:.1f}",
         "topped up": metrics.get("topped_up"),
         "skipped": f"{metrics['skipped']} (seed, class) that no client covers" if metrics.get("skipped") else "",
+        "sent nothing of": {client: few_text(few) for client, few in metrics.get("left_out", {}).items()},
         "clients missing": metrics.get("missing"),
         "classes missing": metrics.get("missing_classes"),
         "classes not refined": metrics.get("untouched_classes"),

@@ -27,7 +27,9 @@ def train(
     config: "Config",
     path: SetPath,
     out: Annotated[Path, Option(help="The classifier file to write (.safetensors).")],
-    network: Annotated[str | None, Option(help="convnet (the default), alexnet, vgg11 or resnet18.")] = None,
+    network: Annotated[
+        str | None, Option(help="convnet, alexnet, vgg11 or resnet18; the set's own encoder by default.")
+    ] = None,
     test: Annotated[str | None, Option(metavar="SOURCE", help="Data whose test part to try it on.")] = None,
     flows: Annotated[
         Path | None,
@@ -39,7 +41,8 @@ def train(
 ) -> None:
     """Train one classifier on a distilled set and keep it.
 
-    Any architecture that fits the set's images will do, whatever the set was distilled with. It is the first of those
+    Any architecture that fits the set's images will do; by default it is that of the encoder that made the set, which
+    the set trains best. It is the first of those
     that `evaluate` trains with the same seed, recipe and engine. A set of a round by files does not know how its
     images were made of flows: for `detect`, say it with --flows.
     """
@@ -65,8 +68,7 @@ def train(
     content = classifier.to_bytes()
     write_atomically(out, content)
     facts = {
-        "network": classifier.card.network.name,
-        "classes": list(classifier.card.classes),
+        **_card(classifier),
         "digest": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
@@ -80,6 +82,13 @@ def train(
         print_facts(f"on {test}:", told)
         rows = [(y, _percent(one), str(found["samples"][y])) for y, one in found["per_class"].items()]
         print_table(("class", "recall", "samples"), rows)
+
+
+def _card(classifier: "Classifier") -> dict[str, Any]:
+    from collabdm.networks import spelled_out
+
+    network = classifier.card.network
+    return {"network": network.name, "architecture": spelled_out(network), "classes": list(classifier.card.classes)}
 
 
 def _flow_settings(path: Path) -> dict[str, Any]:

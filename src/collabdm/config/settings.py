@@ -88,13 +88,14 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     where the method has tiles, else 1.
 
     `participation`: the share of the clients that take part at a seed (epsilon). `most_held` unset: a client's weight
-    is what it says to hold.
+    is what it says to hold. `min_held`: a client leaves out classes of which it holds fewer.
     """
 
     seeds: Annotated[int, Field(ge=0)] = 200
     participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     batch: Annotated[int, Field(ge=1)] = 512
     most_held: Annotated[int, Field(ge=1)] | None = None
+    min_held: Annotated[int, Field(ge=1)] = 2
     network: Network | None = None
     tiles: Annotated[int, Field(ge=1)] | None = None
     augment: Literal["auto", "none", "all"] | Annotated[tuple[str, ...], BeforeValidator(_operations)] = "auto"
@@ -169,7 +170,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
         "ipc": 50,
-        "plan": {"seeds": 200, "batch": 512, "augment": list(MODALITIES["images"].operations), "statistics": "mean"},
+        "plan": {
+            "seeds": 200,
+            "batch": 512,
+            "min_held": 1,
+            "augment": list(MODALITIES["images"].operations),
+            "statistics": "mean",
+        },
         "local": {"iterations": 1000, "lr": 1.0, "momentum": 0.5, "batch": 256, "reuse": False, "init": "real"},
         "server": {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class"},
         "evaluate": {"protocol": "paper"},
@@ -177,7 +184,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "dataset": "digits",
         "ipc": 1,
-        "plan": {"seeds": 60, "batch": 128},
+        # Public data, shared so that one client holds a single image of a class: it takes part with it.
+        "plan": {"seeds": 60, "batch": 128, "min_held": 1},
         "local": {"iterations": 120},
     },
 }

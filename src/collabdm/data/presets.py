@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PRESETS", "Preset", "generic_preset", "preset_named"]
+__all__ = ["MILD", "PRESETS", "Preset", "generic_preset", "preset_named", "usual_depth"]
 
 _DIGITS = tuple(str(digit) for digit in range(10))
+
+MILD = ("colour", "crop", "cutout", "scale")
+"""Operations of the augmentation for images about which nothing is known. A flip or a turn makes another thing of a
+letter, a digit or a spectrogram; these only make it brighter, moved, partly hidden or of another size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,15 +152,22 @@ def preset_named(name: str) -> Preset | None:
 
 
 def generic_preset(name: str, shape: tuple[int, ...], classes: tuple[str, ...]) -> Preset:
-    """The preset of images about which nothing is known: 0.5/0.5 per channel, all operations.
+    """The preset of images about which nothing is known: 0.5/0.5 per channel, the `MILD` operations, `usual_depth`."""
+    half = (0.5,) * shape[0]
+    depth = usual_depth(shape)
+    return Preset(name=name, shape=shape, classes=classes, mean=half, std=half, augment=MILD, depth=depth)
 
-    The depth follows the literature: 3 for 28 and 32 pixels, 4 for 64, 5 for 128 and above, 2 for small
-    images; and never so deep that pooling would leave less than 2x2 positions, where the images have so many.
+
+def usual_depth(shape: tuple[int, ...]) -> int:
+    """The ConvNet's depth for samples of `shape`, by the shorter side of images (C, H, W).
+
+    It follows the literature: 3 for 28 and 32 pixels, 4 for 64, 5 for 128 and above, 2 for small images; and never so
+    deep that pooling would leave less than 2x2 positions, where the images have so many. Other samples: its default.
     """
-    channels, side = shape[0], min(shape[1:])
-    depth = min(max(round(math.log2(side)) - 2, 2), 5, max(int(math.log2(side)) - 1, 1))
-    half = (0.5,) * channels
-    return Preset(name=name, shape=shape, classes=classes, mean=half, std=half, depth=depth)
+    if len(shape) != 3:
+        return Preset.depth
+    side = min(shape[1:])
+    return min(max(round(math.log2(side)) - 2, 2), 5, max(int(math.log2(side)) - 1, 1))
 
 
 def _squeezed(name: str) -> str:

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Mapping
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from collabdm.distilled.format import Metadata
 from collabdm.errors import markdown_text
 from collabdm.modality import CardText
+from collabdm.networks import NetworkSpec, spelled_out
 from collabdm.storage.tensor_file import canonical
 
-__all__ = ["write_card"]
+__all__ = ["encoder_text", "write_card"]
 
 _LONGEST_FACT = 300
 _TARGETS = "\n\nThe file also holds the tensor `targets`: float32 [samples, classes], a probability for each class."
@@ -34,6 +35,14 @@ def write_card(metadata: Metadata, text: CardText, total: int, digest: str) -> s
         _privacy(metadata),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def encoder_text(facts: Mapping[str, JsonValue]) -> str | None:
+    """The encoder that made the set, with all its parameters; None where the facts name none that is known."""
+    try:
+        return spelled_out(NetworkSpec.model_validate(facts.get("network")))
+    except ValidationError:
+        return None
 
 
 def _title_of(facts: Mapping[str, JsonValue]) -> str:
@@ -66,6 +75,9 @@ def _facts(metadata: Metadata, text: CardText) -> str:
         "augmentation": ", ".join(metadata.augment) or "none",
         **(text.facts or {}),
     }
+    encoder = encoder_text(metadata.facts)
+    if encoder is not None:
+        fixed["encoder"] = encoder
     rows = [f"| {markdown_text(name)} | {_value(value)} |" for name, value in (fixed | metadata.facts).items()]
     return "\n".join(["## How it was made", "", "| Fact | Value |", "| --- | --- |", *rows])
 

@@ -1,6 +1,5 @@
 """The fifth verb: what a distilled set is worth, as the accuracy of fresh networks trained on it."""
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from collabdm.data.samples import Samples
 from collabdm.distilled import DistilledSet
 from collabdm.engine import Engine, found_device
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import ConfigError, explain, printable
+from collabdm.errors import ConfigError, explain
 from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import NetworkResult, Trials, network_results
+from collabdm.evaluation.own import own_network, suited
 from collabdm.networks import NetworkSpec
-from collabdm.progress import Event, Report, silent
+from collabdm.progress import Report, silent
 from collabdm.training.recipes import RECIPES, Recipe
 
 __all__ = ["Evaluation", "evaluate"]
@@ -53,8 +53,9 @@ def evaluate(
 ) -> Evaluation:
     """Train fresh networks on the set and test them on real data (paper, section 5.1).
 
-    `networks`: kinds to train, each by its name, as a table ({"name": "convnet", "width": 8}) or as a `NetworkSpec`, by
-    default the encoder that the set was made with; `recipe`: how many of each kind and
+    `networks`: kinds to train, each by its name, as a table ({"name": "convnet", "width": 8}) or as a `NetworkSpec` (a
+    ConvNet without a depth gets the one for images of this size), by default the encoder that the set was made with,
+    in all its parameters; `recipe`: how many of each kind and
     how they are trained, `fast` (3 networks) or `paper` (20); `engine`: plain torch on all cores, or on the GPU, by
     default. Network i of a kind starts and is trained alike for every set, so that comparisons are paired.
     Raises `DataError` where there is no test data or it is of another kind than the set, `ConfigError` for an unknown
@@ -63,7 +64,7 @@ def evaluate(
     distilled.sample.check(test.shape)
     distilled.sample.check_values(test.values)
     named = test.with_classes(distilled.classes)
-    kinds = _specs(networks) or (_own(distilled, report),)
+    kinds = tuple(suited(spec, distilled) for spec in _specs(networks)) or (own_network(distilled, report=report),)
     engine = engine or Engine(device=found_device("auto"), threads=torch.get_num_threads())
     trials = Trials(networks=kinds, recipe=_recipe(recipe), seed=seed, engine=engine)
     found = tuple(network_results(training_set(distilled), named, trials, report=report))
@@ -104,20 +105,6 @@ def _spec(network: _Network) -> NetworkSpec:
         where, told = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
         what = "network" if isinstance(network, str) or not where else f"network: {where}"
         raise ConfigError(explain(what, got=first["input"], expected=told, fix="correct it")) from None
-
-
-def _own(distilled: DistilledSet, report: Report) -> NetworkSpec:
-    """The encoder that the set's facts name, else the usual one for such samples; a name that is not known is told."""
-    usual = NetworkSpec(name=distilled.sample.network)
-    if "network" not in distilled.facts:
-        return usual
-    try:
-        return NetworkSpec.model_validate(distilled.facts["network"])
-    except ValidationError:
-        named = printable(json.dumps(distilled.facts["network"])[:100])
-        message = f"the set's facts name a network that is not known ({named}): judged by {usual.label}"
-        report(Event(stage="evaluate", done=0, total=1, message=message))
-        return usual
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

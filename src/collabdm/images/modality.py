@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Images"]
 
-# In a plan; a set of smaller or larger images can still be kept and trained on.
-_LEAST_SIDE, _MOST_SIDE = 4, 1024
+# In a plan; a set of larger images can still be kept and trained on.
+_MOST_SIDE = 1024
 
 Side = Annotated[int, Field(ge=1, le=4096)]
 
@@ -95,10 +95,10 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         return normalised(values, self.normalisation, device=device, dtype=dtype)
 
     def check_plan(self) -> None:
-        """Sides of 4 to 1024 pixels."""
+        """Sides of at most 1024 pixels."""
         for name, side in (("height", self.height), ("width", self.width)):
-            if not _LEAST_SIDE <= side <= _MOST_SIDE:
-                raise ValueError(f"sample.{name} must be from {_LEAST_SIDE} to {_MOST_SIDE}, got {side}")
+            if side > _MOST_SIDE:
+                raise ValueError(f"sample.{name} must be at most {_MOST_SIDE}, got {side}")
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Say whether it is the size or the number of channels that differs."""

@@ -35,6 +35,7 @@ __all__ = [
     "build_network",
     "initial_parameters",
     "initial_running",
+    "spelled_out",
 ]
 
 NETWORKS: dict[str, Callable[..., Network]] = Table(
@@ -101,3 +102,12 @@ def build_network(spec: Architecture[Any], shape: tuple[int, ...], classes: int)
             )
     with torch.device("meta"):
         return make(shape, classes, **given)
+
+
+def spelled_out(spec: Architecture[Any]) -> str:
+    """For people: the name and every parameter, also those that are left at the network's own default, as in
+    `convnet width=128 depth=3 norm=instance activation=relu pooling=avg`."""
+    parameters = inspect.signature(NETWORKS[spec.name]).parameters.values()
+    usual = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+    given = spec.model_dump(exclude={"name"}, exclude_none=True)
+    return " ".join([spec.name, *(f"{name}={value}" for name, value in (usual | given).items())])

@@ -188,7 +188,7 @@ def require_side(network: str, height: int, width: int, smallest: int) -> None:
                 f"{network} on {height}x{width} images",
                 got=f"a side of {min(height, width)}",
                 expected=f"at least {smallest}",
-                fix="choose a network with less pooling (convnet with a smaller depth) or larger images",
+                fix="choose convnet (pooling=none where images are one pixel high or wide), or larger images",
             )
         )
 

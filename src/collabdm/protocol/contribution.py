@@ -100,8 +100,7 @@ def decode_contribution(
     encoding, sample = ENCODINGS[plan.encoding], plan.sample
     names = {"held", "labels", *encoding.tensors(sample)}
     check.that(set(tensors) == names, sorted(tensors)[:8], f"{', '.join(sorted(names))} ({plan.encoding})")
-    held = check.integers(tensors["held"], "held", (len(plan.classes),), MOST_HELD + 1)
-    check.that(bool(held.any()), "no samples held", "at least one")
+    held = _held(tensors["held"], plan, check)
     labels = _labels(tensors["labels"], held, plan, check)
     # Only now that both shapes are known to be what the plan allows is anything decompressed.
     groups, rows = plan.statistic.groups(int((held > 0).sum())), plan.statistic.rows(expected.features)
@@ -153,6 +152,15 @@ def _client(metadata: dict[str, object], plan: Plan, expected: Acceptance, check
     got = metadata.get("fingerprint")
     check.that(got == expected.fingerprint, f"encoder fingerprint {got}", own)
     return str(client)
+
+
+def _held(found: np.ndarray, plan: Plan, check: Checker) -> np.ndarray:
+    """The samples held of each class: of some class, and of none fewer than the plan takes anything of."""
+    held = check.integers(found, "held", (len(plan.classes),), MOST_HELD + 1)
+    check.that(bool(held.any()), "no samples held", "at least one")
+    fewest = int(held[held > 0].min())
+    check.that(fewest >= plan.min_held, f"{fewest} held of a class", f"none or {plan.min_held} (min_held) and more")
+    return held
 
 
 def _labels(found: np.ndarray, held: np.ndarray, plan: Plan, check: Checker) -> np.ndarray:

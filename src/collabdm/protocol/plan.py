@@ -54,7 +54,8 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     Seeds and participants follow from `seed`, so a plan stays small however many there are. `sample` describes the
     samples, and by its kind what they are. `most_held`: the server counts at most that many samples of a class for any
-    one client as its weight, whatever it says to hold. `tiles`: the l of partition and expand.
+    one client as its weight, whatever it says to hold. `min_held`: a client leaves out a class of which it holds fewer
+    (1: none), and says that it holds none. `tiles`: the l of partition and expand.
     """
 
     format: Literal["collabdm-plan"] = "collabdm-plan"
@@ -69,6 +70,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     participation: Annotated[float, Field(gt=0, le=1)] = 1.0
     batch: Annotated[int, Field(ge=1)]
     most_held: Annotated[int, Field(ge=1)] | None = None
+    min_held: Annotated[int, Field(ge=1)] = 1
     tiles: Annotated[int, Field(ge=1)] = 1
     augment: tuple[str, ...] = ()
     statistics: StatisticName = "mean"
@@ -81,6 +83,8 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         self.sample.check_plan()
         if self.version == 1 and self.sample.kind != "images":
             raise ValueError("a plan of version 1 is for images")
+        if self.version == 1 and self.min_held != 1:
+            raise ValueError("a plan of version 1 has no min_held")
         if list(self.clients) != sorted(set(self.clients)):
             raise ValueError("clients must be distinct and sorted")
         if len(set(self.classes)) != len(self.classes):
@@ -140,6 +144,9 @@ def _check_size(shape: tuple[int, ...]) -> None:
 def encode_plan(plan: Plan) -> bytes:
     """Canonical JSON (sorted keys, no spaces, a final newline): what travels down, and what the digest covers."""
     fields = plan.model_dump(mode="json", exclude_none=True)
+    if plan.min_held == 1:
+        # As plans were written before there was this field, so that their digests stay.
+        del fields["min_held"]
     text = json.dumps(_first_version(fields) if plan.version == 1 else fields, sort_keys=True, separators=(",", ":"))
     return text.encode() + b"\n"
 
@@ -196,7 +203,9 @@ def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
 def _second_version(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a plan of version 1 under the names of version 2. Raises `ConfigError` where some are so named."""
     sample = fields.get("sample")
-    later = {"tiles"} & set(fields) | {"kind", "normalisation"} & set(sample if isinstance(sample, Mapping) else ())
+    later = {"min_held", "tiles"} & set(fields) | {"kind", "normalisation"} & set(
+        sample if isinstance(sample, Mapping) else ()
+    )
     if later:
         fix = "make the plan anew with collabdm plan"
         raise ConfigError(explain("version 1", got=", ".join(sorted(later)), expected="its own names", fix=fix))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from collabdm.client import contribute
+from collabdm.client import contribute, tell_left_out
 from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.engine.memory import merged
@@ -44,6 +44,8 @@ def cached_contribution(
         content = encode_contribution(made, plan)
         write_atomically(path, content, private=True)
         write_atomically(digest, _line(path, content).encode(), private=True)
+    else:
+        tell_left_out(plan, client, samples, report)
     shutil.rmtree(kept, ignore_errors=True)
     return content
 
@@ -85,6 +87,8 @@ def contribute_all(
     results = in_processes(_contributed, jobs, engine.processes, tell=tell)
     for client, (spent, held) in zip(parts, results, strict=True):
         sent = f"{(folder / contribution_name(plan, client)).stat().st_size:,} bytes up"
+        if engine.processes > 1:
+            tell_left_out(plan, client, train.take(parts[client]), report)
         report(Event(stage="contribution", client=client, done=1, total=1, message=sent))
         for stage, value in spent.items():
             seconds[stage] += value

@@ -7,7 +7,7 @@ from collabdm.errors import ConfigError, DataError, QuorumError, explain
 from collabdm.initial_set import InitialSet, initial_set
 from collabdm.protocol import Contribution, Plan
 
-__all__ = ["USUAL", "Terms", "check_quorum", "checked_start"]
+__all__ = ["USUAL", "Terms", "check_quorum", "checked_start", "missing_classes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,14 @@ def checked_start(
     initial = initial_set(plan, contributions, draw)
     if initial.missing and not terms.allow_missing:
         names = ", ".join(plan.classes[y] for y in initial.missing)
-        fix = "add a client that holds them, or pass --allow-missing-classes"
-        raise DataError(explain("classes that nobody holds", got=names, expected="none", fix=fix))
+        raise DataError(missing_classes(names, plan.min_held))
     return initial
+
+
+def missing_classes(names: str, min_held: int) -> str:
+    """The error of classes that are missing from a round: nobody holds them, or too few to send anything of them."""
+    fix = "add a client that holds them, or pass --allow-missing-classes"
+    if min_held > 1:
+        needed = f"{min_held} samples or more of each (of fewer nothing is sent: plan.min_held)"
+        fix = f"add a client that holds {needed}, or pass --allow-missing-classes"
+    return explain("classes that nobody holds", got=names, expected="none", fix=fix)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collabdm.config import Config
-from collabdm.data import load_dataset
+from collabdm.data import Dataset, load_dataset
 from collabdm.distilled.set import DistilledSet, load
 from collabdm.engine import Engine
 from collabdm.engine.plain import plain_torch
@@ -16,6 +16,7 @@ from collabdm.planning import resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.report.pictures import comparison_picture
 from collabdm.rounds.run_folder import settled_config
+from collabdm.simulation.choices import augmentation_text, fitting_methods
 from collabdm.simulation.simulate import check_usable, simulate_on
 from collabdm.storage.files import write_atomically, write_json
 
@@ -42,7 +43,8 @@ def compare(
     `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `macro_f1_mean` and `macro_f1_std`
     (where known); `bytes_down`, `bytes_up` and `client_seconds` (means over clients); `rounds`, `server_seconds`,
     `seconds`. What methods agree on (client statistics, local sets, client models) is computed once for all of them;
-    `seconds` counts it for each all the same.
+    `seconds` counts it for each all the same. Where samples are too small for partition and expand and `plan.tiles` is
+    not set, the methods without it stand for those with it, once, which is told.
     Everything is checked before anything is written. Raises `ConfigError` where there are no methods or one is named
     twice, and what `check_usable` raises.
     """
@@ -54,8 +56,10 @@ def compare(
     if twice := sorted({name for name in methods if methods.count(name) > 1}):
         got = f"{', '.join(twice)} more than once"
         raise ConfigError(explain("methods to compare", got=got, expected="every method once", fix="drop the others"))
-    configs = [_config_of(config, name) for name in methods]
+    for name in methods:
+        method_named(name)
     dataset = load_dataset(config.dataset, modality=config.modality)
+    configs = [_config_of(config, name) for name in _usable(config, methods, dataset, report)]
     for one in configs:
         check_usable(dataset, one, allow_missing)
     engine = resolved(configs, dataset.preset, report=report)
@@ -82,6 +86,14 @@ def compare(
     if picture is not None:
         write_atomically(folder / "comparison.png", picture)
     return rows
+
+
+def _usable(config: Config, methods: Sequence[str], dataset: Dataset, report: Report) -> list[str]:
+    """The methods, as far as the samples have room for their tiles; what the data decide is told."""
+    kept, too_small = fitting_methods(config, methods, dataset.preset)
+    for line in filter(None, (augmentation_text(config, dataset.preset), too_small)):
+        report(Event(stage="compare", done=0, total=len(kept), message=line))
+    return kept
 
 
 def _config_of(config: Config, name: str) -> Config:

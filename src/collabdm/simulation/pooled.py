@@ -8,7 +8,7 @@ from collabdm.data import Dataset
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.local import packed_real
-from collabdm.planning import augmentation_for, sample_for
+from collabdm.planning import augmentation_for, sample_for, tiles_in
 from collabdm.randomness import Stream
 from collabdm.training.loop import TrainingSet
 
@@ -20,8 +20,8 @@ def random_real_set(dataset: Dataset, config: Config, *, engine: Engine) -> Dist
 
     With l x l tiles (partition and expand) a stored sample holds l^2 of them: as many bytes, l^2 times the samples.
     """
-    train, tiles = dataset.train, config.tiles
-    sample = sample_for(config, dataset.preset)
+    train, sample = dataset.train, sample_for(config, dataset.preset)
+    tiles = tiles_in(config, sample)
     samples, labels = [], []
     for y, held in enumerate(train.counts()):
         if not held:

@@ -1,15 +1,18 @@
 """Sharing one data set among simulated clients."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from collabdm.config import Config
-from collabdm.data import Dataset, Samples, load_dataset, partition_indices
+from collabdm.data import Dataset, Samples, load_dataset, partition_indices, partition_table
 from collabdm.data.site_names import site_names, tell_alike
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, DataError, explain
 from collabdm.methods import method_named
+from collabdm.privacy import too_few
 from collabdm.randomness import Stream
 
-__all__ = ["clients_of", "parts_of", "shard_of"]
+__all__ = ["check_enough", "clients_of", "left_out", "parts_of", "shard_of"]
 
 
 def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
@@ -39,6 +42,33 @@ def parts_of(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
         balance=spec.balance,
         stream=Stream(config.seed, "partition"),
     )
+
+
+def left_out(least: int, train: Samples, parts: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    """By client the classes of which it sends nothing, as it holds fewer than `least` samples, and how many it holds;
+    clients that leave nothing out are not named."""
+    few = {client: too_few(train.take(indices), least) for client, indices in parts.items()}
+    return {client: classes for client, classes in few.items() if classes}
+
+
+def check_enough(config: Config, train: Samples, parts: Mapping[str, np.ndarray], *, allow_missing: bool) -> None:
+    """Raise `DataError` where under `plan.min_held` a client would send nothing, or (unless `allow_missing`) nobody
+    would send anything of a class that the data have."""
+    least, table = config.plan.min_held, partition_table(train, dict(parts))
+    sent = table >= least
+    fix = "set plan.min_held=1, or share the data among fewer clients"
+    if nothing := [client for client, classes in zip(parts, sent, strict=True) if not classes.any()]:
+        got, expected = _some(nothing), f"every client with {least} samples of a class (plan.min_held)"
+        raise DataError(explain("clients that hold too little", got=got, expected=expected, fix=fix))
+    lost = np.flatnonzero((table > 0).any(axis=0) & ~sent.any(axis=0))
+    if len(lost) and not allow_missing:
+        got, expected = _some([train.classes[y] for y in lost]), f"{least} samples at one client (plan.min_held)"
+        fix += ", or pass --allow-missing-classes"
+        raise DataError(explain("classes of which every client holds too few", got=got, expected=expected, fix=fix))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def clients_of(config: Config) -> list[str]:

@@ -29,8 +29,8 @@ from collabdm.evaluation.judging import Judgement, judge, training_set
 from collabdm.evaluation.networks import summary, without_confusion
 from collabdm.methods import method_named
 from collabdm.networks import build_network
-from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved, sample_for
-from collabdm.progress import Report, silent
+from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved, sample_for, tiles_in
+from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan
 from collabdm.report.pictures import partition_picture
 from collabdm.rounds.contributing import contribute_all
@@ -41,12 +41,16 @@ from collabdm.rounds.records import SIMULATED
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import Terms, check_quorum
 from collabdm.server import Refinement, product
+from collabdm.simulation.choices import augmentation_text, fitting_method
 from collabdm.simulation.curves import bytes_at
 from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
-from collabdm.simulation.sharing import parts_of
+from collabdm.simulation.sharing import check_enough, left_out, parts_of
 from collabdm.storage.files import read_json, write_atomically, write_json
 from collabdm.training.loop import TrainingSet
+
+# What a release may put into a plan that the one before it would have put otherwise from the same settings.
+_CHANGED = ("version", "min_held", "augment")
 
 __all__ = ["check_usable", "simulate", "simulate_on"]
 
@@ -63,9 +67,13 @@ def simulate(
     """Load the data and run `config.method` into `folder`; returns what `metrics.json` holds.
 
     A folder that an interrupted run left is gone on with. With `repeats`, every repeat has a folder of its own, and
-    the metrics gather their networks.
+    the metrics gather their networks. A method with partition and expand runs without where the samples are too small
+    for it and `plan.tiles` is not set. That, and which augmentation was taken, is told.
     """
     dataset, folder = load_dataset(config.dataset, modality=config.modality), Path(folder)
+    config, too_small = fitting_method(config, dataset.preset)
+    for line in filter(None, (augmentation_text(config, dataset.preset), too_small)):
+        report(Event(stage="plan", done=0, total=1, message=line))
     engine = resolved([config], dataset.preset, report=report)
     return simulate_on(
         dataset,
@@ -133,12 +141,13 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     sample.check(train.shape)
     for spec in networks_tested(config, preset):
         build_network(spec, sample.shape, len(train.classes))
-    sample.check_tiles(config.tiles)
+    sample.check_tiles(tiles_in(config, sample))
     source = method_named(config.method).source
     parts = parts_of(config, dataset) if source in ("round", "rival") else {}
     if source == "rival":
         build_network(fitted(config.rivals.training.network, preset), sample.shape, len(train.classes))
     if source == "round":
+        check_enough(config, train, parts, allow_missing=allow_missing)
         make_plan(config, clients=parts, preset=preset)
 
 
@@ -208,16 +217,18 @@ def _round(run: _Run) -> dict[str, Any]:
         "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
         "rounds": 0 if method_named(config.method).central else 1,
         "partition": _shared(run, parts),
+        **({"left_out": few} if (few := left_out(plan.min_held, train, parts)) else {}),
         "protocol": recipe_for(config).model_dump(),
     }
 
 
 def _plan_of(run: _Run, parts: Mapping[str, np.ndarray]) -> Plan:
-    """The plan that the settings give: as version 1 wrote it, where the folder has contributions that answer that."""
+    """The plan that the settings give: as an earlier release wrote it from the same settings, where the folder has
+    contributions that answer that."""
     made = make_plan(run.config, clients=parts, preset=run.dataset.preset)
     with suppress(CollabDMError):
         stored = plan_of(run.folder)
-        if stored == made.model_copy(update={"version": stored.version}):
+        if stored == made.model_copy(update={name: getattr(stored, name) for name in _CHANGED}):
             return stored
     return made
 

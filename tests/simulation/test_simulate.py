@@ -89,6 +89,11 @@ def test_a_run_folder_holds_what_was_promised(whole: Path) -> None:
         assert {"time", "stage", "done", "total"} <= set(json.loads(line))
 
 
+def test_the_metrics_say_what_was_read(whole: Path) -> None:
+    data = json.loads((whole / "metrics.json").read_text())["data"]
+    assert data == {"read": {"train": 1297, "test": 500}, "passed_over": {}}
+
+
 def test_bytes_are_those_of_the_files(whole: Path) -> None:
     sent = metrics_of(whole)["bytes"]
     assert sent["down"] == dict.fromkeys("012", (whole / "plan.json").stat().st_size)

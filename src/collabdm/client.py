@@ -206,7 +206,7 @@ def _check(plan: Plan, client: str, samples: Samples) -> None:
     if not len(samples):
         raise DataError(explain("samples of the client", got=0, expected="at least one", fix="leave this client out"))
     plan.sample.check(samples.shape)
-    plan.sample.check_values(samples.values)
+    plan.sample.check_values(samples.values, any_range=samples.any_range)
     if samples.classes != plan.classes:
         fix = "name the classes as the plan does, in its order (Samples.with_classes)"
         raise DataError(explain("classes", got=samples.classes[:12], expected=str(plan.classes[:12]), fix=fix))

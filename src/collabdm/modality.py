@@ -155,8 +155,11 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
             fix = f"bring the {self.plural} to that size, or ask for a plan for these"
             raise DataError(explain(f"shape of the {self.plural}", got=shape, expected=str(self.shape), fix=fix))
 
-    def check_values(self, values: np.ndarray) -> None:
-        """Raise `DataError` where stored values [n, ...] are none that samples may have; floats must be finite."""
+    def check_values(self, values: np.ndarray, *, any_range: bool = False) -> None:
+        """Raise `DataError` where stored values [n, ...] are none that samples may have; floats must be finite.
+
+        `any_range`: their file says which range they have, so that it need not be the usual one (`Samples`).
+        """
         if values.dtype.kind == "f":
             fix = "repair or drop the sample"
             check_finite_rows(values, f"values of the {self.plural}", expected="finite numbers", fix=fix)

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,13 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+import collabdm
 from cli.conftest import Outcome, assert_refused, run, write_npz
+from collabdm.distilled import measured
 from collabdm.distilled.set import load
+from collabdm.engine import EAGER
 from collabdm.protocol import decode_plan, plan_digest
+from collabdm.training.recipes import RECIPES
 
 Simulated = tuple[Path, Outcome]
 TINY_NETWORK = ("--set", 'evaluate.networks=[{name="convnet",width=4,depth=1}]')
@@ -20,6 +25,35 @@ def test_evaluate_repeats_the_accuracy_of_the_run(simulated: Simulated) -> None:
     arguments = ("--dataset", "digits", *TINY_NETWORK, "--count", 2, "--engine", "eager", "--json")
     for path in (folder, folder / "distilled"):
         assert run("evaluate", path, *arguments).json["accuracy"] == outcome.json["accuracy"]
+
+
+def test_evaluate_judges_the_exported_files_too(simulated: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = simulated[0]
+    arguments = ("--dataset", "digits", *TINY_NETWORK, "--count", 2, "--engine", "eager")
+    found = run("evaluate", folder, *arguments, "--json").json
+    assert found["exported"].keys() == found["accuracy"].keys()
+    # As a reader of the files would judge them.
+    files = load(folder / "distilled").exported()
+    read = collabdm.evaluate(
+        files,
+        collabdm.load_dataset("digits").test,
+        networks={"name": "convnet", "width": 4, "depth": 1},
+        recipe=RECIPES["fast"].model_copy(update={"count": 2}),
+        engine=EAGER,
+    )
+    assert found["exported"]["mean"] == pytest.approx(read.accuracy)
+    assert "exported" not in run("evaluate", folder, *arguments, "--json", "--no-exported").json
+    # What is lost is told, on the terminal and in the card; here, whatever it is.
+    monkeypatch.setattr(measured, "MOST_LOST", -1.0)
+    card = folder / "distilled" / "README.md"
+    before = card.read_text()
+    outcome = run("evaluate", folder, *arguments)
+    assert outcome.out.splitlines()[0].split() == ["network", "accuracy", "exported", "networks"]
+    assert re.search(
+        r"^The exported files train worse than the set, by [-\d.]+ points; its card says so now\.$", outcome.err, re.M
+    )
+    assert "train worse" in card.read_text()
+    card.write_text(before)
 
 
 def test_evaluate_prints_a_line_for_every_kind_of_network(simulated: Simulated) -> None:

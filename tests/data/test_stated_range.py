@@ -80,5 +80,7 @@ def test_a_range_that_is_none_is_refused_in_one_line(text: str) -> None:
 
 
 def test_a_range_of_other_channels_is_refused() -> None:
-    with pytest.raises(DataError, match="image of x: got 3 channels; expected one for 1"):
-        StatedRange(low=(0.0,), high=(2.0,)).pixels(np.zeros((3, 2, 2), np.uint8), "image of x")
+    with pytest.raises(DataError, match="image of x: got 1 channels; expected one for 3"):
+        StatedRange(low=(0.0,) * 3, high=(2.0,) * 3).pixels(np.zeros((1, 2, 2), np.uint8), "image of x")
+    grey = StatedRange(low=(0.0,), high=(2.0,)).pixels(np.full((3, 2, 2), 255, np.uint8), "image of x")
+    assert (grey == 2).all()

@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json, Quiet, configured, listed
-from collabdm.cli.output import accuracy_text, print_facts, print_json, print_table
+from collabdm.cli.output import accuracy_text, print_facts, print_json, print_table, say
 from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, DataError, DistilledSetError, explain
 
@@ -33,13 +33,16 @@ def evaluate(
     config_file: Path | None = None,
     networks: Annotated[str | None, Option(help="Networks to train: convnet,alexnet,vgg11,resnet18.")] = None,
     count: Annotated[int | None, Option(help="Networks of each kind; 3 (fast) or 20 (paper) by default.")] = None,
+    exported: Annotated[
+        bool, Option("--exported/--no-exported", help="Judge the exported files too, as whoever gets them reads them.")
+    ] = True,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train networks on a distilled set and test them.
 
     Without --networks they are of the set's own kind: the encoder that made it, with its width, depth, norm and
-    pooling.
+    pooling. The card of a set warns where its exported 8-bit files train worse by more than a point.
     """
     from collabdm.config import make_config
     from collabdm.data import load_dataset
@@ -67,16 +70,23 @@ def evaluate(
         work, preset = settled_for(work, distilled, data.preset, report=report)
         engine = resolved([work], preset, report=report)
         trials = trials_of(work, preset, engine)
-        results = list(network_results(training_set(distilled), test, trials, report=report))
-    accuracy = summary(results, distilled.classes)
+        sets = {"accuracy": distilled} | ({"exported": distilled.exported()} if exported else {})
+        results = {
+            name: list(network_results(training_set(one), test, trials, report=report)) for name, one in sets.items()
+        }
+    found = {name: summary(of_set, distilled.classes) for name, of_set in results.items()}
+    if exported:
+        _tell_lost(set_folder(path), found["accuracy"]["mean"], found["exported"]["mean"])
     if json:
         judges = [spelled_out(spec) for spec in trials.networks]
-        protocol = recipe.model_dump()
-        print_json({"dataset": config.dataset, "networks": judges, "protocol": protocol, "accuracy": accuracy})
+        print_json({"dataset": config.dataset, "networks": judges, "protocol": recipe.model_dump()} | found)
         return
-    by_kind = accuracy.get("by_network") or {results[0].network: accuracy}
-    rows = [(kind, accuracy_text(one["mean"], one["std"]), str(recipe.count)) for kind, one in by_kind.items()]
-    print_table(("network", "accuracy", "networks"), rows)
+    kinds = {name: one.get("by_network") or {results[name][0].network: one} for name, one in found.items()}
+    rows = [
+        (kind, *(accuracy_text(of_kind[kind]["mean"], of_kind[kind]["std"]) for of_kind in kinds.values()))
+        for kind in kinds["accuracy"]
+    ]
+    print_table(("network", *found, "networks"), [(*row, str(recipe.count)) for row in rows])
 
 
 def export(
@@ -111,6 +121,29 @@ def export(
     print_json(facts | {"path": str(out)}) if json else print_facts(f"exported: {out}", facts)
 
 
+def _tell_lost(folder: Path, accuracy: float, exported: float) -> None:
+    """Say, here and in the set's card, where the exported files train worse by more than a point."""
+    from collabdm.distilled.measured import MOST_LOST, warn_in_card
+
+    try:
+        warns = warn_in_card(folder, accuracy, exported)
+    except OSError as error:
+        warns = False
+        say(f"The card of {folder} was left as it is: {error.strerror}.", error=True)
+    if accuracy - exported > MOST_LOST:
+        where = "; its card says so now" if warns else ""
+        say(
+            f"The exported files train worse than the set, by {100 * (accuracy - exported):.1f} points{where}.",
+            error=True,
+        )
+
+
+def set_folder(path: Path) -> Path:
+    """`path`, or where the run folder there has its set (of repeats, the first)."""
+    inside = (path / "distilled", path / "repeat-0" / "distilled")
+    return next((folder for folder in inside if folder.is_dir()), path)
+
+
 def load_set(path: Path) -> "DistilledSet":
     """The distilled set at `path`, or in the run folder there (of repeats, the first).
 
@@ -118,9 +151,9 @@ def load_set(path: Path) -> "DistilledSet":
     """
     from collabdm.distilled.set import load
 
-    for inside in (path / "distilled", path / "repeat-0" / "distilled"):
-        if inside.is_dir():
-            return load(inside)
+    folder = set_folder(path)
+    if folder != path:
+        return load(folder)
     if not path.exists():
         raise DistilledSetError(
             explain("distilled set", got=f"{path}, which does not exist", expected="a folder", fix="check the path")

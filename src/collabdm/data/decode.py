@@ -1,4 +1,4 @@
-"""Image files to one uint8 array, quickly: PIL on the bytes, without the library's per-item machinery."""
+"""Image files to one array, quickly: PIL on the bytes, without the library's per-item machinery."""
 
 import io
 import warnings
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from collabdm.data.stated_range import LEVELS, StatedRange
 from collabdm.errors import DataError, explain
 
 __all__ = ["decode_images"]
@@ -18,6 +19,9 @@ _DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 def decode_images(items: Iterable[Any], count: int, *, source: str, mode: str | None = None) -> np.ndarray:
     """`count` encoded images (bytes, or mappings with `bytes`, `path` or both), decoded: uint8 [count, C, H, W].
+
+    Where files state the range of their levels (a distilled set's do), all are float32 instead, as pixels of which 0 is
+    black and 1 white.
 
     Every image is upright, as a viewer shows it: an orientation that its file states (EXIF) is applied, in any kind of
     file. Greyscale and 1-bit give C = 1, all else C = 3 (alpha dropped, palettes looked up); one colour image among
@@ -41,7 +45,9 @@ def decode_images(items: Iterable[Any], count: int, *, source: str, mode: str | 
                 raise DataError(explain(what, got=got, expected=expected, fix="resize all images to one size"))
             if channels > images.shape[1]:
                 images = np.repeat(images, channels, axis=1)
-            images[row] = pixels
+            if pixels.dtype == np.float32 and images.dtype == np.uint8:
+                images = images.astype(np.float32) / np.float32(LEVELS)
+            images[row] = pixels if pixels.dtype == images.dtype else pixels / np.float32(LEVELS)
     return images
 
 
@@ -97,7 +103,9 @@ def _pixels(image: Image.Image, what: str, declared: str | None) -> np.ndarray:
         upright = upright.convert(declared)
     mode = "L" if upright.mode in _GREY else "RGB"
     array = np.asarray(upright if upright.mode == mode else upright.convert(mode))
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    levels = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    stated = StatedRange.read(image.info, what)
+    return levels if stated is None else stated.pixels(levels, what)
 
 
 def _upright(image: Image.Image) -> Image.Image:

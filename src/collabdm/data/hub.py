@@ -118,7 +118,9 @@ def _part(source: str, table: "datasets.Dataset", hint: Preset | None, classes: 
     images = decode_images(items, len(table), source=source, mode=getattr(feature, "mode", None))
     others = [name for name in table.column_names if name not in (pictures, label)]
     columns = {name: _column(table, name) for name in others if _is_scalar(table.features[name])}
-    return RawPart(images=images, labels=_labels(source, table, label, classes), columns=columns)
+    labels = _labels(source, table, label, classes)
+    # Of files, floats come of a stated range alone.
+    return RawPart(images=images, labels=labels, columns=columns, any_range=images.dtype.kind == "f")
 
 
 def _any_label(source: str, table: "datasets.Dataset", hint: Preset | None) -> bool:

@@ -68,7 +68,9 @@ def read_image_files(source: Path, found: Found, splits: Sequence[str], *, name:
         files = by_split[part]
         images = decode_images((found.images[file] for file in files), len(files), source=f"{source}, {split}")
         columns = {} if not rows else _columns(files, rows, labels.column)
-        parts[split] = RawPart(images=images, labels=np.array([labels.values[file] for file in files]), columns=columns)
+        values = np.array([labels.values[file] for file in files])
+        # Of files, floats come of a stated range alone.
+        parts[split] = RawPart(images=images, labels=values, columns=columns, any_range=images.dtype.kind == "f")
     return RawData(name=name, classes=labels.classes, parts=parts, passed=passed)
 
 

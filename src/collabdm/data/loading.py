@@ -194,7 +194,7 @@ def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, S
         return _positions(named[split], own, by_name if own.dtype.kind == "U" else lookup)
 
     return {
-        split: checked_samples(part.images, positions(split), classes, source=named[split], any_range=raw.any_range)
+        split: checked_samples(part.images, positions(split), classes, source=named[split], any_range=part.any_range)
         for split, part in raw.parts.items()
     }
 

@@ -11,10 +11,14 @@ from collabdm.data.npz_names import Names, named_arrays
 from collabdm.data.npz_pixels import channels_first, pixels_of
 from collabdm.data.raw import RawData, RawPart
 from collabdm.data.splits import part_named
+from collabdm.data.stated_range import stated_in_array
 from collabdm.errors import DataError, DataWarning, explain
 from collabdm.storage.reading import opened_regular
 
 __all__ = ["read_npz"]
+
+# Earlier releases exported floats without a range.
+_OF_EXPORT = {"x", "y", "classes", "targets"}
 
 
 def read_npz(path: Path, splits: Sequence[str]) -> RawData:
@@ -24,7 +28,8 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
     H, W], [n, H, W, C] or [n, C, H, W] with C of 1 to 4 (the second of two, the fourth of four, is transparency, and
     left out); uint8, floats in [0, 1], other integers within 0..255, or booleans (black and white). Labels: integers,
     whole floats or text, [n] or [n, 1], or one-hot rows [n, classes]. Text may be bytes, in UTF-8. The floats of a
-    distilled set that was exported (`x`, `y`, `classes`) may lie outside [0, 1].
+    distilled set that was exported (`x`, `y`, `classes`) may lie outside [0, 1], as may pixels whose `range` says what
+    their levels stand for.
 
     Raises:
         DataError: not an archive, an array missing, of another kind, or of an ambiguous shape.
@@ -40,12 +45,10 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
             "a 1-D array of text",
             "store np.array([...names...]); of numbers, classes.astype(str)",
         )
-    exported = set(arrays) - {"targets"} == {"x", "y", "classes"}
     return RawData(
         name=path.stem,
         classes=None if classes is None else tuple(_text(path, "classes", classes).tolist()),
         parts={split: _part(path, arrays, names[_named(path, arrays, names, split)]) for split in splits},
-        any_range=exported,
     )
 
 
@@ -93,8 +96,15 @@ def _part(path: Path, arrays: dict[str, np.ndarray], names: Names) -> RawPart:
     images, left = channels_first(what, pixels_of(what, arrays[names.images]))
     if left:
         warnings.warn(DataWarning(f"{what}: {left}"), stacklevel=4)
-    labels = _labels(path, names.labels, arrays[names.labels], len(images))
-    return RawPart(images=images, labels=labels, columns=_columns(path, arrays, names, len(images)))
+    stated = arrays.get(names.images.replace("x", "range", 1))
+    if stated is not None and images.dtype == np.uint8:
+        images = stated_in_array(stated, f"range in {path}").pixels(images, what)
+    return RawPart(
+        images=images,
+        labels=_labels(path, names.labels, arrays[names.labels], len(images)),
+        columns=_columns(path, arrays, names, len(images)),
+        any_range=images.dtype.kind == "f" and (stated is not None or set(arrays) <= _OF_EXPORT),
+    )
 
 
 def _labels(path: Path, name: str, labels: np.ndarray, rows: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ class Samples:
     `values`: as the modality stores them; images are uint8 [n, C, H, W], or float32 [n, C, H, W] in [0, 1]. `labels`:
     int64 [n] in [0, len(classes)); `classes`: distinct names, whether held or not. May be empty. The constructor checks
     types, shapes and labels; images from outside go through `checked_samples`, which also looks at the pixels.
+    `any_range`: the values may lie outside the modality's usual range, since their file says which they have (images of
+    a distilled set).
 
     Raises:
         DataError: a part is of another type or shape, or a label is outside the classes.
@@ -31,6 +33,7 @@ class Samples:
     values: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    any_range: bool = False
 
     def __post_init__(self) -> None:
         """Check every part; `classes` may be given as a list."""
@@ -54,7 +57,7 @@ class Samples:
     def take(self, indices: np.ndarray | Sequence[int]) -> "Samples":
         """The samples at `indices`, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
-        return Samples(values=self.values[chosen], labels=self.labels[chosen], classes=self.classes)
+        return replace(self, values=self.values[chosen], labels=self.labels[chosen])
 
     def digest(self) -> str:
         """SHA-256 over values and labels, in hex: by it, results are kept that depend on the data."""
@@ -96,7 +99,7 @@ class Samples:
         # Not two classes into one: where both Cat and cat are held, only one of them can be the plan's.
         tell_spelling("class names of the data", meant)
         lookup = np.array([position.get(meant.get(name, name), 0) for name in self.classes], dtype=np.int64)
-        return Samples(values=self.values, labels=lookup[self.labels], classes=tuple(classes))
+        return replace(self, labels=lookup[self.labels], classes=tuple(classes))
 
     def split(self, fraction: float, stream: Stream) -> tuple["Samples", "Samples"]:
         """(kept, held out): `split_indices`, taken. For choosing settings without the test set."""
@@ -181,7 +184,7 @@ def checked_samples(
             )
         )
     try:
-        return Samples(values=images, labels=labels, classes=tuple(classes))
+        return Samples(values=images, labels=labels, classes=tuple(classes), any_range=any_range)
     except DataError as error:
         raise DataError(f"{source}: {error}") from error
 

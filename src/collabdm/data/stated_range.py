@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from collabdm.errors import DataError, explain
 
-__all__ = ["KEY", "ORDINARY", "StatedRange"]
+__all__ = ["KEY", "LEVELS", "ORDINARY", "StatedRange", "stated_in_array"]
 
 KEY = "collabdm:range"
 """The keyword of a PNG's text chunk."""
@@ -57,11 +57,12 @@ class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return np.rint((np.clip(pixels, low, high) - low) / (high - low) * LEVELS).astype(np.uint8)
 
     def pixels(self, levels: np.ndarray, what: str) -> np.ndarray:
-        """The pixels that levels uint8 [..., C, H, W] stand for, float32; `what` names them in the error.
+        """The pixels that levels uint8 [..., C, H, W] stand for, float32; the range of a grey image holds for all
+        channels that were made of it. `what` names the image in the error.
 
         Raises `DataError` where the range is one of another number of channels.
         """
-        if levels.shape[-3] != len(self.low):
+        if len(self.low) not in (1, levels.shape[-3]):
             expected, fix = f"one for {len(self.low)}, as its range says", "export the set again"
             raise DataError(explain(what, got=f"{levels.shape[-3]} channels", expected=expected, fix=fix))
         low, high = self._bounds()
@@ -101,6 +102,19 @@ class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             )
             raise DataError(explain(what, got=got, expected="a low and a high for each channel", fix=fix)) from None
         return None if stated.ordinary else stated
+
+
+def stated_in_array(array: np.ndarray, what: str) -> StatedRange:
+    """The range in an array [2, C], as an exported `.npz` holds it; `what` names it in the error.
+
+    Raises `DataError` where it is none.
+    """
+    try:
+        low, high = array.astype(np.float64).tolist()
+        return StatedRange(low=low, high=high)
+    except (TypeError, ValueError):
+        expected, fix = "[2, channels]: the pixels that 0 and 255 stand for", "export the set again, or drop the array"
+        raise DataError(explain(what, got=f"{array.dtype} {list(array.shape)}", expected=expected, fix=fix)) from None
 
 
 ORDINARY = StatedRange(low=(0.0,), high=(1.0,))

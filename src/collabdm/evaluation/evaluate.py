@@ -62,7 +62,7 @@ def evaluate(
     recipe or network.
     """
     distilled.sample.check(test.shape)
-    distilled.sample.check_values(test.values)
+    distilled.sample.check_values(test.values, any_range=test.any_range)
     named = test.with_classes(distilled.classes)
     kinds = tuple(suited(spec, distilled) for spec in _specs(networks)) or (own_network(distilled, report=report),)
     engine = engine or Engine(device=found_device("auto"), threads=torch.get_num_threads())

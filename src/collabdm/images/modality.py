@@ -108,9 +108,11 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
                 fix = "store them with as many channels (1: grey, 3: colour), or ask for a plan for these"
             raise DataError(explain("image shape", got=shape, expected=str(self.shape), fix=fix))
 
-    def check_values(self, values: np.ndarray) -> None:
-        """Floats must be within [0, 1]."""
-        if values.dtype.kind == "f":
+    def check_values(self, values: np.ndarray, *, any_range: bool = False) -> None:
+        """Floats must be within [0, 1], unless another range is stated."""
+        if any_range:
+            super().check_values(values)
+        elif values.dtype.kind == "f":
             check_float_pixels(values, f"the {self.plural}")
 
     def check_tiles(self, tiles: int) -> None:

@@ -96,9 +96,10 @@ def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
 
     accuracy, sent = metrics["accuracy"], metrics["bytes"]
     down, up = (list(sent[way].values()) for way in ("down", "up"))
+    macro = accuracy.get("macro_f1")
     return {
         "accuracy": f"{accuracy_text(accuracy['mean'], accuracy['std'])} over {len(accuracy['networks'])} networks",
-        "macro-F1": accuracy_text(**accuracy["macro_f1"]) if "macro_f1" in accuracy else "",
+        "macro-F1": accuracy_text(macro["mean"], macro.get("std", 0.0)) if macro else "",
         "bytes per client": f"{bytes_text(fmean(down))} down, {bytes_text(fmean(up))} up" if up else "none",
         "seconds": f"{metrics['seconds']['total']:.1f}",
         "topped up": metrics.get("topped_up"),

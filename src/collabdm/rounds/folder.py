@@ -23,7 +23,7 @@ def plan_bytes(path: Path) -> bytes:
     except OSError as error:
         got = error.strerror or "an error"
         raise PlanError(
-            explain(f"plan {path}", got=got, expected="a readable plan file", fix="check the path, or ask for it again")
+            explain(f"plan {path}", got=got, expected="a plan file", fix="check the path, or ask for it again")
         ) from None
 
 

@@ -50,8 +50,8 @@ class Checkpoint:
             tensors = safetensors.torch.load(self._path.read_bytes())
         except (OSError, SafetensorError, ValueError, TypeError, OverflowError, MemoryError, RuntimeError):
             return {}
-        # Version 0.1 noted no digest.
-        if ("digest" in facts and facts["digest"] != _digest(tensors)) or tensors.keys() != facts["strides"].keys():
+        # One of version 0.1, which noted no digest, counts as broken too.
+        if facts.get("digest") != _digest(tensors) or tensors.keys() != facts["strides"].keys():
             return {}
         if not all(_is_dense(tensors[name], strides) for name, strides in facts["strides"].items()):
             return {}

@@ -26,6 +26,7 @@ from collabdm.evaluation.judging import judge, training_set
 from collabdm.planning import make_plan, resolved
 from collabdm.progress import silent
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
+from collabdm.randomness import Stream
 from collabdm.rounds.contributing import contribute_all, contribution_name
 from collabdm.rounds.distilling import distill_round
 from collabdm.rounds.run_folder import settled_config
@@ -51,13 +52,24 @@ ATTACKS: dict[str, Callable[[Contribution], Contribution]] = {
     ),
     # The statistics are honest, but the local images of one class are sent as those of the next.
     "mislabelled": lambda sent: dataclasses.replace(sent, labels=(sent.labels + 1) % len(sent.held)),
+    # The statistics are honest, but the local images are noise, of the largest size that is accepted or less, or flat.
+    "noise-100": lambda sent: dataclasses.replace(sent, samples=_noise(sent, 100.0)),
+    "noise-20": lambda sent: dataclasses.replace(sent, samples=_noise(sent, 20.0)),
+    "noise-3": lambda sent: dataclasses.replace(sent, samples=_noise(sent, 3.0)),
+    "flat": lambda sent: dataclasses.replace(sent, samples=np.full_like(sent.samples, 2.0)),
 }
 # In this order, so that the first rows already tell the most.
 CELLS = [
     *(("honest", "mean"), ("sign-flipped", "mean"), ("sign-flipped", "trimmed")),
     *(("thousandfold", "mean"), ("thousandfold", "trimmed"), ("thousandfold", "clip"), ("honest", "trimmed")),
+    *(("noise-100", "trimmed"), ("noise-20", "trimmed"), ("noise-3", "trimmed"), ("flat", "trimmed")),
     *(("mislabelled", "trimmed"), ("sign-flipped", "clip"), ("honest", "clip")),
 ]
+
+
+def _noise(sent: Contribution, most: float) -> np.ndarray:
+    noise = Stream(0, "noise", sent.client).uniform(sent.samples.shape, -most, most)
+    return noise.astype(np.float32)
 
 
 def main() -> None:
@@ -132,6 +144,7 @@ def _cell(
         "networks": [result.accuracy for result in results],
         "refused": metrics["refused"],
         "unprotected": metrics["unprotected"],
+        "screened": metrics["screened"],
     }
 
 

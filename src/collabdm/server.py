@@ -1,7 +1,7 @@
 """What the server does between the contributions and the distilled set: aggregate, initialise, refine."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,45 +15,31 @@ from collabdm.engine import EAGER, Engine
 from collabdm.engine.placing import uploaded
 from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, QuorumError, explain
-from collabdm.initial_set import initial_set
-from collabdm.matching.aggregation import FEWEST, combined
+from collabdm.initial_set import InitialSet, initial_set
+from collabdm.matching.aggregation import combined
 from collabdm.matching.embedding import embedder_for
 from collabdm.matching.step import ClassTarget, Descent, Encoding, SyntheticState, Targets, matching_step
+from collabdm.matching.target import Target
 from collabdm.methods import method_of
 from collabdm.planning import engine_for
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, checked_answers, plan_digest
 from collabdm.randomness import Stream
+from collabdm.screening import screened, told_screened
 
-__all__ = ["Refinement", "Target", "aggregate", "check_finite", "distill", "initial_state", "product", "refine"]
+__all__ = [
+    "Refinement",
+    "Target",
+    "aggregate",
+    "check_finite",
+    "distill",
+    "initial_state",
+    "product",
+    "protected_start",
+    "refine",
+]
 
 USUAL = ServerSpec()
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Target:
-    """What the synthetic set is matched to.
-
-    `values`: float64 [T, groups, rows, d], the global statistic, a group for each class or one for all where the
-    statistic pools them; `weights`: float64 [T, groups], 0 where no participant holds the class; `drawn`: int64
-    [T, classes], real samples behind each value; `holders`: int64 [T, groups], participants behind it. All before
-    anything is trimmed.
-    """
-
-    values: np.ndarray
-    weights: np.ndarray
-    drawn: np.ndarray
-    holders: np.ndarray
-
-    @property
-    def skipped(self) -> int:
-        """The number of (t, y) that no participant covers."""
-        return int((self.weights == 0).sum())
-
-    @property
-    def unprotected(self) -> np.ndarray:
-        """Per class the number of covered seeds with too few holders for any rule: int64 [classes]."""
-        return ((self.holders > 0) & (self.holders < FEWEST)).sum(axis=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,10 +113,12 @@ def distill(
         raise QuorumError(explain("contributions", got="none", expected="at least one", fix=fix))
     initial = initial_set(plan, received, spec.draw)
     if initial.missing:
-        message = f"nobody holds {', '.join(plan.classes[y] for y in initial.missing)}: missing from the set"
+        few = f" (or fewer than plan.min_held = {plan.min_held} samples)" if plan.min_held > 1 else ""
+        message = f"nobody holds {', '.join(plan.classes[y] for y in initial.missing)}{few}: missing from the set"
         report(Event(stage="distill", done=0, total=1, message=message))
     engine = engine or engine_for(Config(), plan, report=report)
     target = _aggregated(plan, received, spec)
+    initial, _ = protected_start(plan, received, initial, target, spec, engine=engine, report=report)
     state = initial_state(initial.samples, initial.labels, engine)
     for refinement in refine(plan, target, state, spec, engine=engine):
         state = refinement.state
@@ -138,6 +126,27 @@ def distill(
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
     check_finite(float(state.samples.abs().max()), spec)
     return product(plan, state.samples, initial.labels, spec, facts=facts)
+
+
+def protected_start(
+    plan: Plan,
+    contributions: Sequence[Contribution],
+    initial: InitialSet,
+    target: Target,
+    spec: ServerSpec,
+    *,
+    engine: Engine,
+    report: Report = silent,
+) -> tuple[InitialSet, Mapping[str, Mapping[str, int]]]:
+    """`initial`, or where a rule protects the target, the initial set of the samples that pass `screened`; and how many
+    did not, by client and why, which is told."""
+    if not spec.rule.protects:
+        return initial, {}
+    found = screened(plan, contributions, target, engine)
+    if not found.left_out:
+        return initial, {}
+    report(Event(stage="aggregate", done=1, total=1, message=told_screened(found.left_out)))
+    return initial_set(plan, found.contributions, initial.draw), found.left_out
 
 
 def product(

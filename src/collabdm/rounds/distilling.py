@@ -23,7 +23,16 @@ from collabdm.protocol import Plan, encode_plan, plan_digest
 from collabdm.rounds.inbox import Collected, collect
 from collabdm.rounds.records import read_round
 from collabdm.rounds.terms import USUAL, Terms, checked_start
-from collabdm.server import Refinement, Target, aggregate, check_finite, initial_state, product, refine
+from collabdm.server import (
+    Refinement,
+    Target,
+    aggregate,
+    check_finite,
+    initial_state,
+    product,
+    protected_start,
+    refine,
+)
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.storage.files import write_atomically, write_json
 
@@ -77,7 +86,10 @@ def distill_round(
     started = time.perf_counter()
     begin_stage()
     target = aggregate(plan, usable, config.server)
-    coverage = _coverage(plan, collected, initial, target, config.server.rule, report)
+    initial, left_out = protected_start(
+        plan, usable, initial, target, config.server, engine=config.engine, report=report
+    )
+    coverage = _coverage(plan, collected, initial, target, config.server.rule, report) | {"screened": left_out}
     aggregated, memory = time.perf_counter(), {"aggregate": highest()}
     begin_stage()
     begun, facts = _begun(initial, provenance.present), dict(provenance.facts)

@@ -152,3 +152,24 @@ def test_an_optimiser_goes_on(kind: str, stop: int, tmp_path: Path) -> None:
     restore_optimiser(optimiser, within(found, "optimiser"))
     steps(again, optimiser, 5 - stop)
     assert all(torch.equal(a, b) for a, b in zip(again, whole, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "dense"),
+    [
+        ((2, 3), [3, 1], True),
+        ((2, 3), [1, 2], True),
+        ((2, 1, 3), [3, 7, 1], True),
+        ((3, 3), [0, 4], False),
+        ((2, 3), [2, 1], False),
+        ((2, 3), [6, 2], False),
+        ((2, 3), [3], False),
+        ((1, 3), [2**63, 1], False),
+        ((), [], True),
+        ((0, 3), [3, 1], True),
+    ],
+)
+def test_only_strides_that_lay_elements_side_by_side_are_taken(
+    shape: tuple[int, ...], strides: list[int], dense: bool
+) -> None:
+    assert checkpoints._is_dense(torch.zeros(shape), strides) == dense

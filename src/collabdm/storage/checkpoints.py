@@ -26,6 +26,7 @@ SECONDS_BETWEEN = 20.0
 
 _KEY = "collabdm"
 _MOST_SECONDS = 10**10
+_MOST_STRIDE = 2**40
 
 
 class Checkpoint:
@@ -141,10 +142,14 @@ def _is_whole(facts: object) -> bool:
 
 def _is_dense(tensor: Tensor, strides: list[int]) -> bool:
     """Whether the strides lay the tensor's elements side by side, in whatever order of its dimensions."""
-    if len(strides) != tensor.dim():
+    if len(strides) != tensor.dim() or any(step > _MOST_STRIDE for step in strides):
         return False
-    last = sum((side - 1) * step for side, step in zip(tensor.shape, strides, strict=True))
-    return not tensor.numel() or last == tensor.numel() - 1
+    below = 1
+    for step, side in sorted(zip(strides, tensor.shape, strict=True)) if tensor.numel() else ():
+        if side > 1 and step != below:
+            return False
+        below *= side
+    return True
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

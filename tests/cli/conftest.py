@@ -86,9 +86,14 @@ def exchanged(simulated: tuple[Path, Outcome], tmp_path_factory: pytest.TempPath
         facts = run(*asked).json
         assert facts["bytes"] == sum(facts["parts"].values()) == target.stat().st_size
         assert facts["clipped"] is None
-    outcome = run("distill", plan, contributions, *settings, "--out", folder / "run")
+    outcome = run("distill", plan, contributions, *settings, *draw_of(simulated[0]), "--out", folder / "run")
     assert outcome.code == 0, outcome.err
     return folder
+
+
+def draw_of(folder: Path) -> tuple[str, str]:
+    """The options that repeat the draw of the start set of the run in `folder`."""
+    return "--set", f"server.draw={json.loads((folder / 'round.json').read_text())['draw']}"
 
 
 def write_npz(path: Path, **changes: Any) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import TINY, Outcome, assert_refused, run
+from cli.conftest import TINY, Outcome, assert_refused, draw_of, run
 from collabdm.cli.options import seconds_of
 from collabdm.distilled.set import load
 from collabdm.errors import ConfigError
@@ -52,7 +52,7 @@ def test_the_deadline_passes(exchanged: Path, simulated: Simulated, tmp_path: Pa
 
 
 def test_all_have_answered_before_the_deadline(exchanged: Path, simulated: Simulated, tmp_path: Path) -> None:
-    settings = ("--config", simulated[0] / "config.toml", "--out", tmp_path / "run")
+    settings = ("--config", simulated[0] / "config.toml", *draw_of(exchanged / "run"), "--out", tmp_path / "run")
     outcome = run("distill", exchanged / "plan.json", exchanged / "contributions", *settings, "--deadline", "2h")
     assert outcome.code == 0, outcome.err
     assert load(tmp_path / "run" / "distilled").samples.equal(load(exchanged / "run" / "distilled").samples)

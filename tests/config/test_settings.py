@@ -322,7 +322,11 @@ def test_the_paper_preset_is_the_paper(weighting: str) -> None:
     assert config.local.model_dump(exclude_none=True) == local | {"init": "real"}
     server = {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class", "batch": None}
     unguarded = {"aggregation": "mean", "trim": 0.2, "clip": None}
-    assert config.server.model_dump() == server | unguarded | {"weighting": weighting, "evaluate_every": 0}
+    assert config.server.model_dump() == server | unguarded | {
+        "weighting": weighting,
+        "evaluate_every": 0,
+        "draw": None,
+    }
     assert config.evaluate.protocol == "paper"
     assert config.plan.network is None  # ConvNet of width 128 and the depth that suits the data: 3 at 32 pixels
     assert (config.partition.clients, config.partition.beta, config.plan.participation) == (5, 0.1, 1.0)

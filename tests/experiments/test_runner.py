@@ -253,7 +253,10 @@ def test_a_broken_record_is_told(whole: Path, tmp_path: Path) -> None:
 def test_a_damaged_run_fails_its_own_cell(whole: Path, tmp_path: Path) -> None:
     folder, cell, told = tmp_path / "out", "digits-collabdm-pae", ""
     shutil.copytree(whole, folder)
-    for content, got in (("{", "metrics.json: got Expecting"), ("{}", "metrics.json: got accuracy: Field required")):
+    for content, got in (
+        ("{", "metrics.json: got no JSON (Expecting"),
+        ("{}", "metrics.json: got accuracy: Field required"),
+    ):
         (folder / "cells" / f"{cell}.json").unlink()
         (folder / "runs" / cell / "metrics.json").write_text(content)
         for _ in range(2):

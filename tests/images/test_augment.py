@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collabdm.config import Config
-from collabdm.data.presets import generic_preset
+from collabdm.data.presets import PRESETS
 from collabdm.images.augment import OPERATIONS
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
@@ -101,10 +101,10 @@ def rows(*numbers: tuple[float, float, float]) -> np.ndarray:
 every = pytest.mark.parametrize("operation", OPERATIONS)
 
 
-def test_the_operations_are_the_six_that_plans_propose() -> None:
+def test_the_operations_are_the_six_that_plans_for_photographs_propose() -> None:
     assert tuple(OPERATIONS) == ("colour", "crop", "cutout", "flip", "scale", "rotate")
     assert Images.operations is OPERATIONS
-    proposed = make_plan(Config(), clients=["a"], preset=generic_preset("any", (3, 16, 16), ("x", "y"))).augment
+    proposed = make_plan(Config(), clients=["a"], preset=PRESETS["cifar10"]).augment
     assert proposed == tuple(OPERATIONS)
 
 

@@ -106,7 +106,7 @@ def test_a_schema_by_any_editor(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"got text in UTF-16; .*fix: save the file as UTF-8"):
         load_schema(str(path))
     path.write_text('{"name": "cic",}')
-    with pytest.raises(ConfigError, match="got no JSON: trailing comma at line 1 column 16"):
+    with pytest.raises(ConfigError, match=r"got no JSON \(.*line 1 column 16"):
         load_schema(str(path))
 
 

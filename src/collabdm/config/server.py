@@ -26,6 +26,7 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     lr: Annotated[float, Field(gt=0)] = 20.0
     schedule: Literal["constant", "cosine"] = "cosine"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    reach: Annotated[float, Field(gt=0)] = 0.03
     step: StepKind = "joint"
     batch: Annotated[int, Field(ge=1)] | None = None
     weighting: Literal["count", "uniform"] = "count"

@@ -15,16 +15,17 @@ from torch import Tensor
 
 from collabdm.client import contribute
 from collabdm.config import ServerSpec
-from collabdm.data import Samples
+from collabdm.config.server import UNBOUNDED
+from collabdm.data import Samples, load_dataset
 from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.errors import ConfigError, ContributionError, QuorumError
 from collabdm.initial_set import initial_set
 from collabdm.matching.statistic import FIRST, MEAN, MOMENTS, STATISTICS, Statistic, Term
-from collabdm.matching.step import StepKind
+from collabdm.matching.step import StepKind, SyntheticState
 from collabdm.progress import Event
 from collabdm.protocol import Contribution, Plan, acceptance, decode_contribution, encode_contribution, plan_digest
 from collabdm.randomness import Stream
-from collabdm.server import Target, aggregate, distill, initial_state, refine
+from collabdm.server import Target, aggregate, distill, initial_state, refine, tell_worse
 from collabdm.storage.kept_results import KeptResults
 from reference import (
     OPERATIONS,
@@ -40,13 +41,15 @@ from reference import (
     real_image,
     relative_error,
     small_plan,
+    synthetic_loss,
 )
 
 Weighting = Literal["count", "uniform"]
 MakeSamples = Callable[..., Samples]
 HELD = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [0, 1, 4]}
 LABELS = [0, 0, 1, 1, 2, 2]
-ONE_PASS = ServerSpec(passes=1, lr=2.0, schedule="constant")
+# The slow loop knows no bound.
+ONE_PASS = ServerSpec(passes=1, lr=2.0, schedule="constant", reach=UNBOUNDED)
 UNIFORM = ServerSpec(weighting="uniform")
 
 
@@ -303,7 +306,7 @@ def test_the_distilled_set_is_the_same_in_any_order_and_from_files_or_memory() -
 def test_further_passes_reorder_the_seeds_and_the_rate_falls_on_a_cosine(round_of: Callable[[str], Round]) -> None:
     base = round_of("all")
     plan = base.plan
-    spec = ServerSpec(passes=3, lr=2.0, schedule="cosine", momentum=0.3)
+    spec = ServerSpec(passes=3, lr=2.0, schedule="cosine", momentum=0.3, reach=UNBOUNDED)
     aims = global_aims(plan, base.holders, base.aims, "count")
     order = [*range(2)]
     for turn in (1, 2):
@@ -342,7 +345,10 @@ def test_a_synthetic_batch_matches_some_images_of_each_class(round_of: Callable[
     assert relative_error(got, moved) < 1e-6
 
 
-@pytest.mark.parametrize("spec", [ServerSpec(passes=2), ServerSpec(passes=2, step="per-class", batch=1)])
+RESUMED = [ServerSpec(passes=2), ServerSpec(passes=2, step="per-class", batch=1), ServerSpec(passes=2, reach=1e-3)]
+
+
+@pytest.mark.parametrize("spec", RESUMED)
 def test_refinement_goes_on_from_any_state_to_the_same_bits(spec: ServerSpec) -> None:
     plan = small_plan(statistics="moments", augment=OPERATIONS)
     target = aggregate(plan, [made_up(plan, name, HELD[name]) for name in plan.clients])
@@ -353,6 +359,99 @@ def test_refinement_goes_on_from_any_state_to_the_same_bits(spec: ServerSpec) ->
         rest = list(refine(plan, target, whole[done - 1].state, spec, engine=EAGER, done=done))
         assert [r.loss for r in rest] == [r.loss for r in whole[done:]]
         assert all(torch.equal(a.state.samples, b.state.samples) for a, b in zip(rest, whole[done:], strict=True))
+
+
+def test_no_step_takes_an_image_further_than_the_reach_which_falls_with_the_rate() -> None:
+    plan = small_plan()
+    target = aggregate(plan, [made_up(plan, name, HELD[name]) for name in plan.clients])
+    spec = ServerSpec(passes=2, lr=50.0, momentum=0.0, reach=0.2)
+    before = initial_state(_images(plan), torch.tensor(LABELS), REFERENCE)
+    for step, refinement in enumerate(refine(plan, target, before, spec, engine=REFERENCE)):
+        moved = (refinement.state.samples - before.samples).numpy().reshape(len(LABELS), -1)
+        lengths = np.sqrt((moved**2).mean(axis=1)) / before.samples.numpy().std()
+        # Made-up targets pull hard: here no gradient counts in full.
+        np.testing.assert_allclose(lengths, 0.2 * (1 + math.cos(math.pi * step / 6)) / 2, rtol=1e-9)
+        before = refinement.state
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_reach_that_no_gradient_passes_changes_no_bit(
+    round_of: Callable[[str], Round], schedule: Literal["constant", "cosine"]
+) -> None:
+    base = round_of("all")
+    target = aggregate(base.plan, _sent(base.plan, base.holders))
+    found = []
+    for reach in (0.05, UNBOUNDED):
+        spec = ServerSpec(passes=2, lr=0.02, schedule=schedule, reach=reach)
+        found.append(_refined(base.plan, target, _images(base.plan), torch.tensor(LABELS), spec, EAGER))
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+    assert not torch.equal(found[0][0], _images(base.plan).float())
+
+
+def test_tiny_pictures_one_per_class_are_refined_to_a_smaller_loss_and_not_thrown_away() -> None:
+    digits = load_dataset("digits", splits=("train",)).train
+    pixels = digits.values.reshape(-1, 1, 4, 2, 4, 2).mean(axis=(3, 5)).round().astype(np.uint8)
+    sample = {"channels": 1, "height": 4, "width": 4, "normalisation": {"mean": (0.5,), "std": (0.5,)}}
+    local = {"iterations": 20, "reuse": True}
+    made = {"ipc": 1, "seeds": 20, "batch": 64, "local": local, "classes": digits.classes, "augment": ("crop",)}
+    plan = small_plan(clients=("ada",), sample=sample, **made)
+    sent = [contribute(plan, "ada", replace(digits, values=pixels), engine=EAGER)]
+    target, begun = aggregate(plan, sent), initial_set(plan, sent)
+    start, rose = initial_state(begun.samples, begun.labels, EAGER), []
+    for spec in (ServerSpec(), ServerSpec(reach=UNBOUNDED)):
+        *_, last = refine(plan, target, start, spec, engine=EAGER)
+        found = tell_worse(plan, target, start, last.state, spec, engine=EAGER)
+        assert found is not None
+        rose.append(found["after"] / found["before"])
+    bounded, unbounded = rose
+    assert bounded < 0.95
+    assert unbounded > 1.1
+
+
+@pytest.mark.parametrize("statistic", ["mean", "moments"])
+def test_a_set_that_refinement_made_worse_by_its_own_loss_is_told(
+    round_of: Callable[[str], Round], statistic: str
+) -> None:
+    base = round_of("all")
+    plan = base.plan.model_copy(update={"statistics": statistic})
+    target = aggregate(plan, _sent(plan, base.holders))
+    aims = global_aims(plan, base.holders, base.aims, "count")
+    rows = {y: [i for i, label in enumerate(LABELS) if label == y] for y in range(3)}
+
+    def plain(state: SyntheticState) -> float:
+        losses = [
+            float(synthetic_loss(plan, state.samples, rows[y], plan.encoder_seed(t), aim, statistic, 1))
+            for t in range(plan.seeds)
+            for y, aim in aims[t].items()
+        ]
+        return sum(losses) / plan.seeds
+
+    far = initial_state(_images(plan), torch.tensor(LABELS), REFERENCE)
+    *_, last = refine(plan, target, far, ServerSpec(passes=10, lr=1.0), engine=REFERENCE)
+    spec = ServerSpec(lr=7.0)
+    for start, end, told in ((far, last.state, []), (last.state, far, ["worse"]), (far, far, [])):
+        events = list[Event]()
+        found = tell_worse(plan, target, start, end, spec, engine=REFERENCE, report=events.append)
+        assert found is not None
+        assert found["seeds"] == plan.seeds
+        assert found["before"] == pytest.approx(plain(start), rel=1e-6)
+        assert found["after"] == pytest.approx(plain(end), rel=1e-6)
+        said = [str(event.message) for event in events]
+        assert [("worse" if "made the set worse" in one else one) for one in said] == told
+        assert all("set server.lr below 7, or server.passes to 0" in one for one in said)
+
+
+def test_a_refined_set_is_held_against_its_start_at_ten_seeds_at_most() -> None:
+    for seeds, compared in ((1, 1), (10, 10), (11, 6), (25, 9)):
+        plan = small_plan(seeds=seeds)
+        target = aggregate(plan, [made_up(plan, name, HELD[name]) for name in plan.clients])
+        state = initial_state(_images(plan), torch.tensor(LABELS), EAGER)
+        found = tell_worse(plan, target, state, state, ServerSpec(), engine=EAGER)
+        assert found is not None
+        assert found["before"] == found["after"]
+        assert found["seeds"] == compared
+    assert tell_worse(plan, target, state, state, ServerSpec(passes=0), engine=EAGER) is None
 
 
 @pytest.mark.parametrize(("change", "passes"), [({}, 0), ({"statistics": "none"}, 5), ({"seeds": 0}, 5)])
@@ -611,7 +710,7 @@ def test_nothing_contributed_and_samples_that_diverge_are_refused() -> None:
         distill(plan, [])
     sent = [made_up(plan, name, HELD[name]) for name in plan.clients]
     with pytest.raises(ConfigError, match=r"diverged at server.lr = 1e\+38; expected finite values"):
-        distill(plan, sent, ServerSpec(lr=1e38))
+        distill(plan, sent, ServerSpec(lr=1e38, reach=1e38))
 
 
 WRONG: dict[str, tuple[Callable[[Contribution], Contribution], str]] = {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from collabdm.config import PRESETS, Config, PlanSpec, config_toml, load_config, make_config
+from collabdm.config.server import UNBOUNDED
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError
 from collabdm.images.augment import OPERATIONS
@@ -25,7 +26,7 @@ KEYS = {
     "partition": "kind clients beta reserve column missing balance",
     "plan": "seeds participation batch most_held min_held network tiles augment statistics encoding normalisation",
     "local": "method iterations lr momentum batch reuse init",
-    "server": "passes lr schedule momentum step batch weighting aggregation trim clip evaluate_every draw",
+    "server": "passes lr schedule momentum reach step batch weighting aggregation trim clip evaluate_every draw",
     "evaluate": "protocol networks count epochs",
     "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
 }
@@ -240,6 +241,7 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
         ("local.init=copy", "local.init: got 'copy'"),
         ("server.passes=-1", "server.passes: got -1"),
         ("server.lr=inf", "server.lr: got inf"),
+        ("server.reach=0", "server.reach: got 0"),
         ("server.batch=0", "server.batch: got 0"),
         ("server.aggregation=median", "server.aggregation: got 'median'; expected one of mean, trimmed"),
         ("server.trim=0.5", "server.trim: got 0.5"),
@@ -322,11 +324,8 @@ def test_the_paper_preset_is_the_paper(weighting: str) -> None:
     assert config.local.model_dump(exclude_none=True) == local | {"init": "real"}
     server = {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class", "batch": None}
     unguarded = {"aggregation": "mean", "trim": 0.2, "clip": None}
-    assert config.server.model_dump() == server | unguarded | {
-        "weighting": weighting,
-        "evaluate_every": 0,
-        "draw": None,
-    }
+    server |= {"reach": UNBOUNDED, "draw": None}
+    assert config.server.model_dump() == server | unguarded | {"weighting": weighting, "evaluate_every": 0}
     assert config.evaluate.protocol == "paper"
     assert config.plan.network is None  # ConvNet of width 128 and the depth that suits the data: 3 at 32 pixels
     assert (config.partition.clients, config.partition.beta, config.plan.participation) == (5, 0.1, 1.0)

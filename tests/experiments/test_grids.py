@@ -5,6 +5,7 @@ import re
 import pytest
 
 from collabdm.config import load_config
+from collabdm.config.server import UNBOUNDED
 from collabdm.errors import ConfigError
 from collabdm.experiments import EXPERIMENTS, SCALES, Scale, experiment_named, scale_named
 from collabdm.experiments.base import Cell, check_settings, config_of
@@ -42,6 +43,7 @@ def test_what_scales_promise() -> None:
     for recipe in (paper, cpu):
         server = recipe.server
         assert (server.step, server.passes, server.lr, server.weighting) == ("per-class", 1, 10.0, "uniform")
+        assert server.reach == UNBOUNDED
         assert recipe.plan.augment == ("colour", "crop", "cutout", "flip", "scale", "rotate")
     for ours in (best, cpu_best):
         assert (ours.server.step, ours.server.passes, ours.server.weighting) == ("joint", 5, "count")

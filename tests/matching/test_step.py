@@ -1,5 +1,6 @@
 """The matching step against the sequential loop in float64, one sample at a time."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
@@ -13,7 +14,16 @@ from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.matching import step as matching
 from collabdm.matching.embedding import embedder_for
 from collabdm.matching.statistic import FIRST, MOMENTS, STATISTICS, Statistic, Term
-from collabdm.matching.step import ClassTarget, Descent, Encoding, StepKind, SyntheticState, Targets, matching_step
+from collabdm.matching.step import (
+    ClassTarget,
+    Descent,
+    Encoding,
+    StepKind,
+    SyntheticState,
+    Targets,
+    matching_loss,
+    matching_step,
+)
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
 from reference import (
@@ -28,6 +38,7 @@ from reference import (
     real_aim,
     relative_error,
     small_plan,
+    synthetic_loss,
 )
 
 COUNTS = [5, 1, 3]
@@ -68,14 +79,8 @@ def _step(
     momentum: float = 0.5,
     step: StepKind = "joint",
     chosen: Mapping[int, Sequence[int]] | None = None,
+    longest: float | None = None,
 ) -> tuple[SyntheticState, dict[int, float]]:
-    embedder = embedder_for(plan.network, plan.sample.shape, engine)
-
-    def target(aim: Aim) -> ClassTarget:
-        rows = [aim.mean] if statistic == "mean" else [aim.mean, aim.variance()]
-        value = torch.stack(rows).to(engine.sample_dtype)
-        return ClassTarget(value=value, drawn=aim.drawn, augmentation=aim.augmentation)
-
     placed = SyntheticState(
         samples=state.samples.to(engine.sample_dtype),
         labels=state.labels,
@@ -83,11 +88,25 @@ def _step(
     )
     return matching_step(
         placed,
-        Targets(statistic=STATISTICS[statistic], classes={y: target(aim) for y, aim in aims.items()}),
-        Encoding(embedder=embedder, parameters=embedder.encoder(seed), sample=plan.sample, tiles=plan.tiles),
-        Descent(lr=lr, momentum=momentum, step=step),
+        _targets(aims, statistic, engine),
+        _encoding(plan, seed, engine),
+        Descent(lr=lr, momentum=momentum, step=step, longest=longest),
         None if chosen is None else {y: torch.tensor(rows) for y, rows in chosen.items()},
     )
+
+
+def _targets(aims: Mapping[int, Aim], statistic: str, engine: Engine) -> Targets:
+    def target(aim: Aim) -> ClassTarget:
+        rows = [aim.mean] if statistic == "mean" else [aim.mean, aim.variance()]
+        value = torch.stack(rows).to(engine.sample_dtype)
+        return ClassTarget(value=value, drawn=aim.drawn, augmentation=aim.augmentation)
+
+    return Targets(statistic=STATISTICS[statistic], classes={y: target(aim) for y, aim in aims.items()})
+
+
+def _encoding(plan: Plan, seed: int, engine: Engine) -> Encoding:
+    embedder = embedder_for(plan.network, plan.sample.shape, engine)
+    return Encoding(embedder=embedder, parameters=embedder.encoder(seed), sample=plan.sample, tiles=plan.tiles)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
@@ -112,6 +131,48 @@ def test_the_loss_and_gradient_are_those_of_the_slow_loop(
         # With no momentum the buffer is the gradient.
         assert relative_error(after.momentum, gradient) < tolerance
         assert relative_error(after.samples, moved) < tolerance
+
+
+@pytest.mark.parametrize("step", ["joint", "per-class"])
+def test_a_long_gradient_is_shortened_to_the_images_spread_and_a_short_one_keeps_its_bits(
+    make_samples: Callable[..., Samples], step: StepKind
+) -> None:
+    plan, seed = _plan(1, "none"), 5
+    samples, state = make_samples(COUNTS, plan.sample.shape), _state(plan, moving=False)
+    aims = _aims(plan, samples, seed, [0, 1, 2])
+    turn = Turn(seed=seed, aims=aims, lr=1.0)
+    moved, _ = optimise(plan, state.samples, LABELS, [turn], statistic="mean", factor=1, momentum=0.0, step="joint")
+    values = state.samples.numpy().ravel()
+    spread = math.sqrt(((values - values.mean()) ** 2).mean())
+    whole = list(state.samples - moved)
+    lengths = [math.sqrt(float((one * one).mean())) for one in whole]
+    limit = sorted(lengths)[2] * 1.001
+    expected = [one * min(1.0, limit / length) for one, length in zip(whole, lengths, strict=True)]
+    others = {"lr": 1.0, "momentum": 0.0, "step": step}
+    free, _ = _step(plan, state, aims, seed, **others)
+    after, _ = _step(plan, state, aims, seed, longest=limit / spread, **others)
+    assert relative_error(state.samples - after.samples, torch.stack(expected)) < 1e-6
+    kept = [length <= limit for length in lengths]
+    assert sum(kept) == 3
+    assert [torch.equal(a, b) for a, b in zip(after.samples, free.samples, strict=True)] == kept
+
+
+@pytest.mark.parametrize("held", [2048, 5, 1])
+@pytest.mark.parametrize("statistic", ["mean", "moments"])
+def test_the_loss_alone_is_that_of_a_step(
+    make_samples: Callable[..., Samples], statistic: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, seed = _plan(2, "colour"), 5
+    samples, state = make_samples(COUNTS, plan.sample.shape), _state(plan, [0, 0, 2, 2, 2])
+    aims = _aims(plan, samples, seed, [0, 1, 2])
+    monkeypatch.setattr(matching, "HELD_SAMPLES", held)
+    expected = sum(
+        float(synthetic_loss(plan, state.samples, rows, seed, aims[y], statistic, 2))
+        for y, rows in {0: [0, 1], 2: [2, 3, 4]}.items()
+    )
+    targets = _targets(aims, statistic, REFERENCE)
+    got = matching_loss(state, targets, _encoding(plan, seed, REFERENCE))
+    assert got == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("step", ["joint", "per-class"])

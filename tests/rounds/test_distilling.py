@@ -35,7 +35,7 @@ from collabdm.rounds import distilling as rounds
 from collabdm.rounds.distilling import distill_round
 from collabdm.rounds.inbox import collect
 from collabdm.rounds.terms import Terms
-from collabdm.server import Refinement, aggregate, refine
+from collabdm.server import Refinement, aggregate, initial_state, refine, tell_worse
 from collabdm.storage import checkpoints
 from reference import made_up, small_plan
 from rounds.refining import refined
@@ -88,6 +88,9 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     assert torch.equal(before.labels, start.labels)
     assert metrics["losses"] == losses
     assert len(losses) == 6
+    ends = [initial_state(samples, start.labels, REFERENCE) for samples in (start.samples, samples)]
+    assert metrics["loss"] == tell_worse(plan, target, *ends, CONFIG.server, engine=REFERENCE)
+    assert metrics["loss"]["after"] < metrics["loss"]["before"]
     assert set(metrics["memory"]) == {"aggregate", "distill"}
     assert metrics["bytes"]["down"] == dict.fromkeys(HELD, len(encode_plan(plan)))
     assert metrics["bytes"]["up"] == {name: len(content) for name, content in files.items()}
@@ -122,9 +125,19 @@ def _two(seed: int) -> Plan:
     return small_plan(clients=("ada", "bob"), participation=0.5, seeds=2, seed=seed)
 
 
+def test_a_round_whose_refinement_made_the_set_worse_says_so(sent: Sent, tmp_path: Path) -> None:
+    plan, files = sent
+    said: list[Event] = []
+    config = tiny_config({"server.passes": 1, "server.lr": 500.0, "server.reach": 1e9, "server.schedule": "constant"})
+    metrics = _distill(plan, _folder(tmp_path / "sent", files), tmp_path / "run", config, report=said.append)
+    assert metrics["loss"]["after"] > metrics["loss"]["before"]
+    (told,) = [event.message for event in said if event.message and "own loss" in event.message]
+    assert told.endswith("set server.lr below 500, or server.passes to 0 to keep the set it began with")
+
+
 def test_images_that_diverge_name_the_rate(sent: Sent, tmp_path: Path) -> None:
     plan, files = sent
-    config = tiny_config({"server.lr": 1e200})
+    config = tiny_config({"server.lr": 1e200, "server.reach": 1e300})
     with pytest.raises(ConfigError, match=r"samples that diverged at server.lr = 1e\+200; .*; fix: choose a smaller"):
         _distill(plan, _folder(tmp_path / "sent", files), tmp_path / "run", config)
     assert not (tmp_path / "run" / "distilled").exists()

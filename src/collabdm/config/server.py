@@ -8,24 +8,30 @@ from collabdm.matching.aggregation import ESTIMATORS, Rule
 from collabdm.matching.step import StepKind
 from collabdm.registry import named_in
 
-__all__ = ["ServerSpec"]
+__all__ = ["UNBOUNDED", "ServerSpec"]
+
+UNBOUNDED = 1e9
+"""A `reach` beyond any step."""
 
 
 class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the server's own work; clients need not know them.
 
-    `passes` over the T targets (Algorithm 1 is one pass); `batch`: synthetic samples of a class per step (S_t^y), all
-    by default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all participants alike (the
-    authors' code); `aggregation`, `trim` and `clip`: the rule against hostile participants (docs/trust.md), none by
-    default; `evaluate_every`: seeds between evaluations on the way, 0 for none; `draw`: the number by which the start
-    set is drawn, unset by default: a held round takes one that nobody can foresee and keeps it, all else one that
-    follows from the contributions.
+    `passes` over the T targets (Algorithm 1 is one pass); `reach`: how far the gradient of one step takes a sample at
+    most, in root mean square over its values, as a multiple of the standard deviation over those of the whole set (at
+    the full `lr`; it falls with the schedule), which a large number switches off; `batch`: synthetic samples of a class
+    per step (S_t^y), all by default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all
+    participants alike (the authors' code); `aggregation`, `trim` and `clip`: the rule against hostile participants
+    (docs/trust.md), none by default; `evaluate_every`: seeds between evaluations on the way, 0 for none; `draw`: the
+    number by which the start set is drawn, unset by default: a held round takes one that nobody can foresee and keeps
+    it, all else one that follows from the contributions.
     """
 
     passes: Annotated[int, Field(ge=0, le=10_000)] = 5
     lr: Annotated[float, Field(gt=0)] = 20.0
     schedule: Literal["constant", "cosine"] = "cosine"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    reach: Annotated[float, Field(gt=0)] = 0.05
     step: StepKind = "joint"
     batch: Annotated[int, Field(ge=1)] | None = None
     weighting: Literal["count", "uniform"] = "count"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from collabdm.config.explaining import explained
 from collabdm.config.renamed import with_new_names
 from collabdm.config.rivals import RivalsSpec
-from collabdm.config.server import ServerSpec
+from collabdm.config.server import UNBOUNDED, ServerSpec
 from collabdm.data.partition import PartitionKind
 from collabdm.engine import Engine, EngineName
 from collabdm.errors import ConfigError, explain
@@ -178,7 +178,14 @@ PRESETS: dict[str, dict[str, Any]] = {
             "statistics": "mean",
         },
         "local": {"iterations": 1000, "lr": 1.0, "momentum": 0.5, "batch": 256, "reuse": False, "init": "real"},
-        "server": {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class"},
+        "server": {
+            "passes": 1,
+            "lr": 10.0,
+            "schedule": "constant",
+            "momentum": 0.5,
+            "step": "per-class",
+            "reach": UNBOUNDED,
+        },
         "evaluate": {"protocol": "paper"},
     },
     "demo": {

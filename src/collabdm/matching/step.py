@@ -3,7 +3,7 @@
 Used by the server (Algorithm 1, lines 8-14) and by the local stage of each client.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -16,7 +16,16 @@ from collabdm.matching.embedding import Embedder
 from collabdm.matching.statistic import Statistic
 from collabdm.modality import Augmentation, Modality
 
-__all__ = ["ClassTarget", "Descent", "Encoding", "StepKind", "SyntheticState", "Targets", "matching_step"]
+__all__ = [
+    "ClassTarget",
+    "Descent",
+    "Encoding",
+    "StepKind",
+    "SyntheticState",
+    "Targets",
+    "matching_loss",
+    "matching_step",
+]
 
 StepKind = Literal["joint", "per-class"]
 
@@ -56,11 +65,16 @@ class Encoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Descent:
-    """How far and in which order one step goes: the rate, the momentum, and `StepKind`."""
+    """How far and in which order one step goes: the rate, the momentum, and `StepKind`.
+
+    `longest`: a sample's gradient counts as at most so long, in root mean square over the sample's values and as a
+    multiple of the standard deviation over the values of all samples; without it every gradient counts in full.
+    """
 
     lr: float
     momentum: float
     step: StepKind = "joint"
+    longest: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,12 +122,26 @@ def matching_step(
         indices, at_samples, found = _gradient(samples, group, targets, encoding)
         gradient[indices] = at_samples
         losses.update(found)
+    if descent.longest is not None:
+        gradient = _shortened(gradient, descent.longest * samples.std(correction=0))
     own = torch.isin(state.labels, torch.tensor(order)) | joint
     own = _beside(uploaded(own, samples.device), samples)
     buffer = torch.where(own, momentum * buffer + gradient, buffer)
     samples = torch.where(own, samples - lr * buffer, samples)
     samples, buffer = _drift(samples, buffer, after, descent)
     return SyntheticState(samples=samples, labels=state.labels, momentum=buffer), losses
+
+
+def matching_loss(state: SyntheticState, targets: Targets, encoding: Encoding) -> float:
+    """The sum of the losses that `matching_step` would return, all samples of each class taken."""
+    rows = {y: (state.labels == y).nonzero().flatten() for y in sorted(targets.classes)}
+    total = 0.0
+    held = {y: members for y, members in rows.items() if len(members)}
+    for group in _groups(held, encoding.tiles, pooled=targets.statistic.pooled):
+        leaf = state.samples[uploaded(torch.cat(list(group.values())), state.samples.device)]
+        embeddings, _, sizes = _embedded(encoding.sample.expand(leaf, encoding.tiles), group, targets, encoding)
+        total += float(_losses(targets, group, embeddings, sizes).sum())
+    return total
 
 
 def _gradient(
@@ -123,14 +151,29 @@ def _gradient(
     indices = uploaded(torch.cat(list(group.values())), samples.device)
     leaf = samples[indices].requires_grad_()
     expanded = encoding.sample.expand(leaf, encoding.tiles)
-    sizes = [len(rows) * encoding.tiles**2 for rows in group.values()]
-    transforms = [partial(encoding.sample.augment, augmentation=targets.classes[y].augmentation) for y in group]
-    embedded, back = encoding.embedder.linearised(dict(encoding.parameters), expanded.detach(), sizes, transforms)
+    embedded, back, sizes = _embedded(expanded.detach(), group, targets, encoding)
     embeddings = embedded.requires_grad_()
     terms = _losses(targets, group, embeddings, sizes)
     (at_embeddings,) = torch.autograd.grad(terms.sum(), embeddings)
     (at_samples,) = torch.autograd.grad(expanded, leaf, back(at_embeddings))
     return indices, at_samples, dict(zip(group, terms.detach().tolist(), strict=False))
+
+
+def _embedded(
+    expanded: Tensor, group: Mapping[int, Tensor], targets: Targets, encoding: Encoding
+) -> tuple[Tensor, Callable[[Tensor], Tensor], list[int]]:
+    """The embeddings of the group's expanded samples after augmentation, the way back, and how many each class has."""
+    sizes = [len(rows) * encoding.tiles**2 for rows in group.values()]
+    transforms = [partial(encoding.sample.augment, augmentation=targets.classes[y].augmentation) for y in group]
+    embedded, back = encoding.embedder.linearised(dict(encoding.parameters), expanded, sizes, transforms)
+    return embedded, back, sizes
+
+
+def _shortened(gradient: Tensor, longest: Tensor) -> Tensor:
+    """Each sample's gradient [*shape], no longer than `longest` in root mean square; those that are not keep their
+    bits."""
+    lengths = gradient.flatten(1).square().mean(dim=1).sqrt()
+    return gradient * _beside((longest / lengths).clamp_max(1), gradient)
 
 
 def _losses(targets: Targets, group: Mapping[int, Tensor], embeddings: Tensor, sizes: Sequence[int]) -> Tensor:

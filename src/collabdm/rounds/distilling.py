@@ -32,6 +32,7 @@ from collabdm.server import (
     product,
     protected_start,
     refine,
+    tell_worse,
 )
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.storage.files import write_atomically, write_json
@@ -96,15 +97,18 @@ def distill_round(
     made = partial(product, plan, labels=initial.labels, spec=config.server, method=config.method, facts=facts)
     made(samples=begun).save(folder / "initial", overwrite=True)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
-    state, losses = _resumed(checkpoint, initial_state(begun, initial.labels, config.engine))
+    start = initial_state(begun, initial.labels, config.engine)
+    state, losses = _resumed(checkpoint, start)
     state, aside = _refined(plan, target, state, config, losses, checkpoint=checkpoint, report=report, visit=visit)
-    seconds = checkpoint.seconds + time.perf_counter() - aggregated - aside
     check_finite(float(state.samples.abs().max()), config.server)
+    compared = tell_worse(plan, target, start, state, config.server, engine=config.engine, report=report)
+    seconds = checkpoint.seconds + time.perf_counter() - aggregated - aside
     made(samples=state.samples).save(folder / "distilled", overwrite=True)
     if losses:
         _draw(losses, folder / "loss.png")
     metrics = {
         "losses": losses,
+        "loss": compared,
         "seconds": {"aggregate": aggregated - started, "distill": seconds},
         "memory": memory | {"distill": highest()},
         **coverage,

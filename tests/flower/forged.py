@@ -33,6 +33,7 @@ class Upload:
     objects: dict[str, bytes]
     answers: str = QUERY
     error: int | None = None
+    reason: str = ""
 
     @property
     def tree(self) -> ObjectTree:
@@ -45,7 +46,7 @@ class Upload:
         proto.metadata.message_id = self.head
         proto.metadata.reply_to_message_id = self.answers
         if self.error is not None:
-            proto.error.code = self.error
+            proto.error.code, proto.error.reason = self.error, self.reason
         return proto
 
 

@@ -160,11 +160,12 @@ def test_what_is_pushed_in_the_superlinks_name_speaks_for_nobody(
     exchange.held_back = {10, 11}
     exchange.pushed = [honest(contribution_reply(content), "") for content in (other, b"nonsense")]
     got = Gathered(simulated, tmp_path / "contributions", exchange, after=lambda: exchange.held_back.clear())
-    assert (got.stored, got.refused) == (["ada", "bob", "cid"], {})
+    line = "messages passed over that answer no query of this round: 2"
+    assert (got.stored, got.refused) == (["ada", "bob", "cid"], {"nodes unknown": line})
+    assert line in got.lines
     for client in simulated.plan.clients:
         stored = tmp_path / "contributions" / f"{simulated.plan.clients.index(client)}-{client}.safetensors"
         assert stored.read_bytes() == simulated.contribution(client)
-    assert "passed over 2 messages of nodes that answer no query of this round" in got.lines
     assert exchange.bytes_read(-1) == 0
 
 

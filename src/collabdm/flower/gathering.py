@@ -120,7 +120,10 @@ class _Round:
     def tell_who_is_missing(self) -> None:
         """Name the clients without a contribution, and the nodes that did not answer in time."""
         if self._pulls.passed_over:
-            self._say(f"passed over {self._pulls.passed_over:,} messages of nodes that answer no query of this round")
+            # Whoever pushed them did not say so. Of what they hold, nothing was read.
+            line = f"messages passed over that answer no query of this round: {self._pulls.passed_over:,}"
+            self.refused["nodes unknown"] = line
+            self._say(line)
         for node in sorted(set(self._pending.values())):
             self._say(f"{self._called(node)} has not answered before the deadline")
         missing = sorted(set(self._plan.clients) - self._stored)

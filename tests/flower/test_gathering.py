@@ -2,42 +2,18 @@
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
 import pytest
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import Message
 
-from collabdm.errors import DataError
-from collabdm.flower.gathering import MOST_ASKED, gather
+from collabdm.flower.gathering import MOST_ASKED
 from collabdm.flower.messages import contribution_reply, refusal_reply
-from collabdm.progress import Event
 from collabdm.protocol import encode_plan
-from collabdm.rounds.inbox import collect
 from flower.conftest import Behaviour, FakeGrid, Simulated, failing, saying
-
-DEADLINE = 100.0
-
-
-class Gathered:
-    """What one `gather` left."""
-
-    def __init__(self, simulated: Simulated, folder: Path, grid: FakeGrid) -> None:
-        events: list[Event] = []
-        started = grid.now
-        self.refused = gather(
-            grid,
-            simulated.plan,
-            folder,
-            deadline=DEADLINE,
-            report=events.append,
-            clock=lambda: grid.now,
-            sleep=grid.sleep,
-        )
-        self.lines = [str(event.message) for event in events]
-        self.took = grid.now - started
-        self.stored = sorted(collect(simulated.plan, folder).contributions)
+from flower.gathered import DEADLINE, Gathered
 
 
 def _honest(simulated: Simulated, *names: str) -> dict[int, tuple[str, Behaviour]]:
@@ -174,27 +150,6 @@ def test_a_node_that_joins_late_is_asked_when_it_comes(simulated: Simulated, tmp
     got = Gathered(simulated, tmp_path / "contributions", grid)
     assert got.stored == ["ada", "bob", "cid"]
     assert 50 <= got.took < 53
-
-
-def test_a_bad_contribution_costs_only_its_own(simulated: Simulated, tmp_path: Path) -> None:
-    good = simulated.contribution("cid")
-    bad: Mapping[str, Behaviour] = {
-        "unreadable tensors": saying(contribution_reply(good[:-9])),
-        "no such header": saying(contribution_reply(b"")),
-        "bytes; expected at most": saying(contribution_reply(good + bytes(30_000_000))),
-        "a reply of another kind": saying(RecordDict({"something": ConfigRecord({"else": 1})})),
-        "DataError: the site's data do not fit the plan": saying(refusal_reply(DataError("patient.png"))),
-        "OSError: the site's machine": saying(refusal_reply(FileNotFoundError(2, "none", "/patients"))),
-    }
-    for number, (mentions, behaviour) in enumerate(bad.items()):
-        grid = FakeGrid({**_honest(simulated, "ada", "bob"), 13: ("cid", behaviour)})
-        got = Gathered(simulated, tmp_path / str(number), grid)
-        assert got.stored == ["ada", "bob"]
-        assert list(got.refused) == ["node cid"]
-        assert got.refused["node cid"].startswith("node cid: ")
-        assert mentions in got.refused["node cid"]
-        assert got.refused["node cid"].isprintable()
-        assert f"refused {got.refused['node cid']}" in got.lines
 
 
 def test_of_two_nodes_that_claim_one_client_the_first_stands(

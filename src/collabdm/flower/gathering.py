@@ -1,5 +1,6 @@
 """Asking the nodes: one query each, another if a node was lost, until all have answered or the deadline passes."""
 
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from flwr.serverapp import Grid
 from collabdm.errors import ContributionError, explain
 from collabdm.flower.messages import MESSAGE_TYPE, query, read_reply
 from collabdm.flower.pulling import Pulls
+from collabdm.flower.replies import Reply
 from collabdm.progress import Event, Report
 from collabdm.protocol import Plan, acceptance, encode_plan
 from collabdm.rounds.inbox import accept, intact, recorded
@@ -47,13 +49,16 @@ def gather(
     """
     private_folder(folder)
     round_ = _Round(grid, plan, folder, clock() + deadline, report, clock)
-    while not round_.complete():
-        round_.ask()
-        round_.hear()
-        if clock() >= round_.end:
-            break
-        if not round_.complete():
-            sleep(SECONDS_BETWEEN_LOOKS)
+    try:
+        while not round_.complete():
+            round_.ask()
+            round_.hear()
+            if clock() >= round_.end:
+                break
+            if not round_.complete():
+                sleep(SECONDS_BETWEEN_LOOKS)
+    finally:
+        round_.stop()
     round_.tell_who_is_missing()
     return round_.refused
 
@@ -94,7 +99,9 @@ class _Round:
                 continue
             # The last node's answer must not expire before the deadline is seen to pass.
             ttl = max(self.end - self._clock(), 0.0) + 60.0
-            message = Message(query(encode_plan(self._plan)), node.node_id, MESSAGE_TYPE, ttl=ttl)
+            # The SuperLink takes a reply from any node that names the query, whose name is a hash: none can guess it.
+            nonce = secrets.token_hex(16)
+            message = Message(query(encode_plan(self._plan)), node.node_id, MESSAGE_TYPE, ttl=ttl, group_id=nonce)
             for query_id in self._grid.push_messages([message]):
                 self._pending[query_id] = node.node_id
                 self._asked[node.node_id] = self._asked.get(node.node_id, 0) + 1
@@ -106,8 +113,17 @@ class _Round:
         for query_id, came in self._pulls.look(self._pending).items():
             self._take(self._pending.pop(query_id), came)
 
+    def stop(self) -> None:
+        """Nothing more is heard."""
+        self._pulls.stop()
+
     def tell_who_is_missing(self) -> None:
         """Name the clients without a contribution, and the nodes that did not answer in time."""
+        if self._pulls.passed_over:
+            # Whoever pushed them did not say so. Of what they hold, nothing was read.
+            line = f"messages passed over that answer no query of this round: {self._pulls.passed_over:,}"
+            self.refused["nodes unknown"] = line
+            self._say(line)
         for node in sorted(set(self._pending.values())):
             self._say(f"{self._called(node)} has not answered before the deadline")
         missing = sorted(set(self._plan.clients) - self._stored)
@@ -120,21 +136,19 @@ class _Round:
             return False
         return not name or (name in self._plan.clients and name not in self._stored)
 
-    def _take(self, node: int, reply: Message | str) -> None:
-        """`reply`: or what is wrong with it."""
+    def _take(self, node: int, reply: Reply) -> None:
         called = self._called(node)
-        code = reply.error.code if isinstance(reply, Message) and reply.has_error() else None
-        if code in LOST and self._asked[node] < MOST_ASKED:
-            self._say(f"{called}: {LOST[code]}; it is asked again when it is back")
+        if isinstance(reply, int) and reply in LOST and self._asked[node] < MOST_ASKED:
+            self._say(f"{called}: {LOST[reply]}; it is asked again when it is back")
             return
         self._answered.add(node)
         try:
-            if code is not None:
-                got = LOST.get(code, "an exception in its app" if code == 2 else "an error")
-                reply = f"{got} (code {code})"
+            if isinstance(reply, int):
+                got = LOST.get(reply, "an exception in its app" if reply == 2 else "an error")
+                reply = f"{got} (code {reply})"
             if isinstance(reply, str):
                 raise ContributionError(explain(called, got=reply, expected="a contribution", fix="see the node's log"))
-            client, size = self._store(self._names[node], read_reply(reply.content, name=called), called)
+            client, size = self._store(self._names[node], read_reply(reply, name=called), called)
         except ContributionError as error:
             self._refusing.add(node)
             self.refused[called] = str(error)

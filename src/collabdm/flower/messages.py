@@ -36,8 +36,7 @@ def asked_plan(content: RecordDict) -> bytes:
 
 def contribution_reply(content: bytes) -> RecordDict:
     """An encoded contribution as one array of bytes, which Flower sends in chunks and never unpickles."""
-    array = Array(dtype="uint8", shape=(len(content),), stype="collabdm.contribution", data=content)
-    return RecordDict({_RECORD: ArrayRecord({_ARRAY: array})})
+    return RecordDict({_RECORD: ArrayRecord({_ARRAY: _as_array(content)})})
 
 
 def refusal_reply(error: Exception) -> RecordDict:
@@ -48,20 +47,29 @@ def refusal_reply(error: Exception) -> RecordDict:
     return RecordDict({_RECORD: ConfigRecord({"refusal": f"{reason} (the site's own log says more)"})})
 
 
-def read_reply(content: RecordDict, *, name: str) -> bytes:
+def read_reply(content: object, *, name: str) -> bytes:
     """The encoded contribution of a reply, unchecked.
 
-    Raises `ContributionError` with the site's own line where it refused, or where this is no answer to a query.
+    `content` is a stranger's: Flower gives out whatever object a reply has. Raises `ContributionError` with the site's
+    own line where it refused, or where this is not exactly what `contribution_reply` makes.
     """
-    array = content.array_records.get(_RECORD, ArrayRecord()).get(_ARRAY)
-    if array is not None:
-        return bytes(array.data)
-    reason = content.config_records.get(_RECORD, ConfigRecord()).get("refusal")
-    if isinstance(reason, str):
+    record = content.get(_RECORD) if isinstance(content, RecordDict) and len(content) == 1 else None
+    if isinstance(record, ConfigRecord) and isinstance(reason := record.get("refusal"), str):
         raise ContributionError(f"{name}: {_line(reason)}")
-    raise ContributionError(
-        explain(name, got="a reply of another kind", expected="a contribution", fix="update CollabDM there or here")
-    )
+    array = record.get(_ARRAY) if isinstance(record, ArrayRecord) and len(record) == 1 else None
+    if array is None:
+        fix = "update CollabDM there or here"
+        raise ContributionError(explain(name, got="a reply of another kind", expected="a contribution", fix=fix))
+    said = f"an array said to be {array.stype} of {array.dtype}, {list(array.shape)}"
+    honest = _as_array(array.data)
+    if (array.dtype, tuple(array.shape), array.stype) != (honest.dtype, honest.shape, honest.stype):
+        got, expected = f"{said}, with {len(array.data):,} bytes", f"{honest.stype} of uint8, [{len(array.data)}]"
+        raise ContributionError(explain(name, got=got, expected=expected, fix="update CollabDM there or here"))
+    return array.data
+
+
+def _as_array(content: bytes) -> Array:
+    return Array(dtype="uint8", shape=(len(content),), stype="collabdm.contribution", data=content)
 
 
 def _line(text: str) -> str:

@@ -13,6 +13,7 @@ from cli.conftest import Outcome, assert_refused, run, write_npz
 from collabdm.distilled import measured
 from collabdm.distilled.set import load
 from collabdm.engine import EAGER
+from collabdm.images.modality import Images
 from collabdm.protocol import decode_plan, plan_digest
 from collabdm.training.recipes import RECIPES
 
@@ -96,9 +97,8 @@ def test_export(expanded: bool, simulated: Simulated, tmp_path: Path) -> None:
 
     stored = load(simulated[0] / "distilled")
     chosen = stored.expanded()
-    pictures = chosen.pictures()
-    assert pictures is not None
-    pixels = pictures[:, 0]
+    assert isinstance(chosen.sample, Images)
+    pixels = chosen.sample.levels(chosen.samples)[:, 0]
     assert (len(stored), len(pixels)) == (10, 40)
     for kind in ("images", "npz", "huggingface", "safetensors"):
         flags = ("--expanded",) if expanded else ()

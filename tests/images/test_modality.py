@@ -121,7 +121,7 @@ def test_pixels_beyond_black_and_white_are_exported_within_a_level_of_their_rang
     arrays = sample.to_arrays(samples)
     assert np.array_equal(arrays["range"], [stated.low, stated.high])
     levels = arrays["x"][:, None] if channels == 1 else arrays["x"].transpose(0, 3, 1, 2)
-    assert np.array_equal(levels, sample.pictures(samples))
+    assert np.array_equal(levels, sample.levels(samples))
     assert (np.abs(stated.pixels(levels, "levels") - pixels) <= 0.501 * steps).all()
     assert (np.abs(sample.pixels(sample.exported(samples)).numpy() - pixels) <= 0.501 * steps).all()
 

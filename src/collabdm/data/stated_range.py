@@ -73,14 +73,14 @@ class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return low, high
 
     @classmethod
-    def of(cls, pixels: np.ndarray) -> "StatedRange":
-        """The range of a set's pixels [n, C, H, W]: at least [0, 1] in each channel, and all but one pixel in ten
-        thousand at either end.
+    def of(cls, pixels: np.ndarray, tail: float = TAIL) -> "StatedRange":
+        """The range of a set's pixels [n, C, H, W]: at least [0, 1] in each channel, and all but the share `tail` of
+        the pixels at either end.
 
         A few runaway pixels are left out, since they would push all others into a handful of levels.
         """
-        low = np.quantile(pixels, TAIL, axis=(0, 2, 3), method="lower").astype(float)
-        high = np.quantile(pixels, 1 - TAIL, axis=(0, 2, 3), method="higher").astype(float)
+        low = np.quantile(pixels, tail, axis=(0, 2, 3), method="lower").astype(float)
+        high = np.quantile(pixels, 1 - tail, axis=(0, 2, 3), method="higher").astype(float)
         # Half a level beyond [0, 1] is rounding, not range.
         low, high = np.where(low > -_ROUNDING, 0.0, low), np.where(high < 1 + _ROUNDING, 1.0, high)
         return cls(low=tuple(low.clip(-_MOST).tolist()), high=tuple(high.clip(max=_MOST).tolist()))

@@ -102,7 +102,7 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
     @plain_torch()
     def pictures(self) -> np.ndarray | None:
-        """Stored samples as small pictures, uint8 [n, 1 or 3, H, W] (images: in their own range); None if undrawn."""
+        """Stored samples as small pictures for people, uint8 [n, 1 or 3, H, W]; None where such are not drawn."""
         return self.sample.pictures(self.samples)
 
     @plain_torch()
@@ -153,10 +153,11 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
             digest = hashlib.sha256(content).hexdigest()
             card = write_card(self._metadata(), sample.card(shown, self.tiles), len(self), digest)
             write_atomically(building / "README.md", card.encode())
-            preview = sample.preview(shown)
+            full = self.expanded()._shown()
+            preview = sample.preview(full)
             if preview is not None:
                 write_atomically(building / "preview.png", preview)
-            sample.write_folder(building / sample.plural, self.expanded()._shown())
+            sample.write_folder(building / sample.plural, full)
 
     @plain_torch()
     def to_bytes(self) -> bytes:

@@ -33,6 +33,9 @@ __all__ = ["Images"]
 # In a plan; a set of larger images can still be kept and trained on.
 _MOST_SIDE = 1024
 
+# The share of pixels at either end that a picture for people shows as black or white.
+_SHOWN_TAIL = 0.01
+
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -158,9 +161,15 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         """The range of pixels that 8 bits hold of these images."""
         return StatedRange.of(self.pixels(samples.double()).numpy())
 
-    def pictures(self, samples: Tensor) -> np.ndarray:
+    def levels(self, samples: Tensor) -> np.ndarray:
         """8-bit levels in the images' own range, uint8 [n, C, H, W]; ordinary pixels where they are within [0, 1]."""
         return self.range_of(samples).levels(self.pixels(samples.double()).numpy())
+
+    def pictures(self, samples: Tensor) -> np.ndarray:
+        """As people see them best, uint8 [n, C, H, W]: the extremes, which are a few pixels, are black and white, and
+        images within [0, 1] are not changed."""
+        pixels = self.pixels(samples.double()).numpy()
+        return StatedRange.of(pixels, tail=_SHOWN_TAIL).levels(pixels)
 
     def preview(self, shown: Labelled) -> bytes:
         """A row of images for each class."""
@@ -168,7 +177,7 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
 
     def write_folder(self, path: Path, shown: Labelled) -> bool:
         """`path/<class>/<index>.png`, as `load_dataset("imagefolder", data_dir=path)` reads it."""
-        levels, stated = self.pictures(shown.samples), self.range_of(shown.samples)
+        levels, stated = self.levels(shown.samples), self.range_of(shown.samples)
         write_images(path, levels, shown.labels.numpy(), shown.classes, stated)
         return True
 
@@ -180,19 +189,19 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         features = datasets.Features({"image": datasets.Image(), "label": label})
         stated = self.range_of(shown.samples)
         # As bytes: given pictures, the library would write them itself, without what they state.
-        images = [{"bytes": png_of(image_of(levels), stated), "path": None} for levels in self.pictures(shown.samples)]
+        images = [{"bytes": png_of(image_of(levels), stated), "path": None} for levels in self.levels(shown.samples)]
         return datasets.Dataset.from_dict({"image": images, "label": shown.labels.tolist()}, features=features)
 
     def to_arrays(self, samples: Tensor) -> dict[str, np.ndarray]:
         """`x`, uint8 levels [n, H, W] where they are grey, else [n, H, W, C]; `range` [2, C], where it is no usual one:
         the pixels that the levels 0 and 255 stand for."""
-        levels, stated = self.pictures(samples), self.range_of(samples)
+        levels, stated = self.levels(samples), self.range_of(samples)
         x = levels[:, 0] if self.channels == 1 else np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
         return {"x": x} if stated.ordinary else {"x": x, "range": np.array([stated.low, stated.high])}
 
     def exported(self, samples: Tensor) -> Tensor:
         """The images as a reader of the 8-bit files gets them."""
-        stated, levels = self.range_of(samples), self.pictures(samples)
+        stated, levels = self.range_of(samples), self.levels(samples)
         return self.tensors(stated.pixels(levels, "exported images"), device="cpu", dtype=samples.dtype)
 
     def card(self, shown: Labelled, tiles: int) -> CardText:

@@ -34,8 +34,10 @@ class Gallery:
 
 
 def gallery(sets: Sequence[tuple[str, DistilledSet]], *, of_class: int = _MOST_OF_CLASS) -> Gallery | None:
-    """Titled sets that have the classes of the first (others are passed over); None where there is nothing to draw."""
-    drawn = [(title, chosen, pictures) for title, chosen in sets if (pictures := chosen.pictures()) is not None]
+    """Titled sets that have the classes of the first (others are passed over), their tiles unfolded; None where there
+    is nothing to draw."""
+    unfolded = [(title, chosen.expanded()) for title, chosen in sets]
+    drawn = [(title, full, pictures) for title, full in unfolded if (pictures := full.pictures()) is not None]
     if not drawn:
         return None
     classes = drawn[0][1].classes
@@ -48,9 +50,9 @@ def gallery(sets: Sequence[tuple[str, DistilledSet]], *, of_class: int = _MOST_O
     plural = alike[0][1].sample.plural
     notes = [f"The first {of_class} of up to {most} {plural} of each class."] if most > of_class else []
     notes += [f"The first {shown} of {len(classes)} classes."] if shown < len(classes) else []
-    tiles = max(chosen.tiles for _, chosen, _ in alike)
+    tiles = max(chosen.tiles for _, chosen in sets)
     if tiles > 1:
-        notes.append(f"Each image is a grid of {tiles} x {tiles} tiles: {tiles**2} training samples.")
+        notes.append(f"Stored images are grids of {tiles} x {tiles} tiles, shown as the {plural} that these unfold to.")
     return Gallery(titles=tuple(title for title, _, _ in alike), lines=lines, note=" ".join(notes))
 
 

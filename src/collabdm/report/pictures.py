@@ -84,7 +84,7 @@ def loss_picture(losses: Sequence[float]) -> bytes:
 
 
 def comparison_picture(rows: Sequence[tuple[str, DistilledSet]]) -> bytes | None:
-    """One block a method and one column a class, with up to two stored images of each class; None where such
+    """One block a method and one column a class, with up to two images of each class, tiles unfolded; None where such
     samples are not drawn.
 
     Raises `ConfigError` when there is nothing to draw or the sets have different classes.
@@ -98,7 +98,8 @@ def comparison_picture(rows: Sequence[tuple[str, DistilledSet]]) -> bytes | None
                 fix="compare sets distilled from the same data",
             )
         )
-    drawn = [(name, chosen, pictures) for name, chosen in rows if (pictures := chosen.pictures()) is not None]
+    unfolded = [(name, chosen.expanded()) for name, chosen in rows]
+    drawn = [(name, full, pictures) for name, full in unfolded if (pictures := full.pictures()) is not None]
     if not drawn:
         return None
     return grid_picture([(name, _lines(pictures, chosen)) for name, chosen, pictures in drawn], rows[0][1].classes)

@@ -48,7 +48,8 @@ def _answered(simulated: Simulated) -> dict[int, tuple[str, Behaviour]]:
 
 
 def test_flowers_simulation_equals_ours(simulated: Simulated, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    run_config = _run_config(simulated, tmp_path / "run")
+    # Nodes that compute, on a machine that may be busy.
+    run_config = _run_config(simulated, tmp_path / "run", deadline=60.0)
     _serve(FakeGrid(_partitions(run_config)), run_config)
     assert distilled_bytes(tmp_path / "run") == simulated.distilled
     ours, theirs = (
@@ -76,7 +77,7 @@ def test_real_sites_with_data_of_their_own(simulated: Simulated, own_data: dict[
         i: (name, site(client=name, dataset=str(path), cache=str(cache), engine="eager", device="cpu"))
         for i, (name, path) in enumerate(own_data.items())
     }
-    run_config = _run_config(simulated, tmp_path / "run", config="")
+    run_config = _run_config(simulated, tmp_path / "run", config="", deadline=60.0)
     _serve(FakeGrid(nodes), run_config)
     kept = sorted(path.read_bytes() for path in cache.glob("*.safetensors"))
     assert kept == sorted(simulated.contribution(name) for name in simulated.plan.clients)

@@ -198,3 +198,29 @@ def _honestly(simulated: Simulated, *names: str) -> dict[int, tuple[str, Answer]
         return lambda query: [honest(contribution_reply(simulated.contribution(name)), query)]
 
     return {10 + i: (name, answer(name)) for i, name in enumerate(names)}
+
+
+def test_a_nameless_node_speaks_for_nobody_where_others_have_names(
+    simulated: Simulated, tmp_path: Path, other: bytes
+) -> None:
+    nameless = {node: ("", saying(contribution_reply(other))) for node in (1, 2, 3)}
+    grid = FakeGrid({**nameless, **_saying(simulated, "ada", "bob")})
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert (got.stored, list(got.refused)) == (["ada", "bob"], ["node 1", "node 2", "node 3"])
+    assert "a node that is registered without a name; expected a name as the other nodes have" in got.refused["node 1"]
+    assert sorted(grid.asked) == [10, 11]
+    assert sum(line.startswith("refused") for line in got.lines) == 3
+    # Three that are refused do not stand for cid, who may still come.
+    assert got.took >= DEADLINE
+
+
+def test_a_nameless_node_that_was_asked_before_a_name_was_seen_is_not_believed_after(
+    simulated: Simulated, tmp_path: Path, other: bytes
+) -> None:
+    grid = FakeGrid({1: ("", saying(contribution_reply(other))), **_saying(simulated, "ada", "bob")})
+    late = grid.nodes[1][1]
+    grid.nodes[1] = ("", lambda message: late(message) if grid.now >= 5 else None)
+    grid.online = lambda node: node == 1 or grid.now >= 2
+    got = Gathered(simulated, tmp_path / "contributions", grid)
+    assert (got.stored, list(got.refused)) == (["ada", "bob"], ["node 1"])
+    assert (tmp_path / "contributions" / "0-ada.safetensors").read_bytes() == simulated.contribution("ada")

@@ -43,9 +43,9 @@ def gather(
     """Fill `folder` with the clients' contributions, each checked and stored as it arrives; returns refusals by node.
 
     `deadline`: seconds from now. A node that was registered under a client's name speaks for that client only, and is
-    not asked where this client's contribution is stored already; nodes without a name (Flower's simulation) are
-    believed. Ends early when nothing is under way and of every client a contribution is stored, or every node that
-    came under its name has refused.
+    not asked where this client's contribution is stored already; nodes without a name are believed where none has one
+    (Flower's simulation), and refused else. Ends early when nothing is under way and of every client a contribution is
+    stored, or every node that came under its name has refused.
     """
     private_folder(folder)
     round_ = _Round(grid, plan, folder, clock() + deadline, report, clock)
@@ -89,12 +89,17 @@ class _Round:
         may_answer = {name for node, name in self._names.items() if node not in self._answered}
         refusing = [self._names[node] for node in self._refusing]
         settled = self._stored | {name for name in refusing if name and name not in may_answer}
-        return not self._pending and len(settled) + refusing.count("") >= len(self._plan.clients)
+        # Where all are nameless, each may have been any client.
+        nameless = 0 if any(self._names.values()) else len(refusing)
+        return not self._pending and len(settled) + nameless >= len(self._plan.clients)
 
     def ask(self) -> None:
         """A query to every node that is reachable and has not answered."""
-        for node in self._grid.get_nodes():
-            self._names[node.node_id] = node.name
+        nodes = list(self._grid.get_nodes())
+        self._names |= {node.node_id: node.name for node in nodes}
+        for node in nodes:
+            if self._stray(node.node_id):
+                self._refuse(node.node_id, self._nameless(node.node_id))
             if not self._wanted(node.node_id):
                 continue
             # The last node's answer must not expire before the deadline is seen to pass.
@@ -130,6 +135,15 @@ class _Round:
         if missing:
             self._say(f"no contribution of {', '.join(missing)}")
 
+    def _stray(self, node: int) -> bool:
+        """Whether it is new and may answer for anybody, where others speak for themselves only."""
+        return not self._names[node] and node not in self._answered | self._asked.keys() and any(self._names.values())
+
+    def _nameless(self, node: int) -> str:
+        got, expected = "a node that is registered without a name", "a name as the other nodes have"
+        fix = "flwr supernode unregister it, and register its key with --name"
+        return explain(self._called(node), got=got, expected=expected, fix=fix)
+
     def _wanted(self, node: int) -> bool:
         name = self._names[node]
         if node in self._answered or node in self._pending.values() or self._asked.get(node, 0) >= MOST_ASKED:
@@ -143,6 +157,8 @@ class _Round:
             return
         self._answered.add(node)
         try:
+            if not self._names[node] and any(self._names.values()):
+                raise ContributionError(self._nameless(node))
             if isinstance(reply, int):
                 got = LOST.get(reply, "an exception in its app" if reply == 2 else "an error")
                 reply = f"{got} (code {reply})"
@@ -150,12 +166,16 @@ class _Round:
                 raise ContributionError(explain(called, got=reply, expected="a contribution", fix="see the node's log"))
             client, size = self._store(self._names[node], read_reply(reply, name=called), called)
         except ContributionError as error:
-            self._refusing.add(node)
-            self.refused[called] = str(error)
-            self._say(f"refused {error}")
+            self._refuse(node, str(error))
             return
         self._stored.add(client)
         self._say(f"{called}: {size:,} bytes", client=client)
+
+    def _refuse(self, node: int, why: str) -> None:
+        self._answered.add(node)
+        self._refusing.add(node)
+        self.refused[self._called(node)] = why
+        self._say(f"refused {why}")
 
     def _store(self, name: str, content: bytes, called: str) -> tuple[str, int]:
         """Check whose contribution this is before anything is kept."""

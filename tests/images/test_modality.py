@@ -179,10 +179,10 @@ def test_the_compact_form_is_a_strip_and_back() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_files_previews_and_a_data_set_show_the_pictures(channels: int, tmp_path: Path) -> None:
+def test_files_previews_and_a_data_set_hold_the_levels(channels: int, tmp_path: Path) -> None:
     sample = images_of(channels)
     shown = Labelled(samples=some(3, sample), labels=torch.tensor([0, 1, 1]), classes=("a", "b"))
-    pictures = sample.pictures(shown.samples).transpose(0, 2, 3, 1)
+    pictures = sample.levels(shown.samples).transpose(0, 2, 3, 1)
     assert sample.write_folder(tmp_path / "folder", shown) is True
     for path, expected in zip(sorted((tmp_path / "folder").rglob("*.png")), pictures, strict=True):
         assert np.array_equal(np.asarray(Image.open(path)).reshape(expected.shape), expected)

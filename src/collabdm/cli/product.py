@@ -2,8 +2,9 @@
 
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collabdm.data import Samples
     from collabdm.distilled.set import DistilledSet
 
-__all__ = ["SetPath", "evaluate", "export", "fitting", "load_set"]
+__all__ = ["SetPath", "evaluate", "export", "fitting", "load_set", "set_folder"]
 
 SetPath = Annotated[
     Path, Argument(metavar="PATH", help="A distilled set, or a run folder with one.", show_default=False)
@@ -80,13 +81,18 @@ def evaluate(
     if json:
         judges = [spelled_out(spec) for spec in trials.networks]
         print_json({"dataset": config.dataset, "networks": judges, "protocol": recipe.model_dump()} | found)
-        return
-    kinds = {name: one.get("by_network") or {results[name][0].network: one} for name, one in found.items()}
+    else:
+        _print_accuracies(found, results["accuracy"][0].network, recipe.count)
+
+
+def _print_accuracies(found: Mapping[str, Mapping[str, Any]], network: str, count: int) -> None:
+    """A row for each kind of network (of `network` alone, where there is one kind), a column for each set."""
+    kinds = {name: one.get("by_network") or {network: one} for name, one in found.items()}
     rows = [
-        (kind, *(accuracy_text(of_kind[kind]["mean"], of_kind[kind]["std"]) for of_kind in kinds.values()))
+        (kind, *(accuracy_text(of_kind[kind]["mean"], of_kind[kind]["std"]) for of_kind in kinds.values()), str(count))
         for kind in kinds["accuracy"]
     ]
-    print_table(("network", *found, "networks"), [(*row, str(recipe.count)) for row in rows])
+    print_table(("network", *found, "networks"), rows)
 
 
 def export(

@@ -115,9 +115,10 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
     path = Path(source).expanduser()
     if path.is_dir() or (path.is_file() and is_archive(path.name)):
         name = path.resolve().name.split(".")[0] if path.is_file() else path.resolve().name
-        found = found_images(path)
+        images = _images_of_set(path)
+        found = found_images(images)
         if found is not None:
-            return replace(read_image_files(path, found, splits, name=name), facts=_flows(path))
+            return replace(read_image_files(images, found, splits, name=name), facts=_flows(path))
         hint = preset_named(name)
         config = hint.hub_config if hint else None
         return replace(read_with_datasets(str(path), splits, name=name, hint=hint, config=config), facts=_flows(path))
@@ -138,6 +139,13 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
             fix="check the name or the path",
         )
     )
+
+
+def _images_of_set(path: Path) -> Path:
+    """Where the images of a distilled set's folder are, which its card declares for other programs; any other path as
+    it is."""
+    images = path / "images"
+    return images if (path / "distilled.safetensors").is_file() and images.is_dir() else path
 
 
 def _flows(path: Path) -> Mapping[str, Any]:

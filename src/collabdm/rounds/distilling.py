@@ -104,8 +104,7 @@ def distill_round(
     compared = tell_worse(plan, target, start, state, config.server, engine=config.engine, report=report)
     seconds = checkpoint.seconds + time.perf_counter() - aggregated - aside
     made(samples=state.samples).save(folder / "distilled", overwrite=True)
-    if losses:
-        _draw(losses, folder / "loss.png")
+    _draw(losses, folder / "loss.png")
     metrics = {
         "losses": losses,
         "loss": compared,
@@ -113,9 +112,8 @@ def distill_round(
         "memory": memory | {"distill": highest()},
         **coverage,
     }
-    record = {"basis": basis, "draw": initial.draw, "metrics": metrics, "facts": facts}
-    record |= {"history": list(provenance.history)}
-    write_json(folder / "round.json", record)
+    known = {"basis": basis, "draw": initial.draw, "facts": facts, "history": list(provenance.history)}
+    write_json(folder / "round.json", known | {"metrics": metrics})
     checkpoint.remove()
     return metrics
 
@@ -206,6 +204,8 @@ def _untouched(plan: Plan, target: Target, initial: InitialSet, report: Report) 
 
 
 def _draw(losses: Sequence[float], path: Path) -> None:
+    if not losses:
+        return
     # Loaded late: a site that contributes, and draws nothing, need not wait for matplotlib.
     from collabdm.report.pictures import loss_picture
 

@@ -43,7 +43,7 @@ def screened(plan: Plan, contributions: Sequence[Contribution], target: Target, 
     honest. A statistic that pools classes has no target of a class: there samples are looked at by their size alone.
     """
     kept = [np.ones(len(one.labels), bool) for one in contributions]
-    why = [dict.fromkeys(("size", "distance"), 0) for _ in contributions]
+    why: list[dict[str, int]] = [{"size": 0, "distance": 0} for _ in contributions]
     sizes = [
         np.sqrt(np.square(one.samples.astype(np.float64)).mean(axis=_beyond(one.samples))) for one in contributions
     ]

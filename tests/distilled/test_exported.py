@@ -16,6 +16,7 @@ from collabdm import contribute, load_dataset, make_plan
 from collabdm.data import Samples
 from collabdm.distilled.set import DistilledSet
 from collabdm.errors import DataError
+from collabdm.images.modality import Images
 from distilled.test_set import CLASSES, images_like, make
 from tiny_runs import tiny_config
 
@@ -47,7 +48,7 @@ def as_huggingface(chosen: DistilledSet, path: Path) -> Path:
 
 
 def as_npz(chosen: DistilledSet, path: Path) -> Path:
-    np.savez_compressed(path.with_suffix(".npz"), **chosen.to_arrays())
+    np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **chosen.to_arrays())
     return path.with_suffix(".npz")
 
 
@@ -60,6 +61,7 @@ def read(path: Path) -> Samples:
 
 def assert_read(samples: Samples, chosen: DistilledSet) -> None:
     full = chosen.expanded()
+    assert isinstance(full.sample, Images)
     pixels = full.sample.pixels(full.samples.double()).numpy()
     half = 0.501 * (pixels.max(axis=(0, 2, 3)) - pixels.min(axis=(0, 2, 3))).reshape(-1, 1, 1) / 255
     assert len(samples) == len(full)
@@ -136,7 +138,7 @@ def test_floats_of_no_stated_range_stay_refused(tmp_path: Path) -> None:
 def test_a_range_in_an_archive_that_is_none_is_refused(tmp_path: Path) -> None:
     arrays = a_set().to_arrays()
     for range_ in (np.zeros((2, 3)), np.zeros(2), np.array([["a"], ["b"]]), np.array([[0.0], [np.inf]])):
-        np.savez(tmp_path / "x.npz", **(arrays | {"range": range_}))
+        np.savez(tmp_path / "x.npz", allow_pickle=False, **(arrays | {"range": range_}))
         with pytest.raises(DataError, match=r"^range in .*x\.npz: got .*; expected \[2, channels\]"):
             read(tmp_path / "x.npz")
 

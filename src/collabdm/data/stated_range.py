@@ -7,7 +7,7 @@ channel, where 0 is black and 1 white as in any image. Readers that do not know 
 
 import json
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -86,7 +86,7 @@ class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return cls(low=tuple(low.clip(-_MOST).tolist()), high=tuple(high.clip(max=_MOST).tolist()))
 
     @classmethod
-    def read(cls, info: Mapping[object, object], what: str) -> "StatedRange | None":
+    def read(cls, info: Mapping[Any, Any], what: str) -> "StatedRange | None":
         """That of an opened image's `info`, None where it states none or an ordinary one; `what` names the image.
 
         Raises `DataError` where what it states is no range.

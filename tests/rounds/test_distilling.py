@@ -88,8 +88,8 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     assert torch.equal(before.labels, start.labels)
     assert metrics["losses"] == losses
     assert len(losses) == 6
-    ends = [initial_state(samples, start.labels, REFERENCE) for samples in (start.samples, samples)]
-    assert metrics["loss"] == tell_worse(plan, target, *ends, CONFIG.server, engine=REFERENCE)
+    begun, ended = (initial_state(one, start.labels, REFERENCE) for one in (start.samples, samples))
+    assert metrics["loss"] == tell_worse(plan, target, begun, ended, CONFIG.server, engine=REFERENCE)
     assert metrics["loss"]["after"] < metrics["loss"]["before"]
     assert set(metrics["memory"]) == {"aggregate", "distill"}
     assert metrics["bytes"]["down"] == dict.fromkeys(HELD, len(encode_plan(plan)))

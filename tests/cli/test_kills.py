@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import run
+from cli.conftest import draw_of, run
 from collabdm.randomness import Stream
 
 # A run in a process of its own, which keeps what it has far more often than every 20 seconds.
@@ -148,7 +148,7 @@ def test_a_killed_server_goes_on_to_the_same_set(
 ) -> None:
     """Killed while it waits for the others, and at moments of waiting and of distilling."""
     folder, (source, come) = tmp_path / "run", arriving
-    settings = ("--config", whole[0] / "config.toml", "--out", folder, "--deadline", "10m")
+    settings = ("--config", whole[0] / "config.toml", *draw_of(whole[0]), "--out", folder, "--deadline", "10m")
     asked = ("distill", whole[0] / "plan.json", source, *settings)
     waiting = folder / "contributions.sha256"
     process = _begun(*asked)

@@ -6,6 +6,7 @@ Numbers are compared within a tolerance, since their last bits differ between ma
 import json
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.numpy import load_file
 
 import collabdm
 from cli.conftest import Outcome, run
+from collabdm import server
 from collabdm.errors import RenamedWarning
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
@@ -54,8 +56,9 @@ def _allocator_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def first_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The start set as version 1 cut it, so that all else can be compared: any ipc of the samples that came."""
+def first_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's two younger rules undone, so that all else can be compared: the start set is any ipc of the samples
+    that came, and nothing bounds a step."""
 
     def cut(plan: Plan, contributions: Iterable[Contribution], draw: int | None = None) -> InitialSet:
         ordered = sorted(contributions, key=lambda c: c.client)
@@ -81,6 +84,8 @@ def first_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in ("server", "rounds.terms"):
         monkeypatch.setattr(f"collabdm.{module}.initial_set", cut)
+    bounded = server._descent
+    monkeypatch.setattr(server, "_descent", lambda *given: replace(bounded(*given), longest=None))
 
 
 def done(*arguments: object) -> Outcome:
@@ -191,7 +196,7 @@ def test_an_old_plan_is_answered_as_it_was(tmp_path: Path) -> None:
         assert_close(found[name].astype(float), tensor.astype(float), tolerance=2**-10)
 
 
-@pytest.mark.usefixtures("first_cut")
+@pytest.mark.usefixtures("first_server")
 @pytest.mark.parametrize(
     ("name", "kept", "settings"),
     [
@@ -208,7 +213,7 @@ def test_old_contributions_distil_to_the_same_set(
     assert_same_set(tmp_path / "new" / "distilled" / "distilled.safetensors", LEFT / kept)
 
 
-@pytest.mark.usefixtures("first_cut")
+@pytest.mark.usefixtures("first_server")
 def test_a_late_contribution_is_added_and_forgotten(tmp_path: Path) -> None:
     folder, late = copied("held", tmp_path), LEFT / "contributions" / "late" / "2.safetensors"
     added = done("distill", "--add", late, "--out", folder, "--quiet", "--json").json
@@ -243,7 +248,7 @@ def test_a_finished_simulation_is_told_again(settings: tuple[object, ...], tmp_p
     assert told == metrics_of(LEFT / "simulated")
 
 
-@pytest.mark.usefixtures("first_cut")
+@pytest.mark.usefixtures("first_server")
 def test_an_interrupted_simulation_goes_on(tmp_path: Path) -> None:
     folder = copied("interrupted", tmp_path)
     told = done("simulate", *OLD_KEYS, "--out", folder, "--resume", "--quiet", "--json").json

@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from collabdm.config import load_config
 from collabdm.distilled.set import load
 from collabdm.engine import EAGER
 from collabdm.errors import ConfigError, DataError, QuorumError, RunFolderError
@@ -78,7 +80,9 @@ def test_a_round_is_received_distilled_and_measured(sent: Sent, post: Post, tmp_
     assert json.loads((run / "metrics.json").read_text()) == metrics
     assert (metrics["refused"], metrics["missing"], metrics["asked"]) == ({"the sixth bag": "wet"}, [], 1)
     assert {"versions", "hardware", "peak_memory"} <= set(metrics)
-    settled = CONFIG.model_copy(update={"engine": EAGER})
+    draw = json.loads((run / "round.json").read_text())["draw"]
+    server = CONFIG.server.model_copy(update={"draw": draw})
+    settled = CONFIG.model_copy(update={"engine": EAGER, "server": server})
     distill_round(plan, run / "contributions", tmp_path / "other", settled)
     assert load(run / "distilled").samples.equal(load(tmp_path / "other" / "distilled").samples)
     own, other = (dict(load(home / "distilled").facts) for home in (run, tmp_path / "other"))
@@ -197,3 +201,29 @@ def test_what_is_refused_touches_nothing(
     with pytest.raises(error, match=message):
         ask(plan, run, post.reception)
     assert (_files(run), post.asked) == (before, 0)
+
+
+def test_a_held_round_draws_by_a_number_of_its_own_and_keeps_it(sent: Sent, tmp_path: Path) -> None:
+    draws = []
+    for name in ("one", "other"):
+        run = tmp_path / name
+        hold(sent[0], run, CONFIG, Post(*sent, run).reception)
+        draws.append(json.loads((run / "round.json").read_text())["draw"])
+        assert load_config(file=run / "config.toml").server.draw == draws[-1]
+        # No card tells it.
+        assert str(draws[-1]) not in (run / "distilled" / "README.md").read_text()
+        assert str(draws[-1]) not in json.dumps(dict(load(run / "distilled").facts))
+    assert draws[0] != draws[1]
+    # Interrupted before it was distilled, it goes on with the draw that it began with.
+    run = tmp_path / "one"
+    before = _files(run / "distilled")
+    for path in (run / "distilled", run / "initial"):
+        shutil.rmtree(path)
+    for name in ("metrics.json", "round.json"):
+        (run / name).unlink()
+    hold(sent[0], run, CONFIG, Post(*sent, run).reception)
+    assert _files(run / "distilled") == before
+    # With its number, the round repeats elsewhere.
+    again = CONFIG.model_copy(update={"server": CONFIG.server.model_copy(update={"draw": draws[0]})})
+    hold(sent[0], tmp_path / "again", again, Post(*sent, tmp_path / "again").reception)
+    assert _files(tmp_path / "again" / "distilled") == before

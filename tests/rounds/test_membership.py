@@ -34,7 +34,8 @@ from rounds.refining import refined
 from tiny_runs import tiny_config
 
 HELD = {"ada": [6, 0, 2], "bob": [3, 5, 0], "cid": [2, 1, 4], "dee": [0, 2, 2]}
-CONFIG = tiny_config({"server.passes": 2, "server.lr": 1.0})
+# One draw for all rounds that are compared.
+CONFIG = tiny_config({"server.passes": 2, "server.lr": 1.0, "server.draw": 5})
 NOW = "2026-01-01T00:00:00+00:00"
 Sent = tuple[Plan, Mapping[str, bytes]]
 

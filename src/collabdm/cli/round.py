@@ -2,8 +2,8 @@
 
 import hashlib
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -131,16 +131,23 @@ def _sent(made: "Contribution", content: bytes, plan: "Plan", samples: "Samples"
     }
 
 
-def _alone_in(cache: Path | None, plan: "Plan", client: str) -> AbstractContextManager[None]:
+@contextmanager
+def _alone_in(cache: Path | None, plan: "Plan", client: str) -> Iterator[None]:
     """One process at a time makes this client's answer; others may use the folder for theirs."""
     from collabdm.protocol import plan_digest
     from collabdm.storage.files import private_folder
     from collabdm.storage.locks import locked
 
     if cache is None:
-        return nullcontext()
+        yield
+        return
     key = hashlib.sha256(f"{plan_digest(plan)} {client}".encode()).hexdigest()[:16]
-    return locked(private_folder(cache) / f"at-work-{key}")
+    place = private_folder(cache) / f"at-work-{key}"
+    with locked(place):
+        yield
+    # A process that was killed had left it.
+    with suppress(OSError):
+        place.rmdir()
 
 
 def read_plan(path: Path) -> "Plan":

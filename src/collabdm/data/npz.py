@@ -18,7 +18,7 @@ from collabdm.storage.reading import opened_regular
 __all__ = ["read_npz"]
 
 # Earlier releases exported floats without a range.
-_OF_EXPORT = {"x", "y", "classes", "targets"}
+_OF_EXPORT = {"x", "y", "classes"}
 
 
 def read_npz(path: Path, splits: Sequence[str]) -> RawData:
@@ -96,14 +96,15 @@ def _part(path: Path, arrays: dict[str, np.ndarray], names: Names) -> RawPart:
     images, left = channels_first(what, pixels_of(what, arrays[names.images]))
     if left:
         warnings.warn(DataWarning(f"{what}: {left}"), stacklevel=4)
-    stated = arrays.get(names.images.replace("x", "range", 1))
+    stated = arrays.get(f"range{names.images[1:]}") if names.images.startswith("x") else None
     if stated is not None and images.dtype == np.uint8:
         images = stated_in_array(stated, f"range in {path}").pixels(images, what)
     return RawPart(
         images=images,
         labels=_labels(path, names.labels, arrays[names.labels], len(images)),
         columns=_columns(path, arrays, names, len(images)),
-        any_range=images.dtype.kind == "f" and (stated is not None or set(arrays) <= _OF_EXPORT),
+        any_range=images.dtype.kind == "f"
+        and (stated is not None or _OF_EXPORT <= set(arrays) <= {*_OF_EXPORT, "targets"}),
     )
 
 

@@ -94,5 +94,5 @@ def read_reception(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, got: str) -> RunFolderError:
-    fix = "run it again, or restore the file"
+    fix = "restore the file, or remove the folder that it is in and run it again"
     return RunFolderError(explain(str(path), got=got, expected="what CollabDM writes there", fix=fix))

@@ -11,7 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from collabdm.data.flows.schema_errors import contradiction, schema_error
 from collabdm.errors import ConfigError, explain
@@ -50,6 +57,14 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     empty: str | None = None
     leaks: bool = False
     note: str = ""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without `empty` where there is none: it is newer than files and digests that hold schemas."""
+        fields = handler(self)
+        if self.empty is None:
+            del fields["empty"]
+        return fields
 
     @model_validator(mode="after")
     def _consistent(self) -> "Column":
@@ -219,12 +234,7 @@ class FlowSchema(BaseModel, frozen=True, extra="forbid"):
 
     def digest(self) -> str:
         """SHA-256 of the schema as JSON with sorted keys."""
-        fields = self.model_dump(mode="json")
-        for column in fields["columns"]:
-            # Newer than the first digests: a schema without it keeps the digest that it had.
-            if column["empty"] is None:
-                del column["empty"]
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def schema_names() -> list[str]:

@@ -266,7 +266,7 @@ def test_a_damaged_run_fails_its_own_cell(whole: Path, tmp_path: Path) -> None:
             assert got in told
     # What the advice says helps.
     assert f"{folder / 'runs' / cell / 'metrics.json'}: " in told
-        assert "remove the folder that it is in and run it again" in told
+    assert "remove the folder that it is in and run it again" in told
     shutil.rmtree(folder / "runs" / cell)
     assert run_experiment(EXPERIMENT, SCALE, folder).finished == 3
     assert results_in(folder) == results_in(whole)

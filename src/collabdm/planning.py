@@ -122,7 +122,7 @@ def _explained(error: ValidationError, within: tuple[str, ...] = ()) -> ConfigEr
     first = error.errors()[0]
     where = ".".join(map(str, (*within, *first["loc"]))) or "combination"
     got = repr(first.get("input"))[:80] if first["loc"] else "fields that do not agree"
-    named = {"clients": "give every client a name", "classes": "give every class a name"}
+    named = {"clients": "rename that client where it is named", "classes": "rename that class in the data"}
     fix = named[str(first["loc"][0])] if len(first["loc"]) == 2 and first["loc"][0] in named else "correct it"
     return ConfigError(explain(f"plan: {where}", got=got, expected=told(first), fix=fix))
 

@@ -8,7 +8,7 @@ from typer import Argument, Option
 from collabdm.cli.folders import run_folder
 from collabdm.cli.membership import changed
 from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, Resume, configured, seconds_of
-from collabdm.cli.output import print_facts, print_json
+from collabdm.cli.output import print_facts, print_json, risen_text, screened_text
 from collabdm.cli.progress import progress
 from collabdm.cli.round import read_plan
 from collabdm.errors import ConfigError, explain
@@ -101,6 +101,8 @@ def _told(metrics: dict[str, Any]) -> dict[str, Any]:
         "clients missing": metrics["missing"],
         "classes missing": metrics["missing_classes"],
         "classes not refined": metrics.get("untouched_classes"),
+        "kept out of the start set": screened_text(metrics.get("screened")),
+        "loss of the set": risen_text(metrics.get("loss")),
         "refused": list(metrics["refused"]),
         "late, not taken": metrics.get("late"),
         "note": metrics.get("note"),

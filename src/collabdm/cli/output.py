@@ -14,7 +14,17 @@ from rich.text import Text
 
 from collabdm.errors import printable
 
-__all__ = ["accuracy_text", "bytes_text", "one_line", "print_facts", "print_json", "print_table", "say"]
+__all__ = [
+    "accuracy_text",
+    "bytes_text",
+    "one_line",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "risen_text",
+    "say",
+    "screened_text",
+]
 
 
 def say(text: str = "", *, error: bool = False) -> None:
@@ -56,6 +66,18 @@ def one_line(text: str) -> str:
 def accuracy_text(mean: float, std: float) -> str:
     """In percent: `71.3 ± 0.8 %`."""
     return f"{100 * mean:.1f} ± {100 * std:.1f} %"
+
+
+def screened_text(left_out: Mapping[str, Mapping[str, int]] | None) -> dict[str, int]:
+    """How many local samples of each client were kept out of the start set."""
+    return {client: sum(reasons.values()) for client, reasons in (left_out or {}).items()}
+
+
+def risen_text(loss: Mapping[str, float] | None) -> str:
+    """That refinement made a set worse by its own loss, and what helps; empty where it did not."""
+    if not loss or loss["after"] <= loss["before"]:
+        return ""
+    return f"worse, {loss['before']:.3g} before refinement and {loss['after']:.3g} after: set server.lr lower"
 
 
 def bytes_text(count: float) -> str:

@@ -9,7 +9,15 @@ from typer import Option
 
 from collabdm.cli.folders import run_folder
 from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, Resume, configured, listed
-from collabdm.cli.output import accuracy_text, bytes_text, print_facts, print_json, print_table
+from collabdm.cli.output import (
+    accuracy_text,
+    bytes_text,
+    print_facts,
+    print_json,
+    print_table,
+    risen_text,
+    screened_text,
+)
 from collabdm.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -108,5 +116,7 @@ def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
         "clients missing": metrics.get("missing"),
         "classes missing": metrics.get("missing_classes"),
         "classes not refined": metrics.get("untouched_classes"),
+        "kept out of the start set": screened_text(metrics.get("screened")),
+        "loss of the set": risen_text(metrics.get("loss")),
         "refused": list(metrics.get("refused", ())),
     }

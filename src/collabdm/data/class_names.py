@@ -5,12 +5,30 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from collabdm.errors import DataWarning
+from collabdm.errors import DataError, DataWarning, explain, shows
 
-__all__ = ["look_of", "same_look", "spelled_as", "tell_spelling"]
+__all__ = ["check_class_names", "look_of", "same_look", "spelled_as", "tell_spelling", "unreadable"]
 
 # Between letters, and never seen: a joiner, a non-joiner, a break without a space, a joiner of words.
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060"))
+
+
+def check_class_names(source: str, names: Iterable[str]) -> None:
+    """Raise `DataError` for the first name that no plan would take, where the data are read; `source` says whose."""
+    for name in names:
+        wanted = unreadable(name)
+        if wanted:
+            fix = "rename that class in the data (of folders with names in an older encoding: convmv -f latin1 -t utf8)"
+            raise DataError(explain(f"class name of {source}", got=repr(name)[:80], expected=wanted, fix=fix))
+
+
+def unreadable(name: str) -> str | None:
+    """What a name should be instead, where it cannot be shown to people as it is; else None."""
+    hidden = next((character for character in name if not shows(character)), None)
+    if hidden is not None:
+        known = "a byte that is not UTF-8" if unicodedata.category(hidden) == "Cs" else "a control character"
+        return f"a printable name, without U+{ord(hidden):04X} ({unicodedata.name(hidden, known)})"
+    return None if look_of(name).strip() else "a name that is not blank"
 
 
 def look_of(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from collabdm.data.class_names import spelled_as, tell_spelling
+from collabdm.data.class_names import check_class_names, spelled_as, tell_spelling
 from collabdm.data.flows.facts import flow_facts
 from collabdm.data.hub import read_with_datasets
 from collabdm.data.image_files import is_archive
@@ -195,6 +195,7 @@ def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, S
     classes, lookup = raw.classes, None
     if classes is None:
         classes, lookup = _classes(next(iter(values.values())), candidate)
+    check_class_names(source, classes)
     by_name = {name: index for index, name in enumerate(classes)}
 
     def positions(split: str) -> np.ndarray:

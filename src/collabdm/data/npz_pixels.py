@@ -61,7 +61,10 @@ def _shape_refused(what: str, images: np.ndarray, *, ambiguous: bool) -> DataErr
                     f"give every image its rows and columns back: x.reshape(-1, {side}, {side}{more}), if it is square"
                 )
                 break
-    elif images.ndim == 4 and not ambiguous:
+    elif ambiguous:
+        fix = "put the channels where they cannot be taken for rows: for [n, H, W, C], x.transpose(0, 3, 1, 2)"
+        fix += "; grey images need none, as [n, H, W]"
+    elif images.ndim == 4:
         fix = "keep one channel (grey) or three (red, green, blue)"
     got = f"{'an ambiguous shape' if ambiguous else 'a shape'} {list(images.shape)}"
     expected = "[n, H, W], [n, H, W, C] or [n, C, H, W] with C of 1, 3 or 4"

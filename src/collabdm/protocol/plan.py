@@ -7,16 +7,15 @@ the contributions that answered such a plan can still be used.
 import hashlib
 import json
 import math
-import unicodedata
 import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from collabdm.data.class_names import look_of, same_look
+from collabdm.data.class_names import same_look, unreadable
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, shows, told
+from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, told
 from collabdm.matching.statistic import STATISTICS, Statistic
 from collabdm.modalities import AnyModality
 from collabdm.modality import Augmentation, draw_augmentation
@@ -34,12 +33,9 @@ StatisticName = Annotated[str, named_in(STATISTICS)]
 
 
 def _readable(text: str) -> str:
-    hidden = next((character for character in text if not shows(character)), None)
-    if hidden is not None:
-        name = unicodedata.name(hidden, "a control character")
-        raise ValueError(f"a printable name, without U+{ord(hidden):04X} ({name}); rename it in the data")
-    if not look_of(text).strip():
-        raise ValueError("a name that is not blank")
+    wanted = unreadable(text)
+    if wanted:
+        raise ValueError(wanted)
     return text
 
 

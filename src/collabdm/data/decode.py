@@ -9,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from collabdm.data.stated_range import LEVELS, StatedRange
-from collabdm.errors import DataError, explain
+from collabdm.errors import DataError, DataWarning, explain
 
 __all__ = ["decode_images"]
 
@@ -31,12 +31,13 @@ def decode_images(items: Iterable[Any], count: int, *, source: str, mode: str | 
     Raises:
         DataError: an image is missing, unreadable, deeper than 8 bits, or of another size than the first.
     """
-    images, first = np.empty((0, 1, 1, 1), np.uint8), ""
+    images, first, moving = np.empty((0, 1, 1, 1), np.uint8), "", 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow's, on what does not change a pixel: damaged EXIF, palettes
         for row, item in enumerate(items):
             what = _name_of(item, source, row)
-            pixels = _decode(item, what, mode)
+            pixels, frames = _decode(item, what, mode)
+            moving += frames > 1
             channels, height, width = pixels.shape
             if row == 0:
                 images, first = np.empty((count, channels, height, width), np.uint8), what
@@ -48,6 +49,9 @@ def decode_images(items: Iterable[Any], count: int, *, source: str, mode: str | 
             if pixels.dtype == np.float32 and images.dtype == np.uint8:
                 images = images.astype(np.float32) / np.float32(LEVELS)
             images[row] = pixels if pixels.dtype == images.dtype else pixels / np.float32(LEVELS)
+    if moving:
+        told = f"{source}: {moving} of {count} images have several frames or pages, of which the first is read"
+        warnings.warn(DataWarning(told), stacklevel=2)
     return images
 
 
@@ -64,7 +68,8 @@ def _name_of(item: Any, source: str, row: int) -> str:
     return f"image of {source}, row {row}" + (f" ({path})" if path else "")
 
 
-def _decode(item: Any, what: str, mode: str | None) -> np.ndarray:
+def _decode(item: Any, what: str, mode: str | None) -> tuple[np.ndarray, int]:
+    """The image's pixels, and how many frames or pages its file has."""
     fields = _fields(item)
     content, path = fields.get("bytes"), fields.get("path")
     file = path if content is None else io.BytesIO(content)
@@ -72,7 +77,7 @@ def _decode(item: Any, what: str, mode: str | None) -> np.ndarray:
         raise DataError(explain(what, got="nothing", expected="an image", fix="drop the row"))
     try:
         with Image.open(file) as image:
-            return _pixels(image, what, mode)
+            return _pixels(image, what, mode), _frames(image)
     except DataError:
         raise
     except Exception as error:
@@ -106,6 +111,16 @@ def _pixels(image: Image.Image, what: str, declared: str | None) -> np.ndarray:
     levels = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
     stated = StatedRange.read(image.info, what)
     return levels if stated is None else stated.pixels(levels, what)
+
+
+def _frames(image: Image.Image) -> int:
+    # What a phone adds to a photograph (MPO) is a small copy of it.
+    if image.format == "MPO":
+        return 1
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception:  # a damaged frame after the first
+        return 2
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -63,6 +63,9 @@ def read_image_files(source: Path, found: Found, splits: Sequence[str], *, name:
             by_split.setdefault(labels.places[file].split, []).append(file)
     passed = _passed_over(found, by_split, labels, rows)
     chosen = {split: part_named(str(source), split, by_split, lambda _: True) for split in splits}
+    if {"train", "test"} <= set(splits):
+        others = {part: len(files) for part, files in by_split.items() if part not in chosen.values()}
+        passed |= {f"image of the part {part}, beside train and test": number for part, number in others.items()}
     parts = {}
     for split, part in chosen.items():
         files = by_split[part]

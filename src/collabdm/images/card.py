@@ -61,7 +61,7 @@ def _classes(classes: Sequence[str], counts: Sequence[int]) -> str:
 def _loading(tiles: int, stated: StatedRange) -> str:
     expanded = ".expanded()" if tiles > 1 else ""
     return f"""`distilled.safetensors` is the canonical file: exact float32 pixels, normalised as
-(pixel / 255 - mean) / std. {_files(tiles, stated)}
+(pixel - mean) / std, where black is 0 and white 1. {_files(tiles, stated)}
 
 ```python
 import collabdm

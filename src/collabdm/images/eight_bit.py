@@ -14,16 +14,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from collabdm.checking import Checker
+from collabdm.data.stated_range import LEVELS, TAIL
 
 __all__ = ["IMAGE_TENSORS", "images_from_strip", "strip_of_images"]
 
 IMAGE_TENSORS = ("images", "images.range", "images.clipped")
-
-# The share of a channel's values that its range may leave out at either end. Measured on local sets of CIFAR-10 and
-# Fashion-MNIST by the error of the embeddings (docs/wire.md): as good as minimum to maximum, and a few runaway pixels
-# cannot push everything else into a handful of levels; 0.1 % is up to six times worse.
-TAIL = 1e-4
-LEVELS = 255
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 3: 2}

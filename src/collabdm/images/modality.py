@@ -163,7 +163,7 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
 
     def levels(self, samples: Tensor) -> np.ndarray:
         """8-bit levels in the images' own range, uint8 [n, C, H, W]; ordinary pixels where they are within [0, 1]."""
-        return self.range_of(samples).levels(self.pixels(samples.double()).numpy())
+        return self._eight_bits(samples)[0]
 
     def pictures(self, samples: Tensor) -> np.ndarray:
         """As people see them best, uint8 [n, C, H, W]: the extremes, which are a few pixels, are black and white, and
@@ -177,7 +177,7 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
 
     def write_folder(self, path: Path, shown: Labelled) -> bool:
         """`path/<class>/<index>.png`, as `load_dataset("imagefolder", data_dir=path)` reads it."""
-        levels, stated = self.levels(shown.samples), self.range_of(shown.samples)
+        levels, stated = self._eight_bits(shown.samples)
         write_images(path, levels, shown.labels.numpy(), shown.classes, stated)
         return True
 
@@ -187,21 +187,21 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
 
         label = datasets.ClassLabel(names=list(shown.classes))
         features = datasets.Features({"image": datasets.Image(), "label": label})
-        stated = self.range_of(shown.samples)
+        levels, stated = self._eight_bits(shown.samples)
         # As bytes: given pictures, the library would write them itself, without what they state.
-        images = [{"bytes": png_of(image_of(levels), stated), "path": None} for levels in self.levels(shown.samples)]
+        images = [{"bytes": png_of(image_of(one), stated), "path": None} for one in levels]
         return datasets.Dataset.from_dict({"image": images, "label": shown.labels.tolist()}, features=features)
 
     def to_arrays(self, samples: Tensor) -> dict[str, np.ndarray]:
         """`x`, uint8 levels [n, H, W] where they are grey, else [n, H, W, C]; `range` [2, C], where it is no usual one:
         the pixels that the levels 0 and 255 stand for."""
-        levels, stated = self.levels(samples), self.range_of(samples)
+        levels, stated = self._eight_bits(samples)
         x = levels[:, 0] if self.channels == 1 else np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
         return {"x": x} if stated.ordinary else {"x": x, "range": np.array([stated.low, stated.high])}
 
     def exported(self, samples: Tensor) -> Tensor:
         """The images as a reader of the 8-bit files gets them."""
-        stated, levels = self.range_of(samples), self.levels(samples)
+        levels, stated = self._eight_bits(samples)
         return self.tensors(stated.pixels(levels, "exported images"), device="cpu", dtype=samples.dtype)
 
     def card(self, shown: Labelled, tiles: int) -> CardText:
@@ -209,3 +209,9 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         constants = {"mean": list(self.normalisation.mean), "std": list(self.normalisation.std)}
         stated = self.range_of(self.expand(shown.samples, tiles))
         return card_text(shown.classes, shown.counts, self.described, tiles, constants, stated)
+
+    def _eight_bits(self, samples: Tensor) -> tuple[np.ndarray, StatedRange]:
+        """The levels, uint8 [n, C, H, W], and the range that they have."""
+        pixels = self.pixels(samples.double()).numpy()
+        stated = StatedRange.of(pixels)
+        return stated.levels(pixels), stated

@@ -37,7 +37,7 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """
 
     samples: Tensor
-    """float32 [n, *shape]; images are [n, C, H, W] with C 1 or 3, normalised: (pixel - mean) / std, black 0 and white 1."""
+    """float32 [n, *shape]; images are [n, C, H, W], C 1 or 3, normalised: (pixel - mean) / std, black 0 and white 1."""
     labels: Tensor
     """int64 [n], 0..len(classes) - 1."""
     classes: tuple[str, ...]

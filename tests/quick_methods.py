@@ -12,6 +12,7 @@ LOCAL_SETTINGS: dict[str, dict[str, Any]] = {
     "feddm": {"feddm": {"iterations": 3, "batch": 4}},
     "gradient": {"gradient": {"iterations": 3, "restart": 2, "inner": 1, "batch": 4}},
     "real": {},
+    "none": {},
 }
 
 TRAINED = {"rivals.training.network.width": 8, "rivals.training.network.depth": 2, "rivals.training.epochs": 1}
@@ -26,6 +27,7 @@ STRAWMAN = {"rounds": 3, "points": 1, "batch": 16, "restart": 2, "inner": 1, "un
 
 # The settings that make a rival quick, by dotted key.
 RIVAL_SETTINGS: dict[str, dict[str, Any]] = {
+    "analytic": {"plan.features": {"name": "patches", "width": 16}},
     "fedavg": TRAINED,
     "ensemble": TRAINED,
     "dense": DENSE,

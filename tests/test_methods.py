@@ -17,6 +17,7 @@ TABLE = {
     "central-dm": ("round", True, True, False),
     "central-dm-pae": ("round", True, True, True),
     "full-data": ("full", False, False, False),
+    "analytic": ("rival", False, False, False),
     "fedavg": ("rival", False, False, False),
     "ensemble": ("rival", False, False, False),
     "dense": ("rival", False, False, False),

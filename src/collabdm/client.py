@@ -13,13 +13,14 @@ from collabdm.engine.plain import plain_torch
 from collabdm.errors import DataError, PlanError, explain
 from collabdm.local import distill_locally
 from collabdm.matching.embedding import class_sums, embedder_for
+from collabdm.matching.gram import FeatureSums, feature_sums
 from collabdm.matching.statistic import Term, joint_terms, term_rows
 from collabdm.matching.sums import Sums
 from collabdm.networks import build_network
 from collabdm.planning import engine_for
 from collabdm.privacy import enough_held, few_text, release, too_few
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, fingerprint
+from collabdm.protocol import Contribution, Plan, feature_parameters, fingerprint, per_seed
 from collabdm.randomness import Stream
 from collabdm.storage.kept_results import Blocks, KeptResults, result_key
 
@@ -64,6 +65,7 @@ def contribute(
         samples=local["samples"],
         labels=local["labels"],
         fingerprint=fingerprint(plan),
+        gram=released.gram.moments() if released.gram else None,
     )
 
 
@@ -124,10 +126,12 @@ def _terms(plan: Plan) -> tuple[Term, ...]:
 
 def _kept_sums(plan: Plan, client: str, samples: Samples, engine: Engine, kept: KeptResults, report: Report) -> Sums:
     terms, seeds = _terms(plan), plan.assigned(client)
+    gram = _kept_gram(plan, client, samples, engine, kept, report)
     drawn = {y: min(plan.batch, int(held)) for y, held in enumerate(samples.counts()) if held}
     if not terms:
         features = build_network(plan.network, plan.sample.shape, classes=1).features
-        return Sums(terms=(), seeds=(), drawn=drawn, values=np.zeros((len(seeds), len(drawn), 0, features)))
+        nothing = np.zeros((len(seeds), len(drawn), 0, features))
+        return Sums(terms=(), seeds=(), drawn=drawn, values=nothing, gram=gram)
     key = sums_key(plan, client, samples, engine=engine)
     begin_stage()
 
@@ -135,7 +139,31 @@ def _kept_sums(plan: Plan, client: str, samples: Samples, engine: Engine, kept: 
         blocks = kept.blocks(key)
         return {"values": client_sums(plan, client, samples, engine=engine, blocks=blocks, report=report)}
 
-    return Sums(terms=terms, seeds=seeds, drawn=drawn, values=kept.compute(key, computed)["values"])
+    return Sums(terms=terms, seeds=seeds, drawn=drawn, values=kept.compute(key, computed)["values"], gram=gram)
+
+
+def _kept_gram(
+    plan: Plan, client: str, samples: Samples, engine: Engine, kept: KeptResults, report: Report
+) -> FeatureSums | None:
+    """The second-order sums over all samples of the client; None where the plan asks for none."""
+    if plan.features is None:
+        return None
+    basis = {
+        "data": samples.digest(),
+        "engine": engine.model_dump(exclude={"threads", "processes"}),
+        "plan": plan.model_dump(mode="json", include={"seed", "sample", "features", "classes"}),
+    }
+    spec = plan.features
+    begin_stage()
+
+    def computed() -> dict[str, np.ndarray]:
+        embedder = embedder_for(spec, plan.sample.shape, engine)
+        parameters = embedder.placed(feature_parameters(plan))
+        found = feature_sums(embedder, parameters, samples, plan.sample)
+        report(Event(stage="gram", client=client, done=1, total=1))
+        return {"counts": found.counts, "first": found.first, "second": found.second}
+
+    return FeatureSums(**kept.compute(result_key("gram", basis), computed))
 
 
 def _kept_local(
@@ -167,7 +195,8 @@ def _kept_local(
 
 def _basis(plan: Plan, client: str, samples: Samples, engine: Engine) -> dict[str, object]:
     """All that the statistics depend on."""
-    others = {"version", "statistics", "encoding", "local", "ipc", "tiles", "most_held", "min_held"}
+    others = {"version", "statistics", "features", "gram_bits", "encoding", "local", "ipc", "tiles"}
+    others |= {"most_held", "min_held"}
     return {
         "client": client,
         "data": samples.digest(),
@@ -189,7 +218,7 @@ def _without_few(plan: Plan, client: str, samples: Samples) -> Samples:
 def _check_statistics(plan: Plan, statistics: np.ndarray) -> None:
     """Raise `PlanError` where the server would refuse them, or their encoding would clip them unseen."""
     largest = float(max(statistics.max(initial=0), -statistics.min(initial=0)))
-    what = f"the statistic {plan.statistics}"
+    what = f"the statistic {per_seed(plan.statistics)}"
     if not largest <= LARGEST_VALUE:
         got = f"{largest:.3g}" if np.isfinite(largest) else "NaN or infinity"
         expected, fix = f"values within +-{LARGEST_VALUE:g}", "ask for a plan with another network or statistic"

@@ -43,6 +43,7 @@ METHODS: dict[str, Method] = {
         Method(name="central-dm", refined=True, central=True),
         Method(name="central-dm-pae", refined=True, central=True, pae=True),
         Method(name="full-data", source="full"),
+        _rival("analytic", "analytic:ANALYTIC"),
         _rival("fedavg", "fedavg:FEDAVG"),
         _rival("ensemble", "ensemble:ENSEMBLE"),
         _rival("dense", "dense:DENSE"),

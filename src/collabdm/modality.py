@@ -19,6 +19,7 @@ from collabdm.checking import Checker, rounded
 from collabdm.data.presets import Preset
 from collabdm.data.samples import check_finite_rows
 from collabdm.errors import ConfigError, DataError, explain, markdown_text
+from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
     """The tiles a side (l) that a method with partition and expand takes where none are set."""
     network: ClassVar[str]
     """The name in `NETWORKS` of the encoder that is taken where none is set."""
+    feature_map: ClassVar[NetworkSpec | None] = None
+    """The network that is the feature map of the statistic `gram` where none is set; None where it must be."""
     largest: ClassVar[float] = 100.0
     """The largest absolute value that a contribution's local set may hold. Refinement starts at these values, so
     whoever sent larger ones would spoil the server's steps for all."""

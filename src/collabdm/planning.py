@@ -20,7 +20,7 @@ from collabdm.modalities import MODALITIES
 from collabdm.modality import Modality
 from collabdm.networks import Architecture, NetworkSpec, build_network
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import LocalSpec, Plan
+from collabdm.protocol import LocalSpec, Plan, asks_gram
 from collabdm.training.recipes import RECIPES, Recipe
 
 __all__ = [
@@ -75,7 +75,7 @@ def make_plan(
         "min_held": config.plan.min_held,
         "tiles": tiles_in(config, sample),
         "augment": augmentation_for(config, preset),
-        "statistics": config.plan.statistics if method_named(config.method).refined else "none",
+        **_statistics(config, sample.shape, len(preset.classes)),
         "encoding": config.plan.encoding,
         "local": config.local,
     }
@@ -83,6 +83,21 @@ def make_plan(
         return Plan.model_validate(fields)
     except ValidationError as error:
         raise _explained(error) from None
+
+
+def _statistics(config: Config, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+    """What the plan asks for besides the local set. Raises `ConfigError` where the samples do not fit the features."""
+    names = config.plan.statistics
+    if not method_named(config.method).refined:
+        names = "none"
+    if not asks_gram(names):
+        return {"statistics": names}
+    features = config.plan.features or MODALITIES[config.modality].feature_map
+    if features is None:
+        got, fix = f"gram for {config.modality}, which have none of their own", "set plan.features to a network"
+        raise ConfigError(explain("plan.statistics", got=got, expected="a plan with plan.features", fix=fix))
+    build_network(features, shape, classes)
+    return {"statistics": names, "features": features, "gram_bits": config.plan.gram_bits}
 
 
 def _held(clients: Iterable[str] | Mapping[str, Samples]) -> Samples | None:

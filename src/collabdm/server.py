@@ -26,6 +26,7 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, checked_answers, plan_digest
 from collabdm.randomness import Stream
 from collabdm.screening import screened, told_screened
+from collabdm.teacher import check_rule
 
 __all__ = [
     "Refinement",
@@ -64,8 +65,10 @@ def aggregate(plan: Plan, contributions: Iterable[Contribution], spec: ServerSpe
     depend on it. Rules see statistics in their additive form: there the mean over clients is that over all samples, so
     a rule that drops nothing is the plain mean, while a mean of variances would lose the spread between clients. Beyond
     the contributions and the result, memory holds the participants' values at one (t, y).
-    Raises `ContributionError` where one does not answer this plan, or a client has two.
+    Raises `ContributionError` where one does not answer this plan, or a client has two; `ConfigError` where a rule is
+    asked for that cannot protect what the plan asks for.
     """
+    check_rule(plan, spec)
     return _aggregated(plan, checked_answers(plan, contributions), spec)
 
 
@@ -110,6 +113,7 @@ def distill(
     Raises `QuorumError` where there are no contributions, `ContributionError` where one does not answer this plan or a
     client has two, `ConfigError` where the samples diverge.
     """
+    check_rule(plan, spec)
     received = checked_answers(plan, contributions)
     if not received:
         fix = "collect the sites' contributions first"

@@ -30,6 +30,7 @@ from collabdm.protocol import (
     encode_contribution,
     encode_plan,
 )
+from collabdm.server import distill
 from collabdm.storage.kept_results import KeptResults
 from interruptions import assert_goes_on
 from quick_methods import LOCAL_SETTINGS as SETTINGS
@@ -39,7 +40,7 @@ MakeSamples = Callable[..., Samples]
 
 
 @pytest.mark.parametrize("tiles", [1, 2])
-@pytest.mark.parametrize("method", sorted(LOCAL_METHODS))
+@pytest.mark.parametrize("method", sorted(set(LOCAL_METHODS) - {"none"}))
 def test_a_method_gives_a_local_set_that_the_server_takes(make_samples: MakeSamples, method: str, tiles: int) -> None:
     samples = make_samples([9, 0, 12], (3, 8, 12))
     assert set(SETTINGS) == set(LOCAL_METHODS)
@@ -54,13 +55,25 @@ def test_a_method_gives_a_local_set_that_the_server_takes(make_samples: MakeSamp
     assert moved == 0 if method == "real" else 0 < moved < 5
 
 
+def test_without_a_local_set_sums_are_all_that_is_sent(make_samples: MakeSamples) -> None:
+    plan, samples = small_plan(local={"method": "none"}, ipc=6), make_samples([9, 0, 12], (3, 8, 12))
+    sent = contribute(plan, "bob", samples, engine=EAGER)
+    arrived = decode_contribution(encode_contribution(sent, plan), plan)
+    assert (arrived.samples.shape, arrived.labels.shape) == ((0, 3, 8, 12), (0,))
+    assert np.array_equal(arrived.statistics, contribute(small_plan(ipc=6), "bob", samples, engine=EAGER).statistics)
+    # The set then starts from noise, of which every held class has its share.
+    distilled = distill(plan, [arrived], engine=EAGER)
+    assert distilled.counts().tolist() == [6, 0, 6]
+    assert 0.8 < float(distilled.samples.std()) < 1.2
+
+
 @pytest.mark.parametrize("kills", [[2], [1, 1]])
 @pytest.mark.parametrize(
     ("method", "more"),
     [
         ("dm", {}),
         ("dm", {"reuse": False}),
-        *((name, {}) for name in sorted(LOCAL_METHODS) if name not in ("dm", "real")),
+        *((name, {}) for name in sorted(LOCAL_METHODS) if name not in ("dm", "none", "real")),
     ],
 )
 def test_an_interrupted_local_stage_goes_on_to_the_same_bytes(

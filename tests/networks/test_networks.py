@@ -34,6 +34,8 @@ KNOWN = {
     "alexnet": Known(spec=NetworkSpec(name="alexnet"), parameters=1_872_202, smallest=8, features=3072),
     "vgg11": Known(spec=NetworkSpec(name="vgg11"), parameters=9_231_114, smallest=32, features=512),
     "resnet18": Known(spec=NetworkSpec(name="resnet18"), parameters=11_173_962, smallest=16, features=512),
+    # 128 filters of 3x6x6 pixels, and 8 features each.
+    "patches": Known(spec=NetworkSpec(name="patches"), parameters=24_074, smallest=8, features=1024),
 }
 every = pytest.mark.parametrize("name", NETWORKS)
 

@@ -7,11 +7,14 @@ from typing import Any, Protocol
 
 from collabdm.baselines.base import RivalJob, RivalResult, rival_named
 from collabdm.baselines.models import Model, test_model
+from collabdm.classifiers.teacher import classifier_of
 from collabdm.data import Samples
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine.memory import begin_stage, highest, with_total
 from collabdm.evaluation.judging import Judgement, judgement, read_results, training_set, write_results
 from collabdm.evaluation.networks import NetworkResult, summary, without_confusion
+from collabdm.images.modality import Images
+from collabdm.networks import NetworkSpec
 from collabdm.planning import networks_tested
 from collabdm.progress import Event
 from collabdm.storage.checkpoints import Checkpoint
@@ -75,7 +78,7 @@ def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Pat
     kept = folder / "networks.json"
     results = read_results(kept)
     for i, model in list(enumerate(models))[len(results) :]:
-        started, content = time.perf_counter(), model.to_bytes()
+        started, content = time.perf_counter(), _saved(model, job.config.method)
         write_atomically(folder / f"model-{i}.safetensors", content)
         checkpoint = Checkpoint(folder / f"networks.{i}.test.checkpoint", hashlib.sha256(content).hexdigest())
         before, found = checkpoint.seconds, test_model(model, test, job.engine, checkpoint)
@@ -88,6 +91,14 @@ def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Pat
     for path in folder.glob("networks.*.checkpoint"):
         path.unlink(missing_ok=True)
     return judgement(results)
+
+
+def _saved(model: Model, method: str) -> bytes:
+    """A classifier file where the model is a single network that could be an encoder, else its members."""
+    if len(model.members) == 1 and isinstance(model.spec, NetworkSpec) and isinstance(model.sample, Images):
+        facts = {"method": method}
+        return classifier_of(model.spec, model.sample, model.classes, model.members[0], facts).to_bytes()
+    return model.to_bytes()
 
 
 def _seconds(result: RivalResult, judged: float, started: float) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, JsonValue
 
+from collabdm.baselines.answers import answers_of
 from collabdm.baselines.base import Rival, RivalJob, RivalResult
-from collabdm.client import contribute
 from collabdm.config.rivals import RivalsSpec
 from collabdm.initial_set import InitialSet, initial_set
 from collabdm.planning import make_plan
-from collabdm.protocol import LocalSpec, Plan, acceptance, decode_contribution, encode_contribution, encode_plan
+from collabdm.protocol import LocalSpec, Plan
 from collabdm.server import product
-from collabdm.storage.kept_results import KeptResults
 
 __all__ = ["DOSFL", "FEDD3", "FEDD3_DBSCAN", "FEDD3_GMM", "FEDDM", "Union", "plan_of", "union_of"]
 
@@ -47,24 +46,16 @@ def plan_of(job: RivalJob, local: LocalSpec) -> Plan:
 
 def union_of(job: RivalJob, plan: Plan) -> Union:
     """Every client's contribution, through its encoding, and their union (cut or topped up to ipc a class)."""
-    expected, received, up, seconds, memory = acceptance(plan), [], {}, {}, 0.0
-    for client in plan.clients:
-        kept = KeptResults(job.kept)
-        samples = job.train.take(job.parts[client])
-        sent = contribute(plan, client, samples, engine=job.engine, kept=kept, report=job.report)
-        content = encode_contribution(sent, plan)
-        received.append(decode_contribution(content, plan, expected=expected))
-        up[client], seconds[client] = len(content), sum(kept.seconds.values())
-        memory = max([memory, *kept.memory.values()])
+    answers = answers_of(job, plan)
     started = time.perf_counter()
-    initial = initial_set(plan, received, job.config.server.draw)
+    initial = initial_set(plan, answers.contributions, job.config.server.draw)
     return Union(
         plan=plan,
         initial=initial,
-        bytes_down=dict.fromkeys(plan.clients, len(encode_plan(plan))),
-        bytes_up=up,
-        seconds=seconds,
-        memory=memory,
+        bytes_down=answers.bytes_down,
+        bytes_up=answers.bytes_up,
+        seconds=answers.seconds,
+        memory=answers.memory,
         server_seconds=time.perf_counter() - started,
     )
 

@@ -22,7 +22,7 @@ from collabdm.images.pixels import Normalisation
 from collabdm.methods import method_named
 from collabdm.modalities import MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
-from collabdm.protocol import EncodingName, LocalSpec, StatisticName
+from collabdm.protocol import EncodingName, GramBits, LocalSpec, StatisticNames
 from collabdm.registry import named_in
 from collabdm.storage.reading import read_text
 from collabdm.training.recipes import RECIPES
@@ -88,7 +88,9 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     where the method has tiles, else 1.
 
     `participation`: the share of the clients that take part at a seed (epsilon). `most_held` unset: a client's weight
-    is what it says to hold. `min_held`: a client leaves out classes of which it holds fewer.
+    is what it says to hold. `min_held`: a client leaves out classes of which it holds fewer. `statistics`: one of the
+    seeds, `gram`, or both in a list; `features`: the network that is the fixed feature map of `gram`, unset what suits
+    the modality; `gram_bits`: of one number of it on the wire.
     """
 
     seeds: Annotated[int, Field(ge=0)] = 200
@@ -99,7 +101,9 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     network: Network | None = None
     tiles: Annotated[int, Field(ge=1)] | None = None
     augment: Literal["auto", "none", "all"] | Annotated[tuple[str, ...], BeforeValidator(_operations)] = "auto"
-    statistics: StatisticName = "mean"
+    statistics: StatisticNames = "mean"
+    features: Network | None = None
+    gram_bits: GramBits = 8
     encoding: EncodingName = "fp16"
     normalisation: Literal["auto"] | Normalisation = "auto"
 

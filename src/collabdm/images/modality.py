@@ -23,6 +23,7 @@ from collabdm.images.partition_expand import check_tiles, expand, pack, permuted
 from collabdm.images.pixels import Normalisation, denormalised, normalised
 from collabdm.images.preview import preview_picture
 from collabdm.modality import CardText, Labelled, Modality, Operation
+from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     operations: ClassVar[Mapping[str, Operation]] = OPERATIONS
     usual_tiles: ClassVar[int] = 2
     network: ClassVar[str] = "convnet"
+    feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="patches")
 
     @model_validator(mode="after")
     def _agree(self) -> "Images":

@@ -12,7 +12,7 @@ from collabdm.engine import Engine
 from collabdm.matching.sums import Sums
 from collabdm.modality import Modality
 from collabdm.progress import Report
-from collabdm.protocol import Plan
+from collabdm.protocol import LOCAL_METHODS, Plan
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
 
@@ -50,9 +50,10 @@ def initial_samples(job: LocalJob) -> tuple[Tensor, Tensor]:
     Where they start from real ones, a class with few samples gets fewer, so that none starts as another's copy.
     """
     plan, samples, engine = job.plan, job.samples, job.engine
-    started, labels, parts = [], [], plan.tiles**2
+    nothing = torch.empty(0, *plan.sample.shape, device=engine.device, dtype=engine.sample_dtype)
+    started, labels, parts = [nothing], list[int](), plan.tiles**2
     for y, held in enumerate(samples.counts()):
-        if not held:
+        if not held or LOCAL_METHODS[plan.local.method].empty:
             continue
         count = plan.local_per_class
         stream = Stream(plan.seed, "local-init", job.client, y)
@@ -66,7 +67,7 @@ def initial_samples(job: LocalJob) -> tuple[Tensor, Tensor]:
             started.append(torch.from_numpy(noise).to(engine.device, engine.sample_dtype))
         labels += [y] * count
     joined = torch.cat(started)
-    return joined, torch.tensor(labels, device=joined.device)
+    return joined, torch.tensor(labels, dtype=torch.int64, device=joined.device)
 
 
 def packed_real(samples: Samples, indices: np.ndarray, tiles: int, sample: Modality, *, engine: Engine) -> Tensor:

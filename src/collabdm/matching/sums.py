@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collabdm.matching.gram import FeatureSums
 from collabdm.matching.statistic import Statistic, Term, term_rows
 
 __all__ = ["Sums"]
@@ -17,13 +18,15 @@ class Sums:
     """What was summed for every assigned seed and every class held, over the samples that were drawn of it.
 
     `values`: float64 [seeds, classes, rows, d], the rows of `terms` one after another; `seeds` and `classes` ascending;
-    `drawn`: how many samples of each class the sums run over (at every seed another draw of as many).
+    `drawn`: how many samples of each class the sums run over (at every seed another draw of as many). `gram`: the
+    second-order sums over all samples, where the plan asks for them.
     """
 
     terms: tuple[Term, ...]
     seeds: tuple[int, ...]
     drawn: Mapping[int, int]
     values: np.ndarray
+    gram: FeatureSums | None = None
 
     @property
     def classes(self) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from collabdm.networks.base import (
     initial_running,
 )
 from collabdm.networks.convnet import POOLING, convnet
+from collabdm.networks.patches import patches
 from collabdm.networks.resnet18 import resnet18
 from collabdm.networks.vgg11 import vgg11
 from collabdm.registry import Table, named_in
@@ -44,6 +45,7 @@ NETWORKS: dict[str, Callable[..., Network]] = Table(
         "alexnet": alexnet,
         "vgg11": vgg11,
         "resnet18": resnet18,
+        "patches": patches,
     }
 )
 """From the shape of a sample, the number of classes, and keyword parameters of `Architecture`, to a network."""

@@ -3,6 +3,7 @@
 import copy
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "NORMS",
     "PER_SAMPLE_NORMS",
     "BatchNorm",
+    "Initialised",
     "Network",
     "Norm",
     "applied",
@@ -64,6 +66,14 @@ class Network(nn.Module):
         """Samples [n, *shape], as a modality gives them, to logits [n, classes]; with `embedding` to embeddings."""
         embedded = self.body(samples).flatten(1)
         return embedded if embedding else self.classifier(embedded)
+
+
+class Initialised(nn.Module, ABC):
+    """A layer that knows its own initial values."""
+
+    @abstractmethod
+    def initial(self, stream: Stream) -> dict[str, Tensor]:
+        """Its parameters by name, float32 on the CPU, the same to the bit on every machine."""
 
 
 class Norm(nn.Module):
@@ -136,8 +146,9 @@ def initial_parameters(network: Network, stream: Stream, *, embedding: bool = Fa
     """Fresh parameters by name, float32 on the CPU, the same to the bit on every machine.
 
     Weights and biases of convolutions and linear layers are uniform in +-1/sqrt(fan_in) (torch's default), drawn in
-    the order of `named_modules`, weight before bias; norms start at 1 and 0. The classifier comes last, and is left
-    out with `embedding`. Raises `ConfigError` for a layer with parameters for which no initial values are known here.
+    the order of `named_modules`, weight before bias; norms start at 1 and 0; a layer that is `Initialised` gives its
+    own. The classifier comes last, and is left out with `embedding`. Raises `ConfigError` for a layer with parameters
+    for which no initial values are known here.
     """
     parameters: dict[str, Tensor] = {}
     for name, module in network.named_modules():
@@ -148,6 +159,8 @@ def initial_parameters(network: Network, stream: Stream, *, embedding: bool = Fa
             parameters[f"{name}.weight"] = _uniform(stream, module.weight.shape, bound)
             if module.bias is not None:
                 parameters[f"{name}.bias"] = _uniform(stream, module.bias.shape, bound)
+        elif isinstance(module, Initialised):
+            parameters |= {f"{name}.{key}": value for key, value in module.initial(stream).items()}
         elif isinstance(module, Norm | BatchNorm):
             parameters[f"{name}.weight"] = torch.ones(module.weight.shape)
             parameters[f"{name}.bias"] = torch.zeros(module.bias.shape)
@@ -155,8 +168,8 @@ def initial_parameters(network: Network, stream: Stream, *, embedding: bool = Fa
             key for named in (module.named_parameters, module.named_buffers) for key, _ in named(recurse=False)
         ]:
             got = f"{type(module).__name__} ({name}) with {', '.join(own)}"
-            known = ", ".join(kind.__name__ for kind in (*_UNIFORM, Norm, BatchNorm))
-            fix = "build the network of these, or add the layer's initial values to initial_parameters"
+            known = ", ".join(kind.__name__ for kind in (*_UNIFORM, Norm, BatchNorm, Initialised))
+            fix = "build the network of these, or make the layer an Initialised that gives its own initial values"
             raise ConfigError(explain("layer of a network", got=got, expected=f"one of {known}", fix=fix))
     return parameters
 

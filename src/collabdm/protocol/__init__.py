@@ -1,6 +1,6 @@
 """What crosses between client and server: the plan down, the contribution up."""
 
-from collabdm.protocol.acceptance import Acceptance, acceptance, fingerprint, parameters_fingerprint
+from collabdm.protocol.acceptance import Acceptance, acceptance, feature_parameters, fingerprint, parameters_fingerprint
 from collabdm.protocol.answers import checked_answers
 from collabdm.protocol.contribution import (
     Contribution,
@@ -10,6 +10,7 @@ from collabdm.protocol.contribution import (
     encode_contribution,
 )
 from collabdm.protocol.encoding import ENCODINGS, EncodingName
+from collabdm.protocol.gram import GramBits
 from collabdm.protocol.local_spec import (
     LOCAL_METHODS,
     BpttSpec,
@@ -19,10 +20,12 @@ from collabdm.protocol.local_spec import (
     LocalMethod,
     LocalSpec,
 )
-from collabdm.protocol.plan import Plan, StatisticName, decode_plan, encode_plan, plan_digest
+from collabdm.protocol.plan import Plan, decode_plan, encode_plan, plan_digest
+from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
 
 __all__ = [
     "ENCODINGS",
+    "GRAM",
     "LOCAL_METHODS",
     "Acceptance",
     "BpttSpec",
@@ -30,12 +33,14 @@ __all__ = [
     "EncodingName",
     "FedDMSpec",
     "GradientSpec",
+    "GramBits",
     "KipSpec",
     "LocalMethod",
     "LocalSpec",
     "Plan",
-    "StatisticName",
+    "StatisticNames",
     "acceptance",
+    "asks_gram",
     "bytes_by_part",
     "checked_answers",
     "clipped_share",
@@ -43,7 +48,9 @@ __all__ = [
     "decode_plan",
     "encode_contribution",
     "encode_plan",
+    "feature_parameters",
     "fingerprint",
     "parameters_fingerprint",
+    "per_seed",
     "plan_digest",
 ]

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
-from collabdm.networks import build_network, initial_parameters
+from collabdm.networks import Network, build_network, initial_parameters
+from collabdm.protocol.gram import gram_bytes
 from collabdm.protocol.plan import Plan
 from collabdm.randomness import Stream
 
-__all__ = ["LONGEST_HEADER", "Acceptance", "acceptance", "fingerprint", "parameters_fingerprint"]
+__all__ = ["LONGEST_HEADER", "Acceptance", "acceptance", "feature_parameters", "fingerprint", "parameters_fingerprint"]
 
 LONGEST_HEADER = 2**20
 
@@ -19,9 +21,11 @@ LONGEST_HEADER = 2**20
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
     """The encoder's `features` (d, the length of one embedding) and `fingerprint`, and the `largest` file, in bytes,
-    that an honest client could send in any encoding: no more need be read of an answer."""
+    that an honest client could send in any encoding: no more need be read of an answer. `gram_features`: d of the
+    feature map of the Gram matrix, 0 where the plan has none."""
 
     features: int
+    gram_features: int
     fingerprint: str
     largest: int
 
@@ -34,14 +38,33 @@ def acceptance(plan: Plan) -> Acceptance:
     # One float more a vector, for its scale.
     floats = vectors * (features + 1) + samples * math.prod(plan.sample.shape)
     largest = 8 + LONGEST_HEADER + 8 * (classes + samples) + 4 * floats
-    return Acceptance(features=features, fingerprint=fingerprint(plan), largest=largest)
+    gram_features = 0
+    if plan.features is not None and plan.gram_bits is not None:
+        gram_features = _feature_map(plan).features
+        largest += gram_bytes(classes, gram_features, plan.gram_bits)
+    return Acceptance(features=features, gram_features=gram_features, fingerprint=fingerprint(plan), largest=largest)
 
 
 def fingerprint(plan: Plan) -> str:
-    """SHA-256 of the first encoder's parameters, in hex, which both sides derive."""
+    """SHA-256 of the parameters of the first encoder, and of the feature map if there is one, in hex, which both sides
+    derive."""
     network = build_network(plan.network, plan.sample.shape, classes=1)
     parameters = initial_parameters(network, Stream(plan.encoder_seed(0), "encoder"), embedding=True)
-    return parameters_fingerprint({name: value.numpy() for name, value in parameters.items()})
+    named = {name: value.numpy() for name, value in parameters.items()}
+    named |= {f"features.{name}": value.numpy() for name, value in feature_parameters(plan).items()}
+    return parameters_fingerprint(named)
+
+
+def feature_parameters(plan: Plan) -> dict[str, Tensor]:
+    """The parameters of the plan's feature map, float32 by name; none where it asks for no Gram matrix."""
+    if plan.features is None:
+        return {}
+    return initial_parameters(_feature_map(plan), plan.feature_stream, embedding=True)
+
+
+def _feature_map(plan: Plan) -> Network:
+    assert plan.features is not None
+    return build_network(plan.features, plan.sample.shape, classes=1)
 
 
 def parameters_fingerprint(parameters: Mapping[str, np.ndarray]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from collabdm.checking import Checker
 from collabdm.errors import ContributionError, explain
+from collabdm.matching.gram import FeatureMoments
 from collabdm.protocol.acceptance import Acceptance, acceptance
 from collabdm.protocol.contribution import Contribution
 from collabdm.protocol.plan import Plan
@@ -63,7 +64,17 @@ def _check_contribution(plan: Plan, one: Contribution, seeds: int, expected: Acc
     inside = (one.labels >= 0) & (one.labels < classes)
     check.that(bool(inside.all()), "labels out of range", f"0 <= labels < {classes}")
     check.that(bool((one.held[one.labels] > 0).all()), f"{plural} of a class it does not hold", "only held classes")
-    for name, values in (("statistics", one.statistics), (plural, one.samples)):
+    gram = _gram_parts(one, expected, check) if plan.features else ()
+    for name, values in (("statistics", one.statistics), (plural, one.samples), *gram):
         # Extremes alone tell: NaN propagates through them.
         extremes = values.min(initial=0), values.max(initial=0)
         check.that(bool(np.isfinite(extremes).all()), f"NaN or infinity in {name}", "finite numbers")
+
+
+def _gram_parts(one: Contribution, expected: Acceptance, check: Checker) -> list[tuple[str, np.ndarray]]:
+    check.that(isinstance(one.gram, FeatureMoments), "no gram", "the second-order statistic that the plan asks for")
+    assert one.gram is not None
+    d, parts = expected.gram_features, [("gram.means", one.gram.means), ("gram.scatter", one.gram.scatter)]
+    for (name, values), rows in zip(parts, (len(one.classes_held), d), strict=True):
+        check.that(values.shape == (rows, d), f"{name}{list(values.shape)}", f"{[rows, d]}")
+    return parts

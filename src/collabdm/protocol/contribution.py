@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ from safetensors.numpy import load, save
 
 from collabdm.checking import Checker
 from collabdm.engine.plain import plain_torch
+from collabdm.matching.gram import FeatureMoments
 from collabdm.protocol.acceptance import LONGEST_HEADER, Acceptance, acceptance
 from collabdm.protocol.encoding import ENCODINGS
+from collabdm.protocol.gram import GRAM_TENSORS, decode_gram, encode_gram
 from collabdm.protocol.plan import Plan, plan_digest
 from collabdm.storage.reading import strict_json
 
@@ -38,7 +41,8 @@ class Contribution:
     place where the plan's statistic pools them. On the wire this tensor is called `means`.
     `samples`, `labels`: S_k, float32 [n, *shape] as networks see them, and int64 [n]; on the wire the samples are
     called what the plan's modality calls them (`images`).
-    `fingerprint`: of the first encoder's parameters, so that a foreign derivation is noticed.
+    `fingerprint`: of the first encoder's parameters, and of the feature map's, so that a foreign derivation is noticed.
+    `gram`: the second-order statistic, where the plan asks for it; with `held` as its counts.
     """
 
     client: str
@@ -47,6 +51,7 @@ class Contribution:
     samples: np.ndarray
     labels: np.ndarray
     fingerprint: str
+    gram: FeatureMoments | None = None
 
     @property
     def classes_held(self) -> np.ndarray:
@@ -75,6 +80,7 @@ def encode_contribution(contribution: Contribution, plan: Plan) -> bytes:
         "held": contribution.held.astype(np.int64),
         "labels": contribution.labels.astype(np.int64),
         **ENCODINGS[plan.encoding].encode(contribution.statistics, clipped, plan.sample),
+        **(encode_gram(contribution.gram, plan.gram_bits) if contribution.gram and plan.gram_bits else {}),
     }
     # `save` writes memory as it lies: anything but C order would arrive scrambled.
     ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -98,7 +104,7 @@ def decode_contribution(
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise check.error(f"unreadable tensors ({error})", "safetensors") from None
     encoding, sample = ENCODINGS[plan.encoding], plan.sample
-    names = {"held", "labels", *encoding.tensors(sample)}
+    names = {"held", "labels", *encoding.tensors(sample), *(GRAM_TENSORS if plan.gram_bits else ())}
     check.that(set(tensors) == names, sorted(tensors)[:8], f"{', '.join(sorted(names))} ({plan.encoding})")
     held = _held(tensors["held"], plan, check)
     labels = _labels(tensors["labels"], held, plan, check)
@@ -117,12 +123,14 @@ def decode_contribution(
         samples=samples,
         labels=labels,
         fingerprint=expected.fingerprint,
+        gram=_gram(tensors, held, plan, expected, check),
     )
 
 
 def bytes_by_part(content: bytes) -> dict[str, int]:
     """Bytes of a valid contribution's `header` and of each of its tensors by the first part of their names: `held`,
-    `means` (the statistics), `images` or what else the modality calls its samples, `labels`. Together, the whole file.
+    `means` (the statistics of the seeds), `gram`, `images` or what else the modality calls its samples, `labels`.
+    Together, the whole file.
     """
     size, header = _header(content)
     parts = Counter(header=8 + size)
@@ -130,8 +138,8 @@ def bytes_by_part(content: bytes) -> dict[str, int]:
         if name != "__metadata__":
             first, end = entry["data_offsets"]
             parts[name.partition(".")[0]] += end - first
-    order = {"held": 0, "means": 1, "labels": 3, "header": 4}
-    return {part: parts[part] for part in sorted(parts, key=lambda part: order.get(part, 2))}
+    order = {"held": 0, "means": 1, "gram": 2, "labels": 4, "header": 5}
+    return {part: parts[part] for part in sorted(parts, key=lambda part: order.get(part, 3))}
 
 
 def clipped_share(content: bytes) -> float | None:
@@ -170,6 +178,14 @@ def _labels(found: np.ndarray, held: np.ndarray, plan: Plan, check: Checker) -> 
     check.that(bool((per_class <= allowed).all()), f"{per_class.max()} {plural} of a class", f"at most {allowed}")
     check.that(not per_class[held == 0].any(), f"{plural} of a class it does not hold", "only held classes")
     return labels
+
+
+def _gram(
+    tensors: Mapping[str, np.ndarray], held: np.ndarray, plan: Plan, expected: Acceptance, check: Checker
+) -> FeatureMoments | None:
+    if plan.gram_bits is None:
+        return None
+    return decode_gram(tensors, int((held > 0).sum()), expected.gram_features, plan.gram_bits, check)
 
 
 def _header(content: bytes) -> tuple[int, dict[str, Any]]:

@@ -103,13 +103,14 @@ class LocalMethod:
     `run`: a function (`LocalJob`, initial samples [n, *shape], labels [n], report) to distilled samples, or where it
     is, as `package.module:name` (those modules need what a plan is, and a plan needs this table). `settings`: the class
     of its own table of settings. `reuses`: the statistic that it can match instead of embedding fresh data.
-    `starts_real`: it makes no sense from noise.
+    `starts_real`: it makes no sense from noise. `empty`: there is no local set, and all that is sent is sums.
     """
 
     run: str | Callable[..., Any]
     settings: type[BaseModel] | None = None
     reuses: Statistic | None = None
     starts_real: bool = False
+    empty: bool = False
 
 
 LOCAL_METHODS: dict[str, LocalMethod] = Table(
@@ -123,6 +124,7 @@ LOCAL_METHODS: dict[str, LocalMethod] = Table(
         "bptt": LocalMethod(run="collabdm.local.bptt:bptt_samples", settings=BpttSpec),
         "feddm": LocalMethod(run="collabdm.local.feddm:one_network_samples", settings=FedDMSpec),
         "real": LocalMethod(run="collabdm.local.start:unchanged", starts_real=True),
+        "none": LocalMethod(run="collabdm.local.start:unchanged", empty=True),
     }
 )
 
@@ -133,8 +135,9 @@ class LocalSpec(BaseModel, frozen=True, extra="allow", allow_inf_nan=False):
     """The client's own distillation: S_k.
 
     `method`: `dm`, distribution matching (LocalDM), whose settings are the fields up to `reuse`; a method with settings
-    of its own, in a table of its name (`kip`, `gradient`, `bptt`, `feddm`); `gmm` and `dbscan`, coresets; or `real`,
-    real samples as they are. `init` is for all of them.
+    of its own, in a table of its name (`kip`, `gradient`, `bptt`, `feddm`); `gmm` and `dbscan`, coresets; `real`,
+    real samples as they are; or `none`, no local set, so that all that leaves a site is sums over its samples. `init`
+    is for all of them.
 
     `reuse`: match the means that are computed for the server anyway (second moments kept, not sent), instead of
     embedding fresh batches of `batch` real samples per class under fresh encoders.

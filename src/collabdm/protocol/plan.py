@@ -21,15 +21,15 @@ from collabdm.modalities import AnyModality
 from collabdm.modality import Augmentation, draw_augmentation
 from collabdm.networks import NetworkSpec
 from collabdm.protocol.encoding import EncodingName
+from collabdm.protocol.gram import GramBits
 from collabdm.protocol.local_spec import LocalSpec
+from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
 from collabdm.randomness import Stream
-from collabdm.registry import named_in
 from collabdm.storage.reading import no_number, strict_json
 
-__all__ = ["Plan", "StatisticName", "decode_plan", "encode_plan", "plan_digest"]
+__all__ = ["Plan", "decode_plan", "encode_plan", "plan_digest"]
 
 VERSION = 2
-StatisticName = Annotated[str, named_in(STATISTICS)]
 
 
 def _readable(text: str) -> str:
@@ -51,7 +51,8 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     Seeds and participants follow from `seed`, so a plan stays small however many there are. `sample` describes the
     samples, and by its kind what they are. `most_held`: the server counts at most that many samples of a class for any
     one client as its weight, whatever it says to hold. `min_held`: a client leaves out a class of which it holds fewer
-    (1: none), and says that it holds none. `tiles`: the l of partition and expand.
+    (1: none), and says that it holds none. `tiles`: the l of partition and expand. `features` and `gram_bits` go with
+    the statistic `gram`: the network that is its fixed feature map, and the bits of a number of it on the wire.
     """
 
     format: Literal["collabdm-plan"] = "collabdm-plan"
@@ -69,7 +70,9 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     min_held: Annotated[int, Field(ge=1)] = 1
     tiles: Annotated[int, Field(ge=1)] = 1
     augment: tuple[str, ...] = ()
-    statistics: StatisticName = "mean"
+    statistics: StatisticNames = "mean"
+    features: NetworkSpec | None = None
+    gram_bits: GramBits | None = None
     encoding: EncodingName = "fp16"
     local: LocalSpec = LocalSpec()
 
@@ -81,6 +84,8 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError("a plan of version 1 is for images")
         if self.version == 1 and self.min_held != 1:
             raise ValueError("a plan of version 1 has no min_held")
+        if {self.features is not None, self.gram_bits is not None} != {asks_gram(self.statistics)}:
+            raise ValueError(f"features and gram_bits go with the statistic {GRAM}")
         if list(self.clients) != sorted(set(self.clients)):
             raise ValueError("clients must be distinct and sorted")
         if len(set(self.classes)) != len(self.classes):
@@ -106,7 +111,12 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @property
     def statistic(self) -> Statistic:
         """What clients send of every seed."""
-        return STATISTICS[self.statistics]
+        return STATISTICS[per_seed(self.statistics)]
+
+    @property
+    def feature_stream(self) -> Stream:
+        """What the feature map of the Gram matrix is made of, on both sides."""
+        return Stream(self.seed, "features")
 
     def encoder_seed(self, t: int) -> int:
         """alpha_t (Algorithm 1, line 3): 53 bits."""

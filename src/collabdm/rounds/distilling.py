@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from collabdm.classifiers.teacher import teacher_classifier
 from collabdm.config import Config
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
@@ -19,7 +20,7 @@ from collabdm.initial_set import InitialSet
 from collabdm.matching.aggregation import FEWEST, Rule
 from collabdm.matching.step import SyntheticState
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Plan, encode_plan, plan_digest
+from collabdm.protocol import Contribution, Plan, encode_plan, plan_digest
 from collabdm.rounds.inbox import Collected, collect
 from collabdm.rounds.records import read_round
 from collabdm.rounds.terms import USUAL, Terms, checked_start
@@ -68,8 +69,8 @@ def distill_round(
     report: Report = silent,
     visit: Callable[[Refinement], None] = lambda refinement: None,
 ) -> dict[str, Any]:
-    """Aggregate, initialise and refine, leaving `initial/`, `distilled/`, `loss.png` and `round.json` in `folder`;
-    returns metrics.
+    """Aggregate, initialise and refine, leaving `initial/`, `distilled/`, `loss.png` and `round.json` in `folder`, and
+    `teacher.safetensors` where the plan has the Gram matrix; returns metrics.
 
     Goes on from a checkpoint that an interrupted call left there. `config`: with its engine resolved. `visit` sees
     every state on the way, and its time is not the server's.
@@ -95,7 +96,7 @@ def distill_round(
     begin_stage()
     begun, facts = _begun(initial, provenance.present), dict(provenance.facts)
     made = partial(product, plan, labels=initial.labels, spec=config.server, method=config.method, facts=facts)
-    made(samples=begun).save(folder / "initial", overwrite=True)
+    _save_start(plan, usable, made(samples=begun), folder)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
     start = initial_state(begun, initial.labels, config.engine)
     state, losses = _resumed(checkpoint, start)
@@ -116,6 +117,14 @@ def distill_round(
     write_json(folder / "round.json", known | {"metrics": metrics})
     checkpoint.remove()
     return metrics
+
+
+def _save_start(plan: Plan, usable: Sequence[Contribution], initial: DistilledSet, folder: Path) -> None:
+    """The set before refinement, and the teacher where the plan gives one."""
+    initial.save(folder / "initial", overwrite=True)
+    teacher = teacher_classifier(plan, usable, initial.facts)
+    if teacher is not None:
+        teacher.save(folder / "teacher.safetensors")
 
 
 def _basis(plan: Plan, collected: Collected, config: Config, present: DistilledSet | None) -> str:

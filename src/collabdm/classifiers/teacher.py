@@ -1,0 +1,45 @@
+"""The additive teacher of a round, kept as a classifier file like any other."""
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import JsonValue
+from torch import Tensor
+
+from collabdm.classifiers.file import Classifier, ClassifierCard
+from collabdm.images.modality import Images
+from collabdm.networks import NetworkSpec
+from collabdm.protocol import Contribution, Plan, plan_digest
+from collabdm.teacher import pooled_equations, teacher_parameters
+
+__all__ = ["classifier_of", "teacher_classifier"]
+
+
+def classifier_of(
+    network: NetworkSpec,
+    sample: Images,
+    classes: tuple[str, ...],
+    parameters: Mapping[str, Tensor],
+    facts: Mapping[str, JsonValue],
+) -> Classifier:
+    """Parameters of a network for images, as a classifier that `detect` and `evaluate` read."""
+    card = ClassifierCard(
+        network=network,
+        classes=classes,
+        shape=sample.shape,
+        normalisation=sample.normalisation,
+        flows=flows if isinstance(flows := facts.get("flows"), dict) else None,
+        facts={name: value for name, value in facts.items() if name != "flows"},
+    )
+    return Classifier(card=card, parameters=parameters)
+
+
+def teacher_classifier(
+    plan: Plan, contributions: Iterable[Contribution], facts: Mapping[str, JsonValue]
+) -> Classifier | None:
+    """The ridge classifier of all data behind the contributions; None where the plan asked for no Gram matrix, or its
+    samples are no images. `facts` go to its card."""
+    if plan.features is None or not isinstance(plan.sample, Images):
+        return None
+    parameters, found = teacher_parameters(plan, pooled_equations(plan, contributions))
+    made = {"method": "analytic", "plan": plan_digest(plan), "penalty": found.penalty, "error": found.error}
+    return classifier_of(plan.features, plan.sample, plan.classes, parameters, dict(facts) | made)

@@ -1,0 +1,50 @@
+"""From the contributions of a round to the teacher: the ridge classifier of all data."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collabdm.config import ServerSpec
+from collabdm.errors import ConfigError, explain
+from collabdm.matching.gram import added
+from collabdm.protocol import Contribution, Plan, feature_parameters
+from collabdm.teacher.equations import NormalEquations, normal_equations
+from collabdm.teacher.ridge import Ridge, ridge
+
+__all__ = ["check_rule", "pooled_equations", "teacher_parameters"]
+
+
+def check_rule(plan: Plan, spec: ServerSpec) -> None:
+    """Raise `ConfigError` where a rule against hostile participants is asked for, and the plan has the Gram matrix.
+
+    Sites differ in their Gram matrices because they hold other classes; a rule that drops what differs would drop them.
+    """
+    if plan.features is not None and spec.rule.protects:
+        got, fix = "a rule with the statistic gram", "ask for a plan without gram, or set server.aggregation=mean"
+        expected = "none: nothing protects the sum of second moments of sites that hold different classes"
+        raise ConfigError(explain("server.aggregation", got=got, expected=expected, fix=fix))
+
+
+def pooled_equations(plan: Plan, contributions: Iterable[Contribution]) -> NormalEquations:
+    """The normal equations of the samples of all clients, one after another in sorted order.
+
+    Every sample counts alike, but for those that a client holds beyond `plan.most_held` of a class.
+    """
+    ordered = sorted(contributions, key=lambda one: one.client)
+    parts = (one.gram.sums(_counted(plan, one)) for one in ordered if one.gram is not None)
+    return normal_equations(added(parts))
+
+
+def teacher_parameters(plan: Plan, equations: NormalEquations) -> tuple[dict[str, Tensor], Ridge]:
+    """The feature map with the ridge classifier as its last layer, as parameters of the network `plan.features`:
+    float32 by name; and the classifier itself."""
+    found = ridge(equations)
+    last = {"classifier.weight": found.weight.T, "classifier.bias": found.bias}
+    placed = {name: torch.from_numpy(np.ascontiguousarray(value, np.float32)) for name, value in last.items()}
+    return feature_parameters(plan) | placed, found
+
+
+def _counted(plan: Plan, one: Contribution) -> np.ndarray:
+    return one.held if plan.most_held is None else np.minimum(one.held, plan.most_held)

@@ -1,0 +1,55 @@
+"""The ridge classifier of all data, from sums alone; its penalty too needs no data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from collabdm.teacher.equations import NormalEquations
+
+__all__ = ["Ridge", "ridge"]
+
+# Times the mean variance of a standardised feature: from none that matters to one that hides all.
+_PENALTIES = 10.0 ** np.arange(-6, 1.01, 0.25)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ridge:
+    """Scores phi @ `weight` + `bias`: float64 [d, classes] and [classes], of raw features.
+
+    `penalty`: what was added to the diagonal of the standardised Gram matrix; `error`: the generalised
+    cross-validation estimate of the mean squared error, for the variance of the labels.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    penalty: float
+    error: float
+
+
+def ridge(equations: NormalEquations) -> Ridge:
+    """The classifier with the penalty of least generalised cross-validation error (Golub, Heath and Wahba 1979).
+
+    The residual sum of squares and the degrees of freedom of every penalty follow from one eigendecomposition.
+    """
+    values, axes = np.linalg.eigh(equations.gram)
+    values = values.clip(0)
+    turned = axes.T @ equations.cross
+    energy = (turned * turned).sum(axis=1)
+    errors = [_error(equations, values, energy, penalty) for penalty in _PENALTIES]
+    best = int(np.argmin(errors))
+    weight = axes @ (turned / (values + _PENALTIES[best])[:, None]) / equations.scale[:, None]
+    return Ridge(
+        weight=weight,
+        bias=equations.share - equations.mean @ weight,
+        penalty=float(_PENALTIES[best]),
+        error=errors[best] / equations.spread if equations.spread else 0.0,
+    )
+
+
+def _error(equations: NormalEquations, values: np.ndarray, energy: np.ndarray, penalty: float) -> float:
+    """GCV = (RSS / n) / (1 - df / n)^2; the mean counts as one degree of freedom."""
+    shrunk = values + penalty
+    residual = equations.spread - float((energy * (2 / shrunk - values / shrunk**2)).sum())
+    freedom = 1 + float((values / shrunk).sum())
+    left = 1 - freedom / equations.count
+    return max(residual, 0.0) / left**2 if left > 0 else np.inf

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, checked_answers, plan_digest
 from collabdm.randomness import Stream
 from collabdm.screening import screened, told_screened
-from collabdm.teacher import check_rule
+from collabdm.teacher import Guide, check_rule, pooled_equations, teacher_of
 
 __all__ = [
     "Refinement",
@@ -72,7 +73,7 @@ def aggregate(plan: Plan, contributions: Iterable[Contribution], spec: ServerSpe
     return _aggregated(plan, checked_answers(plan, contributions), spec)
 
 
-def _aggregated(plan: Plan, contributions: Iterable[Contribution], spec: ServerSpec) -> Target:
+def _aggregated(plan: Plan, contributions: Sequence[Contribution], spec: ServerSpec) -> Target:
     """The target of contributions that were checked, in sorted order."""
     statistic, classes = plan.statistic, len(plan.classes)
     features = embedder_for(plan.network, plan.sample.shape, EAGER).features
@@ -93,7 +94,8 @@ def _aggregated(plan: Plan, contributions: Iterable[Contribution], spec: ServerS
             values[t, group] = statistic.finish(combined(additive, torch.from_numpy(weighed), spec.rule)).numpy()
             weights[t, group] = weighed.sum()
             holders[t, group] = len(participants)
-    return Target(values=values, weights=weights, drawn=drawn, holders=holders)
+    equations = pooled_equations(plan, contributions) if plan.features else None
+    return Target(values=values, weights=weights, drawn=drawn, holders=holders, equations=equations)
 
 
 @plain_torch()
@@ -216,6 +218,7 @@ def refine(
         raise ConfigError(explain("server.step", got=got, expected="joint", fix=fix))
     embedder = embedder_for(plan.network, plan.sample.shape, engine)
     total = spec.passes * plan.seeds if plan.statistic.terms else 0
+    guide = _guide(plan, target, spec, engine)
     for step in range(done, total):
         t = _seed_at(plan, step)
         targets = _targets(plan, target, t, engine)
@@ -225,6 +228,7 @@ def refine(
             _encoding(plan, embedder, t),
             _descent(spec, step, total),
             _synthetic_batch(plan, spec, state.labels, step, targets.classes),
+            guide and partial(guide, labels=state.labels, step=step),
         )
         yield Refinement(steps=step + 1, total=total, state=state, loss=sum(losses.values()))
 
@@ -258,6 +262,15 @@ def tell_worse(
         fix = f"set server.lr below {spec.lr:g}, or server.passes to 0 to keep the set it began with"
         report(Event(stage="distill", done=1, total=1, message=f"{told} (at {len(seeds)} seeds): {fix}"))
     return {"before": before, "after": after, "seeds": len(seeds)}
+
+
+def _guide(plan: Plan, target: Target, spec: ServerSpec, engine: Engine) -> Guide | None:
+    if target.equations is None or not spec.teacher:
+        return None
+    if spec.step == "per-class":
+        got, fix = "per-class with the teacher's term", "set server.step to joint, or server.teacher to 0"
+        raise ConfigError(explain("server.step", got=got, expected="joint", fix=fix))
+    return Guide(plan, teacher_of(plan, target.equations, engine), spec)
 
 
 def _encoding(plan: Plan, embedder: Embedder, t: int) -> Encoding:

@@ -1,15 +1,16 @@
 """The additive teacher of a round, kept as a classifier file like any other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 from torch import Tensor
 
 from collabdm.classifiers.file import Classifier, ClassifierCard
 from collabdm.images.modality import Images
+from collabdm.matching.target import Target
 from collabdm.networks import NetworkSpec
-from collabdm.protocol import Contribution, Plan, plan_digest
-from collabdm.teacher import pooled_equations, teacher_parameters
+from collabdm.protocol import Plan, plan_digest
+from collabdm.teacher import teacher_parameters
 
 __all__ = ["classifier_of", "teacher_classifier"]
 
@@ -33,13 +34,11 @@ def classifier_of(
     return Classifier(card=card, parameters=parameters)
 
 
-def teacher_classifier(
-    plan: Plan, contributions: Iterable[Contribution], facts: Mapping[str, JsonValue]
-) -> Classifier | None:
-    """The ridge classifier of all data behind the contributions; None where the plan asked for no Gram matrix, or its
-    samples are no images. `facts` go to its card."""
-    if plan.features is None or not isinstance(plan.sample, Images):
+def teacher_classifier(plan: Plan, target: Target, facts: Mapping[str, JsonValue]) -> Classifier | None:
+    """The ridge classifier of all data of a round; None where the plan asked for no Gram matrix, or its samples are no
+    images. `facts` go to its card."""
+    if plan.features is None or target.equations is None or not isinstance(plan.sample, Images):
         return None
-    parameters, found = teacher_parameters(plan, pooled_equations(plan, contributions))
+    parameters, found = teacher_parameters(plan, target.equations)
     made = {"method": "analytic", "plan": plan_digest(plan), "penalty": found.penalty, "error": found.error}
     return classifier_of(plan.features, plan.sample, plan.classes, parameters, dict(facts) | made)

@@ -95,12 +95,14 @@ def matching_step(
     encoding: Encoding,
     descent: Descent,
     chosen: Mapping[int, Tensor] | None = None,
+    guide: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[SyntheticState, dict[int, float]]:
     """One seed's update of the samples, with stochastic gradient descent with momentum; returns the loss per class.
 
     `targets` holds the covered classes (those without a sample in the set are left out); `chosen` restricts a class to
     a batch of its samples (indices into `state.samples`), all of them by default. A pooled statistic has one loss,
-    which is told under the first class.
+    which is told under the first class. `guide` gives a further direction [n, *shape] at the samples, whose length is
+    taken as a multiple of that of the loss's gradient.
 
     `joint`: one step on the sum over classes (lines 13-14). `per-class`: one step per covered class in ascending
     order, the sample tensor being one parameter, so that a class's samples also move by their momentum in the steps of
@@ -122,6 +124,8 @@ def matching_step(
         indices, at_samples, found = _gradient(samples, group, targets, encoding)
         gradient[indices] = at_samples
         losses.update(found)
+    if guide is not None:
+        gradient = _guided(gradient, guide(samples))
     if descent.longest is not None:
         gradient = _shortened(gradient, descent.longest * samples.std(correction=0))
     own = torch.isin(state.labels, torch.tensor(order)) | joint
@@ -167,6 +171,11 @@ def _embedded(
     transforms = [partial(encoding.sample.augment, augmentation=targets.classes[y].augmentation) for y in group]
     embedded, back = encoding.embedder.linearised(dict(encoding.parameters), expanded, sizes, transforms)
     return embedded, back, sizes
+
+
+def _guided(gradient: Tensor, direction: Tensor) -> Tensor:
+    """Both together, where the direction's length counts in units of the gradient's."""
+    return gradient + torch.linalg.vector_norm(gradient) * direction
 
 
 def _shortened(gradient: Tensor, longest: Tensor) -> Tensor:

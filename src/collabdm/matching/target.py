@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from collabdm.matching.aggregation import FEWEST
+from collabdm.matching.equations import NormalEquations
 
 __all__ = ["Target"]
 
@@ -16,13 +17,15 @@ class Target:
     `values`: float64 [T, groups, rows, d], the global statistic, a group for each class or one for all where the
     statistic pools them; `weights`: float64 [T, groups], 0 where no participant holds the class; `drawn`: int64
     [T, classes], real samples behind each value; `holders`: int64 [T, groups], participants behind it. All before
-    anything is trimmed.
+    anything is trimmed. `equations`: the normal equations of all data in the plan's features, where it has the
+    Gram matrix.
     """
 
     values: np.ndarray
     weights: np.ndarray
     drawn: np.ndarray
     holders: np.ndarray
+    equations: NormalEquations | None = None
 
     @property
     def skipped(self) -> int:

@@ -20,7 +20,7 @@ from collabdm.initial_set import InitialSet
 from collabdm.matching.aggregation import FEWEST, Rule
 from collabdm.matching.step import SyntheticState
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, encode_plan, plan_digest
+from collabdm.protocol import Plan, encode_plan, plan_digest
 from collabdm.rounds.inbox import Collected, collect
 from collabdm.rounds.records import read_round
 from collabdm.rounds.terms import USUAL, Terms, checked_start
@@ -96,7 +96,7 @@ def distill_round(
     begin_stage()
     begun, facts = _begun(initial, provenance.present), dict(provenance.facts)
     made = partial(product, plan, labels=initial.labels, spec=config.server, method=config.method, facts=facts)
-    _save_start(plan, usable, made(samples=begun), folder)
+    _save_start(plan, target, made(samples=begun), folder)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
     start = initial_state(begun, initial.labels, config.engine)
     state, losses = _resumed(checkpoint, start)
@@ -119,10 +119,10 @@ def distill_round(
     return metrics
 
 
-def _save_start(plan: Plan, usable: Sequence[Contribution], initial: DistilledSet, folder: Path) -> None:
+def _save_start(plan: Plan, target: Target, initial: DistilledSet, folder: Path) -> None:
     """The set before refinement, and the teacher where the plan gives one."""
     initial.save(folder / "initial", overwrite=True)
-    teacher = teacher_classifier(plan, usable, initial.facts)
+    teacher = teacher_classifier(plan, target, initial.facts)
     if teacher is not None:
         teacher.save(folder / "teacher.safetensors")
 

@@ -1,15 +1,17 @@
 """What the server learns from second-order sums: a classifier of all data, and what it asks of a synthetic set."""
 
-from collabdm.teacher.equations import NormalEquations, normal_equations
+from collabdm.teacher.guide import Guide
 from collabdm.teacher.pooled import check_rule, pooled_equations, teacher_parameters
 from collabdm.teacher.ridge import Ridge, ridge
+from collabdm.teacher.teacher import Teacher, teacher_of
 
 __all__ = [
-    "NormalEquations",
+    "Guide",
     "Ridge",
+    "Teacher",
     "check_rule",
-    "normal_equations",
     "pooled_equations",
     "ridge",
+    "teacher_of",
     "teacher_parameters",
 ]

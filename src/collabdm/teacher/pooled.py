@@ -8,9 +8,9 @@ from torch import Tensor
 
 from collabdm.config import ServerSpec
 from collabdm.errors import ConfigError, explain
+from collabdm.matching.equations import NormalEquations, normal_equations
 from collabdm.matching.gram import added
 from collabdm.protocol import Contribution, Plan, feature_parameters
-from collabdm.teacher.equations import NormalEquations, normal_equations
 from collabdm.teacher.ridge import Ridge, ridge
 
 __all__ = ["check_rule", "pooled_equations", "teacher_parameters"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collabdm.teacher.equations import NormalEquations
+from collabdm.matching.equations import NormalEquations
 
 __all__ = ["Ridge", "ridge"]
 

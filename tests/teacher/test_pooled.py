@@ -1,0 +1,112 @@
+"""From contributions to the teacher: the split does not matter, and what cannot be protected is refused."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collabdm.classifiers.file import decode_classifier
+from collabdm.classifiers.teacher import teacher_classifier
+from collabdm.client import contribute
+from collabdm.config import ServerSpec
+from collabdm.data import Dataset, Samples, load_dataset
+from collabdm.engine import REFERENCE
+from collabdm.errors import ConfigError, ContributionError
+from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
+from collabdm.server import aggregate, distill
+from collabdm.teacher import pooled_equations, ridge, teacher_of
+from reference import small_plan
+
+GRAM = {"statistics": "gram", "features": {"name": "patches", "width": 8}, "gram_bits": 8, "local": {"method": "none"}}
+CLASSES = tuple("0123456789")
+
+
+def plan_for(clients: tuple[str, ...], **changes: object) -> Plan:
+    sample = {"channels": 1, "height": 8, "width": 8, "normalisation": {"mean": (0.5,), "std": (0.5,)}}
+    return small_plan(sample=sample, classes=CLASSES, clients=clients, **GRAM | changes)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits")
+
+
+def sent(plan: Plan, client: str, samples: Samples) -> Contribution:
+    return contribute(plan, client, samples, engine=REFERENCE)
+
+
+def accuracy(plan: Plan, contributions: list[Contribution], test: Samples) -> float:
+    teacher = teacher_of(plan, pooled_equations(plan, contributions), REFERENCE)
+    shown = plan.sample.tensors(test.values, device="cpu", dtype=torch.float64)
+    return float((teacher.logits(shown).argmax(dim=1).numpy() == test.labels).mean())
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 100), sites=st.integers(2, 6))
+def test_the_equations_of_any_split_are_those_of_all_data(digits: Dataset, seed: int, sites: int) -> None:
+    train = digits.train.take(np.arange(400))
+    owner = np.random.default_rng(seed).integers(0, sites, 400)
+    owner[:sites] = np.arange(sites)
+    whole = pooled_equations(plan_for(("all",)), [sent(plan_for(("all",)), "all", train)])
+    names = tuple(f"site {k}" for k in range(sites))
+    plan = plan_for(names)
+    parts = [sent(plan, name, train.take(np.flatnonzero(owner == k))) for k, name in enumerate(names)]
+    split = pooled_equations(plan, reversed(parts))
+    assert split.count == 400
+    for field in ("mean", "scale", "gram", "cross", "share", "spread"):
+        np.testing.assert_allclose(getattr(split, field), getattr(whole, field), rtol=1e-6, atol=1e-9)
+
+
+def test_through_the_wire_sites_of_single_classes_give_the_classifier_of_all(digits: Dataset) -> None:
+    one = plan_for(("all",))
+    alone = accuracy(one, [sent(one, "all", digits.train)], digits.test)
+    plan = plan_for(CLASSES)
+    parts = [sent(plan, name, digits.train.take(digits.train.of_class(y))) for y, name in enumerate(CLASSES)]
+    arrived = [decode_contribution(encode_contribution(part, plan), plan) for part in parts]
+    assert accuracy(plan, arrived, digits.test) == pytest.approx(alone, abs=0.02)
+    assert alone > 0.9
+
+
+def test_the_saved_classifier_says_what_the_teacher_says(digits: Dataset) -> None:
+    plan = plan_for(("all",))
+    parts = [sent(plan, "all", digits.train)]
+    target = aggregate(plan, parts)
+    found = teacher_classifier(plan, target, {"dataset": "digits"})
+    assert found is not None
+    again = decode_classifier(found.to_bytes())
+    assert (again.card.facts["method"], again.card.facts["dataset"]) == ("analytic", "digits")
+    predicted = again.probabilities(digits.test.values).argmax(axis=1)
+    assert (predicted == digits.test.labels).mean() == pytest.approx(accuracy(plan, parts, digits.test), abs=0.005)
+    assert ridge(pooled_equations(plan, parts)).penalty == found.card.facts["penalty"]
+
+
+def test_a_client_counts_for_no_more_than_the_plan_allows(make_samples: Callable[..., Samples]) -> None:
+    plan = small_plan(**GRAM, most_held=5)
+    big, small = make_samples([50, 0, 4], (3, 8, 12)), make_samples([0, 7, 9], (3, 8, 12), seed=1)
+    found = pooled_equations(plan, [sent(plan, "ada", big), sent(plan, "bob", small)])
+    assert found.count == 5 + 4 + 5 + 5
+    np.testing.assert_allclose(found.share, np.array([5, 5, 9]) / 19)
+
+
+def test_no_rule_protects_the_gram_matrix(make_samples: Callable[..., Samples]) -> None:
+    plan = small_plan(**GRAM)
+    parts = [sent(plan, "ada", make_samples([5, 5, 5], (3, 8, 12)))]
+    for call in (aggregate, distill):
+        with pytest.raises(ConfigError, match=r"server\.aggregation: got a rule with the statistic gram; "):
+            call(plan, parts, ServerSpec(aggregation="trimmed"))
+
+
+def test_what_was_not_sent_is_missed(make_samples: Callable[..., Samples]) -> None:
+    plan = small_plan(**GRAM)
+    whole = sent(plan, "ada", make_samples([5, 5, 5], (3, 8, 12)))
+    for broken, says in (
+        (replace(whole, gram=None), "no gram"),
+        (replace(whole, gram=replace(whole.gram, scatter=whole.gram.scatter[1:])), r"gram.scatter\[63, 64\]"),  # type: ignore[union-attr]
+        (replace(whole, gram=replace(whole.gram, means=whole.gram.means * np.nan)), "NaN or infinity in gram.means"),  # type: ignore[union-attr]
+    ):
+        with pytest.raises(ContributionError, match=says):
+            aggregate(plan, [broken])

@@ -2,6 +2,7 @@
 
 from collabdm.errors import ConfigError, explain
 from collabdm.experiments.ablation import ABLATION
+from collabdm.experiments.additive import ADDITIVE
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.communication import COMMUNICATION
 from collabdm.experiments.cross_architecture import CROSS_ARCHITECTURE
@@ -42,6 +43,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         TABLE3,
         STRAWMAN,
         LOCAL_REUSE,
+        ADDITIVE,
     )
 }
 

@@ -151,7 +151,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "uint8": ({"means": VALUES.astype(np.uint8)}, "means uint8"),
     "floats": ({"means": VALUES.astype(np.float16)}, "means float16"),
     "another shape": ({"means": VALUES[:, :2]}, "means int8"),
-    "-128": ({"means": np.full_like(VALUES, -128)}, "-128 in means"),
+    "-128": ({"means": np.full_like(VALUES, -128)}, "-128 to 0 in means"),
     "scales in half precision": ({"means.scale": SCALE.astype(np.float16)}, "means.scale float16"),
     "one scale for all": ({"means.scale": SCALE[:1, :1]}, "means.scale float32"),
     "a scale for every value": ({"means.scale": VALUES.astype(np.float32)}, "means.scale float32"),
@@ -169,6 +169,23 @@ def test_wrong_int8_is_refused(case: str) -> None:
     assert decoded("int8", good).shape == VALUES.shape
     with pytest.raises(ContributionError, match=says):
         decoded("int8", good | changes)
+
+
+def test_int6_is_coarser_and_shorter_and_checked_alike() -> None:
+    values = Stream(6, "values").uniform((4, 5, 1, 200), -1, 1).astype(np.float32) ** 3
+    tensors = encoded("int6", values)
+    assert tensors["means"].nbytes < 0.7 * values.size
+    step = np.abs(values).max(axis=-1, keepdims=True) / 31
+    assert (np.abs(decoded("int6", tensors, values.shape) - values) <= 0.5001 * step).all()
+    for changed, says in (
+        (deflated(np.full(4000, 32, np.int8)), "32 in means; expected -31 to 31"),
+        (deflated(np.zeros(3999, np.int8)), "means of another length; expected 4000 bytes"),
+        (tensors["means"][:-3], "means of another length"),
+        (np.zeros(10, np.uint8), "means that is no deflate stream"),
+        (np.zeros(4000, np.int8), "means int8"),
+    ):
+        with pytest.raises(ContributionError, match=says):
+            decoded("int6", tensors | {"means": changed}, values.shape)
 
 
 def test_the_largest_value_of_a_contribution_passes() -> None:

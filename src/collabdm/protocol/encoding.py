@@ -5,6 +5,7 @@ into named tensors, and back. The name of every tensor begins with the array's, 
 bytes can be told by part.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,6 +15,7 @@ from pydantic import BeforeValidator
 
 from collabdm.checking import LARGEST_VALUE, Checker, rounded
 from collabdm.modality import Modality
+from collabdm.protocol.deflating import deflated, inflated
 from collabdm.registry import Table, named_in
 
 __all__ = ["ENCODINGS", "Encoding", "EncodingName", "plain_floats"]
@@ -21,8 +23,6 @@ __all__ = ["ENCODINGS", "Encoding", "EncodingName", "plain_floats"]
 Shape = tuple[int, ...]
 Tensors = Mapping[str, np.ndarray]
 
-# The largest int8 value in use: symmetric, so that a vector and its negative have the same error.
-LEVELS = 127
 # Below it a scale would be subnormal, and coarser than its own unit.
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
@@ -64,37 +64,47 @@ def _plain(kind: type[np.floating]) -> Encoding:
     return Encoding(tensors=lambda sample: frozenset({"means", sample.plural}), encode=encode, decode=decode)
 
 
-def _encode_int8(statistics: np.ndarray, samples: np.ndarray, sample: Modality) -> dict[str, np.ndarray]:
-    largest = np.abs(statistics).max(axis=-1, initial=0.0).astype(np.float32)
-    scale = largest / np.float32(LEVELS)
-    scale[scale < SMALLEST_SCALE] = 0.0
-    usable = np.isfinite(scale) & (scale > 0)
-    divided = statistics.astype(np.float32) / np.where(usable, scale, np.float32(1))[..., None]
-    rounded = np.clip(np.rint(np.where(usable[..., None], divided, 0)), -LEVELS, LEVELS)
-    return {"means": rounded.astype(np.int8), "means.scale": scale} | sample.to_compact(samples)
+def _whole_numbers(levels: int, *, deflate: bool) -> Encoding:
+    """Statistics as whole numbers from -`levels` to `levels` times a scale of every vector, Huffman-coded with
+    `deflate`; the local set in its modality's compact form."""
 
+    def encode(statistics: np.ndarray, samples: np.ndarray, sample: Modality) -> dict[str, np.ndarray]:
+        largest = np.abs(statistics).max(axis=-1, initial=0.0).astype(np.float32)
+        scale = largest / np.float32(levels)
+        scale[scale < SMALLEST_SCALE] = 0.0
+        usable = np.isfinite(scale) & (scale > 0)
+        divided = statistics.astype(np.float32) / np.where(usable, scale, np.float32(1))[..., None]
+        whole = np.clip(np.rint(np.where(usable[..., None], divided, 0)), -levels, levels).astype(np.int8)
+        return {"means": deflated(whole) if deflate else whole, "means.scale": scale} | sample.to_compact(samples)
 
-def _decode_int8(
-    tensors: Tensors, statistics: Shape, count: int, sample: Modality, check: Checker
-) -> tuple[np.ndarray, np.ndarray]:
-    values, scale = tensors["means"], tensors["means.scale"]
-    check.form(values, "means", statistics, np.dtype(np.int8))
-    check.that(not bool((values < -LEVELS).any()), "-128 in means", f"-{LEVELS} to {LEVELS}")
-    most = float(np.float32(LARGEST_VALUE) / np.float32(LEVELS))
-    scale = check.floats(scale, "means.scale", statistics[:-1], np.dtype(np.float32), least=0.0, most=most)
-    samples = sample.from_compact(tensors, count, check)
-    return values.astype(np.float32) * scale[..., None], samples
+    def decode(
+        tensors: Tensors, statistics: Shape, count: int, sample: Modality, check: Checker
+    ) -> tuple[np.ndarray, np.ndarray]:
+        values = tensors["means"]
+        if deflate:
+            values = inflated(values, "means", math.prod(statistics), check).view(np.int8).reshape(statistics)
+        check.form(values, "means", statistics, np.dtype(np.int8))
+        low, high = int(values.min(initial=0)), int(values.max(initial=0))
+        check.that(-levels <= low and high <= levels, f"{low} to {high} in means", f"-{levels} to {levels}")
+        most = float(np.float32(LARGEST_VALUE) / np.float32(levels))
+        scale = check.floats(
+            tensors["means.scale"], "means.scale", statistics[:-1], np.dtype(np.float32), least=0.0, most=most
+        )
+        samples = sample.from_compact(tensors, count, check)
+        return values.astype(np.float32) * scale[..., None], samples
 
-
-def _int8_tensors(sample: Modality) -> frozenset[str]:
-    return frozenset({"means", "means.scale", *sample.compact})
+    return Encoding(
+        tensors=lambda sample: frozenset({"means", "means.scale", *sample.compact}), encode=encode, decode=decode
+    )
 
 
 ENCODINGS: dict[str, Encoding] = Table(
     {
         "fp32": _plain(np.float32),
         "fp16": _plain(np.float16),
-        "int8": Encoding(tensors=_int8_tensors, encode=_encode_int8, decode=_decode_int8),
+        # Symmetric, so that a vector and its negative have the same error.
+        "int8": _whole_numbers(127, deflate=False),
+        "int6": _whole_numbers(31, deflate=True),
     }
 )
 

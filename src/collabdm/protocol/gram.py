@@ -6,7 +6,6 @@ the root do what twelve to sixteen of the matrix would. Most entries are far bel
 Huffman codes take four and a half bits of the eight. Whatever a stranger sends as R, R^T R is a covariance.
 """
 
-import zlib
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from pydantic import Field
 
 from collabdm.checking import Checker, rounded
 from collabdm.matching.gram import FeatureMoments
+from collabdm.protocol.deflating import deflated, inflated, most_deflated
 
 __all__ = ["GRAM_TENSORS", "GramBits", "decode_gram", "encode_gram", "gram_bytes"]
 
@@ -73,9 +73,9 @@ def decode_gram(
 
 
 def gram_bytes(classes: int, features: int, bits: int) -> int:
-    """The most bytes of the tensors of a site that holds so many classes: what cannot be deflated grows a little."""
-    root = features * (features + 1) // 2 * _planes(bits)
-    return 2 * classes * features + 8 * features + root + root // 1000 + 64
+    """The most bytes of the tensors of a site that holds so many classes."""
+    root = most_deflated(features * (features + 1) // 2 * _planes(bits))
+    return 2 * classes * features + 8 * features + root
 
 
 def _root(correlation: np.ndarray) -> np.ndarray:
@@ -93,21 +93,11 @@ def _planes(bits: int) -> int:
 
 
 def _deflated(numbers: np.ndarray, bits: int) -> np.ndarray:
-    """Whole numbers, int16 [n], byte plane by byte plane. Only Huffman codes: noise repeats nothing."""
-    planes = numbers.astype("<i2").view(np.uint8).reshape(-1, 2)[:, : _planes(bits)].T
-    packer = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
-    return np.frombuffer(packer.compress(planes.tobytes()) + packer.flush(), np.uint8)
+    """Whole numbers, int16 [n], byte plane by byte plane."""
+    return deflated(numbers.astype("<i2").view(np.uint8).reshape(-1, 2)[:, : _planes(bits)].T)
 
 
 def _inflated(packed: np.ndarray, count: int, bits: int, check: Checker) -> np.ndarray:
-    """The `count` numbers again, int16; never more bytes than those are made."""
-    check.form(packed, "gram.root", (packed.size,), np.dtype(np.uint8))
-    size, opener = count * _planes(bits), zlib.decompressobj()
-    try:
-        content = opener.decompress(packed.tobytes(), size + 1)
-    except zlib.error:
-        raise check.error("gram.root that is no deflate stream", "what collabdm contribute wrote") from None
-    whole = len(content) == size and opener.eof and not opener.unused_data
-    check.that(whole, "gram.root of another length", f"{size} bytes once it is inflated")
-    planes = np.frombuffer(content, np.uint8).reshape(_planes(bits), count)
+    """The `count` numbers again, int16."""
+    planes = inflated(packed, "gram.root", count * _planes(bits), check).reshape(_planes(bits), count)
     return planes[0].view(np.int8).astype(np.int16) if bits <= 8 else np.ascontiguousarray(planes.T).view("<i2")[:, 0]

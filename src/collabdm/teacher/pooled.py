@@ -12,6 +12,7 @@ from collabdm.matching.equations import NormalEquations, normal_equations
 from collabdm.matching.gram import added
 from collabdm.protocol import Contribution, Plan, feature_parameters
 from collabdm.teacher.ridge import Ridge, ridge
+from collabdm.teacher.teacher import sharpness_of
 
 __all__ = ["check_rule", "pooled_equations", "teacher_parameters"]
 
@@ -39,9 +40,10 @@ def pooled_equations(plan: Plan, contributions: Iterable[Contribution]) -> Norma
 
 def teacher_parameters(plan: Plan, equations: NormalEquations) -> tuple[dict[str, Tensor], Ridge]:
     """The feature map with the ridge classifier as its last layer, as parameters of the network `plan.features`:
-    float32 by name; and the classifier itself."""
+    float32 by name; and the classifier itself. The last layer is sharpened, so that a softmax gives probabilities."""
     found = ridge(equations)
-    last = {"classifier.weight": found.weight.T, "classifier.bias": found.bias}
+    sharpness = sharpness_of(equations, found.error)
+    last = {"classifier.weight": sharpness * found.weight.T, "classifier.bias": sharpness * found.bias}
     placed = {name: torch.from_numpy(np.ascontiguousarray(value, np.float32)) for name, value in last.items()}
     return feature_parameters(plan) | placed, found
 

@@ -1,6 +1,6 @@
 """The recipes by which sets are judged: how many networks, trained for how long, at what rate (section 5.1)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
@@ -29,6 +29,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     batch: _Count = 256
     most_samples: _Count | None = None
     least_epochs: _Count = 10
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["half-time", "cosine"] = "half-time"
+    mix: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="wrap")
     @classmethod
@@ -50,4 +53,5 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(name="paper", count=20, epochs=1000),
     "fast": Recipe(name="fast", count=3, epochs=200, lr=0.02, most_samples=400_000),
+    "strong": Recipe(name="strong", count=3, epochs=1000, lr=0.02, most_samples=1_000_000, schedule="cosine", mix=0.5),
 }

@@ -56,9 +56,7 @@ def plainly_trained(training: TrainingSet, recipe: Recipe) -> nn.Sequential:
     order, drawn, mixes = Stream(SEED, "order"), Stream(SEED, "augment"), Stream(SEED, "mix")
     assert isinstance(training.samples, Tensor)
 
-    def optimiser(lr: float) -> torch.optim.Optimizer:
-        if recipe.optimiser == "adamw":
-            return torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=recipe.weight_decay)
+    def optimiser(lr: float) -> torch.optim.SGD:
         return torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
 
     chosen, seen = optimiser(recipe.lr), 0

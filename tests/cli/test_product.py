@@ -49,7 +49,7 @@ def test_evaluate_judges_the_exported_files_too(simulated: Simulated, monkeypatc
     card = folder / "distilled" / "README.md"
     before = card.read_text()
     outcome = run("evaluate", folder, *arguments)
-    assert outcome.out.splitlines()[0].split() == ["network", "accuracy", "exported", "networks"]
+    assert outcome.out.splitlines()[0].split() == ["network", "accuracy", "exported", "networks", "protocol"]
     assert re.search(
         r"^The exported files train worse than the set, by [-\d.]+ points; its card says so now\.$", outcome.err, re.M
     )

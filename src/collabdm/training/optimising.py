@@ -1,4 +1,4 @@
-"""The way down the gradient that a recipe describes: its optimiser, and its rate as the epochs pass."""
+"""Gradient descent by a recipe: momentum, weight decay, and the rate as the epochs pass."""
 
 import math
 from collections.abc import Mapping
@@ -41,10 +41,8 @@ class Descent:
         """Go on from what `state` gave."""
         restore_optimiser(self._optimiser, state)
 
-    def _without_past(self, epoch: int) -> torch.optim.Optimizer:
+    def _without_past(self, epoch: int) -> torch.optim.SGD:
         recipe = self._recipe
-        if recipe.optimiser == "adamw":
-            return torch.optim.AdamW(self._parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
         lr = recipe.lr * 0.1 if recipe.schedule == "half-time" and epoch > self._epochs // 2 else recipe.lr
         return torch.optim.SGD(self._parameters, lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 

@@ -1,12 +1,13 @@
 """The recipes by which sets are judged: how many networks, trained for how long, at what rate (section 5.1)."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from collabdm.errors import ConfigError, explain
 
-__all__ = ["RECIPES", "Recipe"]
+__all__ = ["RECIPES", "Recipe", "recipe_text"]
 
 
 _Count = Annotated[int, Field(ge=1)]
@@ -29,7 +30,6 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     batch: _Count = 256
     most_samples: _Count | None = None
     least_epochs: _Count = 10
-    optimiser: Literal["sgd", "adamw"] = "sgd"
     schedule: Literal["half-time", "cosine"] = "half-time"
     mix: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -55,3 +55,11 @@ RECIPES: dict[str, Recipe] = {
     "fast": Recipe(name="fast", count=3, epochs=200, lr=0.02, most_samples=400_000),
     "strong": Recipe(name="strong", count=3, epochs=1000, lr=0.02, most_samples=1_000_000, schedule="cosine", mix=0.5),
 }
+
+
+def recipe_text(told: Mapping[str, Any]) -> str:
+    """A recipe, as a result tells it in JSON, in a few words for tables: accuracies of two that differ are not to be
+    compared. Its name, and its epochs where they are not those of the name; empty where the result tells none."""
+    name, epochs = str(told.get("name") or ""), told.get("epochs")
+    usual = RECIPES[name].epochs if name in RECIPES else None
+    return f"{name}, {epochs} epochs" if name and epochs not in (None, usual) else name

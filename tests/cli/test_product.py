@@ -57,6 +57,15 @@ def test_evaluate_judges_the_exported_files_too(simulated: Simulated, monkeypatc
     card.write_text(before)
 
 
+def test_evaluate_by_the_strong_recipe_says_so(simulated: Simulated) -> None:
+    settings = ("--protocol", "strong", "--set", "evaluate.epochs=2", "--count", 1, "--engine", "eager", "--quiet")
+    arguments = ("evaluate", simulated[0], "--dataset", "digits", "--no-exported", *settings)
+    found = run(*arguments, "--json").json
+    told = found["protocol"]
+    assert (told["name"], told["epochs"], told["schedule"], told["mix"]) == ("strong", 2, "cosine", 0.5)
+    assert run(*arguments).out.splitlines()[1].endswith("strong, 2 epochs")
+
+
 def test_evaluate_prints_a_line_for_every_kind_of_network(simulated: Simulated) -> None:
     networks = '[{name="convnet",width=4,depth=1},{name="convnet",width=8,depth=1},{name="alexnet"}]'
     arguments = ("--dataset", "digits", "--set", f"evaluate.networks={networks}", "--count", 1, "--engine", "eager")

@@ -35,6 +35,14 @@ def test_the_published_recipes() -> None:
     assert fast.epochs_for(50_000) == fast.least_epochs
 
 
+def test_the_strong_recipe_mixes_and_shows_more() -> None:
+    strong = RECIPES["strong"]
+    assert (strong.name, strong.schedule, strong.mix, strong.count) == ("strong", "cosine", 0.5, 3)
+    assert all(strong.epochs_for(size) >= RECIPES["fast"].epochs_for(size) for size in (1, 400, 2_000, 50_000))
+    # Sets of 10 and of 50 images per class with 2x2 tiles, and a whole data set.
+    assert [strong.epochs_for(size) for size in (400, 2_000, 50_000)] == [300, 300, 12]
+
+
 def test_the_usual_recipes_neither_mix_nor_follow_a_cosine() -> None:
     for name in ("paper", "fast"):
         assert (RECIPES[name].mix, RECIPES[name].schedule) == (0.0, "half-time")

@@ -34,7 +34,7 @@ def evaluate(
     dataset: str | None = None,
     config_file: Path | None = None,
     networks: Annotated[str | None, Option(help="Networks to train: convnet,alexnet,vgg11,resnet18.")] = None,
-    count: Annotated[int | None, Option(help="Networks of each kind; 3 (fast) or 20 (paper) by default.")] = None,
+    count: Annotated[int | None, Option(help="Networks of each kind; by default 3, or 20 (paper).")] = None,
     exported: Annotated[
         bool, Option("--exported/--no-exported", help="Judge the exported files too, as whoever gets them reads them.")
     ] = True,

@@ -33,8 +33,9 @@ from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 from collabdm.simulation.sharing import parts_of
 from collabdm.simulation.simulate import simulate_on
-from collabdm.training.loop import TrainingSet, train
+from collabdm.training.loop import train
 from collabdm.training.recipes import RECIPES, Recipe
+from collabdm.training.training_set import TrainingSet
 
 SHAPE, CLASSES, REPEATS = (3, 32, 32), 10, 5
 NORMALISATION = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -26,7 +26,7 @@ from collabdm.planning import resolved
 from collabdm.rounds.run_folder import settled_config
 from collabdm.simulation.simulate import simulate_on
 from collabdm.storage.files import write_json
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 BASE = [
     *("ipc=10", "partition.kind=iid", "partition.clients=5", "plan.seeds=50", "plan.batch=128"),

@@ -27,7 +27,8 @@ from collabdm.engine import tune_allocator
 from collabdm.evaluation.networks import NetworkResult, network_seed, summary
 from collabdm.planning import augmentation_for, networks_tested, recipe_for, resolved, sample_for
 from collabdm.storage.files import write_json
-from collabdm.training.loop import TrainingSet, test_accuracy, train
+from collabdm.training.loop import test_accuracy, train
+from collabdm.training.training_set import TrainingSet
 
 KINDS = ("pure", "time")
 

@@ -22,7 +22,8 @@ from collabdm.matching.embedding import Embedder
 from collabdm.networks import NETWORKS, NetworkSpec, build_network, initial_parameters
 from collabdm.randomness import Stream
 from collabdm.simulation.pooled import random_real_set
-from collabdm.training.loop import TrainingSet, loss_gradient
+from collabdm.training.loop import loss_gradient
+from collabdm.training.training_set import TrainingSet
 
 SEED = 1
 

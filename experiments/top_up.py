@@ -27,7 +27,7 @@ from collabdm.randomness import Stream
 from collabdm.server import aggregate, initial_state, refine
 from collabdm.simulation.sharing import parts_of
 from collabdm.storage.files import write_json
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 BASE = ["plan.seeds=60", "plan.batch=128", "local.iterations=120", "partition.beta=0.1"]
 

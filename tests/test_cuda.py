@@ -27,8 +27,9 @@ from collabdm.protocol import LOCAL_METHODS, encode_contribution
 from collabdm.randomness import Stream
 from collabdm.simulation.simulate import simulate_on
 from collabdm.storage.kept_results import KeptResults
-from collabdm.training.loop import TrainingSet, loss_gradient, train
+from collabdm.training.loop import loss_gradient, train
 from collabdm.training.recipes import Recipe
+from collabdm.training.training_set import TrainingSet
 from interruptions import assert_goes_on
 from quick_methods import LOCAL_SETTINGS, RIVAL_SETTINGS
 from reference import relative_error, small_plan

@@ -138,8 +138,17 @@ def test_an_augmentation_is_the_operation_of_its_name_or_nothing() -> None:
     each = Augmentation(operation="shift", uniforms=np.array([[0.25, 0, 0], [0.5, 0, 0], [0.0, 0, 0]]))
     expected = samples + torch.tensor([[0.25], [0.5], [0.0]])
     assert torch.equal(ROWS.augment(samples, each), expected)
-    assert torch.equal(ROWS.augment(samples[1:], each.of(1, 3)), expected[1:])
-    assert shared.of(1, 3) is shared
+    assert torch.equal(ROWS.augment(samples[1:], each.of(np.array([1, 2]))), expected[1:])
+    assert shared.of(np.array([1, 2])) is shared
+
+
+def test_samples_are_mixed_by_weight_unless_a_modality_knows_better() -> None:
+    samples, partners = some(4), some(4).flip(0) + 1
+    uniforms = Stream(8, "mix").uniform((4, 3))
+    mixed, share = ROWS.mix(samples, partners, uniforms)
+    assert share.tolist() == pytest.approx(uniforms[:, 0].tolist(), abs=1e-6)
+    for i, weight in enumerate(uniforms[:, 0].tolist()):
+        assert torch.allclose(mixed[i], weight * samples[i] + (1 - weight) * partners[i], atol=1e-6)
 
 
 def test_no_operations_draw_nothing() -> None:

@@ -38,11 +38,11 @@ class Augmentation:
     operation: str
     uniforms: np.ndarray
 
-    def of(self, first: int, end: int) -> "Augmentation":
-        """The same operation for some of the samples only, where there are numbers per sample."""
+    def of(self, rows: np.ndarray) -> "Augmentation":
+        """The same operation for the samples at `rows`, where there are numbers per sample."""
         if len(self.uniforms) == 1:
             return self
-        return Augmentation(operation=self.operation, uniforms=self.uniforms[first:end])
+        return Augmentation(operation=self.operation, uniforms=self.uniforms[rows])
 
 
 def draw_augmentation(stream: Stream, operations: Sequence[str], count: int = 1) -> Augmentation | None:
@@ -172,6 +172,16 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
         if augmentation is None:
             return samples
         return self.operations[augmentation.operation](samples, augmentation.uniforms)
+
+    def mix(self, samples: Tensor, partners: Tensor, uniforms: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Samples [n, *shape] with something of their partners, [n, *shape], in them, and the share of each that is its
+        own, [n] in [0, 1]: that of its label too. `uniforms`: numbers in [0, 1), float64 [n, 3].
+
+        Here a weighted mean of the two, with uniform weights (mixup: Zhang et al., ICLR 2018).
+        """
+        share = torch.from_numpy(uniforms[:, 0]).to(samples)
+        weight = share.view(-1, *[1] * len(self.shape))
+        return weight * samples + (1 - weight) * partners, share
 
     def check_tiles(self, tiles: int) -> None:
         """Raise `ConfigError` where a stored sample cannot act as `tiles`**2 (paper, section 4.3)."""

@@ -24,7 +24,7 @@ from collabdm.methods import METHODS
 from collabdm.modalities import MODALITIES
 from collabdm.modality import Modality
 from collabdm.simulation.sharing import parts_of
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 from interruptions import assert_goes_on
 from quick_methods import RIVAL_SETTINGS as SETTINGS
 from tiny_runs import tiny_config

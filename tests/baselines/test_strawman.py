@@ -19,7 +19,7 @@ from collabdm.protocol import EncodingName, Plan
 from collabdm.randomness import Stream
 from collabdm.simulation.sharing import parts_of
 from collabdm.training.differentiable import Differentiable
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 from reference import relative_error, small_plan
 from tiny_runs import tiny_config
 

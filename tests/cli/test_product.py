@@ -49,12 +49,21 @@ def test_evaluate_judges_the_exported_files_too(simulated: Simulated, monkeypatc
     card = folder / "distilled" / "README.md"
     before = card.read_text()
     outcome = run("evaluate", folder, *arguments)
-    assert outcome.out.splitlines()[0].split() == ["network", "accuracy", "exported", "networks"]
+    assert outcome.out.splitlines()[0].split() == ["network", "accuracy", "exported", "networks", "protocol"]
     assert re.search(
         r"^The exported files train worse than the set, by [-\d.]+ points; its card says so now\.$", outcome.err, re.M
     )
     assert "train worse" in card.read_text()
     card.write_text(before)
+
+
+def test_evaluate_by_the_strong_recipe_says_so(simulated: Simulated) -> None:
+    settings = ("--protocol", "strong", "--set", "evaluate.epochs=2", "--count", 1, "--engine", "eager", "--quiet")
+    arguments = ("evaluate", simulated[0], "--dataset", "digits", "--no-exported", *settings)
+    found = run(*arguments, "--json").json
+    told = found["protocol"]
+    assert (told["name"], told["epochs"], told["schedule"], told["mix"]) == ("strong", 2, "cosine", 0.5)
+    assert run(*arguments).out.splitlines()[1].endswith("strong, 2 epochs")
 
 
 def test_evaluate_prints_a_line_for_every_kind_of_network(simulated: Simulated) -> None:

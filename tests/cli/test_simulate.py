@@ -124,9 +124,11 @@ def test_compare_prints_the_rows_it_writes(tmp_path: Path) -> None:
     assert [row["method"] for row in rows] == ["random-real", "local-dm"]
     assert rows[0]["bytes_up"] == 0 < rows[1]["bytes_up"]
     table = run(*arguments, "--out", tmp_path / "run", "--resume").out.splitlines()
-    header = "method accuracy macro-F1 down each up each rounds client s server s seconds"
+    header = "method accuracy macro-F1 protocol down each up each rounds client s server s seconds"
     assert table[0].split() == header.split()
     assert [line.split()[0] for line in table[1:]] == ["random-real", "local-dm"]
     assert f"{100 * rows[1]['accuracy_mean']:.1f} ±" in table[2]
     assert f"{100 * rows[1]['macro_f1_mean']:.1f} %" in table[2]
+    assert [row["protocol"] for row in rows] == ["fast", "fast"]
+    assert all("  fast  " in line for line in table[1:])
     assert [line.split()[-1] for line in table[1:]] == [f"{row['seconds']:.1f}" for row in rows]

@@ -263,6 +263,8 @@ def test_a_finished_comparison_is_told_again(tmp_path: Path) -> None:
     folder = copied("compared", tmp_path)
     asked = ("compare", "--config", LEFT / "compared" / "config.toml", "--methods", "random-real,collabdm-pae")
     told = done(*asked, "--out", folder, "--resume", "--quiet", "--json").json
+    # Rows did not name the recipe then; the runs' metrics did.
+    assert [row.pop("protocol") for row in told] == ["fast, 2 epochs"] * 2
     assert told == json.loads((LEFT / "compared" / "comparison.json").read_text())
 
 

@@ -24,9 +24,10 @@ from collabdm.networks import NetworkSpec, initial_parameters
 from collabdm.progress import Event
 from collabdm.randomness import Stream
 from collabdm.training import loop as training
-from collabdm.training.loop import TrainingSet, train
 from collabdm.training.loop import test_accuracy as accuracy_on
+from collabdm.training.loop import train
 from collabdm.training.recipes import Recipe
+from collabdm.training.training_set import TrainingSet
 from interruptions import Killed, assert_goes_on, killed_after
 from tiny_runs import TINY_NETWORK
 

@@ -7,7 +7,8 @@ from collabdm.experiments.local_reuse import LOCAL_REUSE
 from collabdm.experiments.robustness import ROBUSTNESS
 from collabdm.experiments.strawman import STRAWMAN
 from collabdm.experiments.table2 import TABLE2
-from collabdm.experiments.tables import accuracy_by_network, markdown, results_table
+from collabdm.experiments.tables import accuracy_by_network, markdown, recipes_line, results_table
+from collabdm.training.recipes import RECIPES
 
 
 def record(cell: str, mean: float, rank: int = 0, **changes: Any) -> dict[str, Any]:
@@ -35,6 +36,17 @@ def test_ours_beside_the_papers() -> None:
     assert lines[2] == "| a | 65.4 ± 1.0 | 2 | 63.91 | +1.5 | 8.45 | x |"
     assert lines[3] == "| c | failed |  |  |  |  | data set svhn: got a\\|b |"
     assert lines[4] == "| b | 60.0 ± 1.0 | 2 |  |  | 8.45 |  |"
+
+
+def test_recipes_are_told_and_never_mixed_in_silence() -> None:
+    fast, strong = {"name": "fast", "epochs": 200}, {"name": "strong", "epochs": RECIPES["strong"].epochs}
+    alike = [record("a", 0.5, protocol=fast), failed("b"), record("model", 0.6), record("c", 0.7, protocol=fast)]
+    assert recipes_line(alike) == "Sets are judged by the protocol fast."
+    shorter = record("e", 0.6, protocol=fast | {"epochs": 20})
+    mixed = recipes_line([*alike, record("d", 0.8, protocol=strong), shorter])
+    assert mixed.startswith("Judged by different protocols, so compare within one only.")
+    assert mixed.endswith("fast: a, c; strong: d; fast, 20 epochs: e.")
+    assert recipes_line([failed("b"), record("model", 0.6)]) == ""
 
 
 def test_a_single_network_has_no_deviation() -> None:

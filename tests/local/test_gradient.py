@@ -15,7 +15,7 @@ from collabdm.modality import draw_augmentation
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream
 from collabdm.training.differentiable import Differentiable
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,)))
 NET = Differentiable(spec=NetworkSpec(name="convnet", width=4, depth=1), sample=SAMPLE, classes=3, engine=REFERENCE)

@@ -43,6 +43,23 @@ def test_rows_alone_are_enough(tmp_path: Path) -> None:
     assert "<b>" in page.text
 
 
+def test_recipes_that_differ_have_a_column_and_a_warning(tmp_path: Path) -> None:
+    def told(*recipes: str | None) -> str:
+        (tmp_path / "config.toml").write_text("")
+        rows = [{"method": f"m{i}", "accuracy_mean": 0.5, "protocol": one} for i, one in enumerate(recipes)]
+        write_json(tmp_path / "comparison.json", rows)
+        return " ".join(Page(run_report(tmp_path)).text.replace("\u00a0", " ").split())
+
+    alike = told("strong", None, "strong")
+    assert "Sets are judged by the protocol strong." in alike
+    assert "Judged by" not in alike
+    mixed = told("strong", None, "fast, 20 epochs")
+    assert "compare rows of the same one only" in mixed
+    assert "Judged by" in mixed
+    assert "m0 50.0 % strong" in mixed
+    assert "m2 50.0 % fast, 20 epochs" in mixed
+
+
 @pytest.mark.parametrize("content", ['{"rows": 1}', '[{"method": "a"}]', '[{"method": 1, "accuracy_mean": 0.5}]', "x"])
 def test_damaged_rows_are_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("")

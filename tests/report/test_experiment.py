@@ -47,6 +47,20 @@ def test_ours_beside_the_papers() -> None:
     assert "Method beta" in text
 
 
+@pytest.mark.parametrize("varying", [0, 6])
+def test_what_judged_is_shown_however_much_varies(varying: int) -> None:
+    keys = ("ipc", "plan.seeds", "plan.batch", "local.iterations", "server.passes", "partition.beta")[:varying]
+    cells = [
+        cell("one", method="collabdm", **{"evaluate.protocol": "fast"}, **dict.fromkeys(keys, 1)),
+        cell("two", method="collabdm", **{"evaluate.protocol": "strong"}, **dict.fromkeys(keys, 2)),
+    ]
+    text = told(Page(experiment_report("mine", "", cells, 0)))
+    names = ("one", "two") if varying else ("collabdm", "collabdm")
+    assert f"{'Cell' if varying else 'Method'} protocol" in text
+    assert f"{names[0]} fast" in text
+    assert f"{names[1]} strong" in text
+
+
 def test_curves_with_the_papers_figure_and_the_central_line() -> None:
     central = cell("central", accuracy=0.7, paper=None, method="central-dm") | {"bytes": {}, "curve": []}
     page = Page(experiment_report("figure2", "", [TABLE[0], central], 0))

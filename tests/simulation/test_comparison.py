@@ -18,9 +18,10 @@ from collabdm.rounds.run_folder import prepare_run_folder
 from collabdm.simulation import comparison as comparison_module
 from collabdm.simulation.comparison import COMPARED, compare
 from collabdm.simulation.simulate import simulate, simulate_on
+from collabdm.training.recipes import recipe_text
 from tiny_runs import tiny_config, two_epochs, write_sites
 
-KEYS = ["method", "product", "networks", "partition", "accuracy_mean", "accuracy_std", "accuracy_stderr"]
+KEYS = ["method", "product", "networks", "protocol", "partition", "accuracy_mean", "accuracy_std", "accuracy_stderr"]
 KEYS += [
     "macro_f1_mean",
     "macro_f1_std",
@@ -71,6 +72,7 @@ def test_rows(compared: Compared) -> None:
     assert all(list(row) == KEYS for row in rows)
     for row in rows:
         metrics = json.loads((folder / row["method"] / "metrics.json").read_text())
+        assert row["protocol"] == recipe_text(metrics["protocol"]) != ""
         assert row["accuracy_mean"] == metrics["accuracy"]["mean"]
         assert row["accuracy_std"] == metrics["accuracy"]["std"]
         assert row["accuracy_stderr"] == pytest.approx(row["accuracy_std"] / 2**0.5)

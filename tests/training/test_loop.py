@@ -3,9 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
@@ -14,83 +12,30 @@ from torch import Tensor, nn
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.images.augment import OPERATIONS
-from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
-from collabdm.modality import draw_augmentation
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.training import loop
-from collabdm.training.loop import TrainingSet, train
 from collabdm.training.loop import test_accuracy as accuracy_on
-from collabdm.training.recipes import Recipe
+from collabdm.training.loop import train
+from collabdm.training.training_set import TrainingSet
 from interruptions import assert_goes_on
+from plain_training import (
+    CLASSES,
+    RECIPE,
+    SAMPLE,
+    SEED,
+    SHAPE,
+    distance,
+    plain_network,
+    plainly_trained,
+    same_parameters,
+    targets_for,
+    trained,
+    training_set,
+)
 from tiny_runs import TINY_NETWORK
-
-SHAPE, CLASSES, SEED = (1, 8, 8), 3, 17
-SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.4,), std=(0.3,)))
-# Eleven samples make an uneven last batch; seven epochs fall to the smaller rate before the fifth.
-RECIPE = Recipe(name="test", count=1, epochs=7, lr=0.05, batch=4)
-
-
-def targets_for(labels: Tensor, *, softness: float = 0.0) -> Tensor:
-    """Rows that sum to one: all on the label, or some of it (another share for each sample) on the other classes."""
-    one_hot = nn.functional.one_hot(labels, CLASSES).float()
-    drawn = torch.from_numpy(Stream(6, "targets").uniform((len(labels), CLASSES), 0.1, 1)).float()
-    soft = (1 - softness) * one_hot + softness * drawn
-    return soft / soft.sum(dim=1, keepdim=True)
-
-
-def training_set(*operations: str, count: int = 11) -> TrainingSet:
-    images = Stream(3, "images").uniform((count, *SHAPE), -2, 2).astype(np.float32)
-    labels = torch.arange(count) % CLASSES
-    return TrainingSet(samples=torch.from_numpy(images), labels=labels, sample=SAMPLE, augment=operations)
-
-
-def plain_network() -> nn.Sequential:
-    """A ConvNet of depth 2 and width 8, of torch's own layers."""
-    blocks: list[nn.Module] = []
-    for channels in (1, 8):
-        blocks += [nn.Conv2d(channels, 8, 3, padding=1), nn.InstanceNorm2d(8, affine=True), nn.ReLU(), nn.AvgPool2d(2)]
-    network = nn.Sequential(nn.Sequential(*blocks), nn.Flatten(), nn.Linear(32, CLASSES))
-    drawn = initial_parameters(build_network(TINY_NETWORK, SHAPE, CLASSES), Stream(SEED, "network"))
-    names = {name: name.replace("body.", "0.").replace("classifier.", "2.") for name in drawn}
-    network.load_state_dict({names[name]: value for name, value in drawn.items()})
-    return network.double()
-
-
-def plainly_trained(training: TrainingSet, recipe: Recipe) -> nn.Sequential:
-    network, epochs = plain_network(), recipe.epochs
-    order, drawn = Stream(SEED, "order"), Stream(SEED, "augment")
-    assert isinstance(training.samples, Tensor)
-
-    def optimiser(lr: float) -> torch.optim.SGD:
-        return torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
-
-    sgd = optimiser(recipe.lr)
-    for epoch in range(epochs):
-        if epoch == epochs // 2 + 1:
-            sgd = optimiser(recipe.lr * 0.1)  # a new optimiser has no momentum
-        rows = torch.from_numpy(order.permutation(len(training.labels)))
-        for batch in rows.split(recipe.batch):
-            shown = draw_augmentation(drawn, training.augment, len(batch))
-            images = SAMPLE.augment(training.samples[batch].double(), shown)
-            sgd.zero_grad()
-            wanted = training.labels if training.targets is None else training.targets.double()
-            nn.CrossEntropyLoss()(network(images), wanted[batch]).backward()
-            sgd.step()
-    return network
-
-
-def trained(training: TrainingSet, engine: Engine = REFERENCE, recipe: Recipe = RECIPE, **others: Any) -> Any:
-    return train(training, TINY_NETWORK, classes=CLASSES, recipe=recipe, seed=SEED, engine=engine, **others)
-
-
-def distance(parameters: dict[str, Tensor], network: nn.Sequential) -> float:
-    plain = {name.replace("0.", "body.", 1): value for name, value in network.state_dict().items()}
-    plain = {("classifier." + name[2:] if name.startswith("2.") else name): value for name, value in plain.items()}
-    assert set(plain) == set(parameters)
-    return max(float((parameters[name] - value).abs().max()) for name, value in plain.items())
 
 
 @pytest.mark.parametrize("operations", [(), ("crop", "rotate"), tuple(OPERATIONS)])
@@ -238,10 +183,6 @@ def test_another_architecture_trains_too() -> None:
     before = initial_parameters(build_network(spec, SHAPE, CLASSES), Stream(SEED, "network"))
     assert set(parameters) == set(before)
     assert all(not torch.equal(parameters[name], before[name]) for name in before if name.endswith("weight"))
-
-
-def same_parameters(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return set(first) == set(second) and all(torch.equal(first[name], second[name]) for name in first)
 
 
 # Seven epochs of three batches; the rate falls, and the momentum starts anew, before the thirteenth step.

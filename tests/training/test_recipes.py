@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collabdm.errors import ConfigError
-from collabdm.training.recipes import RECIPES, Recipe
+from collabdm.training.recipes import RECIPES, Recipe, recipe_text
 
 
 @given(
@@ -35,12 +35,42 @@ def test_the_published_recipes() -> None:
     assert fast.epochs_for(50_000) == fast.least_epochs
 
 
+def test_the_strong_recipe_mixes_and_shows_more() -> None:
+    strong = RECIPES["strong"]
+    assert (strong.name, strong.schedule, strong.mix, strong.count) == ("strong", "cosine", 0.5, 3)
+    assert all(strong.epochs_for(size) >= RECIPES["fast"].epochs_for(size) for size in (1, 400, 2_000, 50_000))
+    # Sets of 10 and of 50 images per class with 2x2 tiles, and a whole data set.
+    assert [strong.epochs_for(size) for size in (400, 2_000, 50_000)] == [300, 300, 12]
+
+
+def test_the_usual_recipes_neither_mix_nor_follow_a_cosine() -> None:
+    for name in ("paper", "fast"):
+        assert (RECIPES[name].mix, RECIPES[name].schedule) == (0.0, "half-time")
+
+
+def test_a_recipe_in_words() -> None:
+    for name, recipe in RECIPES.items():
+        assert recipe_text(recipe.model_dump(mode="json")) == name
+        assert recipe_text(recipe.model_copy(update={"epochs": 7}).model_dump()) == f"{name}, 7 epochs"
+        assert recipe_text(recipe.model_copy(update={"count": 7}).model_dump()) == name
+    assert recipe_text({"name": "one of yours", "epochs": 7}) == "one of yours, 7 epochs"
+    assert [recipe_text(told) for told in ({}, {"name": "fast"}, {"epochs": 3})] == ["", "fast", ""]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         *(("count", 0), ("epochs", 0), ("lr", 0.0), ("lr", float("inf")), ("lr", float("nan"))),
         *(("momentum", 1.0), ("momentum", -0.1), ("weight_decay", -1e-9), ("batch", 0)),
-        *(("most_samples", 0), ("least_epochs", 0), ("epochs", "many"), ("speed", 3)),
+        *(
+            ("mix", 1.5),
+            ("mix", -0.1),
+            ("schedule", "steps"),
+            ("most_samples", 0),
+            ("least_epochs", 0),
+            ("epochs", "many"),
+            ("speed", 3),
+        ),
     ],
 )
 def test_a_field_out_of_bounds_is_refused_in_one_line(field: str, value: object) -> None:

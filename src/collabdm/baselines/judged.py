@@ -19,7 +19,7 @@ from collabdm.planning import networks_tested
 from collabdm.progress import Event
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.storage.files import write_atomically
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 __all__ = ["rival_metrics"]
 

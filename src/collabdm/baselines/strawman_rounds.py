@@ -20,7 +20,7 @@ from collabdm.modality import draw_augmentation
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
 from collabdm.training.differentiable import Differentiable, Parameters
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 __all__ = ["Cost", "Federation", "State", "matched_round", "meta_round"]
 

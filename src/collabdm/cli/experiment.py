@@ -160,8 +160,10 @@ def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
 
 
 def _table(chosen: "Experiment", found: "Status") -> str:
-    table = chosen.table(found.records)
-    return f"{table}\n\nSettings over the preset: {', '.join(found.settings)}." if found.settings else table
+    from collabdm.experiments.tables import recipes_line
+
+    over = f"Settings over the preset: {', '.join(found.settings)}." if found.settings else ""
+    return "\n\n".join(filter(None, (chosen.table(found.records), recipes_line(found.records), over)))
 
 
 def _summary(found: "Status") -> dict[str, object]:

@@ -196,8 +196,15 @@ def _run(path: Path) -> dict[str, Any]:
     return {
         "kind": "run",
         **({"accuracy": {name: accuracy[name] for name in ("mean", "std")}} if accuracy else {}),
+        **({"protocol": told} if (told := _recipe(metrics.get("protocol"))) else {}),
         **{name: metrics[name] for name in wanted if name in metrics},
     }
+
+
+def _recipe(told: object) -> str:
+    from collabdm.training.recipes import recipe_text
+
+    return recipe_text(told) if isinstance(told, dict) else ""
 
 
 def _has_both(accuracy: object) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collabdm.config import Config
     from collabdm.data import Samples
     from collabdm.distilled.set import DistilledSet
+    from collabdm.training.recipes import Recipe
 
 __all__ = ["SetPath", "evaluate", "export", "fitting", "load_set", "set_folder"]
 
@@ -33,7 +34,7 @@ def evaluate(
     dataset: str | None = None,
     config_file: Path | None = None,
     networks: Annotated[str | None, Option(help="Networks to train: convnet,alexnet,vgg11,resnet18.")] = None,
-    count: Annotated[int | None, Option(help="Networks of each kind; 3 (fast) or 20 (paper) by default.")] = None,
+    count: Annotated[int | None, Option(help="Networks of each kind; by default 3, or 20 (paper).")] = None,
     exported: Annotated[
         bool, Option("--exported/--no-exported", help="Judge the exported files too, as whoever gets them reads them.")
     ] = True,
@@ -82,17 +83,20 @@ def evaluate(
         judges = [spelled_out(spec) for spec in trials.networks]
         print_json({"dataset": config.dataset, "networks": judges, "protocol": recipe.model_dump()} | found)
     else:
-        _print_accuracies(found, results["accuracy"][0].network, recipe.count)
+        _print_accuracies(found, results["accuracy"][0].network, recipe)
 
 
-def _print_accuracies(found: Mapping[str, Mapping[str, Any]], network: str, count: int) -> None:
+def _print_accuracies(found: Mapping[str, Mapping[str, Any]], network: str, recipe: "Recipe") -> None:
     """A row for each kind of network (of `network` alone, where there is one kind), a column for each set."""
+    from collabdm.training.recipes import recipe_text
+
+    told = str(recipe.count), recipe_text(recipe.model_dump())
     kinds = {name: one.get("by_network") or {network: one} for name, one in found.items()}
     rows = [
-        (kind, *(accuracy_text(of_kind[kind]["mean"], of_kind[kind]["std"]) for of_kind in kinds.values()), str(count))
+        (kind, *(accuracy_text(of_kind[kind]["mean"], of_kind[kind]["std"]) for of_kind in kinds.values()), *told)
         for kind in kinds["accuracy"]
     ]
-    print_table(("network", *found, "networks"), rows)
+    print_table(("network", *found, "networks", "protocol"), rows)
 
 
 def export(

@@ -79,7 +79,7 @@ def compare(
         print_json(rows)
         return
     # Bytes and seconds are each client's, as a mean.
-    columns = ("accuracy", "macro-F1", "down each", "up each", "rounds", "client s", "server s", "seconds")
+    columns = ("accuracy", "macro-F1", "protocol", "down each", "up each", "rounds", "client s", "server s", "seconds")
     header = ("method", *columns)
     print_table(header, [_row(row) for row in rows])
 
@@ -90,6 +90,7 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
         row["method"],
         accuracy,
         f"{100 * row['macro_f1_mean']:.1f} %" if "macro_f1_mean" in row else "",
+        row["protocol"] or "",
         bytes_text(row["bytes_down"]),
         bytes_text(row["bytes_up"]),
         str(row["rounds"]),
@@ -101,12 +102,14 @@ def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
     from collabdm.privacy import few_text
+    from collabdm.training.recipes import recipe_text
 
     accuracy, sent = metrics["accuracy"], metrics["bytes"]
     down, up = (list(sent[way].values()) for way in ("down", "up"))
     macro = accuracy.get("macro_f1")
     return {
         "accuracy": f"{accuracy_text(accuracy['mean'], accuracy['std'])} over {len(accuracy['networks'])} networks",
+        "protocol": recipe_text(metrics.get("protocol", {})),
         "macro-F1": accuracy_text(macro["mean"], macro.get("std", 0.0)) if macro else "",
         "bytes per client": f"{bytes_text(fmean(down))} down, {bytes_text(fmean(up))} up" if up else "none",
         "seconds": f"{metrics['seconds']['total']:.1f}",

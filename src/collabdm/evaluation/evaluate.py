@@ -55,9 +55,10 @@ def evaluate(
 
     `networks`: kinds to train, each by its name, as a table ({"name": "convnet", "width": 8}) or as a `NetworkSpec` (a
     ConvNet without a depth gets the one for images of this size), by default the encoder that the set was made with,
-    in all its parameters; `recipe`: how many of each kind and
-    how they are trained, `fast` (3 networks) or `paper` (20); `engine`: plain torch on all cores, or on the GPU, by
-    default. Network i of a kind starts and is trained alike for every set, so that comparisons are paired.
+    in all its parameters; `recipe`: how many of each kind and how they are trained, `fast` (3 networks), `paper` (20)
+    or `strong` (3, with CutMix and a cosine), of which no two are to be compared; `engine`: plain torch on all cores,
+    or on the GPU, by default. Network i of a kind starts and is trained alike for every set, so that comparisons are
+    paired.
     Raises `DataError` where there is no test data or it is of another kind than the set, `ConfigError` for an unknown
     recipe or network.
     """

@@ -13,7 +13,7 @@ from collabdm.evaluation.networks import NetworkResult, Trials, network_results
 from collabdm.planning import networks_tested, recipe_for
 from collabdm.progress import Report
 from collabdm.storage.files import read_json, write_json
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 __all__ = ["Judgement", "judge", "judgement", "read_results", "training_set", "trials_of", "write_results"]
 

@@ -22,8 +22,9 @@ from collabdm.networks import NetworkSpec
 from collabdm.progress import Event, Report, silent
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
-from collabdm.training.loop import TrainingSet, test_accuracy, train
+from collabdm.training.loop import test_accuracy, train
 from collabdm.training.recipes import Recipe
+from collabdm.training.training_set import TrainingSet
 
 __all__ = [
     "NetworkResult",

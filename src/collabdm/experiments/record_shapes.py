@@ -98,5 +98,6 @@ class FinishedRecord(CellRecord):
 
     accuracy: _Accuracy
     bytes: _Bytes
+    protocol: dict[str, Any] = {}
     curve: list[_Point] = []
     rounds: int = 0

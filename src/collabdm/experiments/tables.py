@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from collabdm.errors import printable
+from collabdm.training.recipes import recipe_text
 
 __all__ = [
     "LARGEST",
@@ -15,6 +16,7 @@ __all__ = [
     "markdown",
     "matrix",
     "megabytes_up",
+    "recipes_line",
     "results_table",
 ]
 
@@ -92,6 +94,18 @@ def largest_megabytes(record: Mapping[str, Any]) -> str:
     """`megabytes_up` as text; a contribution of more than 9 MB makes a cell none of the paper's."""
     sent = megabytes_up(record)
     return f"{sent:.1f}{' (over 9)' if sent > MOST_MEGABYTES else ''}"
+
+
+def recipes_line(records: Sequence[Mapping[str, Any]]) -> str:
+    """Which recipe judged the sets; which cells' by which, where there are several. Empty where nothing was judged."""
+    cells: dict[str, list[str]] = {}
+    for record in records:
+        if told := recipe_text(record.get("protocol", {})):
+            cells.setdefault(told, []).append(record["cell"])
+    if len(cells) < 2:
+        return "".join(f"Sets are judged by the protocol {told}." for told in cells)
+    parts = "; ".join(f"{told}: {', '.join(names)}" for told, names in cells.items())
+    return f"Judged by different protocols, so compare within one only. {parts}."
 
 
 def _tested(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -17,6 +17,7 @@ from collabdm.data.stated_range import StatedRange
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.images.augment import OPERATIONS
 from collabdm.images.card import card_text
+from collabdm.images.cutmix import cutmix
 from collabdm.images.eight_bit import IMAGE_TENSORS, images_from_strip, strip_of_images
 from collabdm.images.image_folder import image_of, png_of, write_images
 from collabdm.images.partition_expand import check_tiles, expand, pack, permuted_tiles
@@ -119,6 +120,10 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
             super().check_values(values)
         elif values.dtype.kind == "f":
             check_float_pixels(values, f"the {self.plural}")
+
+    def mix(self, samples: Tensor, partners: Tensor, uniforms: np.ndarray) -> tuple[Tensor, Tensor]:
+        """A rectangle of each image is its partner's (CutMix)."""
+        return cutmix(samples, partners, uniforms)
 
     def check_tiles(self, tiles: int) -> None:
         """At most a quarter of the shorter side."""

@@ -16,7 +16,7 @@ from collabdm.protocol import GradientSpec
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import named, within
 from collabdm.training.differentiable import Differentiable, Parameters
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 __all__ = ["class_gradient", "gradient_distance", "gradient_samples", "sample_gradient", "trained_on", "weights_only"]
 

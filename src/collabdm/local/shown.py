@@ -8,7 +8,7 @@ from torch import Tensor
 from collabdm.data.samples import Samples
 from collabdm.modality import Modality
 from collabdm.protocol import Plan
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 __all__ = ["Shown", "real_set", "shown_under"]
 

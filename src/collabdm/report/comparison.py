@@ -33,6 +33,7 @@ def comparison_page(folder: Path) -> bytes:
         best=max(rows, key=lambda row: row.accuracy_mean, default=None),
         widest=max((row.accuracy_mean for row in rows), default=1.0) or 1.0,
         ipc=tree.get("ipc"),
+        recipes=list(dict.fromkeys(row.protocol for row in rows if row.protocol)),
         networks=max((len(run.accuracy.networks) for run in known if run.accuracy), default=0),
         chart=_against_bytes(rows),
         per_class=_per_class(rows, runs),

@@ -18,6 +18,7 @@ __all__ = ["experiment_report"]
 # What differs between cells without being what is compared, or has a column of its own.
 _ASIDE = ("engine", "device", "seed", "dataset", "method", "server.evaluate_every")
 _MOST_VARYING = 5
+_JUDGED = ("evaluate.protocol", "evaluate.epochs")
 # What a reader asks first of a table; told once where all cells agree on it.
 _SIZES = ("ipc", "partition.clients", "plan.seeds", "plan.batch", "local.iterations", "evaluate.protocol")
 
@@ -41,7 +42,9 @@ def experiment_report(
     finished = [cell for cell in read if cell.failed is None and cell.accuracy is not None]
     keys = _varying(finished)
     # Where more varies than fits a table (one factor at a time), cells go by their names.
-    named, keys = len(keys) > _MOST_VARYING, keys if len(keys) <= _MOST_VARYING else []
+    named = len(keys) > _MOST_VARYING
+    # Accuracies of two recipes are not to be compared, so what judged is never left out.
+    keys = [key for key in keys if not named or key in _JUDGED]
     rows = cell_rows(finished, keys, settings, named=named, folder=folder)
     compared = [row.difference for row in rows if row.difference is not None]
     return render(

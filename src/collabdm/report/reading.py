@@ -152,6 +152,7 @@ class Row(_Read, frozen=True):
     accuracy_std: Amount = 0.0
     macro_f1_mean: Share | None = None
     product: str | None = None
+    protocol: str | None = None
     bytes_down: Amount = 0.0
     bytes_up: Amount = 0.0
     rounds: int | None = None

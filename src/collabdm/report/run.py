@@ -15,6 +15,7 @@ from collabdm.report.reading import Metrics, checked, read_toml
 from collabdm.report.result import AFTER, result_view, sets_in
 from collabdm.report.sections import computed_seconds, flattened, mean_up
 from collabdm.storage.files import read_json
+from collabdm.training.recipes import recipe_text
 
 __all__ = ["data_name", "metrics_of", "provenance", "run_page", "settings_of"]
 
@@ -33,6 +34,7 @@ def run_page(folder: Path) -> bytes:
         finished=finished,
         metrics=metrics,
         accuracy=metrics.accuracy,
+        recipe=recipe_text(metrics.protocol),
         method=method,
         data=data_name(data),
         ipc=metrics.ipc or tree.get("ipc"),

@@ -19,6 +19,7 @@ from collabdm.rounds.run_folder import settled_config
 from collabdm.simulation.choices import augmentation_text, fitting_methods
 from collabdm.simulation.simulate import check_usable, simulate_on
 from collabdm.storage.files import write_atomically, write_json
+from collabdm.training.recipes import recipe_text
 
 __all__ = ["COMPARED", "compare"]
 
@@ -40,6 +41,7 @@ def compare(
     """Run each method into `folder/<method>`; write `comparison.json` and `comparison.png`; return the rows.
 
     A row: `method`; `product`, `networks` and `partition`: what was tested, as which network, and how data were shared;
+    `protocol`: the recipe that judged it, None for a model, which is only tested;
     `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `macro_f1_mean` and `macro_f1_std`
     (where known); `bytes_down`, `bytes_up` and `client_seconds` (means over clients); `rounds`, `server_seconds`,
     `seconds`. What methods agree on (client statistics, local sets, client models) is computed once for all of them;
@@ -112,6 +114,7 @@ def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:
         "method": method,
         "product": metrics["product"],
         "networks": metrics["networks"],
+        "protocol": recipe_text(metrics.get("protocol", {})) or None,
         "partition": "pooled" if method_named(method).central else _label(shared),
         "accuracy_mean": accuracy["mean"],
         "accuracy_std": accuracy["std"],

@@ -10,7 +10,7 @@ from collabdm.engine import Engine
 from collabdm.local import packed_real
 from collabdm.planning import augmentation_for, sample_for, tiles_in
 from collabdm.randomness import Stream
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 __all__ = ["all_data", "random_real_set"]
 

@@ -47,7 +47,7 @@ from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
 from collabdm.simulation.sharing import check_enough, left_out, parts_of
 from collabdm.storage.files import read_json, write_atomically, write_json
-from collabdm.training.loop import TrainingSet
+from collabdm.training.training_set import TrainingSet
 
 # What a release may put into a plan that the one before it would have put otherwise from the same settings.
 _CHANGED = ("version", "min_held", "augment")

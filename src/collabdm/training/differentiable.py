@@ -16,7 +16,8 @@ from collabdm.engine import Engine
 from collabdm.modality import Augmentation, Modality
 from collabdm.networks import Network, NetworkSpec, applied, build_network, initial_parameters
 from collabdm.randomness import Stream
-from collabdm.training.loop import TrainingSet, loss_gradient
+from collabdm.training.loop import loss_gradient
+from collabdm.training.training_set import TrainingSet
 
 __all__ = ["Differentiable", "Parameters"]
 

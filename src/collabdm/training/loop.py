@@ -4,11 +4,7 @@ Chunks of a batch go through one compiled graph (loss and gradient of the parame
 machine's convolutions cost.
 """
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
@@ -18,69 +14,23 @@ from torch.nn import functional
 
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
-from collabdm.engine.placing import channels_last, uploaded
+from collabdm.engine.placing import channels_last
 from collabdm.engine.workers import in_order
 from collabdm.kernels import fused_body
 from collabdm.matching.embedding import compiled, padded
 from collabdm.modality import Augmentation, Modality, draw_augmentation
 from collabdm.networks import NetworkSpec, applied, build_network, initial_parameters
 from collabdm.randomness import Stream
-from collabdm.storage.checkpoints import Checkpoint, named, optimiser_state, restore_optimiser, within
+from collabdm.storage.checkpoints import Checkpoint, named, within
+from collabdm.training.mixing import Mixing, draw_mixing, shown_part
+from collabdm.training.optimising import Descent
 from collabdm.training.predicting import predictions
 from collabdm.training.recipes import Recipe
 from collabdm.training.scores import Scores, scores
 from collabdm.training.shuffling import Place, batches
+from collabdm.training.training_set import TrainingSet
 
-__all__ = ["TrainingSet", "logits", "loss_gradient", "test_accuracy", "train"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingSet:
-    """Labelled samples to train on: float32 [n, *shape] (already expanded), or real `Samples`.
-
-    `sample` says what they are; `targets`: float32 [n, classes], rows that sum to one, where the network is to learn
-    these instead of the labels.
-    """
-
-    samples: Tensor | Samples
-    labels: Tensor
-    sample: Modality
-    augment: tuple[str, ...]
-    targets: Tensor | None = None
-
-    def chunk(self, rows: np.ndarray, engine: Engine) -> tuple[Tensor, Tensor]:
-        """Samples at `rows` as the network takes them, and their labels [n] or targets [n, classes], on the engine's
-        device."""
-        if isinstance(self.samples, Samples):
-            values = self.samples.values[rows]
-            samples = self.sample.tensors(values, device=engine.device, dtype=engine.sample_dtype)
-        else:
-            chosen = uploaded(torch.from_numpy(rows), self.samples.device)
-            samples = self.samples[chosen].to(engine.device, engine.sample_dtype)
-        if self.targets is None:
-            return samples, uploaded(self.labels[torch.from_numpy(rows)], torch.device(engine.device))
-        wanted = uploaded(self.targets[torch.from_numpy(rows)], torch.device(engine.device), engine.sample_dtype)
-        return samples, wanted
-
-    def placed(self, engine: Engine) -> "TrainingSet":
-        """The same with expanded samples where the engine computes: they are few, and shown hundreds of times."""
-        if isinstance(self.samples, Samples):
-            return self
-        return dataclasses.replace(self, samples=self.samples.to(engine.device))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one sample as the network sees it."""
-        return self.sample.shape
-
-    def digest(self) -> str:
-        """SHA-256 over all of it, in hex."""
-        values = self.samples.values if isinstance(self.samples, Samples) else self.samples.cpu().numpy()
-        facts = [str(values.dtype), values.shape, self.sample.model_dump(mode="json"), self.augment]
-        digest = hashlib.sha256(json.dumps(facts).encode())
-        for array in (values, self.labels.cpu().numpy(), *(() if self.targets is None else (self.targets.numpy(),))):
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+__all__ = ["logits", "loss_gradient", "test_accuracy", "train"]
 
 
 def train(
@@ -96,8 +46,9 @@ def train(
 ) -> dict[str, Tensor]:
     """Fresh parameters trained on the set; `tell(epoch, epochs, mean loss)` after every epoch.
 
-    One augmentation is drawn per batch, with parameters per image. Initial parameters, order and augmentation follow
-    from `seed` alone. With a `checkpoint` an interrupted training goes on from it, to the same bits.
+    One augmentation is drawn per batch, with parameters per image; a recipe that mixes then mixes the samples of a
+    batch with one another. Initial parameters, order and all draws follow from `seed` alone. With a `checkpoint` an
+    interrupted training goes on from it, to the same bits.
     """
     # No larger than a batch: what compiled code takes is filled up to a whole chunk.
     engine = engine.model_copy(update={"chunk": min(engine.chunk, recipe.batch)})
@@ -109,28 +60,28 @@ def train(
     }
     size = len(training.labels)
     epochs = recipe.epochs_for(size)
-    order, augmentation = Stream(seed, "order"), Stream(seed, "augment")
-    training = training.placed(engine)
+    order, streams = Stream(seed, "order"), {"augmentation": Stream(seed, "augment"), "mixes": Stream(seed, "mix")}
+    training = (training.with_targets(classes) if recipe.mix else training).placed(engine)
     # Added up where it is computed: asking for it after every batch would make an accelerator wait.
     nothing = torch.zeros((), dtype=torch.float64, device=engine.device)
     begin, total = None, nothing
-    optimiser = _optimiser(parameters, recipe, 0, epochs)
     if found:
         begin, total = Place.of(within(found, "place")), found["total"].to(nothing)
-        augmentation.move_to(found["augmentation"].numpy())
-        optimiser = _optimiser(parameters, recipe, begin.epoch, epochs)
-        restore_optimiser(optimiser, within(found, "optimiser"))
+        for name, stream in streams.items():
+            stream.move_to(found[name].numpy())
+    descent = Descent(parameters, recipe, size=size, epochs=epochs, epoch=begin.epoch if begin else 0)
+    if found:
+        descent.restore(within(found, "optimiser"))
     for batch in batches(order, size, recipe.batch, epochs, begin):
         if batch.first:
             total = nothing
-            if batch.epoch == epochs // 2 + 1:
-                optimiser = _optimiser(parameters, recipe, batch.epoch, epochs)
-        drawn = draw_augmentation(augmentation, training.augment, len(batch.rows))
-        total = total + model.set_gradient(parameters, training, batch.rows, drawn).double() * len(batch.rows)
-        optimiser.step()
+        drawn = draw_augmentation(streams["augmentation"], training.augment, len(batch.rows))
+        mixing = draw_mixing(streams["mixes"], recipe.mix, len(batch.rows))
+        total = total + model.set_gradient(parameters, training, batch.rows, drawn, mixing).double() * len(batch.rows)
+        descent.step(batch)
         if batch.last:
             tell(batch.epoch + 1, epochs, float(total) / size)
-        checkpoint.keep(partial(_state, parameters, optimiser, batch.after, augmentation, total))
+        checkpoint.keep(partial(_state, parameters, descent, batch.after, streams, total))
     return {name: value.detach() for name, value in parameters.items()}
 
 
@@ -195,21 +146,16 @@ def logits(
 
 
 def _state(
-    parameters: Mapping[str, Tensor], optimiser: torch.optim.SGD, place: Place, augmentation: Stream, total: Tensor
+    parameters: Mapping[str, Tensor], descent: Descent, place: Place, streams: Mapping[str, Stream], total: Tensor
 ) -> dict[str, Tensor]:
     """What `train` goes on from."""
     return (
         named("parameters", parameters)
-        | named("optimiser", optimiser_state(optimiser))
+        | named("optimiser", descent.state())
         | named("place", place.tensors())
-        | {"augmentation": torch.from_numpy(augmentation.position), "total": total}
+        | {name: torch.from_numpy(stream.position) for name, stream in streams.items()}
+        | {"total": total}
     )
-
-
-def _optimiser(parameters: Mapping[str, Tensor], recipe: Recipe, epoch: int, epochs: int) -> torch.optim.SGD:
-    """Gradient descent without a past, at the rate of an epoch."""
-    lr = recipe.lr if epoch <= epochs // 2 else recipe.lr * 0.1
-    return torch.optim.SGD(parameters.values(), lr=lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
 
 class _Model:
@@ -230,6 +176,7 @@ class _Model:
         training: TrainingSet,
         rows: np.ndarray,
         augmentation: Augmentation | None,
+        mixing: Mixing | None = None,
     ) -> Tensor:
         """Set `.grad` of the parameters to the gradient of the mean cross-entropy over a batch; returns that mean.
 
@@ -240,8 +187,7 @@ class _Model:
 
         def gradients(start: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
             end = start + self._engine.chunk
-            samples, wanted = training.chunk(rows[start:end], self._engine)
-            shown = training.sample.augment(samples, None if augmentation is None else augmentation.of(start, end))
+            shown, wanted = shown_part(training, rows, slice(start, end), augmentation, mixing, self._engine)
             filled = shown if self.fused else padded(shown, self._engine)
             targets = _padded_targets(wanted, len(filled))
             with torch.enable_grad():

@@ -35,9 +35,11 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Indices `rows` of one batch; whether it is the `first` or `last` of its `epoch`; and the place `after` it."""
+    """Indices `rows` of one batch; how many samples its `epoch` showed before it (`start`); whether it is the `first`
+    or `last` of that epoch; and the place `after` it."""
 
     epoch: int
+    start: int
     rows: np.ndarray
     first: bool
     last: bool
@@ -56,6 +58,7 @@ def batches(stream: Stream, size: int, batch: int, epochs: int, begin: Place | N
         for start in range(first, size, batch):
             yield Batch(
                 epoch=epoch,
+                start=start,
                 rows=order[start : start + batch],
                 first=start == 0,
                 last=start + batch >= size,

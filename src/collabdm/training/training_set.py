@@ -1,0 +1,73 @@
+"""What classifiers are trained on: a set's expanded samples, or real ones, with their labels."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from collabdm.data.samples import Samples
+from collabdm.engine import Engine
+from collabdm.engine.placing import uploaded
+from collabdm.modality import Modality
+
+__all__ = ["TrainingSet"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingSet:
+    """Labelled samples to train on: float32 [n, *shape] (already expanded), or real `Samples`.
+
+    `sample` says what they are; `targets`: float32 [n, classes], rows that sum to one, where the network is to learn
+    these instead of the labels.
+    """
+
+    samples: Tensor | Samples
+    labels: Tensor
+    sample: Modality
+    augment: tuple[str, ...]
+    targets: Tensor | None = None
+
+    def chunk(self, rows: np.ndarray, engine: Engine) -> tuple[Tensor, Tensor]:
+        """Samples at `rows` as the network takes them, and their labels [n] or targets [n, classes], on the engine's
+        device."""
+        if isinstance(self.samples, Samples):
+            values = self.samples.values[rows]
+            samples = self.sample.tensors(values, device=engine.device, dtype=engine.sample_dtype)
+        else:
+            chosen = uploaded(torch.from_numpy(rows), self.samples.device)
+            samples = self.samples[chosen].to(engine.device, engine.sample_dtype)
+        if self.targets is None:
+            return samples, uploaded(self.labels[torch.from_numpy(rows)], torch.device(engine.device))
+        wanted = uploaded(self.targets[torch.from_numpy(rows)], torch.device(engine.device), engine.sample_dtype)
+        return samples, wanted
+
+    def placed(self, engine: Engine) -> "TrainingSet":
+        """The same with expanded samples where the engine computes: they are few, and shown hundreds of times."""
+        if isinstance(self.samples, Samples):
+            return self
+        return dataclasses.replace(self, samples=self.samples.to(engine.device))
+
+    def with_targets(self, classes: int) -> "TrainingSet":
+        """The same with targets, as mixed samples need them: all on the label where there were none."""
+        if self.targets is not None:
+            return self
+        return dataclasses.replace(self, targets=functional.one_hot(self.labels, classes).float())
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample as the network sees it."""
+        return self.sample.shape
+
+    def digest(self) -> str:
+        """SHA-256 over all of it, in hex."""
+        values = self.samples.values if isinstance(self.samples, Samples) else self.samples.cpu().numpy()
+        facts = [str(values.dtype), values.shape, self.sample.model_dump(mode="json"), self.augment]
+        digest = hashlib.sha256(json.dumps(facts).encode())
+        for array in (values, self.labels.cpu().numpy(), *(() if self.targets is None else (self.targets.numpy(),))):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()

@@ -14,6 +14,7 @@ from collabdm.errors import ContributionError
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.protocol import ENCODINGS, EncodingName
+from collabdm.protocol.deflating import deflated
 from collabdm.randomness import Stream
 
 Tensors = dict[str, np.ndarray]

@@ -61,7 +61,8 @@ def train(
     size = len(training.labels)
     epochs = recipe.epochs_for(size)
     order, streams = Stream(seed, "order"), {"augmentation": Stream(seed, "augment"), "mixes": Stream(seed, "mix")}
-    training = (training.with_targets(classes) if recipe.mix else training).placed(engine)
+    soft = recipe.mix or training.teacher is not None
+    training = (training.with_targets(classes) if soft else training).placed(engine)
     # Added up where it is computed: asking for it after every batch would make an accelerator wait.
     nothing = torch.zeros((), dtype=torch.float64, device=engine.device)
     begin, total = None, nothing

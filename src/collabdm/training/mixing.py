@@ -41,16 +41,16 @@ def shown_part(
     engine: Engine,
 ) -> tuple[Tensor, Tensor]:
     """Of the batch with the samples at `rows`, a part as the network is shown it, augmented and mixed: [m, *shape], and
-    its labels [m] or targets [m, classes]; what is mixed needs targets."""
+    its labels [m] or targets [m, classes]; what is mixed, or labelled by a teacher, needs targets."""
 
     def augmented(chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         samples, wanted = training.chunk(rows[chosen], engine)
         return training.sample.augment(samples, augmentation and augmentation.of(chosen)), wanted
 
     samples, wanted = augmented(np.arange(len(rows))[part])
-    if mixing is None:
-        return samples, wanted
-    # Partners may lie in other chunks: they are looked up again, augmented by the numbers that they have there.
-    others, theirs = augmented(mixing.partners[part])
-    mixed, share = training.sample.mix(samples, others, mixing.uniforms[part])
-    return mixed, share[:, None] * wanted + (1 - share[:, None]) * theirs
+    if mixing is not None:
+        # Partners may lie in other chunks: they are looked up again, augmented by the numbers that they have there.
+        others, theirs = augmented(mixing.partners[part])
+        samples, share = training.sample.mix(samples, others, mixing.uniforms[part])
+        wanted = share[:, None] * wanted + (1 - share[:, None]) * theirs
+    return samples, training.teacher.targets(samples, wanted, engine) if training.teacher else wanted

@@ -14,6 +14,7 @@ from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.engine.placing import uploaded
 from collabdm.modality import Modality
+from collabdm.training.teacher_labels import TeacherLabels
 
 __all__ = ["TrainingSet"]
 
@@ -23,7 +24,7 @@ class TrainingSet:
     """Labelled samples to train on: float32 [n, *shape] (already expanded), or real `Samples`.
 
     `sample` says what they are; `targets`: float32 [n, classes], rows that sum to one, where the network is to learn
-    these instead of the labels.
+    these instead of the labels; `teacher`: who labels samples anew as they are shown.
     """
 
     samples: Tensor | Samples
@@ -31,6 +32,7 @@ class TrainingSet:
     sample: Modality
     augment: tuple[str, ...]
     targets: Tensor | None = None
+    teacher: TeacherLabels | None = None
 
     def chunk(self, rows: np.ndarray, engine: Engine) -> tuple[Tensor, Tensor]:
         """Samples at `rows` as the network takes them, and their labels [n] or targets [n, classes], on the engine's
@@ -47,10 +49,11 @@ class TrainingSet:
         return samples, wanted
 
     def placed(self, engine: Engine) -> "TrainingSet":
-        """The same with expanded samples where the engine computes: they are few, and shown hundreds of times."""
-        if isinstance(self.samples, Samples):
-            return self
-        return dataclasses.replace(self, samples=self.samples.to(engine.device))
+        """The same with the teacher, and with expanded samples, where the engine computes: they are few, and shown
+        hundreds of times."""
+        samples = self.samples if isinstance(self.samples, Samples) else self.samples.to(engine.device)
+        teacher = self.teacher and self.teacher.placed(self.shape, engine)
+        return dataclasses.replace(self, samples=samples, teacher=teacher)
 
     def with_targets(self, classes: int) -> "TrainingSet":
         """The same with targets, as mixed samples need them: all on the label where there were none."""
@@ -70,4 +73,6 @@ class TrainingSet:
         digest = hashlib.sha256(json.dumps(facts).encode())
         for array in (values, self.labels.cpu().numpy(), *(() if self.targets is None else (self.targets.numpy(),))):
             digest.update(np.ascontiguousarray(array).data)
+        if self.teacher is not None:
+            digest.update(self.teacher.digest())
         return digest.hexdigest()

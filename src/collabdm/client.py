@@ -151,7 +151,7 @@ def _kept_gram(
     basis = {
         "data": samples.digest(),
         "engine": engine.model_dump(exclude={"threads", "processes"}),
-        "plan": plan.model_dump(mode="json", include={"seed", "sample", "features", "classes"}),
+        "plan": plan.model_dump(mode="json", include={"seed", "sample", "features", "classes", "augment"}),
     }
     spec = plan.features
     begin_stage()
@@ -159,7 +159,7 @@ def _kept_gram(
     def computed() -> dict[str, np.ndarray]:
         embedder = embedder_for(spec, plan.sample.shape, engine)
         parameters = embedder.placed(feature_parameters(plan))
-        found = feature_sums(embedder, parameters, samples, plan.sample)
+        found = feature_sums(embedder, parameters, samples, plan.sample, plan.augment)
         report(Event(stage="gram", client=client, done=1, total=1))
         return {"counts": found.counts, "first": found.first, "second": found.second}
 

@@ -149,6 +149,11 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
     def tensors(self, values: np.ndarray, *, device: str, dtype: torch.dtype) -> Tensor:
         """Stored values [n, ...] as networks see them, [n, *shape], on `device`."""
 
+    def views(self, samples: Tensor, augment: Sequence[str]) -> tuple[Tensor, ...]:
+        """Samples [n, *shape] as they are, and as they might as well be by the operations of `augment`: what the sums
+        of fixed features average for every sample."""
+        return (samples,)
+
     def check_plan(self) -> None:
         """Raise `ValueError` where no plan may have such samples."""
 

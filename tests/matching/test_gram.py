@@ -54,6 +54,15 @@ def test_sums_equal_those_by_hand_whatever_the_block(digits: Samples, monkeypatc
         same(sums_of(digits), expected)
 
 
+def test_a_sample_is_the_mean_of_its_views(digits: Samples) -> None:
+    few = digits.take(np.arange(20))
+    mirrored = Samples(values=few.values[..., ::-1].copy(), labels=few.labels, classes=few.classes)
+    both = added([sums_of(few), sums_of(mirrored)])
+    found = feature_sums(EMBEDDER, PARAMETERS, few, SAMPLE, ("crop", "flip"))
+    same(found, FeatureSums(counts=both.counts / 2, first=both.first / 2, second=both.second / 2))
+    same(feature_sums(EMBEDDER, PARAMETERS, few, SAMPLE, ("crop",)), sums_of(few))
+
+
 @settings(max_examples=15, deadline=None)
 @given(sites=st.lists(st.integers(0, 3), min_size=300, max_size=300))
 def test_sums_of_any_partition_are_those_of_all_data(digits: Samples, sites: list[int]) -> None:

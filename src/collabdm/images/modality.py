@@ -1,7 +1,7 @@
 """Images as a modality: what of a plan, a contribution and a distilled set depends on samples being pictures."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -99,6 +99,10 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     def tensors(self, values: np.ndarray, *, device: str, dtype: torch.dtype) -> Tensor:
         """Pixels, uint8 or float32 in [0, 1] [n, C, H, W], normalised."""
         return normalised(values, self.normalisation, device=device, dtype=dtype)
+
+    def views(self, samples: Tensor, augment: Sequence[str]) -> tuple[Tensor, ...]:
+        """Also mirrored, where the augmentation mirrors."""
+        return (samples, samples.flip(3)) if "flip" in augment else (samples,)
 
     def check_plan(self) -> None:
         """Sides of at most 1024 pixels."""

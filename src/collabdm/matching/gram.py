@@ -5,7 +5,7 @@ classifier of all data (AFL, He et al. 2025), and for the kernel-inducing-points
 data. One feature map serves a whole plan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,19 +74,28 @@ def added(parts: Iterable[FeatureSums]) -> FeatureSums:
 
 
 def feature_sums(
-    embedder: Embedder, parameters: dict[str, torch.Tensor], samples: Samples, sample: Modality
+    embedder: Embedder,
+    parameters: dict[str, torch.Tensor],
+    samples: Samples,
+    sample: Modality,
+    augment: Sequence[str] = (),
 ) -> FeatureSums:
-    """The sums over all samples, block by block: memory holds one block of features and the Gram matrix."""
+    """The sums over all samples, each the mean over its views under the operations `augment` (`Modality.views`).
+
+    Block by block: memory holds one block of features and the Gram matrix.
+    """
     engine, d, classes = embedder.engine, embedder.features, len(samples.classes)
     first = torch.zeros(classes, d, dtype=torch.float64, device=engine.device)
     second = torch.zeros(d, d, dtype=torch.float64, device=engine.device)
     for start in range(0, len(samples), _BLOCK):
         shown = sample.tensors(samples.values[start : start + _BLOCK], device=engine.device, dtype=engine.sample_dtype)
-        features = embedder.embed(parameters, shown).to(engine.sample_dtype)
         labels = torch.from_numpy(samples.labels[start : start + _BLOCK]).to(engine.device)
-        # A product of float32 over one block; the blocks add up in float64.
-        second += (features.T @ features).double()
-        first.index_add_(0, labels, features.double())
+        views = sample.views(shown, augment)
+        for view in views:
+            features = embedder.embed(parameters, view).to(engine.sample_dtype)
+            # A product of float32 over one block; the blocks add up in float64.
+            second += (features.T @ features).double() / len(views)
+            first.index_add_(0, labels, features.double() / len(views))
     return FeatureSums(
         counts=samples.counts().astype(np.float64), first=first.cpu().numpy(), second=second.cpu().numpy()
     )

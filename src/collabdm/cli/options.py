@@ -17,10 +17,12 @@ __all__ = [
     "AllowMissing",
     "Force",
     "Json",
+    "MaxUpload",
     "MinClients",
     "PlanFile",
     "Quiet",
     "Resume",
+    "bytes_of",
     "configured",
     "listed",
     "seconds_of",
@@ -33,6 +35,11 @@ Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 AllowMissing = Annotated[bool, Option("--allow-missing-classes", help="Go on without classes that nobody holds.")]
 MinClients = Annotated[int | None, Option(min=1, help="Contributions needed; half of the clients by default.")]
+
+MaxUpload = Annotated[
+    str | None,
+    Option(metavar="SIZE", help="At most so much up a client (4.5MB, 800kB): chooses seeds, encoding and features."),
+]
 
 _KEYS = {
     "dataset": "dataset",
@@ -112,6 +119,16 @@ def seconds_of(text: str, option: str) -> float:
     if match is None:
         raise ConfigError(explain(option, got=text, expected="a time such as 30s, 10m or 2h", fix="give it so"))
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def bytes_of(text: str, option: str) -> int:
+    """Bytes that a text like 800000, 800kB or 4.5MB means; raises `ConfigError` naming the option."""
+    from collabdm.errors import ConfigError, explain
+
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?) ?([kKmMgG]?)[bB]?", text.strip())
+    if match is None:
+        raise ConfigError(explain(option, got=text[:80], expected="a size such as 800kB or 4.5MB", fix="give it so"))
+    return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2].lower()])
 
 
 def listed(text: str) -> list[str]:

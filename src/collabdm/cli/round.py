@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from collabdm.cli.folders import check_new
-from collabdm.cli.options import Force, Json, PlanFile, Quiet, configured, listed
+from collabdm.cli.options import Force, Json, MaxUpload, PlanFile, Quiet, bytes_of, configured, listed
 from collabdm.cli.output import bytes_text, print_facts, print_json
 from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, explain
@@ -30,6 +30,7 @@ def plan(
     out: Annotated[Path, Option(help="The plan file to write.")],
     classes: Annotated[str | None, Option(help='Class names a,b,"c, d"; with --shape, no data is needed.')] = None,
     shape: Annotated[str | None, Option(help="Shape of a sample; images: channels x height x width, 3x32x32.")] = None,
+    max_upload: MaxUpload = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -40,19 +41,23 @@ def plan(
     """
     from collabdm.planning import make_plan
     from collabdm.protocol import encode_plan, plan_digest
+    from collabdm.rounds.upload import fitted_upload
     from collabdm.simulation.choices import augmentation_text, fitting_method
     from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
-    preset = _declared(config, classes, shape)
-    made = make_plan(config, clients=_clients(config), preset=preset)
+    preset, clients = _declared(config, classes, shape), _clients(config)
+    upload = None
+    if max_upload is not None:
+        config, upload = fitted_upload(config, preset, clients, bytes_of(max_upload, "--max-upload"))
+    made = make_plan(config, clients=clients, preset=preset)
     _, too_small = fitting_method(config, preset)
     content = encode_plan(made)
     write_atomically(out, content)
     facts = {"plan": plan_digest(made), "clients": list(made.clients), "seeds": made.seeds, "bytes": len(content)}
     facts |= {"augmentation": augmentation_text(config, preset).removeprefix("augmentation: ")}
-    if too_small:
-        print(too_small, file=sys.stderr)
+    for line in filter(None, (too_small, upload)):
+        print(line, file=sys.stderr)
     if json:
         print_json(facts | {"augment": list(made.augment), "file": str(out)})
     else:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from collabdm.cli.folders import run_folder
-from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, Resume, configured, listed
+from collabdm.cli.options import (
+    AllowMissing,
+    Force,
+    Json,
+    MaxUpload,
+    MinClients,
+    Quiet,
+    Resume,
+    bytes_of,
+    configured,
+    listed,
+)
 from collabdm.cli.output import (
     accuracy_text,
     bytes_text,
@@ -36,6 +47,7 @@ def simulate(
     json: Json = False,
     allow_missing_classes: AllowMissing = False,
     min_clients: MinClients = None,
+    max_upload: MaxUpload = None,
 ) -> None:
     """Hold a whole round on this machine and judge it.
 
@@ -46,7 +58,14 @@ def simulate(
 
     tune_allocator()
     with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
-        metrics = simulate(config, out, allow_missing=allow_missing_classes, min_clients=min_clients, report=report)
+        metrics = simulate(
+            config,
+            out,
+            allow_missing=allow_missing_classes,
+            min_clients=min_clients,
+            max_upload=None if max_upload is None else bytes_of(max_upload, "--max-upload"),
+            report=report,
+        )
     if json:
         print_json(metrics)
     else:

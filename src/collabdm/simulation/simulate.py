@@ -40,6 +40,7 @@ from collabdm.rounds.inbox import seal
 from collabdm.rounds.records import SIMULATED
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import Terms, check_quorum
+from collabdm.rounds.upload import fitted_upload
 from collabdm.server import Refinement, product
 from collabdm.simulation.choices import augmentation_text, fitting_method
 from collabdm.simulation.curves import bytes_at
@@ -62,17 +63,22 @@ def simulate(
     *,
     allow_missing: bool = False,
     min_clients: int | None = None,
+    max_upload: int | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Load the data and run `config.method` into `folder`; returns what `metrics.json` holds.
 
     A folder that an interrupted run left is gone on with. With `repeats`, every repeat has a folder of its own, and
     the metrics gather their networks. A method with partition and expand runs without where the samples are too small
-    for it and `plan.tiles` is not set. That, and which augmentation was taken, is told.
+    for it and `plan.tiles` is not set. That, and which augmentation was taken, is told. `max_upload`: bytes up a
+    client, by which seeds, encoding and features are chosen (`fitted_upload`).
     """
     dataset, folder = load_dataset(config.dataset, modality=config.modality), Path(folder)
     config, too_small = fitting_method(config, dataset.preset)
-    for line in filter(None, (augmentation_text(config, dataset.preset), too_small)):
+    upload = None
+    if max_upload is not None:
+        config, upload = fitted_upload(config, dataset.preset, parts_of(config, dataset), max_upload)
+    for line in filter(None, (augmentation_text(config, dataset.preset), too_small, upload)):
         report(Event(stage="plan", done=0, total=1, message=line))
     engine = resolved([config], dataset.preset, report=report)
     return simulate_on(

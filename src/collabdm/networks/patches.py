@@ -43,7 +43,7 @@ def patches(shape: tuple[int, ...], classes: int, *, width: int = 128) -> Networ
 
 
 class PatchFeatures(Initialised):
-    """relu(z - 1/2) and relu(-z - 1/2), averaged over a 2x2 grid: [n, C, H, W] to [n, 2 K, 2, 2].
+    """relu(z - 1/2) and relu(-z - 1/2), averaged over a 2x2 grid: [n, C, H, W] to [n, 4, 2 K].
 
     z is the response of a filter to a patch without its mean and of unit contrast.
     """
@@ -65,11 +65,36 @@ class PatchFeatures(Initialised):
         mean, square = (
             functional.avg_pool2d(part.mean(dim=1, keepdim=True), _SIDE, stride=1) for part in (exact, exact * exact)
         )
-        contrast = ((square - mean * mean).clamp_min(0) + _FAINT**2).sqrt()
+        contrast = ((square - mean * mean).clamp_min(0) + _FAINT**2).rsqrt().to(samples.dtype)
         # Filters sum to zero, so they do not see a patch's mean.
-        response = functional.conv2d(samples, self.weight.to(samples.dtype)).to(exact.dtype) / contrast
-        parts = [functional.relu(signed - _THRESHOLD) for signed in (response, -response)]
-        return torch.cat([functional.adaptive_avg_pool2d(part, _GRID) for part in parts], dim=1).to(samples.dtype)
+        response = (_responses(samples, self.weight.to(samples.dtype)) * contrast).permute(0, 2, 3, 1)
+        # Pooling as a product runs several times as fast as torch's, there and back.
+        sums = _quarters(response.shape[1], response.shape[2], response)
+        places = response.flatten(1, 2)
+        parts = [sums @ functional.relu(signed - _THRESHOLD) for signed in (places, -places)]
+        return torch.cat(parts, dim=2) / sums.sum(dim=1, keepdim=True)
+
+
+def _responses(samples: Tensor, weight: Tensor) -> Tensor:
+    """The convolution, [n, K, H - 5, W - 5]: a row's neighbours become channels first, since convolutions of three
+    channels are slow, above all on the way back."""
+    width, channels, side, _ = weight.shape
+    across = samples.shape[3] - side + 1
+    beside = torch.cat([samples[..., first : first + across] for first in range(side)], dim=1)
+    beside = beside.contiguous(memory_format=torch.channels_last)
+    return functional.conv2d(beside, weight.permute(0, 3, 1, 2).reshape(width, side * channels, side, 1))
+
+
+def _quarters(height: int, width: int, like: Tensor) -> Tensor:
+    """Which of height x width places lie in which quarter, 0 or 1: [4, height * width]; an odd middle lies on both
+    sides, as adaptive pooling has it."""
+    down, across = (_halves(size, like.device) for size in (height, width))
+    return torch.stack([torch.outer(rows, columns).flatten() for rows in down for columns in across]).to(like)
+
+
+def _halves(size: int, device: torch.device) -> Tensor:
+    place = torch.arange(size, device=device)
+    return torch.stack([place < -(-size // _GRID), place >= size // _GRID]).float()
 
 
 @lru_cache(maxsize=8)

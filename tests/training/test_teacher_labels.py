@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from collabdm.engine import REFERENCE
+from collabdm.errors import ConfigError
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
@@ -25,6 +26,7 @@ from interruptions import assert_goes_on
 
 SAMPLE = Images(channels=1, height=8, width=8, normalisation=Normalisation(mean=(0.5,), std=(0.5,)))
 SPEC = NetworkSpec(name="patches", width=4)
+TAUGHT = Recipe(name="short", count=1, epochs=3, batch=8, mix=0.5, teacher=0.5)
 RECIPE = Recipe(name="short", count=1, epochs=3, batch=8, mix=0.5)
 
 
@@ -34,7 +36,7 @@ def teacher(share: float) -> TeacherLabels:
     return TeacherLabels(network=SPEC, parameters=parameters, share=share)
 
 
-def training(share: float | None) -> TrainingSet:
+def training(share: float | None = 0.0) -> TrainingSet:
     return TrainingSet(
         samples=torch.from_numpy(Stream(1, "samples").uniform((20, 1, 8, 8), -1, 1)),
         labels=torch.arange(20) % 3,
@@ -60,12 +62,13 @@ def test_targets_are_the_teachers_belief_about_what_is_shown(mix: float) -> None
 
 
 def test_without_a_share_it_is_training_on_labels() -> None:
-    def trained(share: float | None) -> dict[str, Tensor]:
-        return train(training(share), NetworkSpec(width=4, depth=1), classes=3, recipe=RECIPE, seed=1, engine=REFERENCE)
+    def trained(given: TrainingSet, share: float) -> dict[str, Tensor]:
+        recipe, network = RECIPE.model_copy(update={"teacher": share}), NetworkSpec(width=4, depth=1)
+        return train(given, network, classes=3, recipe=recipe, seed=1, engine=REFERENCE)
 
-    plain, none, half = trained(None), trained(0.0), trained(0.5)
+    plain, none, half = trained(training(None), 0.0), trained(training(), 0.0), trained(training(), 0.5)
     for name, value in plain.items():
-        torch.testing.assert_close(none[name], value)
+        assert torch.equal(none[name], value)
     assert any(not torch.allclose(half[name], value) for name, value in plain.items())
 
 
@@ -79,6 +82,11 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path: Path) -> Non
         return all(torch.equal(one[name], other[name]) for name in one)
 
     assert_goes_on(work, tmp_path, same, [2])
+
+
+def test_a_recipe_with_a_teacher_needs_one() -> None:
+    with pytest.raises(ConfigError, match="teacher of the set: got none; expected one, as the recipe says; fix: "):
+        train(training(None), NetworkSpec(width=4, depth=1), classes=3, recipe=TAUGHT, seed=1, engine=REFERENCE)
 
 
 def test_the_digest_tells_teachers_apart() -> None:

@@ -1,18 +1,23 @@
 """The additive teacher of a round, kept as a classifier file like any other."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import JsonValue
 from torch import Tensor
 
-from collabdm.classifiers.file import Classifier, ClassifierCard
+from collabdm.classifiers.file import Classifier, ClassifierCard, load_classifier
 from collabdm.images.modality import Images
 from collabdm.matching.target import Target
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import Plan, plan_digest
 from collabdm.teacher import teacher_parameters
+from collabdm.training.teacher_labels import TeacherLabels
 
-__all__ = ["classifier_of", "teacher_classifier"]
+__all__ = ["TEACHER", "classifier_of", "teacher_classifier", "teacher_labels"]
+
+TEACHER = "teacher.safetensors"
+"""The file beside a distilled set, and in its run folder."""
 
 
 def classifier_of(
@@ -42,3 +47,11 @@ def teacher_classifier(plan: Plan, target: Target, facts: Mapping[str, JsonValue
     parameters, found = teacher_parameters(plan, target.equations)
     made = {"method": "analytic", "plan": plan_digest(plan), "penalty": found.penalty, "error": found.error}
     return classifier_of(plan.features, plan.sample, plan.classes, parameters, dict(facts) | made)
+
+
+def teacher_labels(folder: Path) -> TeacherLabels | None:
+    """The teacher beside a set, as recipes ask it; None where there is none. Raises `ClassifierError`."""
+    if not (folder / TEACHER).exists():
+        return None
+    found = load_classifier(folder / TEACHER)
+    return TeacherLabels(network=found.card.network, parameters=found.parameters)

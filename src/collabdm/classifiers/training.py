@@ -20,6 +20,7 @@ from collabdm.networks import NetworkSpec
 from collabdm.planning import networks_tested, recipe_for, resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.training.loop import train
+from collabdm.training.teacher_labels import TeacherLabels
 
 __all__ = ["train_classifier"]
 
@@ -27,13 +28,18 @@ _KEPT = ("dataset", "plan", "synthetic_flows")
 
 
 def train_classifier(
-    distilled: DistilledSet, config: Config, *, flows: Mapping[str, JsonValue] | None = None, report: Report = silent
+    distilled: DistilledSet,
+    config: Config,
+    *,
+    flows: Mapping[str, JsonValue] | None = None,
+    teacher: TeacherLabels | None = None,
+    report: Report = silent,
 ) -> tuple[Classifier, Engine]:
     """The first network that `evaluate` trains with the same settings, and the engine it was trained with: of the
     set's own encoder's kind, unless `config` names another.
 
     The settings under which the set's images were made of flows go with it: those of the set, or `flows` where the set
-    has none (a server that only saw contributions does not know them).
+    has none (a server that only saw contributions does not know them). `teacher`: for recipes that ask one.
     Raises `ConfigError` where several networks are asked for, the set's images are too small for the one, or `flows`
     would have made other images than the set's.
     """
@@ -47,7 +53,7 @@ def train_classifier(
     work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // classes), "evaluate": once})
     engine = resolved([work], preset, report=report)
     settings = _flow_settings(distilled, flows)
-    training = training_set(distilled)
+    training = training_set(distilled, teacher)
     parameters = train(
         training,
         network,

@@ -9,7 +9,7 @@ from typer import Option
 from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json, Quiet, configured
 from collabdm.cli.output import bytes_text, print_facts, print_json, print_table
-from collabdm.cli.product import SetPath, fitting, load_set
+from collabdm.cli.product import SetPath, fitting, load_set, set_folder
 from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, explain
 
@@ -46,6 +46,7 @@ def train(
     that `evaluate` trains with the same seed, recipe and engine. A set of a round by files does not know how its
     images were made of flows: for `detect`, say it with --flows.
     """
+    from collabdm.classifiers.teacher import teacher_labels
     from collabdm.classifiers.training import train_classifier
     from collabdm.config import make_config
     from collabdm.data import load_dataset
@@ -64,7 +65,8 @@ def train(
     settings = _flow_settings(flows) if flows is not None else None
     tune_allocator()
     with progress(quiet=quiet) as report:
-        classifier, engine = train_classifier(distilled, config, flows=settings, report=report)
+        teacher = teacher_labels(set_folder(path))
+        classifier, engine = train_classifier(distilled, config, flows=settings, teacher=teacher, report=report)
     content = classifier.to_bytes()
     write_atomically(out, content)
     facts = {

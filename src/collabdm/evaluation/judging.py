@@ -13,6 +13,7 @@ from collabdm.evaluation.networks import NetworkResult, Trials, network_results
 from collabdm.planning import networks_tested, recipe_for
 from collabdm.progress import Report
 from collabdm.storage.files import read_json, write_json
+from collabdm.training.teacher_labels import TeacherLabels
 from collabdm.training.training_set import TrainingSet
 
 __all__ = ["Judgement", "judge", "judgement", "read_results", "training_set", "trials_of", "write_results"]
@@ -61,11 +62,17 @@ def judgement(results: list[NetworkResult]) -> Judgement:
     )
 
 
-def training_set(distilled: DistilledSet) -> TrainingSet:
-    """A distilled set as classifiers are trained on it: expanded, with its augmentation and its targets, if any."""
+def training_set(distilled: DistilledSet, teacher: TeacherLabels | None = None) -> TrainingSet:
+    """A distilled set as classifiers are trained on it: expanded, with its augmentation and its targets, if any, and
+    the teacher for recipes that ask it."""
     full = distilled.expanded()
     return TrainingSet(
-        samples=full.samples, labels=full.labels, sample=full.sample, augment=full.augment, targets=full.targets
+        samples=full.samples,
+        labels=full.labels,
+        sample=full.sample,
+        augment=full.augment,
+        targets=full.targets,
+        teacher=teacher,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from collabdm.classifiers.teacher import teacher_classifier
+from collabdm.classifiers.teacher import TEACHER, teacher_classifier
 from collabdm.config import Config
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
@@ -104,7 +104,7 @@ def distill_round(
     check_finite(float(state.samples.abs().max()), config.server)
     compared = tell_worse(plan, target, start, state, config.server, engine=config.engine, report=report)
     seconds = checkpoint.seconds + time.perf_counter() - aggregated - aside
-    made(samples=state.samples).save(folder / "distilled", overwrite=True)
+    _save_end(made(samples=state.samples), folder)
     _draw(losses, folder / "loss.png")
     metrics = {
         "losses": losses,
@@ -124,7 +124,14 @@ def _save_start(plan: Plan, target: Target, initial: DistilledSet, folder: Path)
     initial.save(folder / "initial", overwrite=True)
     teacher = teacher_classifier(plan, target, initial.facts)
     if teacher is not None:
-        teacher.save(folder / "teacher.safetensors")
+        teacher.save(folder / TEACHER)
+
+
+def _save_end(distilled: DistilledSet, folder: Path) -> None:
+    """The set, with the teacher beside it where there is one: they are handed on together."""
+    distilled.save(folder / "distilled", overwrite=True)
+    if (folder / TEACHER).exists():
+        write_atomically(folder / "distilled" / TEACHER, (folder / TEACHER).read_bytes())
 
 
 def _basis(plan: Plan, collected: Collected, config: Config, present: DistilledSet | None) -> str:

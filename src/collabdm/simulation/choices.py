@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from collabdm.config import Config
 from collabdm.data.presets import MILD, PRESETS, Preset
-from collabdm.methods import METHODS
-from collabdm.planning import augmentation_for, sample_for, tiles_in
+from collabdm.errors import ConfigError, explain
+from collabdm.methods import METHODS, method_named
+from collabdm.planning import augmentation_for, recipe_for, sample_for, tiles_in
+from collabdm.protocol import asks_gram
 
-__all__ = ["augmentation_text", "fitting_method", "fitting_methods"]
+__all__ = ["augmentation_text", "check_taught", "fitting_method", "fitting_methods"]
 
 
 def augmentation_text(config: Config, preset: Preset) -> str:
@@ -23,6 +25,16 @@ def augmentation_text(config: Config, preset: Preset) -> str:
     else:
         why = f"as such {plural} propose; plan.augment changes it"
     return f"augmentation: {names} ({why})"
+
+
+def check_taught(config: Config) -> None:
+    """Raise `ConfigError` where sets are to be judged with a teacher that the method's round does not give."""
+    recipe, method = recipe_for(config), method_named(config.method)
+    if recipe.teacher and not (method.source == "round" and method.refined and asks_gram(config.plan.statistics)):
+        got = f"{recipe.name} for {config.method} with plan.statistics={config.plan.statistics}"
+        expected = "a round with the Gram matrix, whose teacher labels what networks are shown"
+        fix = "set plan.statistics=mean,gram and choose collabdm or collabdm-pae, or another protocol"
+        raise ConfigError(explain("evaluate.protocol", got=got, expected=expected, fix=fix))
 
 
 def fitting_method(config: Config, preset: Preset) -> tuple[Config, str | None]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from collabdm.baselines import RivalJob
 from collabdm.baselines.judged import rival_metrics
+from collabdm.classifiers.teacher import teacher_labels
 from collabdm.config import Config
 from collabdm.data import Dataset, load_dataset, partition_table
 from collabdm.data.naming import public_name
@@ -42,7 +43,7 @@ from collabdm.rounds.run_folder import environment, finished_metrics, logged, se
 from collabdm.rounds.terms import Terms, check_quorum
 from collabdm.rounds.upload import fitted_upload
 from collabdm.server import Refinement, product
-from collabdm.simulation.choices import augmentation_text, fitting_method
+from collabdm.simulation.choices import augmentation_text, check_taught, fitting_method
 from collabdm.simulation.curves import bytes_at
 from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
@@ -152,6 +153,7 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     parts = parts_of(config, dataset) if source in ("round", "rival") else {}
     if source == "rival":
         build_network(fitted(config.rivals.training.network, preset), sample.shape, len(train.classes))
+    check_taught(config)
     if source == "round":
         check_enough(config, train, parts, allow_missing=allow_missing)
         make_plan(config, clients=parts, preset=preset)
@@ -208,7 +210,7 @@ def _round(run: _Run) -> dict[str, Any]:
     if method_named(config.method).central:
         metrics["bytes"] = {"down": {}, "up": {}}
     begin_stage()
-    found = run.judge(training_set(load(run.folder / "distilled")))
+    found = run.judge(training_set(load(run.folder / "distilled"), teacher_labels(run.folder)))
     server = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill"))
     # Version 0.1 did not note what a point took.
     judged = found.seconds + sum(point.pop("seconds", 0.0) for point in curve)
@@ -246,7 +248,7 @@ def _judge_on_the_way(run: _Run, plan: Plan, curve: list[dict[str, Any]], refine
     judged = any(point["steps"] == steps for point in curve)
     if every and steps % every == 0 and steps < refinement.total and not judged:
         chosen = product(plan, refinement.state.samples, refinement.state.labels, run.config.server)
-        found = run.judge(training_set(chosen), kept=f"networks-{steps}.json")
+        found = run.judge(training_set(chosen, teacher_labels(run.folder)), kept=f"networks-{steps}.json")
         point = {"steps": steps, **without_confusion(summary(found.results, run.dataset.train.classes))}
         curve.append(point | {"seconds": found.seconds})
         write_json(run.folder / "curve.json", curve)

@@ -61,6 +61,7 @@ def train(
     size = len(training.labels)
     epochs = recipe.epochs_for(size)
     order, streams = Stream(seed, "order"), {"augmentation": Stream(seed, "augment"), "mixes": Stream(seed, "mix")}
+    training = training.taught(recipe.teacher)
     soft = recipe.mix or training.teacher is not None
     training = (training.with_targets(classes) if soft else training).placed(engine)
     # Added up where it is computed: asking for it after every batch would make an accelerator wait.

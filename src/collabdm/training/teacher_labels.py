@@ -19,11 +19,14 @@ __all__ = ["TeacherLabels"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TeacherLabels:
-    """A network with `parameters` by name, whose softmax makes up `share` of every target, and the label the rest."""
+    """A network with `parameters` by name, whose softmax makes up `share` of every target, and the label the rest.
+
+    The recipe sets the share.
+    """
 
     network: NetworkSpec
     parameters: Mapping[str, Tensor]
-    share: float
+    share: float = 0.0
 
     def placed(self, shape: tuple[int, ...], engine: Engine) -> "TeacherLabels":
         """The same with parameters as the engine's embedder of samples of `shape` takes them; the last layer is in the

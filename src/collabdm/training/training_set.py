@@ -13,6 +13,7 @@ from torch.nn import functional
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.engine.placing import uploaded
+from collabdm.errors import ConfigError, explain
 from collabdm.modality import Modality
 from collabdm.training.teacher_labels import TeacherLabels
 
@@ -60,6 +61,17 @@ class TrainingSet:
         if self.targets is not None:
             return self
         return dataclasses.replace(self, targets=functional.one_hot(self.labels, classes).float())
+
+    def taught(self, share: float) -> "TrainingSet":
+        """The same with its teacher having that share in the targets; without it where the share is 0.
+
+        Raises `ConfigError` where there is a share but no teacher.
+        """
+        if share and self.teacher is None:
+            fix = "choose another protocol, or a set whose round had the statistic gram"
+            raise ConfigError(explain("teacher of the set", got="none", expected="one, as the recipe says", fix=fix))
+        teacher = dataclasses.replace(self.teacher, share=share) if share and self.teacher else None
+        return dataclasses.replace(self, teacher=teacher)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -70,7 +70,7 @@ def test_features_equal_a_slow_reference(shape: tuple[int, int, int]) -> None:
                 z = weight.flatten(1) @ patch
                 seen[n, :, i, j] = torch.cat([(z - 0.5).relu(), (-z - 0.5).relu()])
     halves = [(slice(0, -(-n // 2)), slice(n // 2, n)) for n in (down, across)]
-    expected = torch.stack([seen[:, :, a, b].mean(dim=(2, 3)) for a in halves[0] for b in halves[1]], dim=1)
+    expected = torch.stack([seen[:, :, a, b].mean(dim=(2, 3)) for a in halves[0] for b in halves[1]], dim=2)
     # Filters sum to nearly zero only, as they are rounded.
     torch.testing.assert_close(features(samples), expected.flatten(1), atol=2e-3, rtol=0)
 

@@ -43,7 +43,7 @@ def patches(shape: tuple[int, ...], classes: int, *, width: int = 128) -> Networ
 
 
 class PatchFeatures(Initialised):
-    """relu(z - 1/2) and relu(-z - 1/2), averaged over a 2x2 grid: [n, C, H, W] to [n, 4, 2 K].
+    """relu(z - 1/2) and relu(-z - 1/2), averaged over a 2x2 grid: [n, C, H, W] to [n, 2 K, 4].
 
     z is the response of a filter to a patch without its mean and of unit contrast.
     """
@@ -72,7 +72,8 @@ class PatchFeatures(Initialised):
         sums = _quarters(response.shape[1], response.shape[2], response)
         places = response.flatten(1, 2)
         parts = [sums @ functional.relu(signed - _THRESHOLD) for signed in (places, -places)]
-        return torch.cat(parts, dim=2) / sums.sum(dim=1, keepdim=True)
+        # A filter's quarters side by side: what is alike lies together, and the root on the wire codes a sixth shorter.
+        return (torch.cat(parts, dim=2) / sums.sum(dim=1, keepdim=True)).transpose(1, 2)
 
 
 def _responses(samples: Tensor, weight: Tensor) -> Tensor:

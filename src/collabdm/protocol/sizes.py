@@ -13,7 +13,7 @@ _COMPACT = ("int8", "int6")
 
 # Measured of the root in eight bits at 1,024 features; each bit more costs one, and each doubling of the features saves
 # half a bit, since the same variance is shared among twice as many numbers.
-_ROOT_BITS, _ROOT_FEATURES, _ROOT_LEAST = 4.35, 1024, 2.0
+_ROOT_BITS, _ROOT_FEATURES, _ROOT_LEAST = 4.6, 1024, 2.0
 
 _HEADER = 900
 

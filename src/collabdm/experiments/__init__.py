@@ -8,6 +8,7 @@ from collabdm.experiments.communication import COMMUNICATION
 from collabdm.experiments.cross_architecture import CROSS_ARCHITECTURE
 from collabdm.experiments.figure2 import FIGURE2
 from collabdm.experiments.figure3 import FIGURE3
+from collabdm.experiments.ladder import LADDER
 from collabdm.experiments.local_reuse import LOCAL_REUSE
 from collabdm.experiments.mnist_iid import MNIST_IID
 from collabdm.experiments.presets import SCALES, Scale, scale_named
@@ -44,6 +45,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         STRAWMAN,
         LOCAL_REUSE,
         ADDITIVE,
+        LADDER,
     )
 }
 

@@ -34,6 +34,7 @@ __all__ = [
 
 _STAGES = {
     "statistics": "Clients: statistics",
+    "gram": "Clients: Gram matrix",
     "local": "Clients: local sets",
     "aggregate": "Server: aggregation",
     "distill": "Server: refinement",
@@ -42,7 +43,7 @@ _STAGES = {
     "total": "Last call, from start to end",
 }
 _COUNTED = {*_STAGES, "client"} - {"total"}
-_FOLDED = {"server": {"aggregate", "distill"}, "client": {"statistics", "local"}}
+_FOLDED = {"server": {"aggregate", "distill"}, "client": {"statistics", "gram", "local"}}
 
 
 @dataclass(frozen=True, kw_only=True)

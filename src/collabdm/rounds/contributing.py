@@ -62,9 +62,9 @@ def contribute_all(
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """One file per client in `folder`, of the samples whose indices `parts` gives; files that are there are kept.
 
-    Returns seconds: `statistics`, `local`, and `client` by name; and the most memory of `statistics`, `local` and
-    `client` (MB). Clients are shared among the engine's processes; what
-    several processes do is reported client by client only.
+    Returns seconds: `statistics`, `local`, `gram` where the plan asks for it, and `client` by name; and the most memory
+    of these stages and of `client` (MB). Clients are shared among the engine's processes; what several processes do is
+    reported client by client only.
     """
     jobs = (
         _Job(
@@ -91,7 +91,7 @@ def contribute_all(
             tell_left_out(plan, client, train.take(parts[client]), report)
         report(Event(stage="contribution", client=client, done=1, total=1, message=sent))
         for stage, value in spent.items():
-            seconds[stage] += value
+            seconds[stage] = seconds.get(stage, 0.0) + value
         seconds["client"][client] = sum(spent.values())
         memory = merged(memory, held, *({"client": value} for value in held.values()))
     return seconds, memory

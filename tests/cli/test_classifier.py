@@ -6,9 +6,10 @@ from pathlib import Path
 import datasets.config
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from sklearn.metrics import f1_score
 
-from cli.conftest import TINY, Outcome, assert_refused, run, write_npz
+from cli.conftest import TINY, Outcome, assert_refused, draw_of, run, write_npz
 from collabdm.classifiers.file import load_classifier
 from collabdm.data import load_dataset
 from collabdm.protocol import bytes_by_part
@@ -187,3 +188,25 @@ def test_a_model_of_a_round_on_flows_detects(
     assert max(line["probability"] for line in lines) > 0.9
     clean = run("detect", model, write_flows(tmp_path / "clean.csv", ["benign"] * 24, seed=4))
     assert clean.code == 0, clean.out
+
+
+def test_a_round_by_files_leaves_the_teacher_of_the_simulation(taught: Taught, tmp_path: Path) -> None:
+    settings, plan, sent = ("--config", taught[0] / "config.toml"), tmp_path / "plan.json", tmp_path / "sent"
+    assert run("plan", *settings, "--out", plan).code == 0
+    for client in ("0", "1", "2"):
+        asked = ("contribute", plan, "--client", client, "--shard", *settings, "--out", sent / f"{client}.safetensors")
+        facts = run(*asked, "--json")
+        assert facts.code == 0, facts.err
+        assert facts.json["parts"]["gram"] > 0
+    outcome = run("distill", plan, sent, *settings, *draw_of(taught[0]), "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    folders = (tmp_path / "run", taught[0])
+    ours, theirs = (load_classifier(folder / "teacher.safetensors").parameters for folder in folders)
+    assert all(np.array_equal(ours[name], value) for name, value in theirs.items())
+    made, known = (load_file(folder / "distilled" / "distilled.safetensors")["images"] for folder in folders)
+    assert np.array_equal(made, known)
+    assert run("evaluate", tmp_path / "run" / "teacher.safetensors", "--dataset", "digits", *EAGER).code == 0
+    # A rule against liars is refused, before anything is written.
+    guarded = ("--set", "server.aggregation=trimmed", "--out", tmp_path / "guarded")
+    assert_refused(run("distill", plan, sent, *settings, *guarded), "a rule with the statistic gram")
+    assert not (tmp_path / "guarded").exists()

@@ -50,7 +50,7 @@ def evaluate(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Train networks on a distilled set and test them, or test a classifier as it is.
+    """Test networks trained on a set, or a classifier.
 
     Without --networks they are of the set's own kind: the encoder that made it, with its width, depth, norm and
     pooling. The card of a set warns where its exported 8-bit files train worse by more than a point.

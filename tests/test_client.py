@@ -15,14 +15,22 @@ from collabdm.client import client_sums, contribute, sums_key
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE
 from collabdm.errors import CollabDMError, DataError, PlanError
+from collabdm.matching.gram import FeatureMoments, FeatureSums
 from collabdm.matching.statistic import STATISTICS
 from collabdm.progress import Event
-from collabdm.protocol import Contribution, Plan, acceptance, decode_contribution, encode_contribution
+from collabdm.protocol import (
+    Contribution,
+    Plan,
+    acceptance,
+    decode_contribution,
+    encode_contribution,
+    feature_parameters,
+)
 from collabdm.rounds import contributing
 from collabdm.rounds.contributing import cached_contribution
 from collabdm.storage import checkpoints
 from collabdm.storage.kept_results import KeptResults
-from reference import OPERATIONS, Aim, client_aims, relative_error, small_plan
+from reference import OPERATIONS, Aim, client_aims, real_image, relative_error, small_plan
 
 SHAPE = (3, 8, 12)
 MakeSamples = Callable[..., Samples]
@@ -467,3 +475,112 @@ def test_a_repeated_request_tells_again_what_is_left_out(make_samples: MakeSampl
         told: list[Event] = []
         cached_contribution(plan, "bob", samples, tmp_path, engine=EAGER, report=told.append)
         assert len([event for event in told if event.message and "sends nothing of class 1 (1)" in event.message]) == 1
+
+
+GRAM: dict[str, Any] = {"statistics": ["mean", "gram"], "features": {"name": "patches", "width": 4}, "gram_bits": 8}
+
+
+def _gram_by_hand(plan: Plan, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """The mean features of every class held, and the mean over all samples of the outer product of what a sample's
+    features differ from its class's: one patch, one filter, one place after another."""
+    filters = feature_parameters(plan)["body.weight"].double().numpy()
+    features = np.stack([_patches_by_hand(real_image(plan, samples, i).numpy(), filters) for i in range(len(samples))])
+    held = [y for y in range(len(samples.classes)) if (samples.labels == y).any()]
+    means = np.stack([features[samples.labels == y].mean(axis=0) for y in held])
+    apart = features - means[[held.index(y) for y in samples.labels]]
+    return means, np.mean([np.outer(row, row) for row in apart], axis=0)
+
+
+def _patches_by_hand(image: np.ndarray, filters: np.ndarray) -> np.ndarray:
+    height, width = image.shape[1] - 5, image.shape[2] - 5
+    seen = np.empty((2, len(filters), height, width))
+    for y in range(height):
+        for x in range(width):
+            patch = image[:, y : y + 6, x : x + 6]
+            contrast = np.sqrt(patch.var() + 0.04**2)
+            for k, one in enumerate(filters):
+                z = float((one * patch).sum()) / contrast
+                seen[:, k, y, x] = max(z - 0.5, 0), max(-z - 0.5, 0)
+    # Parts of a grid overlap where a side is odd, as those of adaptive pooling do.
+    rows, columns = (((0, -(-side // 2)), (side // 2, side)) for side in (height, width))
+    return np.array(
+        [seen[s, k, a:b, c:d].mean() for s in (0, 1) for k in range(len(filters)) for a, b in rows for c, d in columns]
+    )
+
+
+def test_the_gram_part_is_that_of_the_slow_loop_over_all_samples(make_samples: MakeSamples) -> None:
+    samples, plan = make_samples([6, 0, 3], SHAPE), small_plan(**GRAM)
+    means, scatter = _gram_by_hand(plan, samples)
+    assert plan.batch < len(samples)
+    for engine, close in ((REFERENCE, 1e-9), (EAGER, 1e-4)):
+        sent = contribute(plan, "bob", samples, engine=engine)
+        assert sent.gram is not None
+        np.testing.assert_allclose(sent.gram.means, means, rtol=close, atol=close)
+        np.testing.assert_allclose(sent.gram.scatter, scatter, rtol=close, atol=close)
+    # All else is what a plan without it gets.
+    bare = contribute(small_plan(), "bob", samples, engine=EAGER)
+    for name in ("held", "statistics", "samples", "labels"):
+        assert np.array_equal(getattr(sent, name), getattr(bare, name))
+    assert bare.gram is None
+
+
+def test_kept_gram_sums_are_found_again(
+    make_samples: MakeSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, plan, kept = make_samples([6, 1, 3], SHAPE), small_plan(**GRAM), KeptResults(tmp_path)
+
+    def stored() -> int:
+        return len(list(tmp_path.glob("gram-*.safetensors")))
+
+    first = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan)
+    assert (_stored(tmp_path), stored()) == ((1, 1), 1)
+    assert kept.seconds["gram"] > 0
+    # What it does not depend on: who asks, how it travels, and all that is asked for besides.
+    for change in (
+        {"gram_bits": 12},
+        {"statistics": "gram"},
+        {"batch": 3},
+        {"seeds": 2},
+        {"ipc": 5},
+        {"tiles": 2},
+        {"network": {"name": "convnet", "width": 8, "depth": 1}},
+        {"augment": ("flip",)},
+    ):
+        contribute(small_plan(**GRAM | change), "ada", samples, engine=EAGER, kept=kept)
+        assert stored() == 1, change
+    contribute(plan, "bob", samples, engine=EAGER, kept=kept)
+    assert stored() == 1
+    for number, change in enumerate(({"seed": 12}, {"features": {"name": "patches", "width": 8}}), 2):
+        contribute(small_plan(**GRAM | change), "ada", samples, engine=EAGER, kept=kept)
+        assert stored() == number
+    monkeypatch.setattr(client_module, "feature_sums", None)
+    assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan) == first
+
+
+def test_a_class_of_too_few_samples_is_in_no_gram_matrix(make_samples: MakeSamples) -> None:
+    plan, samples = small_plan(**GRAM, min_held=2), make_samples([6, 1, 3], SHAPE)
+    sent = contribute(plan, "bob", samples, engine=EAGER).gram
+    without = contribute(plan, "bob", samples.take(np.flatnonzero(samples.labels != 1)), engine=EAGER).gram
+    assert sent is not None
+    assert without is not None
+    assert sent.means.shape == (2, 32)
+    assert np.array_equal(sent.means, without.means)
+    assert np.array_equal(sent.scatter, without.scatter)
+
+
+@pytest.mark.parametrize(
+    ("means", "scatter", "told"),
+    [
+        (7e4, 0.0, r"the statistic gram: got a mean of 70000; expected a mean within \+-65504; fix: .*plan.features"),
+        (0.0, 4e12, r"the statistic gram: got a standard deviation of 2e\+06; expected .*1e\+06"),
+        (np.nan, 0.0, "the statistic gram: got NaN or infinity"),
+        (0.0, np.inf, "the statistic gram: got NaN or infinity"),
+    ],
+)
+def test_a_gram_matrix_that_could_not_be_sent_is_refused(
+    make_samples: MakeSamples, monkeypatch: pytest.MonkeyPatch, means: float, scatter: float, told: str
+) -> None:
+    huge = FeatureMoments(means=np.full((3, 32), means), scatter=np.full((32, 32), scatter))
+    monkeypatch.setattr(FeatureSums, "moments", lambda sums: huge)
+    with pytest.raises(PlanError, match=told):
+        contribute(small_plan(**GRAM), "ada", make_samples([2, 1, 1], SHAPE), engine=EAGER)

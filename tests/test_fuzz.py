@@ -21,6 +21,7 @@ from collabdm.distilled.set import DistilledSet, load
 from collabdm.errors import RenamedWarning
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
+from collabdm.matching.gram import FeatureMoments
 from collabdm.protocol import (
     ENCODINGS,
     Contribution,
@@ -41,7 +42,7 @@ FEATURES = 8 * 3 * 2
 MOST_MEMORY = 10**9
 # For every decoder, and for each encoding of a contribution.
 MANY = {"plan": 20_000, **dict.fromkeys(ENCODINGS, 20_000), "distilled set": 20_000, "config": 20_000, "info": 20_000}
-MANY |= dict.fromkeys(OF_RECORDS, 20_000)
+MANY |= {"gram": 20_000, **dict.fromkeys(OF_RECORDS, 20_000)}
 
 
 def a_plan(**changes: Any) -> Plan:
@@ -65,8 +66,28 @@ def a_plan(**changes: Any) -> Plan:
     return Plan.model_validate(fields | changes)
 
 
+GRAM: dict[str, Any] = {
+    "sample": {
+        "kind": "images",
+        "channels": 1,
+        "height": 8,
+        "width": 8,
+        "normalisation": {"mean": [0.5], "std": [0.25]},
+    },
+    "statistics": "gram",
+    "features": {"name": "patches", "width": 4},
+    "gram_bits": 9,
+}
+
+
+def moments(features: int) -> FeatureMoments:
+    """Of six samples."""
+    rows = Stream(9, "gram").uniform((6, features), 0, 1)
+    return FeatureMoments(means=rows[:2], scatter=np.cov(rows.T, bias=True))
+
+
 def a_contribution(plan: Plan) -> bytes:
-    stream = Stream(9, "fuzz")
+    stream, gram_features = Stream(9, "fuzz"), acceptance(plan).gram_features
     sent = Contribution(
         client="bert",
         held=np.array([4000, 0, 1]),
@@ -74,6 +95,7 @@ def a_contribution(plan: Plan) -> bytes:
         samples=stream.uniform((3, *plan.sample.shape), -2, 2).astype(np.float32),
         labels=np.array([0, 2, 0]),
         fingerprint=fingerprint(plan),
+        gram=moments(gram_features) if gram_features else None,
     )
     return encode_contribution(sent, plan)
 
@@ -116,6 +138,17 @@ def check_contribution(received: Contribution) -> None:
     assert set(received.labels.tolist()) <= set(received.classes_held.tolist())
 
 
+def check_gram(received: Contribution) -> None:
+    assert received.gram is not None
+    assert received.gram.means.shape == (len(received.classes_held), 32)
+    assert received.gram.scatter.shape == (32, 32)
+    assert np.isfinite(received.gram.means).all()
+    scatter = received.gram.scatter.astype(np.float64)
+    assert np.isfinite(scatter).all()
+    # Whatever was sent, it is a covariance.
+    assert np.linalg.eigvalsh(scatter)[0] >= -1e-5 * np.diagonal(scatter).max(initial=1e-30)
+
+
 def check_distilled(found: DistilledSet) -> None:
     assert found.samples.isfinite().all()
     assert len(found.expanded()) == len(found) * found.tiles**2
@@ -149,18 +182,31 @@ def contributions(encoding: str) -> Family:
     )
 
 
+def with_gram() -> Family:
+    plan = a_plan(**GRAM)
+    expected = acceptance(plan)
+    return Family(
+        files=[a_contribution(plan)],
+        syntax="safetensors",
+        decode=lambda content: decode_contribution(content, plan, expected=expected),
+        check=check_gram,
+    )
+
+
 FAMILIES: dict[str, Callable[[], Family]] = {
     "plan": lambda: Family(
         files=[
             encode_plan(a_plan()),
             encode_plan(a_plan(encoding="int8", statistics="moments", local={"method": "kip"})),
             encode_plan(a_plan(version=1)),
+            encode_plan(a_plan(**GRAM | {"statistics": ["mean", "gram"]})),
         ],
         syntax="json",
         decode=of_any_version,
         check=check_plan,
     ),
     **{encoding: lambda encoding=encoding: contributions(encoding) for encoding in ENCODINGS},
+    "gram": with_gram,
     "distilled set": lambda: Family(
         files=SETS,
         syntax="safetensors",
@@ -174,7 +220,8 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         check=check_config,
     ),
     "info": lambda: Family(
-        files=[a_contribution(a_plan(encoding=encoding)) for encoding in ("int8", "fp16")] + SETS,
+        files=[a_contribution(a_plan(encoding=encoding)) for encoding in ("int8", "fp16")]
+        + [a_contribution(a_plan(**GRAM)), *SETS],
         syntax="safetensors",
         decode=through_file("sent.safetensors", told),
         check=check_info,

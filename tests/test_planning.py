@@ -254,3 +254,55 @@ def test_auto_compiles_large_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match=r"^device: got cuda"):
             resolved([load_config(options={"device": "cuda"})], DIGITS)
+
+
+GRAM: dict[str, Any] = {"plan__statistics": "mean,gram", "plan__features": {"width": 16}, "plan__gram_bits": 6}
+
+
+def test_the_settings_of_the_gram_matrix_reach_the_plan() -> None:
+    plan = plan_of(**GRAM)
+    assert plan.statistics == ("mean", "gram")
+    assert (plan.features, plan.gram_bits) == (NetworkSpec(name="patches", width=16), 6)
+    assert decode_plan(encode_plan(plan)) == plan
+    usual = plan_of(plan__statistics="gram")
+    assert (usual.statistics, usual.features, usual.gram_bits) == ("gram", NetworkSpec(name="patches"), 8)
+    other: dict[str, Any] = GRAM | {"preset": "cifar10", "plan__features": "alexnet"}
+    assert plan_of(**other).features == NetworkSpec(name="alexnet")
+    # Without it, its settings are of no use, and the plan is the one it always was.
+    without = plan_of(plan__features="patches", plan__gram_bits=6)
+    assert encode_plan(without) == encode_plan(plan_of())
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.source == "round"])
+def test_the_union_of_local_sets_asks_for_no_gram_matrix(name: str) -> None:
+    plan = plan_of(method=name, **GRAM)
+    asked = not name.startswith("local-dm")
+    assert plan.statistics == (("mean", "gram") if asked else "none")
+    assert ((plan.features is not None), (plan.gram_bits is not None)) == (asked, asked)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"plan__features": {"depth": 2}}, "network patches: got depth=2"),
+        ({"plan__features": {"name": "vgg11"}}, "vgg11 on 8x8 images"),
+        ({"plan__features": {"width": 4096}}, "at most 8192 numbers for a sample, got 32768"),
+    ],
+)
+def test_a_feature_map_that_does_not_fit_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        plan_of(**GRAM | options)
+    assert says in str(raised.value)
+    assert str(raised.value).isprintable()
+    assert "; fix: " in str(raised.value)
+
+
+def test_samples_without_a_feature_map_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Images, "feature_map", None)
+    with pytest.raises(ConfigError) as raised:
+        plan_of(plan__statistics="mean,gram")
+    assert str(raised.value) == (
+        "plan.statistics: got gram for images, for which none is known; expected a plan with a feature map; "
+        "fix: set plan.features to a network for them"
+    )
+    assert plan_of(**GRAM).features == NetworkSpec(name="patches", width=16)

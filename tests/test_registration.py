@@ -42,12 +42,15 @@ def flat(shape: tuple[int, ...], classes: int, *, width: int = 16) -> Network:
     return Network(body, width, classes)
 
 
-def gram(embeddings: Tensor) -> Tensor:
+def products(embeddings: Tensor) -> Tensor:
     return embeddings.unsqueeze(2) * embeddings.unsqueeze(1)
 
 
-def gram_loss(target: Tensor, drawn: int, embeddings: Tensor) -> Tensor:
-    return (target - gram(embeddings).mean(dim=0)).square().sum()
+def products_loss(target: Tensor, drawn: int, embeddings: Tensor) -> Tensor:
+    return (target - products(embeddings).mean(dim=0)).square().sum()
+
+
+PRODUCTS = Statistic(terms=(Term(name="products", of=products),), loss=products_loss, pooled=True)
 
 
 def darker(images: Tensor, uniforms: np.ndarray) -> Tensor:
@@ -82,7 +85,11 @@ def black(job: RivalJob) -> RivalResult:
 def _registered() -> Iterator[None]:
     entries: list[tuple[Any, str, object]] = [
         (NETWORKS, "flat", flat),
-        (STATISTICS, "gram", Statistic(terms=(Term(name="gram", of=gram),), loss=gram_loss, pooled=True)),
+        (
+            STATISTICS,
+            "products",
+            Statistic(terms=(Term(name="products", of=products),), loss=products_loss, pooled=True),
+        ),
         (LOCAL_METHODS, "brighter", LocalMethod(run=brighter, settings=BrighterSpec)),
         (METHODS, "black", Method(name="black", source="rival", run=Rival(name="black", product="set", run=black))),
         (Images.operations, "darker", darker),
@@ -112,7 +119,7 @@ CHECKS: dict[str, tuple[tuple[str, ...], Check]] = {
         lambda folder, metrics: {one["network"] for one in metrics["accuracy"]["networks"]} == {"flat"},
     ),
     "statistic": (
-        ("plan.statistics=gram", "server.lr=0.001"),
+        ("plan.statistics=products", "server.lr=0.001"),
         lambda folder, metrics: decode_plan((folder / "plan.json").read_bytes()).statistic.pooled,
     ),
     "local method": (

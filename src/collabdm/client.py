@@ -13,7 +13,7 @@ from collabdm.engine.plain import plain_torch
 from collabdm.errors import DataError, PlanError, explain
 from collabdm.local import distill_locally
 from collabdm.matching.embedding import class_sums, embedder_for
-from collabdm.matching.gram import FeatureSums, feature_sums
+from collabdm.matching.gram import FeatureMoments, FeatureSums, feature_sums
 from collabdm.matching.statistic import Term, joint_terms, term_rows
 from collabdm.matching.sums import Sums
 from collabdm.networks import build_network
@@ -58,6 +58,9 @@ def contribute(
     released = release(sums)
     statistics = released.finished(plan.statistic)
     _check_statistics(plan, statistics)
+    moments = released.gram.moments() if released.gram else None
+    if moments is not None:
+        _check_gram(moments)
     return Contribution(
         client=client,
         held=samples.counts(),
@@ -65,7 +68,7 @@ def contribute(
         samples=local["samples"],
         labels=local["labels"],
         fingerprint=fingerprint(plan),
-        gram=released.gram.moments() if released.gram else None,
+        gram=moments,
     )
 
 
@@ -226,6 +229,18 @@ def _check_statistics(plan: Plan, statistics: np.ndarray) -> None:
     if plan.encoding == "fp16" and largest > LARGEST_HALF:
         expected, fix = f"values within +-{LARGEST_HALF:g} for fp16", "ask for a plan with plan.encoding = fp32"
         raise PlanError(explain(what, got=f"{largest:.6g}", expected=expected, fix=fix))
+
+
+def _check_gram(moments: FeatureMoments) -> None:
+    """Raise `PlanError` where the server would refuse it, or fp16 would clip the means unseen."""
+    # A root of what is below zero by rounding is none; what travels is the root of the rest.
+    spread = np.sqrt(np.maximum(np.diagonal(moments.scatter), 0.0))
+    for what, values, most in (("mean", moments.means, LARGEST_HALF), ("standard deviation", spread, LARGEST_VALUE)):
+        largest = float(np.abs(values).max(initial=0))
+        if not largest <= most:
+            got = f"a {what} of {largest:.6g}" if np.isfinite(largest) else "NaN or infinity"
+            fix = "ask for a plan with another plan.features"
+            raise PlanError(explain("the statistic gram", got=got, expected=f"a {what} within +-{most:g}", fix=fix))
 
 
 def _check(plan: Plan, client: str, samples: Samples) -> None:

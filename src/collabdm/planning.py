@@ -75,7 +75,7 @@ def make_plan(
         "min_held": config.plan.min_held,
         "tiles": tiles_in(config, sample),
         "augment": augmentation_for(config, preset),
-        **_statistics(config, sample.shape, len(preset.classes)),
+        **_statistics(config),
         "encoding": config.plan.encoding,
         "local": config.local,
     }
@@ -85,8 +85,8 @@ def make_plan(
         raise _explained(error) from None
 
 
-def _statistics(config: Config, shape: tuple[int, ...], classes: int) -> dict[str, Any]:
-    """What the plan asks for besides the local set. Raises `ConfigError` where the samples do not fit the features."""
+def _statistics(config: Config) -> dict[str, Any]:
+    """What the plan asks for besides the local set. Raises `ConfigError` for a modality without a feature map."""
     names = config.plan.statistics
     if not method_named(config.method).refined:
         names = "none"
@@ -94,9 +94,8 @@ def _statistics(config: Config, shape: tuple[int, ...], classes: int) -> dict[st
         return {"statistics": names}
     features = config.plan.features or MODALITIES[config.modality].feature_map
     if features is None:
-        got, fix = f"gram for {config.modality}, which have none of their own", "set plan.features to a network"
-        raise ConfigError(explain("plan.statistics", got=got, expected="a plan with plan.features", fix=fix))
-    build_network(features, shape, classes)
+        got, fix = f"gram for {config.modality}, for which none is known", "set plan.features to a network for them"
+        raise ConfigError(explain("plan.statistics", got=got, expected="a plan with a feature map", fix=fix))
     return {"statistics": names, "features": features, "gram_bits": config.plan.gram_bits}
 
 

@@ -206,6 +206,30 @@ def test_a_classifier_of_other_images_is_refused(model: Path, attack: Path, tmp_
     assert run("detect", model, attack, "--schema", "argus").code == 3
 
 
+def test_a_classifier_that_does_not_know_its_flows_is_told(model: Path, attack: Path, tmp_path: Path) -> None:
+    bare = remade(model, tmp_path / "bare.safetensors", flows=None)
+    assert_refused(run("detect", bare, attack), "pass --flows")
+    told = tmp_path / "flows.json"
+
+    def settings(**changes: object) -> Path:
+        told.write_text(json.dumps({"settings": SETTINGS.model_dump(mode="json") | changes, "source": {}}))
+        return told
+
+    found, known = (
+        run("detect", *asked, "--jsonl") for asked in ((bare, attack, "--flows", settings()), (model, attack))
+    )
+    assert found.code == known.code == 3
+    for line, other in zip(lines_of(found.out), lines_of(known.out), strict=True):
+        assert line | {"model": ""} == other | {"model": ""}
+        # Of the file, whatever was added to what it says.
+        assert line["model"] == load_classifier(bare).digest()
+    # Another window of training makes the same images; what makes others is refused.
+    assert run("detect", model, attack, "--flows", settings(window="pure"), "--json").code == 3
+    assert_refused(run("detect", model, attack, "--flows", settings(flows_per_image=5)), "the classifier's own")
+    assert_refused(run("detect", bare, attack, "--flows", settings(side=24)), "[1, 24, 24]")
+    assert_refused(run("detect", bare, attack, "--flows", tmp_path / "nowhere"), "--flows: got ")
+
+
 def test_info(model: Path) -> None:
     told = run("info", model, "--json").json
     assert (told["kind"], told["classes"], told["shape"]) == ("classifier", ["benign", "scan"], [1, 20, 20])

@@ -24,9 +24,11 @@ from collabdm.protocol import LOCAL_METHODS
 KEYS = {
     "": "dataset modality method ipc seed repeats device engine",
     "partition": "kind clients beta reserve column missing balance",
-    "plan": "seeds participation batch most_held min_held network tiles augment statistics encoding normalisation",
+    "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
+    "normalisation",
     "local": "method iterations lr momentum batch reuse init",
-    "server": "passes lr schedule momentum reach step batch weighting aggregation trim clip evaluate_every draw",
+    "server": "passes lr schedule momentum reach step batch weighting teacher teacher_batch aggregation trim clip "
+    "evaluate_every draw",
     "evaluate": "protocol networks count epochs",
     "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
 }
@@ -81,7 +83,9 @@ EVERYTHING: dict[str, Any] = {
         "network": {"name": "convnet", "width": 8, "depth": 2, "norm": "none", "pooling": "max"},
         "tiles": 3,
         "augment": ["flip", "colour"],
-        "statistics": "moments",
+        "statistics": ["moments", "gram"],
+        "features": {"name": "patches", "width": 16},
+        "gram_bits": 12,
         "encoding": "fp32",
         "normalisation": {"mean": [0.1, 0.2, 1 / 3], "std": [0.5, 0.6, 0.7]},
     },
@@ -94,6 +98,8 @@ EVERYTHING: dict[str, Any] = {
         "step": "per-class",
         "batch": 4,
         "weighting": "uniform",
+        "teacher": 0.7,
+        "teacher_batch": 9,
         "aggregation": "trimmed",
         "trim": 0.1,
         "clip": 1.5,
@@ -153,6 +159,16 @@ def test_texts_and_lists_in_settings() -> None:
     assert plan("plan.augment=flip").augment == ("flip",)
     assert plan('plan.augment=["flip","crop"]').augment == ("flip", "crop")
     assert plan("plan.augment=all").augment == "all"
+    for same in ("mean,gram", "gram, mean", '"mean,gram"', '["mean","gram"]', '["gram", "mean"]'):
+        assert plan(f"plan.statistics={same}").statistics == ("mean", "gram")
+    for same in ("gram", '["gram"]', "none,gram", '["none", "gram"]'):
+        assert plan(f"plan.statistics={same}").statistics == "gram"
+    assert plan('plan.statistics=["moments"]').statistics == "moments"
+    assert plan("plan.features=patches").features == NetworkSpec(name="patches")
+    assert plan("plan.features=patches", "plan.features.width=16").features == NetworkSpec(name="patches", width=16)
+    # A width alone is that of the feature map that is made for this, not of an encoder.
+    assert plan("plan.features.width=16").features == NetworkSpec(name="patches", width=16)
+    assert plan("plan.features.width=16", "plan.features=alexnet").features == NetworkSpec(name="alexnet")
     given = plan("plan.normalisation={mean=[0.1],std=[0.2]}").normalisation
     assert given == Normalisation(mean=(0.1,), std=(0.2,))
     tested = load_config(settings=["evaluate.networks=convnet, alexnet"]).evaluate.networks
@@ -300,6 +316,45 @@ def test_a_file_of_settings_by_any_editor(tmp_path: Path) -> None:
         load_config(file=file)
 
 
+def test_statistics_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    for text in ('["mean", "gram"]', '"mean,gram"'):
+        file.write_text(f"[plan]\nstatistics = {text}\ngram_bits = 6\n[plan.features]\nwidth = 32\n")
+        config = load_config(file=file)
+        assert (config.plan.statistics, config.plan.gram_bits) == (("mean", "gram"), 6)
+        assert config.plan.features == NetworkSpec(name="patches", width=32)
+        file.write_bytes(config_toml(config))
+        assert 'statistics = [\n    "mean",\n    "gram",\n]' in file.read_text()
+        assert load_config(file=file) == config
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '""', "mean,moments", "gram,gram", "median", "[1]", "3", "{}", "true", '[["mean"]]']
+)
+def test_what_are_no_statistics(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^setting plan\.statistics: got .*; expected .*gram.*; fix: "):
+        load_config(settings=[f"plan.statistics={text}"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("plan.gram_bits=3", "plan.gram_bits: got 3"),
+        ("plan.gram_bits=17", "plan.gram_bits: got 17"),
+        ("plan.gram_bits=many", "plan.gram_bits: got 'many'"),
+        ("plan.features=perceptron", "plan.features"),
+        ("plan.features={name='resnet18',norm='batch'}", "plan.features"),
+        ("server.teacher=-1", "server.teacher: got -1"),
+        ("server.teacher_batch=0", "server.teacher_batch: got 0"),
+    ],
+)
+def test_settings_of_the_teacher_have_bounds(setting: str, says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(settings=[setting])
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("content", [b"ipc = ", b"\xff\xfe", None])
 def test_an_unreadable_file(content: bytes | None, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
@@ -324,7 +379,8 @@ def test_the_paper_preset_is_the_paper(weighting: str) -> None:
     assert config.local.model_dump(exclude_none=True) == local | {"init": "real"}
     server = {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class", "batch": None}
     unguarded = {"aggregation": "mean", "trim": 0.2, "clip": None}
-    server |= {"reach": UNBOUNDED, "draw": None}
+    # The teacher's term is for plans with the Gram matrix, which this preset has not.
+    server |= {"reach": UNBOUNDED, "draw": None, "teacher": 0.3, "teacher_batch": 128}
     assert config.server.model_dump() == server | unguarded | {"weighting": weighting, "evaluate_every": 0}
     assert config.evaluate.protocol == "paper"
     assert config.plan.network is None  # ConvNet of width 128 and the depth that suits the data: 3 at 32 pixels

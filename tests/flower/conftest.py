@@ -152,9 +152,19 @@ def distilled_bytes(folder: Path) -> bytes:
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
     """Three clients on digits, in this process without Flower."""
-    folder = tmp_path_factory.mktemp("simulated") / "run"
+    return _simulated(tmp_path_factory.mktemp("simulated") / "run")
+
+
+@pytest.fixture(scope="session")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+    """The same with the Gram matrix in the plan."""
+    gram = {"plan.statistics": "mean,gram", "plan.features": {"name": "patches", "width": 8}}
+    return _simulated(tmp_path_factory.mktemp("taught") / "run", gram)
+
+
+def _simulated(folder: Path, changes: Mapping[str, Any] = {}) -> Simulated:
     # A held round takes a draw that nobody can foresee, and could not be compared.
-    config = tiny_config({"partition.clients": ("ada", "bob", "cid"), "server.draw": 7})
+    config = tiny_config({"partition.clients": ("ada", "bob", "cid"), "server.draw": 7, **changes})
     with two_epochs():
         simulate(config, folder)
     dataset = load_dataset("digits")

@@ -11,6 +11,7 @@ import pytest
 from flwr.app import Context, RecordDict
 
 import collabdm.flower
+from collabdm.classifiers.file import load_classifier
 from collabdm.distilled.set import load
 from collabdm.errors import ConfigError, PlanError, QuorumError, RunFolderError
 from collabdm.flower import client_app, gathering, server_app
@@ -69,6 +70,15 @@ def own_data(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("sites")
     names = simulated.plan.clients
     return {name: write_shard(simulated.config, name, folder / f"{name}.npz") for name in names}
+
+
+def test_the_gram_matrix_travels_over_flower_too(taught: Simulated, tmp_path: Path) -> None:
+    run_config = _run_config(taught, tmp_path / "run", deadline=60.0)
+    _serve(FakeGrid(_partitions(run_config)), run_config)
+    assert distilled_bytes(tmp_path / "run") == taught.distilled
+    ours, theirs = (load_classifier(folder / "teacher.safetensors") for folder in (taught.folder, tmp_path / "run"))
+    assert ours.card.facts["plan"] == theirs.card.facts["plan"]
+    assert all(value.equal(theirs.parameters[name]) for name, value in ours.parameters.items())
 
 
 def test_real_sites_with_data_of_their_own(simulated: Simulated, own_data: dict[str, Path], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What contributions are held against: the encoder that both sides derive, and the largest file there may be."""
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from collabdm.matching.statistic import FIRST, STATISTICS, Statistic
-from collabdm.protocol import Plan, acceptance, fingerprint, parameters_fingerprint
+from collabdm.protocol import Plan, acceptance, feature_parameters, fingerprint, parameters_fingerprint
+from collabdm.randomness import Stream
 from reference import encoder_parameters, small_plan
 
 HEADER = 2**20
@@ -58,3 +60,46 @@ def test_the_largest_file_is_that_of_a_holder_of_everything(
     # Each vector with a scale; of each class one image of 3 x 8 x 12 pixels; as float32. Labels and counts as int64.
     floats, integers = vectors * (48 + 1) + 3 * 288, 3 + 3
     assert acceptance(plan).largest == 8 + HEADER + 4 * floats + 8 * integers
+
+
+GRAM: dict[str, Any] = {
+    "statistics": ["mean", "gram"],
+    "features": {"name": "patches", "width": 8},
+    "gram_bits": 8,
+}
+
+
+@pytest.mark.parametrize(("bits", "planes"), [(4, 1), (8, 1), (9, 2), (16, 2)])
+def test_the_gram_matrix_makes_the_largest_file_larger_by_its_own_bytes(bits: int, planes: int) -> None:
+    plan = small_plan(**GRAM | {"gram_bits": bits})
+    accepted, bare = acceptance(plan), acceptance(small_plan())
+    assert (accepted.features, accepted.gram_features, bare.gram_features) == (48, 64, 0)
+    # Means of three classes in two bytes, scale and step in four; a triangle of 64, which may grow when deflated.
+    root = planes * 64 * 65 // 2
+    fixed = 2 * 3 * 64 + 2 * 4 * 64 + root
+    assert fixed < accepted.largest - bare.largest <= fixed + root // 1000 + 64
+
+
+def test_no_root_is_longer_than_is_accepted() -> None:
+    noise = Stream(3, "noise").integers(255, 64 * 65 // 2).astype(np.uint8)
+    packer = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
+    longest = len(packer.compress(noise.tobytes()) + packer.flush())
+    fixed = 2 * 3 * 64 + 2 * 4 * 64
+    assert longest <= acceptance(small_plan(**GRAM)).largest - acceptance(small_plan()).largest - fixed
+
+
+def test_the_fingerprint_is_of_the_feature_map_too() -> None:
+    plan = small_plan(**GRAM)
+    assert fingerprint(plan) != fingerprint(small_plan())
+    assert fingerprint(plan) == fingerprint(small_plan(**GRAM | {"gram_bits": 4, "statistics": "gram"}))
+    assert fingerprint(plan) != fingerprint(small_plan(**GRAM | {"features": {"name": "patches", "width": 12}}))
+    parameters = {f"features.{name}": value.numpy() for name, value in feature_parameters(plan).items()}
+    assert set(parameters) == {"features.body.weight"}
+    for block, (weight, bias) in enumerate(encoder_parameters(plan, plan.encoder_seed(0))):
+        parameters |= {
+            f"body.{4 * block}.weight": weight.float().numpy(),
+            f"body.{4 * block}.bias": bias.float().numpy(),
+        }
+        ones = np.ones(8, np.float32)
+        parameters |= {f"body.{4 * block + 1}.weight": ones, f"body.{4 * block + 1}.bias": 0 * ones}
+    assert parameters_fingerprint(parameters) == fingerprint(plan)

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from collabdm.errors import ContributionError
+from collabdm.matching.gram import FeatureMoments
 from collabdm.matching.statistic import FIRST, STATISTICS, Statistic, Term
 from collabdm.protocol import (
     ENCODINGS,
@@ -69,6 +71,15 @@ def accepted(plan: Plan) -> Acceptance:
     return acceptance(plan)
 
 
+def moments(plan: Plan, client: str) -> FeatureMoments | None:
+    """Of eight samples, where the plan asks for it."""
+    if plan.features is None:
+        return None
+    rows = Stream(9, "gram", client).uniform((8, accepted(plan).gram_features), 0, 1)
+    means = np.stack([rows[:5].mean(axis=0), rows[5:].mean(axis=0)])
+    return FeatureMoments(means=means, scatter=np.cov(rows.T, bias=True))
+
+
 def a_contribution(plan: Plan, client: str = "bert") -> Contribution:
     """Holds the classes 0 and 2; at most two images of a class are allowed."""
     stream, features = Stream(9, "contribution", client), accepted(plan).features
@@ -80,6 +91,7 @@ def a_contribution(plan: Plan, client: str = "bert") -> Contribution:
         samples=stream.uniform((3, *plan.sample.shape), -2, 2).astype(np.float32),
         labels=np.array([0, 2, 0]),
         fingerprint=accepted(plan).fingerprint,
+        gram=moments(plan, client),
     )
 
 
@@ -654,3 +666,154 @@ def test_fewer_than_the_plan_takes_are_refused() -> None:
     assert "got 1 held of a class; expected none or 2 (min_held) and more" in refusal(content, plan)
     enough = replace(a_contribution(plan), held=np.array([4000, 0, 2]))
     assert decode(encode_contribution(enough, plan), plan).held.tolist() == [4000, 0, 2]
+
+
+BIGGER: dict[str, Any] = GREY | {"height": 8, "width": 8}
+GRAM: dict[str, Any] = {
+    "sample": BIGGER,
+    "statistics": ["mean", "gram"],
+    "features": {"name": "patches", "width": 4},
+    "gram_bits": 8,
+}
+PARTS = ["held", "means", "gram", "images", "labels", "header"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("bits", [4, 8, 9, 16])
+def test_the_gram_matrix_travels_beside_all_else(encoding: str, bits: int) -> None:
+    plan = a_plan(**GRAM | {"gram_bits": bits, "encoding": encoding})
+    bare = a_plan(sample=BIGGER, encoding=encoding)
+    sent = a_contribution(plan)
+    content, without = encode_contribution(sent, plan), encode_contribution(a_contribution(bare), bare)
+    received = decode(content, plan)
+    assert received.gram is not None
+    assert sent.gram is not None
+    spread = np.sqrt(np.diagonal(sent.gram.scatter))
+    error = (received.gram.scatter - sent.gram.scatter) / spread[:, None] / spread
+    # Of a root of 32 columns, to half a unit in the last place.
+    assert np.abs(error).max() < 3 * np.sqrt(32) / 2 ** (bits - 1)
+    np.testing.assert_allclose(received.gram.means, sent.gram.means, rtol=1e-3)
+    raw, other = (load(one) for one in (content, without))
+    assert set(raw) - set(other) == {"gram.means", "gram.scale", "gram.step", "gram.root"}
+    assert all(raw[name].tobytes() == other[name].tobytes() for name in other)
+    parts = bytes_by_part(content)
+    assert list(parts) == PARTS
+    assert parts["gram"] == sum(raw[name].nbytes for name in raw if name.startswith("gram."))
+    assert sum(parts.values()) == len(content) <= accepted(plan).largest
+    # What arrives may be sent on, though not to the bit: it is rounded anew.
+    again = decode(encode_contribution(received, plan), plan).gram
+    assert again is not None
+    np.testing.assert_allclose(again.means, received.gram.means)
+
+
+def test_a_contribution_of_gram_alone_has_nothing_else() -> None:
+    plan = a_plan(**GRAM | {"statistics": "gram", "seeds": 0, "local": {"method": "none"}})
+    sent = replace(a_contribution(plan), samples=np.zeros((0, 1, 8, 8), np.float32), labels=np.zeros(0, np.int64))
+    content = encode_contribution(sent, plan)
+    parts = bytes_by_part(content)
+    assert (parts["means"], parts["images"], parts["labels"], parts["held"]) == (0, 0, 0, 24)
+    assert parts["gram"] > 0
+    received = decode(content, plan)
+    assert received.gram is not None
+    assert received.statistics.size == received.samples.size == 0
+
+
+def test_one_sample_alone_has_means_and_no_scatter() -> None:
+    plan = a_plan(**GRAM)
+    rows = moments(plan, "bert")
+    assert rows is not None
+    one = FeatureMoments(means=rows.means[:1], scatter=np.zeros_like(rows.scatter))
+    sent = replace(a_contribution(plan), held=np.array([1, 0, 0]), gram=one, labels=np.array([0, 0, 0])[:0])
+    sent = replace(sent, samples=sent.samples[:0], statistics=sent.statistics[:, :1])
+    received = decode(encode_contribution(sent, plan), plan)
+    assert received.gram is not None
+    assert not received.gram.scatter.any()
+    np.testing.assert_allclose(received.gram.means, one.means, rtol=1e-3)
+
+
+def gram_file(**changes: np.ndarray | None) -> bytes:
+    """A valid file with the Gram matrix but for these tensors; None leaves one out. `gram_x` stands for `gram.x`."""
+    content = encode_contribution(a_contribution(a_plan(**GRAM)), a_plan(**GRAM))
+    named = {name.replace("gram_", "gram."): value for name, value in changes.items()}
+    tensors = {name: value for name, value in (load(content) | named).items() if value is not None}
+    return save(tensors, header_of(content)["__metadata__"])
+
+
+def numbers(value: int, count: int = 32 * 33 // 2) -> np.ndarray:
+    return np.frombuffer(zlib.compress(bytes([value % 256]) * count), np.uint8)
+
+
+ODD_GRAM: dict[str, tuple[dict[str, np.ndarray | None], str]] = {
+    "no root": ({"gram_root": None}, "gram.root"),
+    "no means": ({"gram_means": None}, "gram.means"),
+    "another part": ({"gram_more": np.zeros(1)}, "gram.more"),
+    "means of every class": ({"gram_means": np.zeros((3, 32), np.float16)}, "gram.means float16[3, 32]"),
+    "means in single precision": ({"gram_means": np.zeros((2, 32), np.float32)}, "gram.means float32"),
+    "means of other features": ({"gram_means": np.zeros((2, 31), np.float16)}, "gram.means float16[2, 31]"),
+    "means that are none": ({"gram_means": np.full((2, 32), np.nan, np.float16)}, "NaN or infinity in gram.means"),
+    "a scale too many": ({"gram_scale": np.ones(33, np.float32)}, "gram.scale float32[33]"),
+    "a scale below zero": ({"gram_scale": np.full(32, -1, np.float32)}, "in gram.scale"),
+    "a scale beyond all": ({"gram_scale": np.full(32, 1e30, np.float32)}, "1e+30 in gram.scale"),
+    "a step above one": ({"gram_step": np.full(32, 2, np.float32)}, "in gram.step; expected 0 to 1"),
+    "an endless step": ({"gram_step": np.full(32, np.inf, np.float32)}, "NaN or infinity in gram.step"),
+    "nothing as root": ({"gram_root": np.zeros(0, np.uint8)}, "gram.root"),
+    "no deflate stream": ({"gram_root": np.full(500, 255, np.uint8)}, "no deflate stream"),
+    "a number too few": ({"gram_root": numbers(1, 527)}, "another length; expected 528 bytes"),
+    "a number too many": ({"gram_root": numbers(1, 529)}, "another length"),
+    "the lowest of all": ({"gram_root": numbers(-128)}, "larger numbers in gram.root"),
+    "bits in two planes": ({"gram_root": numbers(1, 2 * 528)}, "another length"),
+    "something behind it": ({"gram_root": np.append(numbers(1), numbers(1))}, "another length"),
+    "a bomb": ({"gram_root": np.frombuffer(zlib.compress(bytes(10**7)), np.uint8)}, "another length"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_GRAM)
+def test_an_odd_gram_matrix_is_refused(case: str) -> None:
+    changes, says = ODD_GRAM[case]
+    assert says in refusal(gram_file(**changes), a_plan(**GRAM))
+
+
+def test_gram_is_there_where_it_is_asked_for_and_nowhere_else() -> None:
+    plan, bare = a_plan(**GRAM), a_plan(sample=BIGGER)
+    without = replace(a_contribution(plan), gram=None)
+    assert "gram.root" in refusal(encode_contribution(without, plan), plan)
+    content = encode_contribution(a_contribution(plan), plan)
+    tensors, metadata = load(content), json.loads(header_of(content)["__metadata__"]["collabdm"])
+    metadata |= {"plan": plan_digest(bare), "fingerprint": accepted(bare).fingerprint}
+    assert "gram" in refusal(save(tensors, {"collabdm": json.dumps(metadata)}), bare)
+
+
+@pytest.mark.parametrize("part", ["means", "scatter"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_has_no_root(part: str, value: float) -> None:
+    plan = a_plan(**GRAM)
+    sent = a_contribution(plan)
+    assert sent.gram is not None
+    broken = getattr(sent.gram, part).copy()
+    broken[0, 0] = value
+    with pytest.raises(ContributionError, match=r"^gram: got NaN or infinity; expected finite numbers; fix: "):
+        encode_contribution(replace(sent, gram=replace(sent.gram, **{part: broken})), plan)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_mutated_gram_matrix_is_refused_or_a_covariance(mutations: list[tuple[int, int]]) -> None:
+    plan = a_plan(**GRAM)
+    content = bytearray(encode_contribution(a_contribution(plan), plan))
+    entries = header_of(bytes(content))
+    (size,) = struct.unpack("<Q", content[:8])
+    offsets = [entries[name]["data_offsets"] for name in entries if name.startswith("gram.")]
+    first, last = 8 + size + min(one[0] for one in offsets), 8 + size + max(one[1] for one in offsets)
+    for position, byte in mutations:
+        content[first + position % (last - first)] = byte
+    try:
+        received = decode(bytes(content), plan)
+    except ContributionError:
+        refusal(bytes(content), plan)
+        return
+    assert received.gram is not None
+    assert np.isfinite(received.gram.means).all()
+    scatter = received.gram.scatter.astype(np.float64)
+    assert np.isfinite(scatter).all()
+    assert np.array_equal(scatter, scatter.T)
+    assert np.linalg.eigvalsh(scatter)[0] >= -1e-5 * np.diagonal(scatter).max(initial=1e-30)

@@ -57,6 +57,13 @@ class Blocks(Modality, frozen=True):
         return torch.from_numpy(values).to(device, dtype)
 
 
+GRAM: dict[str, Any] = {
+    "statistics": ["mean", "gram"],
+    "features": {"name": "patches", "width": 8},
+    "gram_bits": 8,
+}
+
+
 def a_plan(**changes: Any) -> Plan:
     return Plan.model_validate(FIELDS | changes)
 
@@ -127,6 +134,15 @@ def test_round_trip_is_exact_to_the_byte(plan: Plan) -> None:
     assert decode_plan(content) == plan
     assert encode_plan(decode_plan(content)) == content
     assert plan_digest(decode_plan(content)) == plan_digest(plan)
+
+
+@given(plans, st.integers(4, 16), st.sampled_from([4, 8, 1024]))
+def test_round_trip_with_the_gram_matrix(plan: Plan, bits: int, width: int) -> None:
+    names = [plan.statistics, "gram"]
+    asked = {"statistics": names, "features": {"name": "patches", "width": width}, "gram_bits": bits}
+    plan = Plan.model_validate(plan.model_dump() | asked)
+    assert decode_plan(encode_plan(plan)) == plan
+    assert encode_plan(decode_plan(encode_plan(plan))) == encode_plan(plan)
 
 
 @given(plans)
@@ -214,6 +230,87 @@ def test_golden_bytes_and_digest() -> None:
     )
     assert plan_digest(a_plan()) == "48c1fab48e9df4e2e3c49f70286ede0c89c20c558197cdcc964b0a08c81ee08a"
     assert a_plan().encoder_seed(0) == 7121851947509772
+
+
+def test_golden_bytes_and_digest_with_the_gram_matrix() -> None:
+    plan = a_plan(**GRAM)
+    assert encode_plan(plan) == (
+        b'{"augment":["colour","crop"],"batch":16,"classes":["0","1"],"clients":["anna","bert","carl"],'
+        b'"encoding":"fp16","features":{"name":"patches","width":8},"format":"collabdm-plan","gram_bits":8,"ipc":4,'
+        b'"local":{"batch":256,"init":"real","iterations":1000,"lr":1.0,"method":"dm","momentum":0.5,"reuse":true},'
+        b'"network":{"depth":2,"name":"convnet","width":16},"participation":1.0,"sample":{"channels":1,"height":8,'
+        b'"kind":"images","normalisation":{"mean":[0.5],"std":[0.25]},"width":8},"seed":7,"seeds":5,'
+        b'"statistics":["mean","gram"],"tiles":2,"version":2}\n'
+    )
+    assert decode_plan(encode_plan(plan)) == plan
+    assert plan.statistic is STATISTICS["mean"]
+    # Whatever the order in which they were named.
+    assert encode_plan(a_plan(**GRAM | {"statistics": ("gram", "mean")})) == encode_plan(plan)
+    alone = a_plan(**GRAM | {"statistics": "gram"})
+    assert b'"statistics":"gram"' in encode_plan(alone)
+    assert alone.statistic is STATISTICS["none"]
+    assert len({plan_digest(one) for one in (plan, alone, a_plan(), a_plan(**GRAM | {"gram_bits": 9}))}) == 4
+
+
+def test_the_feature_map_belongs_to_the_seed_alone() -> None:
+    plan = a_plan(**GRAM)
+    others = [a_plan(**GRAM | {"ipc": 9, "batch": 3, "seeds": 0}), a_plan(**GRAM | {"seed": 8})]
+    same, other = (np.array_equal(plan.feature_stream.raw(8), one.feature_stream.raw(8)) for one in others)
+    assert (same, other) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"features": {"name": "patches"}},
+        {"gram_bits": 8},
+        {"features": {"name": "patches"}, "gram_bits": 8},
+        {"statistics": "gram"},
+        {"statistics": ["mean", "gram"], "features": {"name": "patches"}},
+        {"statistics": "mean,gram", "gram_bits": 8},
+        {"statistics": ["mean"], "features": {"name": "patches"}, "gram_bits": 8},
+    ],
+)
+def test_features_and_bits_go_with_gram_and_it_with_them(changes: dict[str, Any]) -> None:
+    assert "features and gram_bits go with the statistic gram" in refusal(changed(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"statistics": []}, "statistics"),
+        ({"statistics": ["mean", "moments"]}, "at most one of"),
+        ({"statistics": ["gram", "gram"]}, "at most one of"),
+        ({"statistics": ["mean", ["gram"]]}, "statistics"),
+        ({"statistics": [None]}, "statistics"),
+        ({"statistics": {"mean": 1}}, "statistics"),
+        ({"statistics": 10**400}, "statistics"),
+        ({"statistics": ["mean"] * 3000}, "statistics"),
+        ({"statistics": "mean," * 3000}, "statistics"),
+        ({"statistics": ["\x1b[2J", "gram"]}, "statistics"),
+        ({"gram_bits": 3}, "gram_bits"),
+        ({"gram_bits": 17}, "gram_bits"),
+        ({"gram_bits": 8.5}, "gram_bits"),
+        ({"gram_bits": True}, "gram_bits"),
+        ({"gram_bits": "8"}, "gram_bits"),
+        ({"gram_bits": 10**400}, "gram_bits"),
+        ({"features": "patches"}, "features"),
+        ({"features": {"name": "zip"}}, "convnet, alexnet, vgg11, resnet18, patches"),
+        ({"features": {"name": "patches", "depth": 2}}, "network patches: got depth=2"),
+        ({"features": {"name": "patches", "width": 10**9}}, "width"),
+        ({"features": {"name": "convnet", "norm": "batch"}}, "norm"),
+        ({"features": {"name": "convnet", "depth": 8}}, "convnet on 8x8 images"),
+        ({"features": {"name": "patches"}, "sample": SAMPLE | {"width": 6}}, "patches on 8x6 images"),
+        # What a site would have to hold of them: the square of 32,768 numbers.
+        ({"features": {"name": "patches", "width": 4096}}, "at most 8192 numbers for a sample, got 32768"),
+    ],
+)
+def test_a_hostile_gram_is_refused_in_one_line(changes: dict[str, Any], says: str) -> None:
+    assert says in refusal(changed(**GRAM | changes))
+
+
+def test_version_1_has_no_gram() -> None:
+    assert "a plan of version 1 has no gram" in refusal(changed_first(**GRAM))
 
 
 def test_golden_bytes_and_digest_of_version_1() -> None:

@@ -14,6 +14,7 @@ import torch
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 
+from collabdm.classifiers.file import load_classifier
 from collabdm.client import contribute
 from collabdm.config import Config, ServerSpec
 from collabdm.data import Samples
@@ -30,6 +31,7 @@ from collabdm.protocol import (
     encode_contribution,
     encode_plan,
     fingerprint,
+    plan_digest,
 )
 from collabdm.rounds import distilling as rounds
 from collabdm.rounds.distilling import distill_round
@@ -37,6 +39,7 @@ from collabdm.rounds.inbox import collect
 from collabdm.rounds.terms import Terms
 from collabdm.server import Refinement, aggregate, initial_state, refine, tell_worse
 from collabdm.storage import checkpoints
+from collabdm.teacher import pooled_equations, teacher_of
 from reference import made_up, small_plan
 from rounds.refining import refined
 from tiny_runs import tiny_config
@@ -101,6 +104,82 @@ def test_a_round_is_aggregate_initial_set_and_distill(sent: Sent, tmp_path: Path
     assert metrics["unprotected"] is None
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert not (run / "checkpoint.safetensors").exists()
+
+
+GRAM: dict[str, Any] = {"statistics": ["mean", "gram"], "features": {"name": "patches", "width": 8}, "gram_bits": 8}
+
+
+@pytest.fixture(scope="module")
+def taught(make_samples: Callable[..., Samples]) -> Sent:
+    """The same with the Gram matrix."""
+    plan = small_plan(clients=tuple(HELD), **GRAM)
+    return plan, {name: _file(plan, name, make_samples(held, plan.sample.shape)) for name, held in HELD.items()}
+
+
+def test_a_round_with_gram_leaves_the_teacher_and_is_moved_by_it(
+    taught: Sent, make_samples: Callable[..., Samples], tmp_path: Path
+) -> None:
+    plan, files = taught
+    inbox = _folder(tmp_path / "sent", files)
+    _distill(plan, inbox, tmp_path / "run", provenance=rounds.Provenance(facts={"dataset": "x"}))
+    kept = load_classifier(tmp_path / "run" / "teacher.safetensors")
+    equations = pooled_equations(plan, collect(plan, inbox).contributions.values())
+    teacher = teacher_of(plan, equations, REFERENCE)
+    shown = make_samples([4, 4, 4], plan.sample.shape, 5)
+    said = torch.softmax(teacher.logits(plan.sample.tensors(shown.values, device="cpu", dtype=torch.float64)), dim=1)
+    np.testing.assert_allclose(kept.probabilities(shown.values), said.numpy(), atol=2e-3)
+    assert kept.card.classes == plan.classes
+    assert (kept.card.facts["plan"], kept.card.facts["dataset"]) == (plan_digest(plan), "x")
+    # The teacher's term moves the set; without it, it is that of a plan without the Gram matrix.
+    config = tiny_config({"server.passes": 2, "server.lr": 1.0, "server.teacher": 0.0})
+    _distill(plan, inbox, tmp_path / "off", config)
+    off, on = (load(tmp_path / name / "distilled").samples for name in ("off", "run"))
+    assert not torch.equal(off, on)
+    bare = small_plan(clients=tuple(HELD))
+    contributions = [decode_contribution(content, plan) for content in files.values()]
+    without = [replace(one, gram=None, fingerprint=fingerprint(bare)) for one in contributions]
+    start, target = initial_set(bare, without), aggregate(bare, without)
+    begun = load(tmp_path / "off" / "initial").samples
+    alone, _ = refined(bare, target, begun, start.labels, config.server, engine=REFERENCE)
+    assert torch.equal(off, alone.float())
+
+
+def test_a_round_with_gram_that_was_interrupted_goes_on_to_the_same_bits(
+    taught: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+    plan, files = taught
+    inbox = _folder(tmp_path / "sent", files)
+    _distill(plan, inbox, tmp_path / "whole")
+
+    def stop(refinement: Refinement) -> None:
+        if refinement.steps == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _distill(plan, inbox, tmp_path / "run", visit=stop)
+    assert (tmp_path / "run" / "teacher.safetensors").exists()
+    done: list[int] = []
+    _distill(plan, inbox, tmp_path / "run", visit=lambda refinement: done.append(refinement.steps))
+    assert done[-1] == 6
+    assert done[0] > 1
+    for name in ("teacher.safetensors", "distilled/distilled.safetensors", "initial/distilled.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_round_without_gram_leaves_no_teacher(sent: Sent, tmp_path: Path) -> None:
+    plan, files = sent
+    _distill(plan, _folder(tmp_path / "sent", files), tmp_path / "run")
+    assert not (tmp_path / "run" / "teacher.safetensors").exists()
+
+
+def test_the_teachers_term_needs_joint_steps(taught: Sent, tmp_path: Path) -> None:
+    plan, files = taught
+    inbox = _folder(tmp_path / "sent", files)
+    apart = {"server.passes": 1, "server.step": "per-class"}
+    with pytest.raises(ConfigError, match=r"^server\.step: got per-class with the teacher's term; "):
+        _distill(plan, inbox, tmp_path / "run", tiny_config(apart))
+    _distill(plan, inbox, tmp_path / "off", tiny_config(apart | {"server.teacher": 0.0}))
 
 
 def test_classes_whose_holders_take_part_at_no_seed_are_named(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from collabdm.classifiers.file import load_classifier
 from collabdm.client import contribute
 from collabdm.data import Samples
 from collabdm.distilled.set import load
@@ -25,7 +26,7 @@ from collabdm.rounds import membership as changes
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.inbox import collect
 from collabdm.rounds.membership import add, carry_out, forget, remove, under_way, unknown_files
-from collabdm.rounds.receiving import receive
+from collabdm.rounds.receiving import INBOX, receive
 from collabdm.rounds.terms import USUAL, Terms
 from collabdm.server import aggregate
 from collabdm.storage import checkpoints
@@ -98,6 +99,62 @@ def _continued(plan: Plan, present: torch.Tensor, files: list[bytes], tmp_path: 
     labels = initial_set(plan, contributions).labels
     spec = CONFIG.server.model_copy(update={"passes": passes})
     return refined(plan, target, present, labels, spec, engine=EAGER)[0]
+
+
+@pytest.fixture(scope="module")
+def taught(make_samples: Callable[..., Samples]) -> Sent:
+    """What clients send to a plan with the Gram matrix."""
+    gram = {"statistics": ["mean", "gram"], "features": {"name": "patches", "width": 4}, "gram_bits": 8}
+    plan = small_plan(clients=tuple(HELD), local={"iterations": 1}, **gram)
+    made = {k: contribute(plan, k, make_samples(held, plan.sample.shape), engine=EAGER) for k, held in HELD.items()}
+    return plan, {name: encode_contribution(one, plan) for name, one in made.items()}
+
+
+def test_a_sites_gram_matrix_comes_and_goes_with_it(taught: Sent, tmp_path: Path) -> None:
+    plan, files = taught
+    fresh = {
+        who: _held(plan, {k: v for k, v in files.items() if k[0] in who}, tmp_path / who)
+        for who in ("abc", "abcd", "acd")
+    }
+
+    def teacher(folder: Path) -> dict[str, bytes]:
+        parameters = load_classifier(folder / "teacher.safetensors").parameters
+        return {name: value.numpy().tobytes() for name, value in parameters.items()}
+
+    teachers = {who: teacher(folder) for who, folder in fresh.items()}
+    assert len({one["classifier.weight"] for one in teachers.values()}) == 3
+    changed = Path(shutil.copytree(fresh["abc"], tmp_path / "run"))
+    add(changed, files["dee"], name="late")
+    assert teacher(changed) == teachers["abcd"]
+    remove(changed, "bob")
+    assert teacher(changed) == teachers["acd"]
+    here, there = (list(collect(plan, home / INBOX).contributions.values()) for home in (changed, fresh["acd"]))
+    ours, theirs = (aggregate(plan, contributions).equations for contributions in (here, there))
+    assert ours is not None
+    assert theirs is not None
+    assert np.array_equal(ours.gram, theirs.gram)
+    assert np.array_equal(ours.cross, theirs.cross)
+
+
+def test_forgetting_removes_the_teacher_before_anything_else(
+    taught: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, files = taught
+    folder = _held(plan, files, tmp_path / "abcd")
+    assert unknown_files(folder) == []
+    without = _held(plan, {k: v for k, v in files.items() if k != "bob"}, tmp_path / "acd")
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(changes, "distill_round", killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(folder, "bob")
+    assert not (folder / "teacher.safetensors").exists()
+    forget(folder, "bob")
+    for name in ("teacher.safetensors", "distilled/distilled.safetensors"):
+        assert (folder / name).read_bytes() == (without / name).read_bytes()
 
 
 @pytest.mark.parametrize("passes", [1, 3])

@@ -79,9 +79,25 @@ def test_the_saved_classifier_says_what_the_teacher_says(digits: Dataset) -> Non
     assert found is not None
     again = decode_classifier(found.to_bytes())
     assert (again.card.facts["method"], again.card.facts["dataset"]) == ("analytic", "digits")
-    predicted = again.probabilities(digits.test.values).argmax(axis=1)
-    assert (predicted == digits.test.labels).mean() == pytest.approx(accuracy(plan, parts, digits.test), abs=0.005)
+    probabilities = again.probabilities(digits.test.values)
+    assert (probabilities.argmax(axis=1) == digits.test.labels).mean() == pytest.approx(
+        accuracy(plan, parts, digits.test), abs=0.005
+    )
+    # Not the scores, which lie between 0 and 1, but the belief that these amount to.
+    shown = plan.sample.tensors(digits.test.values, device="cpu", dtype=torch.float64)
+    beliefs = torch.softmax(teacher_of(plan, pooled_equations(plan, parts), REFERENCE).logits(shown), dim=1)
+    np.testing.assert_allclose(probabilities, beliefs.numpy(), atol=2e-3)
+    assert probabilities.max(axis=1).mean() > 0.8
     assert ridge(pooled_equations(plan, parts)).penalty == found.card.facts["penalty"]
+
+
+def test_a_teacher_that_is_sure_of_all_is_still_a_classifier_file(make_samples: Callable[..., Samples]) -> None:
+    # A single class leaves no error at all: as sharp as that says, the parameters would be out of range.
+    plan = small_plan(**GRAM)
+    found = teacher_classifier(plan, aggregate(plan, [sent(plan, "ada", make_samples([9, 0, 0], (3, 8, 12)))]), {})
+    assert found is not None
+    again = decode_classifier(found.to_bytes()).probabilities(make_samples([0, 2, 1], (3, 8, 12)).values)
+    np.testing.assert_allclose(again, [[1, 0, 0]] * 3, atol=1e-6)
 
 
 def test_a_client_counts_for_no_more_than_the_plan_allows(make_samples: Callable[..., Samples]) -> None:

@@ -26,7 +26,8 @@ __all__ = ["CurvePoint", "Rival", "RivalJob", "RivalResult", "rival_named"]
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RivalJob:
     """`parts`: indices of the samples that each client holds; `kept`: a folder of results that runs share
-    (`KeptResults`), by which an interrupted run also goes on."""
+    (`KeptResults`), by which an interrupted run also goes on; `facts`: of the data, plain JSON, for what is made from
+    them (`Dataset.facts`)."""
 
     train: Samples
     parts: Mapping[str, np.ndarray]
@@ -34,6 +35,7 @@ class RivalJob:
     preset: Preset
     engine: Engine
     kept: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
     report: Report = silent
 
     @property

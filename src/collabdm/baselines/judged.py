@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,7 +79,7 @@ def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Pat
     kept = folder / "networks.json"
     results = read_results(kept)
     for i, model in list(enumerate(models))[len(results) :]:
-        started, content = time.perf_counter(), _saved(model, job.config.method)
+        started, content = time.perf_counter(), _saved(model, {**job.facts, "method": job.config.method})
         write_atomically(folder / f"model-{i}.safetensors", content)
         checkpoint = Checkpoint(folder / f"networks.{i}.test.checkpoint", hashlib.sha256(content).hexdigest())
         before, found = checkpoint.seconds, test_model(model, test, job.engine, checkpoint)
@@ -93,10 +94,10 @@ def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Pat
     return judgement(results)
 
 
-def _saved(model: Model, method: str) -> bytes:
-    """A classifier file where the model is a single network that could be an encoder, else its members."""
+def _saved(model: Model, facts: Mapping[str, Any]) -> bytes:
+    """A classifier file, with `facts` on its card, where the model is a single network that could be an encoder; else
+    its members."""
     if len(model.members) == 1 and isinstance(model.spec, NetworkSpec) and isinstance(model.sample, Images):
-        facts = {"method": method}
         return classifier_of(model.spec, model.sample, model.classes, model.members[0], facts).to_bytes()
     return model.to_bytes()
 

@@ -16,7 +16,7 @@ from collabdm.data.flows.windows import Window, windows
 from collabdm.engine import EAGER, Engine
 from collabdm.errors import ClassifierError, ConfigError, explain
 
-__all__ = ["Policy", "Verdict", "image_settings", "summary", "verdict_line", "verdicts"]
+__all__ = ["Policy", "Verdict", "image_settings", "summary", "verdict_line", "verdicts", "with_flows"]
 
 WINDOWS_AT_ONCE = 256
 MOST_FLOWS = 2**20
@@ -82,7 +82,7 @@ def image_settings(classifier: Classifier) -> ImageSettings:
     """
     spec = classifier.card
     if spec.flows is None:
-        fix = "train it on a set distilled from `collabdm flows to-images`, or pass --flows to `collabdm train`"
+        fix = "train it on a set distilled from `collabdm flows to-images`, or pass --flows"
         raise ClassifierError(explain("classifier", got="one of other images", expected="one of flows", fix=fix))
     try:
         settings = ImageSettings.model_validate(spec.flows)
@@ -98,6 +98,25 @@ def image_settings(classifier: Classifier) -> ImageSettings:
     if not set(spec.classes) <= set(named) or named[settings.flow_schema.benign_class] not in spec.classes:
         _refuse("classes", ", ".join(spec.classes)[:200], f"classes of its schema, {', '.join(named)[:200]}")
     return settings
+
+
+def with_flows(classifier: Classifier, settings: ImageSettings) -> Classifier:
+    """The classifier with `settings` as how its images were made, where it does not say so itself: a server that only
+    saw contributions does not know them.
+
+    Raises `ClassifierError` where it says otherwise, or they would have made other images than its own.
+    """
+    known = image_settings(classifier).digest() if classifier.card.flows is not None else None
+    if known not in (None, settings.digest()):
+        got = f"{settings.flow_schema.name} ({settings.digest()[:12]})"
+        fix = "leave --flows out"
+        raise ClassifierError(explain("--flows", got=got, expected=f"the classifier's own ({known[:12]})", fix=fix))
+    told = Classifier(
+        card=classifier.card.model_copy(update={"flows": settings.model_dump(mode="json")}),
+        parameters=classifier.parameters,
+    )
+    image_settings(told)
+    return told
 
 
 def verdicts(

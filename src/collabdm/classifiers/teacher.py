@@ -31,7 +31,7 @@ def classifier_of(
     card = ClassifierCard(
         network=network,
         classes=classes,
-        shape=sample.shape,
+        shape=(sample.channels, sample.height, sample.width),
         normalisation=sample.normalisation,
         flows=flows if isinstance(flows := facts.get("flows"), dict) else None,
         facts={name: value for name, value in facts.items() if name != "flows"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
+from collabdm.cli.classifier import flow_settings
 from collabdm.cli.options import Json
 from collabdm.cli.output import one_line, print_json, print_table, say
 from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain
@@ -31,12 +32,23 @@ SHOWN = 10
 
 _STREAMS: dict[str, Literal["station", "host"]] = {"time": "station", "source-host": "host"}
 
+ModelPath = Annotated[
+    Path,
+    Argument(
+        metavar="MODEL",
+        help="A classifier file: of `collabdm train`, or the teacher.safetensors of a round.",
+        show_default=False,
+    ),
+]
+FlowsOf = Annotated[
+    Path | None,
+    Option(help="A data set of `flows to-images`, or its flows.json: how images are made, if MODEL does not say."),
+]
+
 
 def detect(
-    model: Annotated[
-        Path, Argument(metavar="MODEL", help="A classifier that `collabdm train` wrote.", show_default=False)
-    ],
-    flows: Annotated[
+    model: ModelPath,
+    files: Annotated[
         list[str], Argument(metavar="FLOWS...", help="CSV files of flows; - for standard input.", show_default=False)
     ],
     by: Annotated[
@@ -52,6 +64,7 @@ def detect(
     schema: Annotated[
         str | None, Option(help="The schema the flows have; refused where the classifier was made for another.")
     ] = None,
+    flows: FlowsOf = None,
     jsonl: Annotated[bool, Option("--jsonl", help="Print one JSON object for every window instead.")] = False,
     json: Json = False,
 ) -> None:
@@ -61,18 +74,16 @@ def detect(
     file is padded by repetition, and marked.
     """
     from collabdm.classifiers.detection import Policy, image_settings, summary, verdict_line
-    from collabdm.classifiers.file import load_classifier
 
     _check_options(json, jsonl, threshold)
-    classifier = load_classifier(model)
-    settings = image_settings(classifier)
+    classifier, digest = _loaded(model, flows)
+    settings, found = image_settings(classifier), list["Verdict"]()
     _check_schema(schema, settings)
     min_flows = min_flows or -(-settings.flows_per_image // 2)
     policy = Policy(threshold=threshold, min_windows=min_windows, min_flows=min_flows)
-    digest, found = classifier.digest(), list["Verdict"]()
     repairs: dict[str, dict[str, Any]] = {}
     try:
-        for name in flows:
+        for name in files:
             for verdict in _judged(classifier, name, _STREAMS[by], repairs):
                 found.append(verdict)
                 if jsonl:
@@ -91,6 +102,19 @@ def detect(
         _print(told, found, policy)
     if told["alarm"]:
         raise typer.Exit(ALARM)
+
+
+def _loaded(model: Path, flows: Path | None) -> "tuple[Classifier, str]":
+    """The classifier, which knows how its images were made of flows, and the digest of its file."""
+    from collabdm.classifiers.detection import with_flows
+    from collabdm.classifiers.file import load_classifier
+    from collabdm.data.flows.images import ImageSettings
+
+    classifier = load_classifier(model)
+    digest = classifier.digest()
+    if flows is not None:
+        classifier = with_flows(classifier, ImageSettings.model_validate(flow_settings(flows)))
+    return classifier, digest
 
 
 def _check_options(json: bool, jsonl: bool, threshold: float) -> None:

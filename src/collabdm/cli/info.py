@@ -1,5 +1,7 @@
 """`collabdm info`: what a file or folder is, and the facts about it."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +16,9 @@ from collabdm.storage.reading import opened_regular, strict_json
 __all__ = ["info"]
 
 # Of a contribution; the other tensors are its local set, called as its modality calls samples.
-_NOT_SAMPLES = ("held", "labels", "means")
+_NOT_SAMPLES = ("held", "labels", "means", "gram")
+# Bytes of a number, of the types that the Gram matrix has.
+_GRAM_TYPES = {"U8": 1, "F16": 2, "F32": 4}
 
 
 def info(
@@ -77,6 +81,8 @@ def _plan(path: Path) -> dict[str, Any]:
         "tiles": plan.tiles,
         "augment": list(plan.augment),
         "statistics": plan.statistics,
+        "features": spelled_out(plan.features) if plan.features else None,
+        "gram_bits": plan.gram_bits,
         "encoding": plan.encoding,
         "bytes": path.stat().st_size,
     }
@@ -95,15 +101,15 @@ def _tensors(path: Path) -> dict[str, Any]:
             if not isinstance(metadata, dict) or metadata.get("format") != "collabdm-contribution":
                 return _distilled(path)
             # Before a tensor is made: numpy has no word for some of the types that a file may name.
-            plural = next(
-                (name.partition(".")[0] for name in sorted(shapes) if not name.startswith(_NOT_SAMPLES)), "samples"
-            )
+            parts = (name.partition(".")[0] for name in sorted(shapes))
+            plural = next((part for part in parts if part not in _NOT_SAMPLES), "samples")
             shares = f"{plural}.clipped"
             for name, expected in (("held", "I64"), (shares, "F32")):
                 if name in shapes and (got := file.get_slice(name).get_dtype()) != expected:
                     raise ValueError(f"{name} of {got}")
             held = np.asarray(file.get_tensor("held"))
             wire = file.get_slice("means").get_dtype()
+            types = {name: file.get_slice(name).get_dtype() for name in shapes if name.startswith("gram.")}
             clipped = file.get_tensor(shares) if shares in shapes else None
             if clipped is not None and not (clipped.size and np.isfinite(clipped).all()):
                 raise ValueError(f"no shares in {shares}")
@@ -119,12 +125,18 @@ def _tensors(path: Path) -> dict[str, Any]:
         "samples": int(held.sum()),
         "samples_per_class": held.tolist(),
         "means": shapes.get("means"),
+        "gram_bytes": _gram_bytes(shapes, types),
         plural: next(iter(shapes.get("labels", [])), None),
         "clipped": None if clipped is None else float(clipped.mean()),
         "dtype": wire,
         "fingerprint": _text(metadata.get("fingerprint")),
         "bytes": path.stat().st_size,
     }
+
+
+def _gram_bytes(shapes: Mapping[str, list[int]], types: Mapping[str, str]) -> int | None:
+    """Of the tensors of the Gram matrix, whose types are `types`; None where there is none."""
+    return sum(math.prod(shapes[name]) * _GRAM_TYPES.get(kind, 0) for name, kind in types.items()) if types else None
 
 
 def _text(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""`collabdm evaluate` and `collabdm export`: what to do with a distilled set."""
+"""`collabdm evaluate` and `collabdm export`: what to do with a distilled set, or how right a classifier is."""
 
 import io
 import shutil
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
+from collabdm.cli.classifier import classifier_path, evaluate_classifier
 from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json, Quiet, configured, listed
 from collabdm.cli.output import accuracy_text, print_facts, print_json, print_table, say
@@ -30,22 +31,49 @@ SetPath = Annotated[
 @configured("dataset", "seed", "device", "engine", "protocol")
 def evaluate(
     config: "Config",
-    path: SetPath,
+    path: Annotated[
+        Path,
+        Argument(
+            metavar="PATH", help="A distilled set, a classifier file, or a run folder with one.", show_default=False
+        ),
+    ],
     dataset: str | None = None,
     config_file: Path | None = None,
     networks: Annotated[str | None, Option(help="Networks to train: convnet,alexnet,vgg11,resnet18.")] = None,
     count: Annotated[int | None, Option(help="Networks of each kind; by default 3, or 20 (paper).")] = None,
     exported: Annotated[
-        bool, Option("--exported/--no-exported", help="Judge the exported files too, as whoever gets them reads them.")
-    ] = True,
+        bool | None,
+        Option(
+            "--exported/--no-exported",
+            help="Judge a set's exported files too, as whoever gets them reads them; done by default.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Train networks on a distilled set and test them.
+    """Test networks trained on a set, or a classifier.
 
     Without --networks they are of the set's own kind: the encoder that made it, with its width, depth, norm and
     pooling. The card of a set warns where its exported 8-bit files train worse by more than a point.
+
+    A classifier file is one that `train` wrote, the `teacher.safetensors` of a round or the `model-0.safetensors` of a
+    rival. It is tested on the data's test part; nothing is trained.
     """
+    if dataset is None and config_file is None:
+        raise ConfigError(explain("--dataset", got="none", expected="data to test on", fix="pass --dataset SOURCE"))
+    if (model := classifier_path(path)) is not None:
+        asked = {"--networks": networks is not None, "--count": count is not None, "--exported": exported is not None}
+        evaluate_classifier(config, model, asked=asked, quiet=quiet, json=json)
+        return
+    given = {"networks": listed(networks) if networks is not None else None, "count": count}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    _evaluate_set(config, path, wanted, exported=exported is not False, quiet=quiet, json=json)
+
+
+def _evaluate_set(
+    config: "Config", path: Path, wanted: Mapping[str, Any], *, exported: bool, quiet: bool, json: bool
+) -> None:
+    """Train networks on the set at `path`, `wanted` of `config.evaluate` replaced, and print how right they are."""
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
@@ -55,10 +83,6 @@ def evaluate(
     from collabdm.networks import spelled_out
     from collabdm.planning import recipe_for, resolved
 
-    if dataset is None and config_file is None:
-        raise ConfigError(explain("--dataset", got="none", expected="data to test on", fix="pass --dataset SOURCE"))
-    given = {"networks": listed(networks) if networks is not None else None, "count": count}
-    wanted = {name: value for name, value in given.items() if value is not None}
     distilled = load_set(path)
     config = make_config(config.model_dump(), {"evaluate": wanted, "modality": distilled.sample.kind})
     data = load_dataset(config.dataset, splits=("test",), modality=distilled.sample.kind)

@@ -42,9 +42,18 @@ __all__ = [
 
 _MOST_TOML = 16 * 2**20
 
+# The network of `plan.features` where settings say how it is, but not which.
+_FEATURE_MAP = "patches"
+
 
 def _network(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _features(value: object) -> object:
+    # Whoever names a width alone means that of the feature map made for this, not of an encoder.
+    named = _network(value)
+    return {"name": _FEATURE_MAP, **named} if isinstance(named, Mapping) else named
 
 
 def _several(value: object) -> object:
@@ -57,6 +66,7 @@ def _operations(value: object) -> object:
 
 
 Network = Annotated[NetworkSpec, BeforeValidator(_network)]
+Features = Annotated[NetworkSpec, BeforeValidator(_features)]
 
 
 class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -102,7 +112,7 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     tiles: Annotated[int, Field(ge=1)] | None = None
     augment: Literal["auto", "none", "all"] | Annotated[tuple[str, ...], BeforeValidator(_operations)] = "auto"
     statistics: StatisticNames = "mean"
-    features: Network | None = None
+    features: Features | None = None
     gram_bits: GramBits = 8
     encoding: EncodingName = "fp16"
     normalisation: Literal["auto"] | Normalisation = "auto"
@@ -283,7 +293,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(old, str) and key == "network":
+        if isinstance(value, Mapping) and isinstance(old, str) and key in ("network", "features"):
             old = {"name": old}
         merged[key] = _merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
     return merged

@@ -13,13 +13,17 @@ import numpy as np
 from pydantic import Field
 
 from collabdm.checking import Checker, rounded
+from collabdm.errors import ContributionError, explain
 from collabdm.matching.gram import FeatureMoments
 from collabdm.protocol.deflating import deflated, inflated, most_deflated
 
-__all__ = ["GRAM_TENSORS", "GramBits", "decode_gram", "encode_gram", "gram_bytes"]
+__all__ = ["GRAM_TENSORS", "MOST_FEATURES", "GramBits", "decode_gram", "encode_gram", "gram_bytes"]
 
 GramBits = Annotated[int, Field(ge=4, le=16)]
 """Bits of one number of the root, before it is deflated."""
+
+MOST_FEATURES = 8192
+"""Of a feature map: a site and its server hold the square of as many numbers several times, 0.5 GB each."""
 
 GRAM_TENSORS = frozenset({"gram.means", "gram.scale", "gram.step", "gram.root"})
 
@@ -36,7 +40,11 @@ def encode_gram(moments: FeatureMoments, bits: int) -> dict[str, np.ndarray]:
     classes; `gram.step`: float32 [d], what one unit in a column of the root stands for; `gram.root`: uint8, the upper
     triangle of the root of the correlation matrix, row by row, in whole numbers from -(2^(bits-1) - 1) to as much:
     their low bytes, then where `bits` is above 8 their high bytes, as one deflate stream.
+    Raises `ContributionError` for NaN or infinity: what is not finite has no root.
     """
+    if not all(np.isfinite(part).all() for part in (moments.means, moments.scatter)):
+        fix = "contribute again, to a plan with other features"
+        raise ContributionError(explain("gram", got="NaN or infinity", expected="finite numbers", fix=fix))
     scatter = moments.scatter.astype(np.float64)
     scale = np.sqrt(np.maximum(np.diagonal(scatter), 0.0)).astype(np.float32)
     divisor = np.where(scale > 0, scale, 1.0).astype(np.float64)

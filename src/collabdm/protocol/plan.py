@@ -19,9 +19,9 @@ from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, exp
 from collabdm.matching.statistic import STATISTICS, Statistic
 from collabdm.modalities import AnyModality
 from collabdm.modality import Augmentation, draw_augmentation
-from collabdm.networks import NetworkSpec
+from collabdm.networks import NetworkSpec, build_network
 from collabdm.protocol.encoding import EncodingName
-from collabdm.protocol.gram import GramBits
+from collabdm.protocol.gram import MOST_FEATURES, GramBits
 from collabdm.protocol.local_spec import LocalSpec
 from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
 from collabdm.randomness import Stream
@@ -84,8 +84,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError("a plan of version 1 is for images")
         if self.version == 1 and self.min_held != 1:
             raise ValueError("a plan of version 1 has no min_held")
-        if {self.features is not None, self.gram_bits is not None} != {asks_gram(self.statistics)}:
-            raise ValueError(f"features and gram_bits go with the statistic {GRAM}")
+        self._check_gram()
         if list(self.clients) != sorted(set(self.clients)):
             raise ValueError("clients must be distinct and sorted")
         if len(set(self.classes)) != len(self.classes):
@@ -97,6 +96,17 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError(f"augmentation {sorted(unknown)} unknown; known: {list(self.sample.operations)}")
         self.sample.check_tiles(self.tiles)
         return self
+
+    def _check_gram(self) -> None:
+        asked = asks_gram(self.statistics)
+        if {self.features is not None, self.gram_bits is not None} != {asked}:
+            raise ValueError(f"features and gram_bits go with the statistic {GRAM}")
+        if asked and self.version == 1:
+            raise ValueError(f"a plan of version 1 has no {GRAM}")
+        if self.features is not None:
+            found = build_network(self.features, self.sample.shape, classes=1).features
+            if found > MOST_FEATURES:
+                raise ValueError(f"features gives at most {MOST_FEATURES} numbers for a sample, got {found}")
 
     @property
     def participants_per_seed(self) -> int:

@@ -29,7 +29,7 @@ def _named(value: Any) -> str | tuple[str, ...]:
     """One name, several between commas, or a list of them; the statistic of the seeds comes first."""
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise ValueError("a name, or a list of names")
+        raise ValueError(f"one of {', '.join(STATISTICS)}, {GRAM}, or a list of two")
     names = [part.strip() for part in parts]
     for name in names:
         if name != GRAM and name not in STATISTICS:

@@ -62,9 +62,9 @@ def contribute_all(
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """One file per client in `folder`, of the samples whose indices `parts` gives; files that are there are kept.
 
-    Returns seconds: `statistics`, `gram` where it is asked for, `local`, and `client` by name; and the most memory of
-    these stages and of `client` (MB). Clients are shared among the engine's processes; what
-    several processes do is reported client by client only.
+    Returns seconds: `statistics`, `local`, `gram` where the plan asks for it, and `client` by name; and the most memory
+    of these stages and of `client` (MB). Clients are shared among the engine's processes; what several processes do is
+    reported client by client only.
     """
     jobs = (
         _Job(

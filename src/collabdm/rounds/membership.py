@@ -41,7 +41,7 @@ _PENDING, _BEFORE, _INCOMING = "change.json", "before.safetensors", "incoming.sa
 # All that a round, a change or an evaluation derives from contributions, and that forgetting removes.
 _DERIVED = (
     *("initial", "distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
-    *("checkpoint.safetensors", _BEFORE, _INCOMING),
+    *("checkpoint.safetensors", "teacher.safetensors", _BEFORE, _INCOMING),
 )
 _KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING, LOCK)
 

@@ -274,6 +274,7 @@ def _rival(run: _Run) -> dict[str, Any]:
         preset=dataset.preset,
         engine=run.engine,
         kept=run.kept or run.folder / "kept",
+        facts={"dataset": dataset.name, **dataset.facts},
         report=run.report,
     )
     metrics = rival_metrics(job, dataset.test, run.folder, run.judge)

@@ -16,6 +16,9 @@ from collabdm.teacher.teacher import sharpness_of
 
 __all__ = ["check_rule", "pooled_equations", "teacher_parameters"]
 
+# Of a parameter: ten times as much would be refused in a classifier file.
+_LARGEST = 1e5
+
 
 def check_rule(plan: Plan, spec: ServerSpec) -> None:
     """Raise `ConfigError` where a rule against hostile participants is asked for, and the plan has the Gram matrix.
@@ -40,10 +43,15 @@ def pooled_equations(plan: Plan, contributions: Iterable[Contribution]) -> Norma
 
 def teacher_parameters(plan: Plan, equations: NormalEquations) -> tuple[dict[str, Tensor], Ridge]:
     """The feature map with the ridge classifier as its last layer, as parameters of the network `plan.features`:
-    float32 by name; and the classifier itself. The last layer is sharpened, so that a softmax gives probabilities."""
+    float32 by name; and the classifier itself.
+
+    The last layer is as sharp as the teacher's logits are, so that their softmax is a belief: the scores themselves lie
+    between 0 and 1, and the softmax of many of these is near uniform.
+    """
     found = ridge(equations)
-    sharpness = sharpness_of(equations, found.error)
-    last = {"classifier.weight": sharpness * found.weight.T, "classifier.bias": sharpness * found.bias}
+    longest = max(float(np.abs(value).max()) for value in (found.weight, found.bias))
+    sharp = min(sharpness_of(equations, found.error), _LARGEST / max(longest, np.finfo(np.float32).tiny))
+    last = {"classifier.weight": sharp * found.weight.T, "classifier.bias": sharp * found.bias}
     placed = {name: torch.from_numpy(np.ascontiguousarray(value, np.float32)) for name, value in last.items()}
     return feature_parameters(plan) | placed, found
 

@@ -73,7 +73,7 @@ def _config(
     ] = None,
     clients: Annotated[str | None, Option(help="How many clients, or their names: a,b,c.")] = None,
     beta: Annotated[float | None, Option(help="Skew of the Dirichlet partition; smaller is more skewed.")] = None,
-    protocol: Annotated[str | None, Option(help="How the set is judged: fast, paper or strong.")] = None,
+    protocol: Annotated[str | None, Option(help="How the set is judged: fast, paper, strong or taught.")] = None,
 ) -> "Config":
     from collabdm.config import load_config
 

@@ -74,6 +74,7 @@ def _evaluate_set(
     config: "Config", path: Path, wanted: Mapping[str, Any], *, exported: bool, quiet: bool, json: bool
 ) -> None:
     """Train networks on the set at `path`, `wanted` of `config.evaluate` replaced, and print how right they are."""
+    from collabdm.classifiers.teacher import teacher_labels
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
@@ -97,8 +98,10 @@ def _evaluate_set(
         engine = resolved([work], preset, report=report)
         trials = trials_of(work, preset, engine)
         sets = {"accuracy": distilled} | ({"exported": distilled.exported()} if exported else {})
+        teacher = teacher_labels(set_folder(path)) if recipe.teacher else None
         results = {
-            name: list(network_results(training_set(one), test, trials, report=report)) for name, one in sets.items()
+            name: list(network_results(training_set(one, teacher), test, trials, report=report))
+            for name, one in sets.items()
         }
     found = {name: summary(of_set, distilled.classes) for name, of_set in results.items()}
     if exported:

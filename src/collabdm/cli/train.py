@@ -49,6 +49,7 @@ def train(
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
+    from collabdm.planning import recipe_for
     from collabdm.storage.files import write_atomically
 
     check_new(out, force=force)
@@ -63,7 +64,7 @@ def train(
     settings = flow_settings(flows) if flows is not None else None
     tune_allocator()
     with progress(quiet=quiet) as report:
-        teacher = teacher_labels(set_folder(path))
+        teacher = teacher_labels(set_folder(path)) if recipe_for(config).teacher else None
         classifier, engine = train_classifier(distilled, config, flows=settings, teacher=teacher, report=report)
     content = classifier.to_bytes()
     write_atomically(out, content)

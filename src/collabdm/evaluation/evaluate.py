@@ -19,6 +19,7 @@ from collabdm.evaluation.own import own_network, suited
 from collabdm.networks import NetworkSpec
 from collabdm.progress import Report, silent
 from collabdm.training.recipes import RECIPES, Recipe
+from collabdm.training.teacher_labels import TeacherLabels
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -49,6 +50,7 @@ def evaluate(
     recipe: Recipe | str = "fast",
     seed: int = 0,
     engine: Engine | None = None,
+    teacher: TeacherLabels | None = None,
     report: Report = silent,
 ) -> Evaluation:
     """Train fresh networks on the set and test them on real data (paper, section 5.1).
@@ -56,9 +58,10 @@ def evaluate(
     `networks`: kinds to train, each by its name, as a table ({"name": "convnet", "width": 8}) or as a `NetworkSpec` (a
     ConvNet without a depth gets the one for images of this size), by default the encoder that the set was made with,
     in all its parameters; `recipe`: how many of each kind and how they are trained, `fast` (3 networks), `paper` (20)
-    or `strong` (3, with CutMix and a cosine), of which no two are to be compared; `engine`: plain torch on all cores,
-    or on the GPU, by default. Network i of a kind starts and is trained alike for every set, so that comparisons are
-    paired.
+    `strong` (3, with CutMix and a cosine) or `taught` (the same with a teacher), of which no two are to be compared;
+    `engine`: plain torch on all cores, or on the GPU, by default; `teacher`: for `taught`, the one beside a saved set
+    (`collabdm.classifiers.teacher.teacher_labels(FOLDER)`). Network i of a kind starts and is trained alike for every
+    set, so that comparisons are paired.
     Raises `DataError` where there is no test data or it is of another kind than the set, `ConfigError` for an unknown
     recipe or network.
     """
@@ -68,7 +71,7 @@ def evaluate(
     kinds = tuple(suited(spec, distilled) for spec in _specs(networks)) or (own_network(distilled, report=report),)
     engine = engine or Engine(device=found_device("auto"), threads=torch.get_num_threads())
     trials = Trials(networks=kinds, recipe=_recipe(recipe), seed=seed, engine=engine)
-    found = tuple(network_results(training_set(distilled), named, trials, report=report))
+    found = tuple(network_results(training_set(distilled, teacher), named, trials, report=report))
     accuracies = [result.accuracy for result in found]
     return Evaluation(
         accuracy=statistics.fmean(accuracies),

@@ -544,13 +544,13 @@ def test_kept_gram_sums_are_found_again(
         {"ipc": 5},
         {"tiles": 2},
         {"network": {"name": "convnet", "width": 8, "depth": 1}},
-        {"augment": ("flip",)},
     ):
         contribute(small_plan(**GRAM | change), "ada", samples, engine=EAGER, kept=kept)
         assert stored() == 1, change
     contribute(plan, "bob", samples, engine=EAGER, kept=kept)
     assert stored() == 1
-    for number, change in enumerate(({"seed": 12}, {"features": {"name": "patches", "width": 8}}), 2):
+    others = {"seed": 12}, {"features": {"name": "patches", "width": 8}}, {"augment": ("flip",)}
+    for number, change in enumerate(others, 2):
         contribute(small_plan(**GRAM | change), "ada", samples, engine=EAGER, kept=kept)
         assert stored() == number
     monkeypatch.setattr(client_module, "feature_sums", None)

@@ -15,6 +15,8 @@ from collabdm.cli.progress import progress
 
 if TYPE_CHECKING:
     from collabdm.config import Config
+    from collabdm.data import Samples
+    from collabdm.distilled.set import DistilledSet
 
 __all__ = ["train"]
 
@@ -47,7 +49,6 @@ def train(
     from collabdm.classifiers.testing import tried
     from collabdm.classifiers.training import train_classifier
     from collabdm.config import make_config
-    from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
     from collabdm.planning import recipe_for
     from collabdm.storage.files import write_atomically
@@ -56,11 +57,7 @@ def train(
     if network is not None:
         config = make_config(config.model_dump(), {"evaluate": {"networks": [network]}})
     distilled = load_set(path)
-    tested = (
-        fitting(load_dataset(test, splits=("test",), modality=distilled.sample.kind).test, distilled)
-        if test is not None
-        else None
-    )
+    tested = _tested_on(test, distilled) if test is not None else None
     settings = flow_settings(flows) if flows is not None else None
     tune_allocator()
     with progress(quiet=quiet) as report:
@@ -68,11 +65,8 @@ def train(
         classifier, engine = train_classifier(distilled, config, flows=settings, teacher=teacher, report=report)
     content = classifier.to_bytes()
     write_atomically(out, content)
-    facts = {
-        **classifier_facts(classifier),
-        "digest": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-    }
+    digest = hashlib.sha256(content).hexdigest()
+    facts = {**classifier_facts(classifier), "digest": digest, "bytes": len(content)}
     found = tried(classifier, tested, engine) if tested is not None else None
     if json:
         print_json(facts | {"file": str(out)} | ({"test": {"dataset": test} | found} if found else {}))
@@ -80,3 +74,9 @@ def train(
     print_facts(f"classifier: {out}", facts | {"bytes": f"{len(content)} ({bytes_text(len(content))})"})
     if found:
         print_tried(str(test), found)
+
+
+def _tested_on(source: str, distilled: "DistilledSet") -> "Samples":
+    from collabdm.data import load_dataset
+
+    return fitting(load_dataset(source, splits=("test",), modality=distilled.sample.kind).test, distilled)

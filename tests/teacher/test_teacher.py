@@ -50,9 +50,10 @@ def test_the_way_back_is_the_gradient(plan: Plan, equations: NormalEquations) ->
     def loss(shown: torch.Tensor) -> float:
         return float(functional.cross_entropy(teacher.logits(shown), labels))
 
-    logits, back = teacher.linearised(given, lambda part: part)
-    at_logits = (torch.softmax(logits, dim=1) - functional.one_hot(labels, 3)) / 3
-    gradient, step = back(at_logits), 1e-6
+    features, back = teacher.linearised(given)
+    there = features.detach().requires_grad_()
+    (at_features,) = torch.autograd.grad(functional.cross_entropy(teacher.said(there), labels), there)
+    gradient, step = back(at_features), 1e-6
     for place in ((0, 0, 1, 2), (1, 2, 4, 7), (2, 1, 7, 11)):
         moved = torch.zeros_like(given)
         moved[place] = step
@@ -90,9 +91,11 @@ def test_sharpness_is_right_for_many_classes_too() -> None:
     np.testing.assert_allclose(gap[0], gap[1], rtol=0.05, atol=0.1)
 
 
-def test_a_guided_step_lowers_the_teachers_loss(plan: Plan, equations: NormalEquations) -> None:
+@pytest.mark.parametrize("kind", ["cross-entropy", "kernel"])
+def test_a_guided_step_lowers_the_teachers_loss(plan: Plan, equations: NormalEquations, kind: str) -> None:
     teacher, given, labels = teacher_of(plan, equations, REFERENCE), samples(6), torch.tensor([0, 0, 1, 1, 2, 2])
-    guide = Guide(plan.model_copy(update={"augment": ()}), teacher, ServerSpec(teacher=0.5, teacher_batch=100))
+    spec = ServerSpec.model_validate({"teacher": 0.5, "teacher_batch": 100, "teacher_loss": kind})
+    guide = Guide(plan.model_copy(update={"augment": ()}), teacher, spec)
     direction = guide(given, labels=labels, step=3)
     assert float(torch.linalg.vector_norm(direction)) == pytest.approx(0.5)
 

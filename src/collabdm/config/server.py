@@ -21,9 +21,10 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     most, in root mean square over its values, as a multiple of the standard deviation over those of the whole set (at
     the full `lr`; it falls with the schedule), which a large number switches off; `batch`: synthetic samples of a class
     per step (S_t^y), all by default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all
-    participants alike (the authors' code); `teacher`: where the plan has the Gram matrix, the length of the gradient of
-    its ridge classifier's cross-entropy on the set as a multiple of the matching gradient's, 0 for none, computed on
-    `teacher_batch` of the samples a step; `aggregation`, `trim` and `clip`: the rule against hostile participants
+    participants alike (the authors' code); `teacher`: where the plan has the Gram matrix, the length of the gradient
+    of its `teacher_loss` on the set as a multiple of the matching gradient's, 0 for none, computed on `teacher_batch`
+    of the samples a step: the ridge classifier's `cross-entropy`, or `kernel`, the error on all data of the kernel ridge
+    classifier of the batch; `aggregation`, `trim` and `clip`: the rule against hostile participants
     (docs/trust.md), none by default; `evaluate_every`: seeds between evaluations on the way, 0 for none; `draw`: the
     number by which the start set is drawn, unset by default: a held round takes one that nobody can foresee and keeps
     it, all else one that follows from the contributions.
@@ -39,6 +40,7 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     weighting: Literal["count", "uniform"] = "count"
     teacher: Annotated[float, Field(ge=0)] = 0.3
     teacher_batch: Annotated[int, Field(ge=1)] = 128
+    teacher_loss: Literal["cross-entropy", "kernel"] = "cross-entropy"
     aggregation: Annotated[str, named_in(ESTIMATORS)] = "mean"
     trim: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     clip: Annotated[float, Field(ge=1)] | None = None

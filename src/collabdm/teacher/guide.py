@@ -1,4 +1,4 @@
-"""The teacher's term of refinement: samples move to where the teacher sees their class."""
+"""The teacher's term of refinement: samples move to where the teacher sees their class, or teaches as they would."""
 
 import numpy as np
 import torch
@@ -10,16 +10,20 @@ from collabdm.engine.placing import uploaded
 from collabdm.modality import draw_augmentation
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
+from collabdm.teacher.kernel import kernel_loss
 from collabdm.teacher.teacher import Teacher
 
 __all__ = ["Guide"]
 
+# Of the mean of the kernel's diagonal: a batch of a few hundred samples has as many features.
+_KERNEL_PENALTY = 0.1
+
 
 class Guide:
-    """A direction at the synthetic samples for every step, from the teacher's cross-entropy on a batch of them."""
+    """A direction at the synthetic samples for every step, from a loss of a batch of them that needs sums alone."""
 
     def __init__(self, plan: Plan, teacher: Teacher, spec: ServerSpec) -> None:
-        """`spec`: how much of it (`teacher`), and on how many samples (`teacher_batch`)."""
+        """`spec`: how much of it (`teacher`), on how many samples (`teacher_batch`), and which (`teacher_loss`)."""
         self._plan, self._teacher, self._spec = plan, teacher, spec
 
     def __call__(self, samples: Tensor, *, labels: Tensor, step: int) -> Tensor:
@@ -35,11 +39,16 @@ class Guide:
         drawn = draw_augmentation(stream, self._plan.augment, len(shown))
         # Not through `linearised`'s chunks: an augmentation has numbers for every sample.
         seen = self._plan.sample.augment(shown, drawn)
-        logits, back = self._teacher.linearised(seen.detach(), lambda part: part)
-        said = logits.detach().requires_grad_()
-        (at_logits,) = torch.autograd.grad(functional.cross_entropy(said, uploaded(wanted, said.device)), said)
-        (at_leaf,) = torch.autograd.grad(seen, leaf, back(at_logits))
+        features, back = self._teacher.linearised(seen.detach())
+        there = features.detach().requires_grad_()
+        (at_features,) = torch.autograd.grad(self._loss(there, uploaded(wanted, there.device)), there)
+        (at_leaf,) = torch.autograd.grad(seen, leaf, back(at_features))
         direction = torch.zeros_like(samples)
         direction[uploaded(rows, samples.device)] = at_leaf
         length = torch.linalg.vector_norm(direction)
         return direction * (self._spec.teacher / length.clamp_min(torch.finfo(length.dtype).tiny))
+
+    def _loss(self, features: Tensor, labels: Tensor) -> Tensor:
+        if self._spec.teacher_loss == "kernel":
+            return kernel_loss(self._teacher.equations, features, labels, _KERNEL_PENALTY)
+        return functional.cross_entropy(self._teacher.said(features), labels)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from collabdm.engine import Engine
-from collabdm.matching.embedding import Embedder, Transform, embedder_for
+from collabdm.matching.embedding import Embedder, embedder_for
 from collabdm.matching.equations import NormalEquations
 from collabdm.protocol import Plan, feature_parameters
 from collabdm.teacher.ridge import ridge
@@ -17,7 +17,8 @@ __all__ = ["Teacher", "sharpness_of", "teacher_of"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Teacher:
-    """The feature map under an engine, the ridge classifier on it, and how sharply its scores tell classes apart.
+    """The feature map under an engine, the ridge classifier on it, how sharply its scores tell classes apart, and the
+    `equations` that it solves.
 
     `weight` [d, classes] and `bias` [classes] are on the engine's device, in the dtype of its samples.
     """
@@ -27,21 +28,19 @@ class Teacher:
     weight: Tensor
     bias: Tensor
     sharpness: float
+    equations: NormalEquations
 
     def logits(self, samples: Tensor) -> Tensor:
         """Of samples as networks see them [n, *shape]: [n, classes], whose softmax is the teacher's belief."""
-        return self._said(self.embedder.embed(self.parameters, samples))
+        return self.said(self.embedder.embed(self.parameters, samples))
 
-    def linearised(self, samples: Tensor, transform: Transform) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """The logits of transformed samples, and the way back from a gradient at them to one at the samples."""
-        features, back = self.embedder.linearised(self.parameters, samples, [len(samples)], [transform])
+    def linearised(self, samples: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The features of samples [n, *shape], [n, d], and the way back from a gradient at them to one at the
+        samples."""
+        return self.embedder.linearised(self.parameters, samples, [len(samples)], [lambda shown: shown])
 
-        def backward(at_logits: Tensor) -> Tensor:
-            return back(self.sharpness * at_logits @ self.weight.T)
-
-        return self._said(features), backward
-
-    def _said(self, features: Tensor) -> Tensor:
+    def said(self, features: Tensor) -> Tensor:
+        """The logits of features [n, d]; differentiable."""
         return self.sharpness * (features @ self.weight + self.bias)
 
 
@@ -58,6 +57,7 @@ def teacher_of(plan: Plan, equations: NormalEquations, engine: Engine) -> Teache
         weight=weight,
         bias=bias,
         sharpness=sharpness_of(equations, found.error),
+        equations=equations,
     )
 
 

@@ -23,8 +23,8 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     per step (S_t^y), all by default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all
     participants alike (the authors' code); `teacher`: where the plan has the Gram matrix, the length of the gradient
     of its `teacher_loss` on the set as a multiple of the matching gradient's, 0 for none, computed on `teacher_batch`
-    of the samples a step: the ridge classifier's `cross-entropy`, or `kernel`, the error on all data of the kernel ridge
-    classifier of the batch; `aggregation`, `trim` and `clip`: the rule against hostile participants
+    of the samples a step: the ridge classifier's `cross-entropy`, or `kernel`, the error on all data of the batch's own
+    kernel ridge classifier; `aggregation`, `trim` and `clip`: the rule against hostile participants
     (docs/trust.md), none by default; `evaluate_every`: seeds between evaluations on the way, 0 for none; `draw`: the
     number by which the start set is drawn, unset by default: a held round takes one that nobody can foresee and keeps
     it, all else one that follows from the contributions.
@@ -38,7 +38,7 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     step: StepKind = "joint"
     batch: Annotated[int, Field(ge=1)] | None = None
     weighting: Literal["count", "uniform"] = "count"
-    teacher: Annotated[float, Field(ge=0)] = 0.3
+    teacher: Annotated[float, Field(ge=0)] = 1.0
     teacher_batch: Annotated[int, Field(ge=1)] = 128
     teacher_loss: Literal["cross-entropy", "kernel"] = "cross-entropy"
     aggregation: Annotated[str, named_in(ESTIMATORS)] = "mean"

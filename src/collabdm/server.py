@@ -213,6 +213,7 @@ def refine(
     The first pass takes the seeds in order, every further one in a fresh order. A class that no participant covers at a
     seed is left out of its step. Raises `ConfigError` for steps class by class on a statistic that pools classes.
     """
+    check_rule(plan, spec)
     if plan.statistic.pooled and spec.step == "per-class":
         got, fix = f"per-class with the statistic {plan.statistics}, which pools classes", "set server.step to joint"
         raise ConfigError(explain("server.step", got=got, expected="joint", fix=fix))
@@ -267,9 +268,6 @@ def tell_worse(
 def _guide(plan: Plan, target: Target, spec: ServerSpec, engine: Engine) -> Guide | None:
     if target.equations is None or not spec.teacher:
         return None
-    if spec.step == "per-class":
-        got, fix = "per-class with the teacher's term", "set server.step to joint, or server.teacher to 0"
-        raise ConfigError(explain("server.step", got=got, expected="joint", fix=fix))
     return Guide(plan, teacher_of(plan, target.equations, engine), spec)
 
 

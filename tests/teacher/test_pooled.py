@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 from collabdm.classifiers.file import decode_classifier
 from collabdm.classifiers.teacher import teacher_classifier
 from collabdm.client import contribute
-from collabdm.config import ServerSpec
+from collabdm.config import ServerSpec, load_config
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.engine import REFERENCE
 from collabdm.errors import ConfigError, ContributionError
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
 from collabdm.server import aggregate, distill
+from collabdm.simulation.simulate import simulate
 from collabdm.teacher import pooled_equations, ridge, teacher_of
 from reference import small_plan
 
@@ -126,3 +128,18 @@ def test_what_was_not_sent_is_missed(make_samples: Callable[..., Samples]) -> No
     ):
         with pytest.raises(ContributionError, match=says):
             aggregate(plan, [broken])
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("server.aggregation=trimmed", "a rule with the statistic gram"),
+        ("server.clip=2.0", "leave server.clip out"),
+        ("server.step=per-class", "per-class with the teacher's term"),
+    ],
+)
+def test_a_simulation_is_refused_before_anything_is_computed(setting: str, says: str, tmp_path: Path) -> None:
+    settings = ["plan.statistics=mean,gram", "plan.features={name='patches',width=8}", "plan.min_held=1", setting]
+    with pytest.raises(ConfigError, match=says):
+        simulate(load_config(settings=settings), tmp_path / "run")
+    assert not (tmp_path / "run" / "plan.json").exists()

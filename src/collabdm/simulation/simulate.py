@@ -49,6 +49,7 @@ from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
 from collabdm.simulation.sharing import check_enough, left_out, parts_of
 from collabdm.storage.files import read_json, write_atomically, write_json
+from collabdm.teacher import check_rule
 from collabdm.training.training_set import TrainingSet
 
 # What a release may put into a plan that the one before it would have put otherwise from the same settings.
@@ -156,7 +157,7 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     check_taught(config)
     if source == "round":
         check_enough(config, train, parts, allow_missing=allow_missing)
-        make_plan(config, clients=parts, preset=preset)
+        check_rule(make_plan(config, clients=parts, preset=preset), config.server)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

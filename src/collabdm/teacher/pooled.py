@@ -21,14 +21,22 @@ _LARGEST = 1e5
 
 
 def check_rule(plan: Plan, spec: ServerSpec) -> None:
-    """Raise `ConfigError` where a rule against hostile participants is asked for, and the plan has the Gram matrix.
+    """Raise `ConfigError` where the plan has the Gram matrix, and the server's settings do not go with it: a rule
+    against hostile participants, or the teacher's term with steps class by class.
 
     Sites differ in their Gram matrices because they hold other classes; a rule that drops what differs would drop them.
     """
-    if plan.features is not None and spec.rule.protects:
+    if plan.features is None:
+        return
+    if spec.rule.protects:
         got, fix = "a rule with the statistic gram", "ask for a plan without gram, or set server.aggregation=mean"
+        if spec.clip is not None:
+            fix += " and leave server.clip out"
         expected = "none: nothing protects the sum of second moments of sites that hold different classes"
         raise ConfigError(explain("server.aggregation", got=got, expected=expected, fix=fix))
+    if spec.teacher and spec.step == "per-class":
+        got, fix = "per-class with the teacher's term", "set server.step to joint, or server.teacher to 0"
+        raise ConfigError(explain("server.step", got=got, expected="joint", fix=fix))
 
 
 def pooled_equations(plan: Plan, contributions: Iterable[Contribution]) -> NormalEquations:

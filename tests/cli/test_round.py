@@ -216,3 +216,10 @@ def test_plan_says_which_augmentation_it_took_and_that_tiles_are_off(tmp_path: P
     assert (plan.tiles, plan.augment, plan.min_held) == (1, ("colour", "crop", "cutout", "scale"), 2)
     refused = run("plan", *declared, "--set", "plan.tiles=2", "--out", tmp_path / "other.json")
     assert_refused(refused, "partition-and-expand tiles")
+
+
+def test_a_plan_that_the_servers_settings_cannot_use_is_not_written(tmp_path: Path) -> None:
+    limited = ("--set", "plan.statistics=mean,gram", "--set", "server.aggregation=trimmed")
+    refused = run("plan", "--dataset", "cifar10", *limited, "--out", tmp_path / "plan.json")
+    assert_refused(refused, "a rule with the statistic gram")
+    assert not list(tmp_path.iterdir())

@@ -44,6 +44,7 @@ def plan(
     from collabdm.rounds.upload import fitted_upload
     from collabdm.simulation.choices import augmentation_text, fitting_method
     from collabdm.storage.files import write_atomically
+    from collabdm.teacher import check_rule
 
     check_new(out, force=force)
     preset, clients = _declared(config, classes, shape), _clients(config)
@@ -51,6 +52,7 @@ def plan(
     if max_upload is not None:
         config, upload = fitted_upload(config, preset, clients, bytes_of(max_upload, "--max-upload"))
     made = make_plan(config, clients=clients, preset=preset)
+    check_rule(made, config.server)
     _, too_small = fitting_method(config, preset)
     content = encode_plan(made)
     write_atomically(out, content)

@@ -38,8 +38,9 @@ def encode_gram(moments: FeatureMoments, bits: int) -> dict[str, np.ndarray]:
 
     `gram.means`: float16 [held classes, d]; `gram.scale`: float32 [d], the standard deviation of every feature within
     classes; `gram.step`: float32 [d], what one unit in a column of the root stands for; `gram.root`: uint8, the upper
-    triangle of the root of the correlation matrix, row by row, in whole numbers from -(2^(bits-1) - 1) to as much:
-    their low bytes, then where `bits` is above 8 their high bytes, as one deflate stream.
+    triangle of the root of the correlation matrix, row by row, in whole numbers from -(2^(bits-1) - 1) to as much,
+    written 0, 1, 2, 3, ... for 0, -1, 1, -2, ...: their low bytes, then where `bits` is above 8 their high bytes, as
+    one deflate stream.
     Raises `ContributionError` for NaN or infinity: what is not finite has no root.
     """
     if not all(np.isfinite(part).all() for part in (moments.means, moments.scatter)):
@@ -101,11 +102,13 @@ def _planes(bits: int) -> int:
 
 
 def _deflated(numbers: np.ndarray, bits: int) -> np.ndarray:
-    """Whole numbers, int16 [n], byte plane by byte plane."""
-    return deflated(numbers.astype("<i2").view(np.uint8).reshape(-1, 2)[:, : _planes(bits)].T)
+    """Whole numbers, int16 [n], byte plane by byte plane: 0, -1, 1, -2, ... as 0, 1, 2, 3, so that high bytes are 0."""
+    folded = ((numbers << 1) ^ (numbers >> 15)).astype("<u2")
+    return deflated(folded.view(np.uint8).reshape(-1, 2)[:, : _planes(bits)].T)
 
 
 def _inflated(packed: np.ndarray, count: int, bits: int, check: Checker) -> np.ndarray:
-    """The `count` numbers again, int16."""
+    """The `count` numbers again, int32."""
     planes = inflated(packed, "gram.root", count * _planes(bits), check).reshape(_planes(bits), count)
-    return planes[0].view(np.int8).astype(np.int16) if bits <= 8 else np.ascontiguousarray(planes.T).view("<i2")[:, 0]
+    folded = sum(plane.astype(np.int32) << (8 * place) for place, plane in enumerate(planes))
+    return (folded >> 1) ^ -(folded & 1)

@@ -42,8 +42,6 @@ def _gram(plan: Plan) -> int:
     if plan.features is None or plan.gram_bits is None:
         return 0
     d = build_network(plan.features, plan.sample.shape, classes=1).features
-    saved = 8 - _ROOT_BITS + 0.5 * math.log2(d / _ROOT_FEATURES)
-    # Above eight bits the low byte is noise, which no code shortens.
-    bits = plan.gram_bits - (saved if plan.gram_bits <= 8 else 0.9)
+    bits = plan.gram_bits - 8 + _ROOT_BITS - 0.5 * math.log2(d / _ROOT_FEATURES)
     root = d * (d + 1) / 2 * max(bits, _ROOT_LEAST) / 8
     return round(root) + 2 * len(plan.classes) * d + 8 * d

@@ -94,7 +94,7 @@ def test_a_bit_more_costs_about_a_bit() -> None:
     features = np.random.default_rng(0).normal(size=(400, 120))
     sent = FeatureMoments(means=np.zeros((1, 120)), scatter=features.T @ features / 400)
     sizes = [8 * encode_gram(sent, bits)["gram.root"].nbytes / 7260 for bits in (8, 9, 10)]
-    assert np.diff(sizes) == pytest.approx([1, 1], abs=0.35)
+    assert np.diff(sizes) == pytest.approx([1, 1], abs=0.5)
 
 
 def test_deflating_pays() -> None:

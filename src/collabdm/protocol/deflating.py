@@ -1,6 +1,7 @@
 """Small whole numbers as Huffman codes: what a quantised statistic takes once the frequent values are short.
 
-Only Huffman codes are searched for (zlib's strategy): noise repeats nothing.
+Besides Huffman codes only runs of one byte are searched for (zlib's strategy): noise repeats nothing, but high bytes
+may all be 0.
 """
 
 import zlib
@@ -14,7 +15,7 @@ __all__ = ["deflated", "inflated", "most_deflated"]
 
 def deflated(numbers: np.ndarray) -> np.ndarray:
     """The memory of an array of bytes, in C order, as one zlib stream: uint8."""
-    packer = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
+    packer = zlib.compressobj(9, strategy=zlib.Z_RLE)
     return np.frombuffer(packer.compress(np.ascontiguousarray(numbers).data) + packer.flush(), np.uint8)
 
 

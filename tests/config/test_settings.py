@@ -27,7 +27,7 @@ KEYS = {
     "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
     "normalisation",
     "local": "method iterations lr momentum batch reuse init",
-    "server": "passes lr schedule momentum reach step batch weighting teacher teacher_batch aggregation trim clip "
+    "server": "passes lr schedule momentum reach step batch weighting teacher teacher_batch teacher_loss aggregation trim clip "
     "evaluate_every draw",
     "evaluate": "protocol networks count epochs",
     "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
@@ -380,7 +380,7 @@ def test_the_paper_preset_is_the_paper(weighting: str) -> None:
     server = {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class", "batch": None}
     unguarded = {"aggregation": "mean", "trim": 0.2, "clip": None}
     # The teacher's term is for plans with the Gram matrix, which this preset has not.
-    server |= {"reach": UNBOUNDED, "draw": None, "teacher": 0.3, "teacher_batch": 128}
+    server |= {"reach": UNBOUNDED, "draw": None, "teacher": 1.0, "teacher_batch": 128, "teacher_loss": "cross-entropy"}
     assert config.server.model_dump() == server | unguarded | {"weighting": weighting, "evaluate_every": 0}
     assert config.evaluate.protocol == "paper"
     assert config.plan.network is None  # ConvNet of width 128 and the depth that suits the data: 3 at 32 pixels

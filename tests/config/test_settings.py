@@ -27,8 +27,8 @@ KEYS = {
     "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
     "normalisation",
     "local": "method iterations lr momentum batch reuse init",
-    "server": "passes lr schedule momentum reach step batch weighting teacher teacher_batch teacher_loss aggregation trim clip "
-    "evaluate_every draw",
+    "server": "passes lr schedule momentum reach step batch weighting teacher teacher_batch teacher_loss aggregation "
+    "trim clip evaluate_every draw",
     "evaluate": "protocol networks count epochs",
     "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
 }

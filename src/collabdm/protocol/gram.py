@@ -110,5 +110,7 @@ def _deflated(numbers: np.ndarray, bits: int) -> np.ndarray:
 def _inflated(packed: np.ndarray, count: int, bits: int, check: Checker) -> np.ndarray:
     """The `count` numbers again, int32."""
     planes = inflated(packed, "gram.root", count * _planes(bits), check).reshape(_planes(bits), count)
-    folded = sum(plane.astype(np.int32) << (8 * place) for place, plane in enumerate(planes))
+    folded = np.zeros(count, np.int32)
+    for place, plane in enumerate(planes):
+        folded |= plane.astype(np.int32) << (8 * place)
     return (folded >> 1) ^ -(folded & 1)

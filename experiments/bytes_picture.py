@@ -38,7 +38,7 @@ def picture(results: Path) -> bytes:
     teacher = sorted(point(one) for one in records(results / "additive") if one["cell"].startswith("cifar10-"))
     axes.plot(*zip(*teacher, strict=True), "o-", label="analytic: the ridge classifier of all data (no set)")
     sets = sorted(point(one) for one in records(results / "ladder"))
-    axes.plot(*zip(*sets, strict=True), "s-", label="collabdm-pae with the teacher, 10 images per class")
+    axes.plot(*zip(*sets, strict=True), "s-", label="collabdm-pae, int6, 10 images per class, without and with it")
     for name, place in marked(results):
         axes.plot(*place, "x", color="grey")
         axes.annotate(name, place, xytext=(-5, 0), textcoords="offset points", fontsize=8, ha="right", va="center")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from collabdm.classifiers.teacher import TEACHER
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
@@ -41,7 +42,7 @@ _PENDING, _BEFORE, _INCOMING = "change.json", "before.safetensors", "incoming.sa
 # All that a round, a change or an evaluation derives from contributions, and that forgetting removes.
 _DERIVED = (
     *("initial", "distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
-    *("checkpoint.safetensors", "teacher.safetensors", _BEFORE, _INCOMING),
+    *("checkpoint.safetensors", TEACHER, _BEFORE, _INCOMING),
 )
 _KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING, LOCK)
 

@@ -39,9 +39,10 @@ def fitted_upload(config: Config, preset: Preset, clients: Iterable[str], most: 
     smallest = 0
     for seeds, width in reversed(RUNGS):
         chosen = _with(config, seeds, width)
-        size = sum(expected_upload(make_plan(chosen, clients=names, preset=preset)).values())
+        plan = make_plan(chosen, clients=names, preset=preset)
+        size = sum(expected_upload(plan).values())
         if size <= _MARGIN * most:
-            return chosen, _told(make_plan(chosen, clients=names, preset=preset), size)
+            return chosen, _told(plan, size)
         smallest = size
     got, expected = f"{most} bytes", f"at least {round(smallest / _MARGIN)} for the fewest seeds"
     fix = "allow more, or ask for fewer images per class (--ipc) or local.method=none"

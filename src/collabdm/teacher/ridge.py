@@ -1,6 +1,7 @@
 """The ridge classifier of all data, from sums alone; its penalty too needs no data."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Ridge:
     error: float
 
 
+@lru_cache(maxsize=1)  # a round asks for it twice: for the file, and to refine
 def ridge(equations: NormalEquations) -> Ridge:
     """The classifier with the penalty of least generalised cross-validation error (Golub, Heath and Wahba 1979).
 

@@ -176,6 +176,7 @@ def product(
         "ipc": plan.ipc,
         "init": plan.local.init,
         "network": plan.network.model_dump(exclude_none=True),
+        **_gram_facts(plan),
         "local": plan.local.model_dump(),
         # Who knows the draw of a round could place samples in the next one on its folder.
         "server": spec.model_dump(exclude_none=True, exclude={"draw"}),
@@ -190,6 +191,16 @@ def product(
         method=method or method_of(refined=plan.statistics != "none", tiles=plan.tiles),
         facts=made | dict(facts or {}),
     )
+
+
+def _gram_facts(plan: Plan) -> dict[str, JsonValue]:
+    """What else was summed for the set, where the plan asks for it."""
+    if plan.features is None:
+        return {}
+    return {
+        "statistics": plan.model_dump(mode="json")["statistics"],
+        "features": plan.features.model_dump(exclude_none=True),
+    }
 
 
 def check_finite(value: float, spec: ServerSpec) -> None:
@@ -251,6 +262,10 @@ def tell_worse(
     """
     seeds = range(0, plan.seeds, math.ceil(plan.seeds / COMPARED)) if plan.seeds else ()
     if not spec.passes or not plan.statistic.terms or not seeds:
+        if plan.features is not None and spec.passes:
+            told = "the plan asks for no means, so the set stays the one it began with; what this round gives is its"
+            fix = "set plan.statistics=mean,gram for a set that is refined"
+            report(Event(stage="distill", done=1, total=1, message=f"{told} teacher: {fix}"))
         return None
     embedder = embedder_for(plan.network, plan.sample.shape, engine)
     before = after = 0.0

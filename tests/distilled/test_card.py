@@ -84,6 +84,8 @@ def test_expansion_is_explained_where_it_is_needed(tmp_path: Path) -> None:
         ("collabdm", {"init": "noise"}, "initialised from noise"),
         ("collabdm", {}, "assume that they carry real images"),
         ("random-real-pae", {"init": "real"}, "consists of real images"),
+        ("collabdm", {}, "averaged over samples), which"),
+        ("collabdm", {"features": {"name": "patches"}}, "and the means and the covariance of fixed features), which"),
     ],
 )
 def test_privacy_note(tmp_path: Path, method: str, facts: dict, statement: str) -> None:

@@ -130,6 +130,9 @@ def test_a_round_with_gram_leaves_the_teacher_and_is_moved_by_it(
     np.testing.assert_allclose(kept.probabilities(shown.values), said.numpy(), atol=2e-3)
     assert kept.card.classes == plan.classes
     assert (kept.card.facts["plan"], kept.card.facts["dataset"]) == (plan_digest(plan), "x")
+    facts = load(tmp_path / "run" / "distilled").facts
+    assert facts["statistics"] == ["mean", "gram"]
+    assert facts["features"] == {"name": "patches", "width": 8}
     # The teacher's term moves the set; without it, it is that of a plan without the Gram matrix.
     config = tiny_config({"server.passes": 2, "server.lr": 1.0, "server.teacher": 0.0})
     _distill(plan, inbox, tmp_path / "off", config)

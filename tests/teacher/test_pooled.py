@@ -17,6 +17,8 @@ from collabdm.config import ServerSpec, load_config
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.engine import REFERENCE
 from collabdm.errors import ConfigError, ContributionError
+from collabdm.initial_set import initial_set
+from collabdm.progress import Event
 from collabdm.protocol import Contribution, Plan, decode_contribution, encode_contribution
 from collabdm.server import aggregate, distill
 from collabdm.simulation.simulate import simulate
@@ -45,6 +47,16 @@ def accuracy(plan: Plan, contributions: list[Contribution], test: Samples) -> fl
     teacher = teacher_of(plan, pooled_equations(plan, contributions), REFERENCE)
     shown = plan.sample.tensors(test.values, device="cpu", dtype=torch.float64)
     return float((teacher.logits(shown).argmax(dim=1).numpy() == test.labels).mean())
+
+
+def test_a_set_of_a_round_with_the_gram_matrix_alone_is_told_to_stay_as_it_began(digits: Dataset) -> None:
+    plan, events = plan_for(("all",)), list[Event]()
+    answers = [sent(plan, "all", digits.train.take(np.arange(60)))]
+    made = distill(plan, answers, engine=REFERENCE, report=events.append)
+    assert torch.equal(made.samples, initial_set(plan, answers).samples)
+    said = [str(event.message) for event in events if event.message and "asks for no means" in str(event.message)]
+    assert len(said) == 1
+    assert said[0].endswith("set plan.statistics=mean,gram for a set that is refined")
 
 
 @settings(max_examples=8, deadline=None)

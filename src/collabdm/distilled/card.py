@@ -120,9 +120,10 @@ def _privacy(metadata: Metadata) -> str:
 def _statistics(metadata: Metadata) -> str:
     if metadata.method.startswith("random-real"):
         return ""
+    gram = ", and the means and the covariance of fixed features" if "features" in metadata.facts else ""
     return (
         "The set was fitted to statistics of real data (embeddings under random networks, averaged over "
-        "samples), which can reveal something about that data, most of all where a class has few samples. "
+        f"samples{gram}), which can reveal something about that data, most of all where a class has few samples. "
     )
 
 

@@ -464,6 +464,28 @@ def test_no_passes_or_no_statistics_leave_the_initial_set_as_it_is(change: dict[
     assert torch.equal(images, _images(plan))
 
 
+def test_a_bounded_refinement_ends_every_step_between_black_and_white() -> None:
+    plan = small_plan()
+    target = aggregate(plan, [made_up(plan, name, HELD[name]) for name in plan.clients])
+    start, spec = _images(plan), ServerSpec(passes=1, bounded=True, schedule="constant")
+    mean, std = np.array([0.5, 0.4, 0.3]), np.array([0.2, 0.3, 0.25])
+    free, _ = _refined(plan, target, start, torch.tensor(LABELS), spec.model_copy(update={"bounded": False}), REFERENCE)
+    kept, _ = _refined(plan, target, start, torch.tensor(LABELS), spec, REFERENCE)
+
+    def outside(images: Tensor) -> float:
+        pixels = images.double().numpy() * std[:, None, None] + mean[:, None, None]
+        return float(((pixels < -1e-6) | (pixels > 1 + 1e-6)).mean())
+
+    assert outside(free) > 0.01
+    assert outside(kept) == 0
+    # A first step that leaves the range goes to its edge, in those values alone.
+    first = next(refine(plan, target, initial_state(start, torch.tensor(LABELS), REFERENCE), spec, engine=REFERENCE))
+    loose = spec.model_copy(update={"bounded": False})
+    other = next(refine(plan, target, initial_state(start, torch.tensor(LABELS), REFERENCE), loose, engine=REFERENCE))
+    low, high = (torch.from_numpy((edge - mean) / std).view(3, 1, 1).to(other.state.samples) for edge in (0.0, 1.0))
+    torch.testing.assert_close(first.state.samples, other.state.samples.clamp(low, high), rtol=0, atol=1e-6)
+
+
 def test_a_late_client_adds_and_a_leaving_one_is_left_out() -> None:
     plan = small_plan(clients=FIVE)
     contributions = _five(plan)

@@ -254,6 +254,10 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
         """The arrays that an `.npz` export holds of the samples: `x`, and what must be known to read it."""
         return {"x": samples.numpy()}
 
+    def bounded(self, samples: Tensor) -> Tensor:
+        """Samples [n, *shape] with every value where real samples have theirs; as they are where that is anywhere."""
+        return samples
+
     def exported(self, samples: Tensor) -> Tensor:
         """The samples as whoever reads an export gets them: where it rounds, not quite those that were made."""
         return samples

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -242,6 +242,8 @@ def refine(
             _synthetic_batch(plan, spec, state.labels, step, targets.classes),
             guide and partial(guide, labels=state.labels, step=step),
         )
+        if spec.bounded:
+            state = replace(state, samples=plan.sample.bounded(state.samples))
         yield Refinement(steps=step + 1, total=total, state=state, loss=sum(losses.values()))
 
 

@@ -210,6 +210,12 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         x = levels[:, 0] if self.channels == 1 else np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
         return {"x": x} if stated.ordinary else {"x": x, "range": np.array([stated.low, stated.high])}
 
+    def bounded(self, samples: Tensor) -> Tensor:
+        """Between black and white."""
+        ends = np.array([0.0, 1.0], np.float32).reshape(2, 1, 1, 1) * np.ones((2, *self.shape), np.float32)
+        black, white = self.tensors(ends, device=str(samples.device), dtype=samples.dtype)
+        return samples.clamp(black, white)
+
     def exported(self, samples: Tensor) -> Tensor:
         """The images as a reader of the 8-bit files gets them."""
         levels, stated = self._eight_bits(samples)

@@ -226,3 +226,15 @@ def test_smoke_keeps_few_cells() -> None:
         return sum(len(one.cells(scale)) for one in EXPERIMENTS.values())
 
     assert count(SCALES["smoke"]) < count(SCALES["paper"]) / 5
+
+
+def test_the_teachers_terms_are_held_against_the_same_sites_and_the_same_means() -> None:
+    for dataset, ipc in (("cifar10", 10), ("cifar10", 50), ("mnist", 50)):
+        cells = {name: cell for name, cell in cells_of("teacher", "cpu-best").items() if f"{dataset}-{ipc}-" in name}
+        configs = {name.rpartition("-")[2]: config_of(cell, SCALES["cpu-best"]) for name, cell in cells.items()}
+        for config in configs.values():
+            own = config.model_dump(exclude={"server": True, "evaluate": True, "plan": {"statistics"}})
+            assert own == configs["none"].model_dump(exclude={"server": True, "evaluate": True, "plan": {"statistics"}})
+        assert configs["none"].plan.statistics == "mean"
+        assert configs["entropy"].plan.statistics == ("mean", "gram")
+        assert configs["entropy"].evaluate.networks == configs["none"].evaluate.networks

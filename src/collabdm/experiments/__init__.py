@@ -17,6 +17,7 @@ from collabdm.experiments.runner import Outcome, run_experiment
 from collabdm.experiments.strawman import STRAWMAN
 from collabdm.experiments.table2 import TABLE2
 from collabdm.experiments.table3 import TABLE3
+from collabdm.experiments.teacher import TEACHER
 
 __all__ = [
     "EXPERIMENTS",
@@ -46,6 +47,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         LOCAL_REUSE,
         ADDITIVE,
         LADDER,
+        TEACHER,
     )
 }
 

@@ -16,7 +16,8 @@ from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import network_seed
 from collabdm.evaluation.own import settled_for
 from collabdm.images.modality import Images
-from collabdm.networks import NetworkSpec
+from collabdm.judges.base import JudgeSpec
+from collabdm.networks import NETWORKS, NetworkSpec
 from collabdm.planning import networks_tested, recipe_for, resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.training.loop import train
@@ -89,11 +90,14 @@ def _images(distilled: DistilledSet) -> Images:
     raise ConfigError(explain("distilled set", got=distilled.sample.plural, expected="images", fix=fix))
 
 
-def _only(networks: tuple[NetworkSpec, ...]) -> NetworkSpec:
+def _only(networks: tuple[NetworkSpec | JudgeSpec, ...]) -> NetworkSpec:
+    first, names = networks[0], ", ".join(network.name for network in networks)
     if len(networks) != 1:
-        names = ", ".join(network.name for network in networks)
         raise ConfigError(explain("networks", got=names, expected="a single one", fix="train them one by one"))
-    return networks[0]
+    if not isinstance(first, NetworkSpec):
+        got, expected = f"{names}, a classical judge", f"one of {', '.join(NETWORKS)}, which a classifier file can hold"
+        raise ConfigError(explain("network to train", got=got, expected=expected, fix="name one of them"))
+    return first
 
 
 def _flow_settings(distilled: DistilledSet, given: Mapping[str, JsonValue] | None) -> dict[str, JsonValue] | None:

@@ -29,7 +29,7 @@ from collabdm.errors import CollabDMError, DataError, explain
 from collabdm.evaluation.judging import Judgement, judge, training_set
 from collabdm.evaluation.networks import summary, without_confusion
 from collabdm.methods import method_named
-from collabdm.networks import build_network
+from collabdm.networks import NetworkSpec, build_network
 from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved, sample_for, tiles_in
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan
@@ -148,7 +148,8 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     sample = sample_for(config, preset)
     sample.check(train.shape)
     for spec in networks_tested(config, preset):
-        build_network(spec, sample.shape, len(train.classes))
+        if isinstance(spec, NetworkSpec):
+            build_network(spec, sample.shape, len(train.classes))
     sample.check_tiles(tiles_in(config, sample))
     source = method_named(config.method).source
     parts = parts_of(config, dataset) if source in ("round", "rival") else {}

@@ -171,9 +171,9 @@ def test_a_shape_of_another_form_is_refused(tmp_path: Path) -> None:
     assert "shape of rows: got [2, 3]; expected one number" in refused.err
 
 
-def test_methods_for_images_say_so(tmp_path: Path) -> None:
+def test_methods_that_cannot_take_rows_say_so_before_anything_is_written(tmp_path: Path) -> None:
     data = write_rows(tmp_path / "rows.npz", 1)
-    asked = {"collabdm-pae": ("--set", "plan.tiles=2"), "dense": (), "co-boosting": ()}
+    asked = {"collabdm-pae": ("--set", "plan.tiles=2"), "dense": (), "co-boosting": (), "analytic": ()}
     for method, more in asked.items():
         outcome = run("simulate", *SETTINGS, "--method", method, *more, "--dataset", data, "--out", tmp_path / method)
         assert outcome.code == 2

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,9 +47,10 @@ def test_kmeans_of_the_pooled_rows(digits: Dataset, tmp_path: Path) -> None:
     found = made(job_of("central-kmeans", digits, tmp_path, ipc=3))
     assert found.counts().tolist() == [3] * 10
     assert found.augment == augmentation_for(tiny_config(), digits.preset)
+    many: dict[str, Any] = {"n_init": 30}
     for y in (0, 4, 9):
         rows, points = rows_of(digits, y), found.samples[found.labels == y].flatten(1).double().numpy()
-        slow = KMeans(3, n_init=30, random_state=1).fit(rows)
+        slow = KMeans(3, **many, random_state=1).fit(rows)
         lost = ((rows[:, None] - points[None]) ** 2).sum(axis=2).min(axis=1).sum()
         assert lost == pytest.approx(slow.inertia_, rel=0.01)
 

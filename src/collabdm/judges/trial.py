@@ -46,7 +46,7 @@ def judge_trial(
     learner = _learned(spec, training, labels, seed=seed, threads=threads, tell=tell)
 
     def said(start: int) -> Tensor:
-        shown = _flat(training.sample, test.values[start : start + CHUNK]).astype(spec.dtype)
+        shown = _flat(training.sample, test.values[start : start + CHUNK]).astype(spec.dtype, copy=False)
         with library_threads(1):
             return torch.from_numpy(np.asarray(learner.predict(shown), np.int64))
 
@@ -82,7 +82,7 @@ def _learned(
     with warnings.catch_warnings(record=True) as raised, library_threads(threads):
         warnings.simplefilter("always")
         with joblib.parallel_config("threading", n_jobs=threads):
-            learner.fit(samples.astype(spec.dtype), labels)
+            learner.fit(samples.astype(spec.dtype, copy=False), labels)
     for line in dict.fromkeys(str(one.message).strip().splitlines()[0].rstrip(".: ") for one in raised):
         tell(f"{spec.label}: {line}; it is taken as it is")
     return learner

@@ -120,10 +120,7 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
 
 
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):
-    """How a set is judged; `count` networks of each kind, for `epochs`, by default as many as the protocol says.
-
-    `networks`: those of `plan.network`, and the classical judges of `JUDGES`.
-    """
+    """How a set is judged: by `count` networks of each kind (or `JUDGES`), for `epochs`, as the protocol says."""
 
     protocol: Annotated[str, named_in(RECIPES)] = "fast"
     networks: Annotated[tuple[AnyJudge, ...], BeforeValidator(_several), Field(min_length=1)] | None = None

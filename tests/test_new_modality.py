@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cli.conftest import run
-from collabdm.classifiers.file import load_classifier
+from collabdm.classifiers.file import Classifier, load_classifier
 from collabdm.data import READERS, Dataset, Preset, Samples
 from collabdm.distilled import load
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ClassifierError, ConfigError, explain
 from collabdm.methods import METHODS
 from collabdm.modalities import MODALITIES
 from collabdm.modality import Modality, Operation
@@ -229,6 +229,9 @@ def test_a_classifier_of_rows_is_trained_kept_and_tested(tmp_path: Path) -> None
     assert tried["accuracy"] == judged["accuracy"]["networks"][0]["accuracy"] > 0.8
     assert done("evaluate", tmp_path / "run" / "teacher.safetensors", "--dataset", test, "--quiet")["accuracy"] > 0.8
     assert done("info", out)["shape"] == [COLUMNS]
+    both = {"samples": card.sample, "shape": (1, 2, 3)}
+    with pytest.raises(ClassifierError, match=r"^classifier's samples: got shape, samples; expected .*; fix: "):
+        Classifier(card=card.model_copy(update=both), parameters=load_classifier(out).parameters)
     refused = run("train", tmp_path / "run", "--network", "knn", "--out", tmp_path / "other.safetensors")
     assert refused.code == 2
     assert "network to train: got knn, a classical judge; expected one of convnet" in refused.err

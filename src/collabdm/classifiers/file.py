@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
 from collabdm.engine import EAGER, Engine
-from collabdm.errors import ClassifierError, ConfigError, DataError, explain
+from collabdm.errors import ClassifierError, ConfigError, DataError, explain, told
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.modalities import AnyModality
@@ -153,6 +153,12 @@ def _check_meaning(card: ClassifierCard) -> None:
         _refuse("samples", ", ".join(named) or "none", "a shape and a normalisation, of images, or samples, of others")
     if card.shape and card.normalisation and len(card.normalisation.mean) != card.shape[0]:
         _refuse("normalisation", f"{len(card.normalisation.mean)} channels", f"{card.shape[0]}, as its images have")
+    try:
+        _ = card.sample
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "samples"
+        _refuse(where, str(first["input"])[:80], told(first)[:200])
 
 
 def _check_forms(forms: Mapping[str, tuple[object, object]], card: ClassifierCard) -> None:

@@ -28,6 +28,13 @@ TABLE = {
     "dosfl": ("rival", False, False, False),
     "dosfl-soft": ("rival", False, False, False),
     "feddm": ("rival", False, False, False),
+    "fed-kmeans": ("rival", False, False, False),
+    "fed-agglomerative": ("rival", False, False, False),
+    "fed-herding": ("rival", False, False, False),
+    "k-fed": ("rival", False, False, False),
+    "central-kmeans": ("rival", False, True, False),
+    "central-agglomerative": ("rival", False, True, False),
+    "central-herding": ("rival", False, True, False),
     "strawman-gradient": ("rival", False, False, False),
     "strawman-meta": ("rival", False, False, False),
 }

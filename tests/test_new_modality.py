@@ -11,9 +11,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cli.conftest import run
+from collabdm.classifiers.file import Classifier, load_classifier
 from collabdm.data import READERS, Dataset, Preset, Samples
 from collabdm.distilled import load
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ClassifierError, ConfigError, explain
+from collabdm.methods import METHODS
 from collabdm.modalities import MODALITIES
 from collabdm.modality import Modality, Operation
 from collabdm.networks import NETWORKS, Network
@@ -169,10 +171,76 @@ def test_a_shape_of_another_form_is_refused(tmp_path: Path) -> None:
     assert "shape of rows: got [2, 3]; expected one number" in refused.err
 
 
-def test_methods_for_images_say_so(tmp_path: Path) -> None:
+def test_methods_that_cannot_take_rows_say_so_before_anything_is_written(tmp_path: Path) -> None:
     data = write_rows(tmp_path / "rows.npz", 1)
-    asked = {"collabdm-pae": ("--set", "plan.tiles=2"), "fedavg": ()}
+    asked = {"collabdm-pae": ("--set", "plan.tiles=2"), "dense": (), "co-boosting": (), "analytic": ()}
     for method, more in asked.items():
         outcome = run("simulate", *SETTINGS, "--method", method, *more, "--dataset", data, "--out", tmp_path / method)
         assert outcome.code == 2
         assert "; fix: " in outcome.err.splitlines()[-1]
+        assert not (tmp_path / method).exists()
+
+
+PICTURED = ("dense", "co-boosting")
+RIVALS = tuple(name for name, method in METHODS.items() if method.source == "rival" and name not in PICTURED)
+QUICK = (
+    *("plan.features={name='perceptron',width=32}", "rivals.training.epochs=2", "rivals.training.least_steps=40"),
+    *("rivals.fedd3.iterations=5", "rivals.dosfl.iterations=2", "rivals.dosfl.unroll=3", "rivals.dosfl.window=2"),
+    *("rivals.dosfl_soft.iterations=2", "rivals.feddm.iterations=3", "rivals.strawman_gradient.rounds=1"),
+    *("rivals.strawman_meta.rounds=1", "rivals.strawman_meta.points=0", "rivals.strawman_gradient.points=0"),
+    *("evaluate.count=1", "evaluate.epochs=20"),
+)
+
+
+def test_every_rival_that_needs_no_pixels_is_compared(tmp_path: Path) -> None:
+    data, more = write_rows(tmp_path / "rows.npz", 1), ("random-real", "local-dm", "central-dm", "full-data")
+    settings = [part for setting in QUICK for part in ("--set", setting)]
+    plain = (*SETTINGS[:-6], *SETTINGS[-4:], "--quiet")
+    asked = (*settings, "--methods", ",".join((*more, *RIVALS)), "--networks", "perceptron,knn,logistic")
+    rows = done("compare", *plain, *asked, "--ipc", "4", "--dataset", data, "--out", tmp_path / "runs")
+    assert [row["method"] for row in rows] == [*more, *RIVALS]
+    for row in rows:
+        # Distilled steps take more than two iterations.
+        assert row["accuracy_mean"] > 0.55 or row["method"] == "dosfl-soft", row["method"]
+        if row["product"] == "model":
+            (network,) = row["networks"]
+            # With its own width and norm, not a ConvNet's.
+            assert network.startswith("perceptron" if "width" not in network else "perceptron width="), row["method"]
+            continue
+        assert set(row["by_network"]) == {"perceptron", "knn", "logistic"}
+        assert row["by_network"]["logistic"]["mean"] > 0.8, row["method"]
+    nothing = {row["method"]: row for row in rows if row["method"].startswith("central-k")}
+    assert all((row["bytes_up"], row["rounds"], row["partition"]) == (0, 0, "pooled") for row in nothing.values())
+
+
+def test_a_classifier_of_rows_is_trained_kept_and_tested(tmp_path: Path) -> None:
+    data, out = write_rows(tmp_path / "rows.npz", 1), tmp_path / "model.safetensors"
+    gram = ("--set", "plan.statistics=mean,gram", "--set", "plan.features={name='perceptron',width=32}")
+    done("simulate", *SETTINGS, *gram, "--dataset", data, "--out", tmp_path / "run", "--quiet")
+    made = done("train", tmp_path / "run", "--out", out, "--test", data, "--quiet")
+    assert (made["network"], made["classes"]) == ("perceptron", list(CLASSES))
+    card = load_classifier(out).card
+    assert card.sample == Rows(columns=COLUMNS, scale=2.0)
+    assert (card.shape, card.normalisation) == (None, None)
+    test = write_rows(tmp_path / "test.npz", 9)
+    # The first of the networks that `evaluate` trains, and the teacher of the round.
+    judged = done("evaluate", tmp_path / "run", "--dataset", test, "--no-exported", "--quiet")
+    tried = done("evaluate", out, "--dataset", test, "--quiet")
+    assert tried["accuracy"] == judged["accuracy"]["networks"][0]["accuracy"] > 0.8
+    assert done("evaluate", tmp_path / "run" / "teacher.safetensors", "--dataset", test, "--quiet")["accuracy"] > 0.8
+    assert done("info", out)["shape"] == [COLUMNS]
+    both = {"samples": card.sample, "shape": (1, 2, 3)}
+    with pytest.raises(ClassifierError, match=r"^classifier's samples: got shape, samples; expected .*; fix: "):
+        Classifier(card=card.model_copy(update=both), parameters=load_classifier(out).parameters)
+    refused = run("train", tmp_path / "run", "--network", "knn", "--out", tmp_path / "other.safetensors")
+    assert refused.code == 2
+    assert "network to train: got knn, a classical judge; expected one of convnet" in refused.err
+    assert not (tmp_path / "other.safetensors").exists()
+
+
+def test_a_model_of_a_rival_is_a_classifier_file(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "rows.npz", 1)
+    done("simulate", *SETTINGS[:-6], "--method", "fedavg", "--dataset", data, "--out", tmp_path / "run", "--quiet")
+    tried = done("evaluate", tmp_path / "run", "--dataset", data, "--quiet")
+    assert tried["architecture"] == "perceptron width=64 activation=relu"
+    assert tried["accuracy"] > 0.8

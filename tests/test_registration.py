@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,6 +15,8 @@ from collabdm.baselines import Rival, RivalJob, RivalResult
 from collabdm.data import Preset
 from collabdm.distilled import DistilledSet, load
 from collabdm.images.modality import Images
+from collabdm.judges.base import JudgeSpec, Learner
+from collabdm.judges.table import JUDGES
 from collabdm.local import LocalJob
 from collabdm.matching.aggregation import ESTIMATORS, Rule
 from collabdm.matching.statistic import STATISTICS, Statistic, Term
@@ -40,6 +42,17 @@ def flat(shape: tuple[int, ...], classes: int, *, width: int = 16) -> Network:
     """A network that sees an image as one row."""
     body = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), width), nn.ReLU())
     return Network(body, width, classes)
+
+
+class NearestMean(JudgeSpec, frozen=True, extra="forbid", allow_inf_nan=False):
+    """The class whose mean is nearest."""
+
+    name: Literal["nearest-mean"] = "nearest-mean"
+
+    def learner(self, labels: np.ndarray, *, seed: int) -> Learner:
+        from sklearn.neighbors import NearestCentroid
+
+        return NearestCentroid()
 
 
 def products(embeddings: Tensor) -> Tensor:
@@ -85,6 +98,7 @@ def black(job: RivalJob) -> RivalResult:
 def _registered() -> Iterator[None]:
     entries: list[tuple[Any, str, object]] = [
         (NETWORKS, "flat", flat),
+        (JUDGES, "nearest-mean", NearestMean),
         (
             STATISTICS,
             "products",
@@ -117,6 +131,12 @@ CHECKS: dict[str, tuple[tuple[str, ...], Check]] = {
     "network": (
         ('evaluate.networks=[{name="flat",width=8}]',),
         lambda folder, metrics: {one["network"] for one in metrics["accuracy"]["networks"]} == {"flat"},
+    ),
+    "judge": (
+        ("evaluate.networks=nearest-mean,flat", "evaluate.count=2"),
+        lambda folder, metrics: (
+            [one["network"] for one in metrics["accuracy"]["networks"]] == ["nearest-mean", "flat", "flat"]
+        ),
     ),
     "statistic": (
         ("plan.statistics=products", "server.lr=0.001"),
@@ -164,6 +184,7 @@ def test_a_new_network_is_an_encoder_too(tmp_path: Path) -> None:
 
 UNKNOWN = {
     'plan.network={name="nothing"}': NETWORKS,
+    "evaluate.networks=nothing": {**NETWORKS, **JUDGES},
     "plan.statistics=nothing": STATISTICS,
     "local.method=nothing": LOCAL_METHODS,
     "method=nothing": METHODS,

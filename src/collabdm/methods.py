@@ -27,8 +27,8 @@ class Method(BaseModel, frozen=True, extra="forbid"):
     run: Any = None
 
 
-def _rival(name: str, where: str) -> Method:
-    return Method(name=name, source="rival", run=f"collabdm.baselines.{where}")
+def _rival(name: str, where: str, *, central: bool = False) -> Method:
+    return Method(name=name, source="rival", central=central, run=f"collabdm.baselines.{where}")
 
 
 METHODS: dict[str, Method] = {
@@ -54,6 +54,13 @@ METHODS: dict[str, Method] = {
         _rival("dosfl", "local_sets:DOSFL"),
         _rival("dosfl-soft", "dosfl_soft:DOSFL_SOFT"),
         _rival("feddm", "local_sets:FEDDM"),
+        _rival("fed-kmeans", "local_sets:FED_KMEANS"),
+        _rival("fed-agglomerative", "local_sets:FED_AGGLOMERATIVE"),
+        _rival("fed-herding", "local_sets:FED_HERDING"),
+        _rival("k-fed", "k_fed:K_FED"),
+        _rival("central-kmeans", "central_sets:CENTRAL_KMEANS", central=True),
+        _rival("central-agglomerative", "central_sets:CENTRAL_AGGLOMERATIVE", central=True),
+        _rival("central-herding", "central_sets:CENTRAL_HERDING", central=True),
         _rival("strawman-gradient", "strawman:STRAWMAN_GRADIENT"),
         _rival("strawman-meta", "strawman:STRAWMAN_META"),
     )

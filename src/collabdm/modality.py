@@ -127,6 +127,10 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
         fix = "give a data set to read the facts from"
         raise ConfigError(explain("declared data", got=f"a shape {list(shape)} alone", expected="its facts", fix=fix))
 
+    def preset(self, name: str, classes: tuple[str, ...]) -> Preset:
+        """Declared facts that give this description again."""
+        return Preset(name=name, shape=self.shape, classes=classes, declared=self.model_dump())
+
     @classmethod
     def shape_in(cls, text: str) -> tuple[int, ...]:
         """The shape that `--shape` writes as numbers with x between them. Raises `ConfigError`."""

@@ -14,6 +14,7 @@ from collabdm.data.samples import Dataset, Samples
 from collabdm.engine import Engine, resolve_engine
 from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, explain, told
+from collabdm.judges.base import JudgeSpec
 from collabdm.kernels import fits, library_remark
 from collabdm.methods import method_named, method_of
 from collabdm.modalities import MODALITIES
@@ -157,11 +158,10 @@ def network_for(config: Config, preset: Preset) -> NetworkSpec:
     return fitted(config.plan.network or NetworkSpec(name=MODALITIES[config.modality].network), preset)
 
 
-def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
+def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec | JudgeSpec, ...]:
     """The classifiers that judge a set: the encoder's architecture unless others are set."""
-    return tuple(fitted(network, preset) for network in config.evaluate.networks or ()) or (
-        network_for(config, preset),
-    )
+    named = config.evaluate.networks or (network_for(config, preset),)
+    return tuple(fitted(one, preset) if isinstance(one, NetworkSpec) else one for one in named)
 
 
 def recipe_for(config: Config) -> Recipe:
@@ -197,7 +197,8 @@ def tiles_in(config: Config, sample: Modality) -> int:
 @plain_torch()
 def resolved(configs: Sequence[Config], preset: Preset, *, report: Report = silent) -> Engine:
     """The engine for the whole work of `configs` together on such data, as the first of them asks."""
-    networks = {spec for c in configs for spec in (network_for(c, preset), *networks_tested(c, preset))}
+    named = [spec for c in configs for spec in (network_for(c, preset), *networks_tested(c, preset))]
+    networks = {spec for spec in named if isinstance(spec, NetworkSpec)}
     shape = sample_for(configs[0], preset).shape
     own = all(fits(build_network(spec, shape, len(preset.classes))) for spec in networks)
     return _resolved(configs[0], sum(work_of(c, preset) for c in configs), own, report)
@@ -237,7 +238,7 @@ def work_of(config: Config, preset: Preset) -> float:
     sample = sample_for(config, preset)
     stored = config.ipc * classes * tiles_in(config, sample) ** 2
     recipe = recipe_for(config)
-    kinds = len(config.evaluate.networks or (None,))
+    kinds = sum(isinstance(spec, NetworkSpec) for spec in networks_tested(config, preset))
     samples = 3.0 * recipe.count * kinds * min(recipe.epochs * stored, recipe.most_samples or 10**12)
     if method.source == "round":
         samples += _clients_samples(config.plan, config.local, stored, classes, clients, central=method.central)

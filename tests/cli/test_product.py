@@ -66,6 +66,25 @@ def test_evaluate_by_the_strong_recipe_says_so(simulated: Simulated) -> None:
     assert run(*arguments).out.splitlines()[1].endswith("strong, 2 epochs")
 
 
+def test_evaluate_asks_classical_judges_beside_networks(simulated: Simulated) -> None:
+    networks = '["knn",{name="convnet",width=4,depth=1},{name="knn",neighbours=3},{name="forest",trees=5}]'
+    settings = ("--set", f"evaluate.networks={networks}", "--set", "evaluate.epochs=1", "--count", 2)
+    arguments = ("evaluate", simulated[0], "--dataset", "digits", *settings, "--engine", "eager", "--no-exported")
+    found = run(*arguments, "--json").json
+    # Nothing to learn: the nearest sample of the set, tiles and all, by a slow loop.
+    full, test = load(simulated[0] / "distilled").expanded(), collabdm.load_dataset("digits").test
+    shown = full.sample.tensors(test.values, device="cpu", dtype=torch.float32).flatten(1)
+    nearest = torch.cdist(shown.double(), full.samples.flatten(1).double()).argmin(dim=1)
+    right = (full.labels[nearest].numpy() == test.labels).mean()
+    assert found["accuracy"]["by_network"]["knn"]["mean"] == pytest.approx(right, abs=0.005)
+    assert found["networks"][2:] == ["knn neighbours=3", "forest trees=5"]
+    lines = run(*arguments, "--quiet").out.splitlines()
+    assert lines[0].split() == ["network", "accuracy", "networks", "protocol"]
+    # Those that draw nothing ran once; judges learn by no protocol.
+    told = {line.split("  ")[0]: line.split()[-1] for line in lines[1:]}
+    assert told == {"convnet": "epochs", "forest trees=5": "2", "knn": "1", "knn neighbours=3": "1"}
+
+
 def test_evaluate_prints_a_line_for_every_kind_of_network(simulated: Simulated) -> None:
     networks = '[{name="convnet",width=4,depth=1},{name="convnet",width=8,depth=1},{name="alexnet"}]'
     arguments = ("--dataset", "digits", "--set", f"evaluate.networks={networks}", "--count", 1, "--engine", "eager")

@@ -132,3 +132,18 @@ def test_compare_prints_the_rows_it_writes(tmp_path: Path) -> None:
     assert [row["protocol"] for row in rows] == ["fast", "fast"]
     assert all("  fast  " in line for line in table[1:])
     assert [line.split()[-1] for line in table[1:]] == [f"{row['seconds']:.1f}" for row in rows]
+
+
+def test_compare_has_a_column_for_every_kind_of_judge(tmp_path: Path) -> None:
+    judges = ("--networks", "ridge,knn", "--set", "ipc=3")
+    arguments = ("compare", "--dataset", "digits", *TINY, *judges, "--methods", "random-real,central-kmeans", "--quiet")
+    rows = run(*arguments, "--out", tmp_path / "run", "--json").json
+    assert [row["networks"] for row in rows] == [["ridge", "knn"]] * 2
+    table = run(*arguments, "--out", tmp_path / "run", "--resume").out.splitlines()
+    assert table[0].split()[:4] == ["method", "accuracy", "knn", "ridge"]
+    for row, line in zip(rows, table[1:], strict=True):
+        found = row["by_network"]
+        assert row["accuracy_mean"] == pytest.approx((found["knn"]["mean"] + found["ridge"]["mean"]) / 2)
+        assert f"{100 * found['knn']['mean']:.1f}" in line
+    # Centres of all data are a bar that a few random samples do not reach.
+    assert rows[1]["by_network"]["knn"]["mean"] > rows[0]["by_network"]["knn"]["mean"] + 0.03

@@ -9,6 +9,8 @@ import time
 from collabdm.baselines.answers import answers_of
 from collabdm.baselines.base import Rival, RivalJob, RivalResult
 from collabdm.baselines.models import Model
+from collabdm.config import Config
+from collabdm.data import Preset
 from collabdm.planning import make_plan
 from collabdm.privacy import enough_held
 from collabdm.progress import Event
@@ -21,17 +23,24 @@ __all__ = ["ANALYTIC", "analytic_plan"]
 def analytic_plan(job: RivalJob) -> Plan:
     """A plan that asks for the Gram matrix alone, of every client that holds enough of a class to send anything.
 
-    Raises `ConfigError` where the samples are no images, or too small for the feature map.
+    Raises `ConfigError` where the samples are too small for the feature map, or none is known for them.
     """
-    _ = job.sample
-    asked = job.config.plan.model_copy(update={"statistics": GRAM, "seeds": 0, "tiles": None})
-    config = job.config.model_copy(update={"method": "collabdm", "plan": asked, "local": LocalSpec(method="none")})
+    config = _asking(job.config)
     least = config.plan.min_held
     silent = [name for name, rows in job.parts.items() if not len(enough_held(job.train.take(rows), least))]
     if silent:
         told = f"{len(silent)} of {len(job.parts)} clients send nothing: none of their classes has {least} samples"
         job.report(Event(stage="plan", done=1, total=1, message=told))
     return make_plan(config, clients=sorted(set(job.parts) - set(silent)), preset=job.preset)
+
+
+def _asking(config: Config) -> Config:
+    asked = config.plan.model_copy(update={"statistics": GRAM, "seeds": 0, "tiles": None})
+    return config.model_copy(update={"method": "collabdm", "plan": asked, "local": LocalSpec(method="none")})
+
+
+def _check(config: Config, preset: Preset) -> None:
+    make_plan(_asking(config), clients=("any",), preset=preset)
 
 
 def _run(job: RivalJob) -> RivalResult:
@@ -59,4 +68,4 @@ def _run(job: RivalJob) -> RivalResult:
     )
 
 
-ANALYTIC = Rival(name="analytic", product="model", run=_run)
+ANALYTIC = Rival(name="analytic", product="model", run=_run, check=_check)

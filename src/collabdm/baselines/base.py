@@ -16,11 +16,12 @@ from collabdm.engine import Engine
 from collabdm.errors import ConfigError, explain
 from collabdm.images.modality import Images
 from collabdm.methods import METHODS, method_named
+from collabdm.modality import Modality
 from collabdm.planning import sample_for
 from collabdm.progress import Report, silent
 from collabdm.registry import resolved_entry
 
-__all__ = ["CurvePoint", "Rival", "RivalJob", "RivalResult", "rival_named"]
+__all__ = ["CurvePoint", "Rival", "RivalJob", "RivalResult", "images_for", "rival_named"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,13 +40,14 @@ class RivalJob:
     report: Report = silent
 
     @property
-    def sample(self) -> Images:
-        """What a sample is. Raises `ConfigError` where it is no image: no rival here was made for anything else."""
-        sample = sample_for(self.config, self.preset)
-        if isinstance(sample, Images):
-            return sample
-        fix = "compare the methods without them"
-        raise ConfigError(explain(f"samples of {self.config.method}", got=sample.plural, expected="images", fix=fix))
+    def sample(self) -> Modality:
+        """What a sample is."""
+        return sample_for(self.config, self.preset)
+
+    @property
+    def images(self) -> Images:
+        """What a sample is, for a rival that makes pixels. Raises `ConfigError` where it is no image."""
+        return images_for(self.config, self.preset)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,11 +84,24 @@ class RivalResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """What a line of `METHODS` names. Its settings, where it has any, are a field of `config.rivals`."""
+    """What a line of `METHODS` names. Its settings, where it has any, are a field of `config.rivals`.
+
+    `check`: raises `ConfigError` where it cannot run with such settings and data, before anything is computed.
+    """
 
     name: str
     product: Literal["set", "model"]
     run: Callable[[RivalJob], RivalResult]
+    check: Callable[[Config, Preset], object] = lambda config, preset: None
+
+
+def images_for(config: Config, preset: Preset) -> Images:
+    """What a sample is, for a rival that makes pixels. Raises `ConfigError` where it is no image."""
+    sample = sample_for(config, preset)
+    if isinstance(sample, Images):
+        return sample
+    fix = f"leave {config.method} out"
+    raise ConfigError(explain(f"samples of {config.method}", got=sample.plural, expected="images", fix=fix))
 
 
 def rival_named(name: str) -> Rival:

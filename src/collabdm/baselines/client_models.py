@@ -13,13 +13,15 @@ from torch.nn import functional
 
 from collabdm.baselines.base import RivalJob
 from collabdm.baselines.models import classifier, decode_parameters, encode_parameters, is_running
-from collabdm.config.rivals import ClientTraining
-from collabdm.data import Samples
+from collabdm.config import Config
+from collabdm.config.rivals import ClientTraining, network_of_clients
+from collabdm.data import Preset, Samples
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage
 from collabdm.engine.workers import in_order
 from collabdm.errors import ConfigError, explain
-from collabdm.images.modality import Images
+from collabdm.modalities import MODALITIES
+from collabdm.modality import Modality
 from collabdm.networks import ClassifierSpec, build_network, initial_parameters, initial_running
 from collabdm.planning import fitted
 from collabdm.progress import Event
@@ -40,7 +42,7 @@ class ClientModels:
     """
 
     spec: ClassifierSpec
-    sample: Images
+    sample: Modality
     parameters: Mapping[str, Mapping[str, Tensor]]
     held: Mapping[str, np.ndarray]
     bytes_down: Mapping[str, int]
@@ -50,9 +52,10 @@ class ClientModels:
     digest: str
 
 
-def client_network(job: RivalJob) -> ClassifierSpec:
-    """The clients' architecture, with the depth that suits the data set where none is given."""
-    return fitted(job.config.rivals.training.network, job.preset)
+def client_network(config: Config, preset: Preset) -> ClassifierSpec:
+    """The clients' architecture: as set, or the usual one for such samples, with the depth that suits images."""
+    usual = MODALITIES[config.modality].network
+    return fitted(network_of_clients(config.rivals.training.network, usual), preset)
 
 
 def client_models(job: RivalJob) -> ClientModels:
@@ -60,15 +63,14 @@ def client_models(job: RivalJob) -> ClientModels:
 
     Clients train side by side, a thread each, so that a model does not depend on the number of threads. A client
     without samples sends nothing.
-    Raises `ConfigError` where a model diverges, or the images are too small for the network.
+    Raises `ConfigError` where a model diverges, or the samples are too small for the network.
     """
-    config, spec = job.config, client_network(job)
+    config, spec = job.config, client_network(job.config, job.preset)
     settings = config.rivals.training.model_copy(update={"network": spec})
     sample = job.sample
     task = {
         "classes": job.train.classes,
-        "normalisation": sample.normalisation.model_dump(),
-        "sample": job.train.shape,
+        "sample": sample.model_dump(mode="json"),
         "seed": config.seed,
         "training": settings.model_dump(mode="json"),
     }
@@ -102,7 +104,7 @@ def client_models(job: RivalJob) -> ClientModels:
 
 
 def _trained(
-    job: RivalJob, settings: ClientTraining, sample: Images, task: Mapping[str, object], client: str
+    job: RivalJob, settings: ClientTraining, sample: Modality, task: Mapping[str, object], client: str
 ) -> tuple[dict[str, np.ndarray], KeptResults]:
     """One client's model, and the store that knows what it cost; `task`: what the server asks of all."""
     samples, store = job.train.take(job.parts[client]), KeptResults(job.kept)
@@ -128,7 +130,7 @@ def _trained(
 def train_client(
     samples: Samples,
     settings: ClientTraining,
-    sample: Images,
+    sample: Modality,
     *,
     seed: int,
     client: str,
@@ -141,7 +143,7 @@ def train_client(
     Fashion-MNIST. Initial parameters follow from `seed` alone, the order of the samples from `seed` and `client`. With
     a `checkpoint` an interrupted training goes on from it, to the same bits.
     """
-    shape, classes = samples.shape, len(samples.classes)
+    shape, classes = sample.shape, len(samples.classes)
     network = build_network(settings.network, shape, classes)
     checkpoint = checkpoint or Checkpoint()
     found = checkpoint.found()

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from collabdm.baselines.base import Rival, RivalJob, RivalResult
+from collabdm.baselines.base import Rival, RivalJob, RivalResult, images_for
 from collabdm.baselines.losses import divergence, ensemble_logits, hard_cross_entropy
 from collabdm.baselines.students import Student, Task, Teachers, batches_of, distilled_models, progress, resume
 from collabdm.baselines.synthesis import generator_for, synthesise
@@ -119,4 +119,4 @@ def _distilled(task: Task, settings: CoBoostingSpec) -> Mapping[str, np.ndarray]
     }
 
 
-CO_BOOSTING = Rival(name="co-boosting", product="model", run=_run)
+CO_BOOSTING = Rival(name="co-boosting", product="model", run=_run, check=images_for)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from collabdm.baselines.base import Rival, RivalJob, RivalResult
+from collabdm.baselines.base import Rival, RivalJob, RivalResult, images_for
 from collabdm.baselines.losses import boundary_loss, ensemble_logits
 from collabdm.baselines.students import Student, Task, batches_of, distilled_models, progress, resume
 from collabdm.baselines.synthesis import generator_for, synthesise
@@ -81,4 +81,4 @@ def _distilled(task: Task, settings: DenseSpec) -> Mapping[str, np.ndarray]:
     }
 
 
-DENSE = Rival(name="dense", product="model", run=_run)
+DENSE = Rival(name="dense", product="model", run=_run, check=images_for)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from collabdm.baselines.base import RivalJob, RivalResult, rival_named
 from collabdm.baselines.models import Model, test_model
 from collabdm.classifiers.teacher import classifier_of
@@ -14,8 +16,7 @@ from collabdm.distilled.set import DistilledSet
 from collabdm.engine.memory import begin_stage, highest, with_total
 from collabdm.evaluation.judging import Judgement, judgement, read_results, training_set, write_results
 from collabdm.evaluation.networks import NetworkResult, summary, without_confusion
-from collabdm.images.modality import Images
-from collabdm.networks import NetworkSpec
+from collabdm.networks import Architecture, NetworkSpec
 from collabdm.planning import networks_tested
 from collabdm.progress import Event
 from collabdm.storage.checkpoints import Checkpoint
@@ -97,9 +98,20 @@ def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Pat
 def _saved(model: Model, facts: Mapping[str, Any]) -> bytes:
     """A classifier file, with `facts` on its card, where the model is a single network that could be an encoder; else
     its members."""
-    if len(model.members) == 1 and isinstance(model.spec, NetworkSpec) and isinstance(model.sample, Images):
-        return classifier_of(model.spec, model.sample, model.classes, model.members[0], facts).to_bytes()
+    encoder = _encoder(model.spec)
+    if len(model.members) == 1 and encoder is not None:
+        return classifier_of(encoder, model.sample, model.classes, model.members[0], facts).to_bytes()
     return model.to_bytes()
+
+
+def _encoder(spec: Architecture[Any]) -> NetworkSpec | None:
+    """The same network, where it treats every sample by itself."""
+    if isinstance(spec, NetworkSpec):
+        return spec
+    try:
+        return NetworkSpec.model_validate(spec.model_dump(exclude_none=True))
+    except ValidationError:
+        return None
 
 
 def _seconds(result: RivalResult, judged: float, started: float) -> dict[str, Any]:

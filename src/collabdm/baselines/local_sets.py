@@ -1,7 +1,8 @@
 """Naive virtual learning: every client distils its own data, and the server joins the sets (paper, section 5.1).
 
 FedD3, DOSFL and FedDM's first round differ in the distillation alone, so each is a local method of a round without
-statistics: its plan, its contributions and the union are those of `local-dm`.
+statistics: its plan, its contributions and the union are those of `local-dm`. So are centres of clusters of every site,
+and the samples that herding chooses, united.
 """
 
 import time
@@ -18,7 +19,19 @@ from collabdm.planning import make_plan
 from collabdm.protocol import LocalSpec, Plan
 from collabdm.server import product
 
-__all__ = ["DOSFL", "FEDD3", "FEDD3_DBSCAN", "FEDD3_GMM", "FEDDM", "Union", "plan_of", "union_of"]
+__all__ = [
+    "DOSFL",
+    "FEDD3",
+    "FEDD3_DBSCAN",
+    "FEDD3_GMM",
+    "FEDDM",
+    "FED_AGGLOMERATIVE",
+    "FED_HERDING",
+    "FED_KMEANS",
+    "Union",
+    "plan_of",
+    "union_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,11 +48,7 @@ class Union:
 
 
 def plan_of(job: RivalJob, local: LocalSpec) -> Plan:
-    """The plan of a round in which clients send nothing but their local sets.
-
-    Raises `ConfigError` where the samples are no images, before any plan is made: no rival is for anything else.
-    """
-    _ = job.sample
+    """The plan of a round in which clients send nothing but their local sets. Raises what `make_plan` raises."""
     config = job.config.model_copy(update={"local": local})
     return make_plan(config, clients=job.parts, preset=job.preset)
 
@@ -95,4 +104,7 @@ FEDD3 = _rival("fedd3", lambda spec: _local("kip", spec.fedd3))
 FEDD3_GMM = _rival("fedd3-gmm", lambda spec: LocalSpec(method="gmm"))
 FEDD3_DBSCAN = _rival("fedd3-dbscan", lambda spec: LocalSpec(method="dbscan"))
 DOSFL = _rival("dosfl", lambda spec: _local("bptt", spec.dosfl))
+FED_KMEANS = _rival("fed-kmeans", lambda spec: LocalSpec(method="kmeans"))
+FED_AGGLOMERATIVE = _rival("fed-agglomerative", lambda spec: LocalSpec(method="agglomerative"))
+FED_HERDING = _rival("fed-herding", lambda spec: LocalSpec(method="herding"))
 FEDDM = _rival("feddm", lambda spec: _local("feddm", spec.feddm))

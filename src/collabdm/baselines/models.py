@@ -42,7 +42,7 @@ class Model:
     weights: tuple[float, ...] = (1.0,)
 
     def predict(self, images: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Logits [n, classes] of normalised images [n, C, H, W]; convolutions compute in `dtype`."""
+        """Logits [n, classes] of samples as networks see them, [n, *shape]; convolutions compute in `dtype`."""
         logits = classifier(self.spec, self.sample.shape, len(self.classes), dtype)
         shares = [weight / sum(self.weights) for weight in self.weights]
         return torch.stack([s * logits(m, images) for s, m in zip(shares, self.members, strict=True)]).sum(dim=0)
@@ -71,7 +71,7 @@ class Functional:
         self._converted = {
             f"{name}.{part}"
             for name, module in network.named_modules()
-            if isinstance(module, nn.Conv2d | nn.Linear)
+            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)
             for part in ("weight", "bias")
         }
 
@@ -105,7 +105,7 @@ def _seen(inputs: dict[str, Tensor], name: str, module: nn.Module, arguments: tu
 def classifier(
     spec: Architecture[Any], shape: tuple[int, ...], classes: int, dtype: torch.dtype, *, training: bool = False
 ) -> Functional:
-    """(parameters, images [n, C, H, W]) to logits [n, classes]; in `training` batch norms normalise by the batch."""
+    """(parameters, samples [n, *shape]) to logits [n, classes]; in `training` batch norms normalise by the batch."""
     return Functional(build_network(spec, shape, classes).train(training), dtype)
 
 

@@ -164,25 +164,27 @@ _OTHERS = ("pool.", "facts.")
 def distilled_models(job: RivalJob, settings: SynthesisSpec, work: Work) -> RivalResult:
     """The clients' models, and `evaluate.count` whole repetitions of the server's stage, side by side.
 
+    Raises `ConfigError` where the samples are no images: generators make pixels.
+
     `work` gives the arrays of one repetition: the student's by name, `pool.images`, `pool.labels`, and whatever else
     belongs in the facts as `facts.<name>`. The pool kept is that of the first repetition.
     """
-    received, name = client_models(job), job.config.method
-    teachers = Teachers(received, job.train.shape, len(job.train.classes), job.engine.device, job.engine.torch_dtype)
+    sample, received, name = job.images, client_models(job), job.config.method
+    teachers = Teachers(received, sample.shape, len(job.train.classes), job.engine.device, job.engine.torch_dtype)
     count = recipe_for(job.config).count
 
     stage = name.replace("-", "_")
 
     def repeated(repetition: int) -> tuple[dict[str, np.ndarray], KeptResults]:
         basis: dict[str, Any] = {"models": received.digest, "repetition": repetition, "seed": job.config.seed}
-        basis |= {"settings": settings.model_dump(), "normalisation": received.sample.normalisation.model_dump()}
+        basis |= {"settings": settings.model_dump(), "normalisation": sample.normalisation.model_dump()}
         basis |= {"engine": job.engine.model_dump(exclude={"threads", "processes", "chunk"})}
         store, key = KeptResults(job.kept), result_key(stage, basis)
         task = Task(
             teachers=teachers,
             spec=received.spec,
             classes=len(job.train.classes),
-            sample=received.sample,
+            sample=sample,
             device=job.engine.device,
             dtype=job.engine.torch_dtype,
             seed=job.config.seed,

@@ -92,8 +92,12 @@ def image_settings(classifier: Classifier) -> ImageSettings:
         _refuse("flow settings", got[:200], "settings that `collabdm flows to-images` wrote")
     if settings.flows_per_image > MOST_FLOWS:
         _refuse("flows per image", settings.flows_per_image, f"at most {MOST_FLOWS}")
-    if tuple(spec.shape) != (1, settings.side, settings.side):
-        _refuse("images", list(spec.shape), f"{[1, settings.side, settings.side]}, as its flow settings say")
+    if tuple(spec.sample.shape) != (1, settings.side, settings.side):
+        _refuse(
+            spec.sample.plural,
+            list(spec.sample.shape),
+            f"{[1, settings.side, settings.side]}, as its flow settings say",
+        )
     named = settings.flow_schema.class_names
     if not set(spec.classes) <= set(named) or named[settings.flow_schema.benign_class] not in spec.classes:
         _refuse("classes", ", ".join(spec.classes)[:200], f"classes of its schema, {', '.join(named)[:200]}")

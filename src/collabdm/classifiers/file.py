@@ -18,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
 from collabdm.engine import EAGER, Engine
-from collabdm.errors import ClassifierError, ConfigError, explain
+from collabdm.errors import ClassifierError, ConfigError, DataError, explain, told
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
+from collabdm.modalities import AnyModality
+from collabdm.modality import Modality
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.storage.files import write_atomically
 from collabdm.storage.tensor_file import KEY, canonical, content_of, header_of, metadata_of, tensors_of
@@ -46,17 +48,22 @@ class ClassifierCard(BaseModel):
     version: Literal[1] = VERSION
     network: NetworkSpec
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
-    shape: tuple[Literal[1, 3], Side, Side]
+    shape: tuple[Literal[1, 3], Side, Side] | None = None
     """(C, H, W) of every image."""
-    normalisation: Normalisation
+    normalisation: Normalisation | None = None
+    samples: AnyModality | None = None
+    """What a sample is, where it is no image: those are described by the two before."""
     flows: dict[str, JsonValue] | None = None
     """The settings under which its images were made of network flows, if they were."""
     facts: dict[str, JsonValue] = {}
     """How it was trained: the distilled set's digest and facts, recipe, seed, engine."""
 
     @property
-    def sample(self) -> Images:
-        """What an image is."""
+    def sample(self) -> Modality:
+        """What a sample is."""
+        if self.shape is None or self.normalisation is None:
+            assert self.samples is not None
+            return self.samples
         channels, height, width = self.shape
         return Images(channels=channels, height=height, width=width, normalisation=self.normalisation)
 
@@ -78,20 +85,25 @@ class Classifier:
             if not bool(torch.isfinite(value).all()) or float(value.abs().max()) > _LARGEST_VALUE:
                 _refuse(f"parameter {name}", "NaN, infinite or huge values", f"numbers up to {_LARGEST_VALUE:.0e}")
 
-    def probabilities(self, images: np.ndarray, engine: Engine = EAGER) -> np.ndarray:
-        """Of images, uint8 or float32 in [0, 1] [n, C, H, W], each class's probability: float64 [n, classes].
+    def probabilities(self, values: np.ndarray, engine: Engine = EAGER) -> np.ndarray:
+        """Of stored samples [n, ...] (images: uint8, or float32 in [0, 1], [n, C, H, W]), each class's probability:
+        float64 [n, classes].
 
-        Raises `ClassifierError` for images of another shape.
+        Raises `ClassifierError` for samples of another shape.
         """
-        if images.shape[1:] != tuple(self.card.shape):
-            got, expected = list(images.shape[1:]), f"{list(self.card.shape)}, as it was trained on"
-            raise ClassifierError(explain("images", got=got, expected=expected, fix="make the images as for training"))
+        sample = self.card.sample
+        try:
+            sample.check(values.shape[1:])
+        except DataError:
+            got, expected = list(values.shape[1:]), f"{list(sample.shape)}, as it was trained on"
+            fix = f"make the {sample.plural} as for training"
+            raise ClassifierError(explain(sample.plural, got=got, expected=expected, fix=fix)) from None
         found = logits(
             self.parameters,
-            images,
+            values,
             self.card.network,
             classes=len(self.card.classes),
-            sample=self.card.sample,
+            sample=sample,
             engine=engine,
         )
         return torch.softmax(found.double(), dim=1).numpy()
@@ -135,14 +147,24 @@ def decode_classifier(content: bytes) -> Classifier:
 def _check_meaning(card: ClassifierCard) -> None:
     if len(set(card.classes)) != len(card.classes) or not all(name.strip() for name in card.classes):
         _refuse("class names", str(card.classes)[:200], "distinct names, none empty")
-    if len(card.normalisation.mean) != card.shape[0]:
+    described = (card.shape is not None, card.normalisation is not None, card.samples is not None)
+    if described not in ((True, True, False), (False, False, True)) or isinstance(card.samples, Images):
+        named = [name for name, there in zip(("shape", "normalisation", "samples"), described, strict=True) if there]
+        _refuse("samples", ", ".join(named) or "none", "a shape and a normalisation, of images, or samples, of others")
+    if card.shape and card.normalisation and len(card.normalisation.mean) != card.shape[0]:
         _refuse("normalisation", f"{len(card.normalisation.mean)} channels", f"{card.shape[0]}, as its images have")
+    try:
+        _ = card.sample
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "samples"
+        _refuse(where, str(first["input"])[:80], told(first)[:200])
 
 
 def _check_forms(forms: Mapping[str, tuple[object, object]], card: ClassifierCard) -> None:
     """Compare (dtype, shape) by name with the network's own parameters, without making any."""
     try:
-        network = build_network(card.network, card.shape, len(card.classes))
+        network = build_network(card.network, card.sample.shape, len(card.classes))
     except (ConfigError, ValidationError) as error:
         raise ClassifierError(f"classifier: {error}") from error
     wanted = {name: ("F32", list(value.shape)) for name, value in network.named_parameters()}

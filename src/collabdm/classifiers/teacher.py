@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from collabdm.classifiers.file import Classifier, ClassifierCard, load_classifier
 from collabdm.images.modality import Images
 from collabdm.matching.target import Target
+from collabdm.modality import Modality
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import Plan, plan_digest
 from collabdm.teacher import teacher_parameters
@@ -22,17 +24,20 @@ TEACHER = "teacher.safetensors"
 
 def classifier_of(
     network: NetworkSpec,
-    sample: Images,
+    sample: Modality,
     classes: tuple[str, ...],
     parameters: Mapping[str, Tensor],
     facts: Mapping[str, JsonValue],
 ) -> Classifier:
-    """Parameters of a network for images, as a classifier that `detect` and `evaluate` read."""
+    """Parameters of a network, as a classifier that `evaluate` reads, and of images of flows `detect`."""
+    own: dict[str, Any] = {"samples": sample}
+    if isinstance(sample, Images):
+        shape = (sample.channels, sample.height, sample.width)
+        own = {"shape": shape, "normalisation": sample.normalisation}
     card = ClassifierCard(
         network=network,
         classes=classes,
-        shape=(sample.channels, sample.height, sample.width),
-        normalisation=sample.normalisation,
+        **own,
         flows=flows if isinstance(flows := facts.get("flows"), dict) else None,
         facts={name: value for name, value in facts.items() if name != "flows"},
     )
@@ -40,9 +45,9 @@ def classifier_of(
 
 
 def teacher_classifier(plan: Plan, target: Target, facts: Mapping[str, JsonValue]) -> Classifier | None:
-    """The ridge classifier of all data of a round; None where the plan asked for no Gram matrix, or its samples are no
-    images. `facts` go to its card."""
-    if plan.features is None or target.equations is None or not isinstance(plan.sample, Images):
+    """The ridge classifier of all data of a round; None where the plan asked for no Gram matrix. `facts` go to its
+    card."""
+    if plan.features is None or target.equations is None:
         return None
     parameters, found = teacher_parameters(plan, target.equations)
     made = {"method": "analytic", "plan": plan_digest(plan), "penalty": found.penalty, "error": found.error}

@@ -3,8 +3,9 @@
 from typing import Any
 
 from collabdm.classifiers.file import Classifier
+from collabdm.classifiers.training import for_kind
 from collabdm.config import Config, EvaluateSpec
-from collabdm.data import Samples, generic_preset
+from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.errors import DataError, explain
 from collabdm.planning import resolved
@@ -19,9 +20,12 @@ def fitting_classifier(test: Samples, classifier: Classifier) -> Samples:
     fix = "test on the kind of data that the classifier was made from"
     if not len(test):
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
-    if tuple(test.shape) != tuple(classifier.card.shape):
-        got, expected = f"shape {list(test.shape)}", f"{list(classifier.card.shape)}, as in the classifier"
-        raise DataError(explain("test images", got=got, expected=expected, fix=fix))
+    sample = classifier.card.sample
+    try:
+        sample.check(test.shape)
+    except DataError:
+        got, expected = f"shape {list(test.shape)}", f"{list(sample.shape)}, as in the classifier"
+        raise DataError(explain(f"test {sample.plural}", got=got, expected=expected, fix=fix)) from None
     return test.with_classes(classifier.card.classes)
 
 
@@ -32,10 +36,9 @@ def testing_engine(classifier: Classifier, test: Samples, config: Config, *, rep
     # `resolved` counts the work of training, three passes; no sample is drawn.
     each = -(-len(test) // (3 * len(card.classes)))
     plan = config.plan.model_copy(update={"network": card.network, "tiles": None})
+    config = for_kind(config, card.sample)
     update = {"method": "random-real", "ipc": each, "repeats": 1, "evaluate": once, "plan": plan}
-    return resolved(
-        [config.model_copy(update=update)], generic_preset("classifier", card.shape, card.classes), report=report
-    )
+    return resolved([config.model_copy(update=update)], card.sample.preset("classifier", card.classes), report=report)
 
 
 def tried(classifier: Classifier, test: Samples, engine: Engine) -> dict[str, Any]:

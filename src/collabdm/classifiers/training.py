@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue, ValidationError
 
-from collabdm.classifiers.file import Classifier, ClassifierCard
+from collabdm.classifiers.file import Classifier
+from collabdm.classifiers.teacher import classifier_of
 from collabdm.config import Config
-from collabdm.data import generic_preset
 from collabdm.data.flows.images import ImageSettings
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
@@ -15,14 +15,15 @@ from collabdm.errors import ConfigError, explain
 from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import network_seed
 from collabdm.evaluation.own import settled_for
-from collabdm.images.modality import Images
-from collabdm.networks import NetworkSpec
+from collabdm.judges.base import JudgeSpec
+from collabdm.modality import Modality
+from collabdm.networks import NETWORKS, NetworkSpec
 from collabdm.planning import networks_tested, recipe_for, resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.training.loop import train
 from collabdm.training.teacher_labels import TeacherLabels
 
-__all__ = ["train_classifier"]
+__all__ = ["for_kind", "train_classifier"]
 
 _KEPT = ("dataset", "plan", "synthetic_flows")
 
@@ -40,11 +41,11 @@ def train_classifier(
 
     The settings under which the set's images were made of flows go with it: those of the set, or `flows` where the set
     has none (a server that only saw contributions does not know them). `teacher`: for recipes that ask one.
-    Raises `ConfigError` where several networks are asked for, the set's images are too small for the one, or `flows`
+    Raises `ConfigError` where several networks are asked for, the set's samples are too small for the one, or `flows`
     would have made other images than the set's.
     """
-    sample, classes = _images(distilled), len(distilled.classes)
-    known = generic_preset("distilled set", sample.shape, distilled.classes)
+    sample, classes = distilled.sample, len(distilled.classes)
+    known, config = sample.preset("distilled set", distilled.classes), for_kind(config, sample)
     config, preset = settled_for(config, distilled, known, stage="train", report=report)
     network = _only(networks_tested(config, preset))
     recipe = recipe_for(config).model_copy(update={"count": 1})
@@ -63,37 +64,35 @@ def train_classifier(
         engine=engine,
         tell=lambda epoch, epochs, loss: report(Event(stage="train", done=epoch, total=epochs, loss=loss)),
     )
-    card = ClassifierCard(
-        network=network,
-        classes=distilled.classes,
-        shape=(sample.channels, sample.height, sample.width),
-        normalisation=sample.normalisation,
-        flows=settings,
-        facts={
-            "distilled_set": hashlib.sha256(distilled.to_bytes()).hexdigest(),
-            "method": distilled.method,
-            **{name: distilled.facts[name] for name in _KEPT if name in distilled.facts},
-            "protocol": recipe.model_dump(mode="json", exclude={"count"}),
-            "seed": config.seed,
-            # Neither the number of threads nor that of processes changes what comes out.
-            "engine": engine.model_dump(mode="json", exclude={"threads", "processes"}),
-        },
-    )
-    return Classifier(card=card, parameters=parameters), engine
+    facts: dict[str, JsonValue] = {
+        "distilled_set": hashlib.sha256(distilled.to_bytes()).hexdigest(),
+        "method": distilled.method,
+        **{name: distilled.facts[name] for name in _KEPT if name in distilled.facts},
+        "protocol": recipe.model_dump(mode="json", exclude={"count"}),
+        "seed": config.seed,
+        # Neither the number of threads nor that of processes changes what comes out.
+        "engine": engine.model_dump(mode="json", exclude={"threads", "processes"}),
+    }
+    flowing: dict[str, JsonValue] = {"flows": settings} if settings is not None else {}
+    return classifier_of(network, sample, distilled.classes, parameters, facts | flowing), engine
 
 
-def _images(distilled: DistilledSet) -> Images:
-    if isinstance(distilled.sample, Images):
-        return distilled.sample
-    fix = "train a network on the set in Python instead"
-    raise ConfigError(explain("distilled set", got=distilled.sample.plural, expected="images", fix=fix))
+def for_kind(config: Config, sample: Modality) -> Config:
+    """`config` for samples of this kind; a normalisation or operations that were set stay with the kind they are of."""
+    if config.modality == sample.kind:
+        return config
+    plan = config.plan.model_copy(update={"normalisation": "auto", "augment": "auto"})
+    return config.model_copy(update={"modality": sample.kind, "plan": plan})
 
 
-def _only(networks: tuple[NetworkSpec, ...]) -> NetworkSpec:
+def _only(networks: tuple[NetworkSpec | JudgeSpec, ...]) -> NetworkSpec:
+    first, names = networks[0], ", ".join(network.name for network in networks)
     if len(networks) != 1:
-        names = ", ".join(network.name for network in networks)
         raise ConfigError(explain("networks", got=names, expected="a single one", fix="train them one by one"))
-    return networks[0]
+    if not isinstance(first, NetworkSpec):
+        got, expected = f"{names}, a classical judge", f"one of {', '.join(NETWORKS)}, which a classifier file can hold"
+        raise ConfigError(explain("network to train", got=got, expected=expected, fix="name one of them"))
+    return first
 
 
 def _flow_settings(distilled: DistilledSet, given: Mapping[str, JsonValue] | None) -> dict[str, JsonValue] | None:
@@ -101,12 +100,13 @@ def _flow_settings(distilled: DistilledSet, given: Mapping[str, JsonValue] | Non
     known = _digest(own) if isinstance(own, dict) else None
     if given is None:
         return own if isinstance(own, dict) else None
-    height, width = distilled.samples.shape[2:]
-    settings = ImageSettings.model_validate(given)
-    fits = (height, width) == (settings.side, settings.side) and known in (None, settings.digest())
+    settings, shape = ImageSettings.model_validate(given), tuple(distilled.sample.shape)
+    fits = shape[1:] == (settings.side, settings.side) and known in (None, settings.digest())
     if not fits or not set(distilled.classes) <= set(settings.flow_schema.class_names):
         got = f"{settings.flow_schema.name}, side {settings.side}, {settings.layout} ({settings.digest()[:12]})"
-        expected = f"images as the distilled set's: {height}x{width}" + (f" ({known[:12]})" if known else "")
+        expected = f"{distilled.sample.plural} as the distilled set's: {distilled.sample.described}" + (
+            f" ({known[:12]})" if known else ""
+        )
         raise ConfigError(explain("--flows", got=got, expected=expected, fix="pass the settings of this set's images"))
     return dict(given)
 

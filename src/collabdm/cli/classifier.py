@@ -52,7 +52,9 @@ def evaluate_classifier(config: "Config", path: Path, *, asked: Mapping[str, boo
         raise ConfigError(explain(", ".join(given), got=f"the classifier {path}", expected="a distilled set", fix=fix))
     classifier = load_classifier(path)
     _tell_unused(config)
-    test = fitting_classifier(load_dataset(config.dataset, splits=("test",), modality="images").test, classifier)
+    test = fitting_classifier(
+        load_dataset(config.dataset, splits=("test",), modality=classifier.card.sample.kind).test, classifier
+    )
     tune_allocator()
     with progress(quiet=quiet) as report:
         found = tried(classifier, test, testing_engine(classifier, test, config, report=report))

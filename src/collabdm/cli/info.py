@@ -191,7 +191,7 @@ def _classifier(path: Path) -> dict[str, Any]:
         "network": spec.network.name,
         "architecture": spelled_out(spec.network),
         "classes": list(spec.classes),
-        "shape": list(spec.shape),
+        "shape": list(spec.sample.shape),
         "parameters": sum(value.numel() for value in classifier.parameters.values()),
         "flows": flows,
         "facts": spec.facts,

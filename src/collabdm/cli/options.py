@@ -53,6 +53,7 @@ _KEYS = {
     "clients": "partition.clients",
     "beta": "partition.beta",
     "protocol": "evaluate.protocol",
+    "networks": "evaluate.networks",
 }
 _SOURCES = "digits, mnist, fashion_mnist, cifar10, svhn, a folder, an .npz, or a hub name owner/name"
 
@@ -74,12 +75,21 @@ def _config(
     clients: Annotated[str | None, Option(help="How many clients, or their names: a,b,c.")] = None,
     beta: Annotated[float | None, Option(help="Skew of the Dirichlet partition; smaller is more skewed.")] = None,
     protocol: Annotated[str | None, Option(help="How the set is judged: fast, paper, strong or taught.")] = None,
+    networks: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,C",
+            help="What judges the set: networks (convnet, alexnet, ...), logistic, knn, forest, boosting, ridge.",
+        ),
+    ] = None,
 ) -> "Config":
     from collabdm.config import load_config
 
     given = {name: value for name, value in locals().items() if name in _KEYS and value is not None}
     if clients is not None:
         given["clients"] = int(clients) if re.fullmatch(r"-?[0-9]{1,9}", clients) else tuple(listed(clients))
+    if networks is not None:
+        given["networks"] = listed(networks)
     options = {_KEYS[name]: value for name, value in given.items()}
     return load_config(preset=preset, file=config_file, settings=settings or (), options=options)
 

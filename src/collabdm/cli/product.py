@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -39,8 +40,14 @@ def evaluate(
     ],
     dataset: str | None = None,
     config_file: Path | None = None,
-    networks: Annotated[str | None, Option(help="Networks to train: convnet,alexnet,vgg11,resnet18.")] = None,
-    count: Annotated[int | None, Option(help="Networks of each kind; by default 3, or 20 (paper).")] = None,
+    networks: Annotated[
+        str | None,
+        Option(help="Networks to train (convnet, alexnet, ...), and logistic, knn, forest, boosting, ridge: a,b,c."),
+    ] = None,
+    count: Annotated[
+        int | None,
+        Option(help="Networks of each kind; by default 3, or 20 (paper). A judge that draws nothing runs once."),
+    ] = None,
     exported: Annotated[
         bool | None,
         Option(
@@ -51,7 +58,7 @@ def evaluate(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Test networks trained on a set, or a classifier.
+    """Test networks and classical judges trained on a set, or a classifier.
 
     Without --networks they are of the set's own kind: the encoder that made it, with its width, depth, norm and
     pooling. The card of a set warns where its exported 8-bit files train worse by more than a point.
@@ -81,7 +88,7 @@ def _evaluate_set(
     from collabdm.evaluation.judging import training_set, trials_of
     from collabdm.evaluation.networks import network_results, summary
     from collabdm.evaluation.own import settled_for
-    from collabdm.networks import spelled_out
+    from collabdm.judges.table import described
     from collabdm.planning import recipe_for, resolved
 
     distilled = load_set(path)
@@ -107,7 +114,7 @@ def _evaluate_set(
     if exported:
         _tell_lost(set_folder(path), found["accuracy"]["mean"], found["exported"]["mean"])
     if json:
-        judges = [spelled_out(spec) for spec in trials.networks]
+        judges = [described(spec) for spec in trials.networks]
         print_json({"dataset": config.dataset, "networks": judges, "protocol": recipe.model_dump()} | found)
     else:
         _print_accuracies(found, results["accuracy"][0].network, recipe)
@@ -115,12 +122,20 @@ def _evaluate_set(
 
 def _print_accuracies(found: Mapping[str, Mapping[str, Any]], network: str, recipe: "Recipe") -> None:
     """A row for each kind of network (of `network` alone, where there is one kind), a column for each set."""
+    from collabdm.judges.table import JUDGES
     from collabdm.training.recipes import recipe_text
 
-    told = str(recipe.count), recipe_text(recipe.model_dump())
+    told = recipe_text(recipe.model_dump())
     kinds = {name: one.get("by_network") or {network: one} for name, one in found.items()}
+    ran = Counter(one["network"] for one in found["accuracy"]["networks"])
     rows = [
-        (kind, *(accuracy_text(of_kind[kind]["mean"], of_kind[kind]["std"]) for of_kind in kinds.values()), *told)
+        (
+            kind,
+            *(accuracy_text(of_kind[kind]["mean"], of_kind[kind]["std"]) for of_kind in kinds.values()),
+            str(ran[kind]),
+            # Their own settings say how judges learn.
+            "" if kind.split()[0] in JUDGES else told,
+        )
         for kind in kinds["accuracy"]
     ]
     print_table(("network", *found, "networks", "protocol"), rows)

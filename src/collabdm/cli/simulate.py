@@ -1,6 +1,6 @@
 """`collabdm simulate` and `collabdm compare`: all clients in one process."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,7 +72,9 @@ def simulate(
         print_facts(f"{metrics['method']} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
 
 
-@configured("dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol")
+@configured(
+    "dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol", "networks"
+)
 def compare(
     config: "Config",
     out: Annotated[Path, Option(help="The folder to write: one run folder per method, and comparison.json.")],
@@ -97,17 +99,30 @@ def compare(
     if json:
         print_json(rows)
         return
-    # Bytes and seconds are each client's, as a mean.
-    columns = ("accuracy", "macro-F1", "protocol", "down each", "up each", "rounds", "client s", "server s", "seconds")
+    # Bytes and seconds are each client's, as a mean; accuracy is that of all kinds of judges together.
+    kinds = list(dict.fromkeys(kind for row in rows for kind in row.get("by_network", {})))
+    columns = (
+        "accuracy",
+        *kinds,
+        "macro-F1",
+        "protocol",
+        "down each",
+        "up each",
+        "rounds",
+        "client s",
+        "server s",
+        "seconds",
+    )
     header = ("method", *columns)
-    print_table(header, [_row(row) for row in rows])
+    print_table(header, [_row(row, kinds) for row in rows])
 
 
-def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    accuracy = accuracy_text(row["accuracy_mean"], row["accuracy_std"])
+def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:
+    accuracy, found = accuracy_text(row["accuracy_mean"], row["accuracy_std"]), row.get("by_network", {})
     return (
         row["method"],
         accuracy,
+        *(accuracy_text(found[kind]["mean"], found[kind]["std"]) if kind in found else "" for kind in kinds),
         f"{100 * row['macro_f1_mean']:.1f} %" if "macro_f1_mean" in row else "",
         row["protocol"] or "",
         bytes_text(row["bytes_down"]),

@@ -19,6 +19,7 @@ __all__ = [
     "StrawmanMetaSpec",
     "StrawmanSpec",
     "SynthesisSpec",
+    "network_of_clients",
 ]
 
 # A quarter of the ConvNet that judges sets: a tenth of its work.
@@ -37,7 +38,8 @@ def _network(value: object) -> object:
 class ClientTraining(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How a client trains the model that FedAvg, ensemble, DENSE and Co-Boosting receive.
 
-    `least_steps`: a client of few samples runs more epochs, until it has done that many steps.
+    `network`: a ConvNet stands for the usual network of samples that have another. `least_steps`: a client of few
+    samples runs more epochs, until it has done that many steps.
     """
 
     network: Annotated[ClassifierSpec, BeforeValidator(_network)] = ClassifierSpec(width=WIDTH)
@@ -47,6 +49,20 @@ class ClientTraining(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     lr: Annotated[float, Field(gt=0)] = 0.02
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+
+
+def network_of_clients(asked: ClassifierSpec, usual: str) -> ClassifierSpec:
+    """The clients' network for samples whose `usual` one is named: what is `asked` where that is a ConvNet.
+
+    Elsewhere a ConvNet has no place: it stands for the usual network there. Its width, unless another is set, and batch
+    norm are meant for images, so that other networks have their own.
+    """
+    if usual == "convnet":
+        return asked
+    fields = asked.model_dump(exclude_none=True) | {"norm": None if asked.norm == "batch" else asked.norm}
+    if asked.name == "convnet":
+        fields |= {"name": usual, "width": None if asked.width == WIDTH else asked.width}
+    return ClassifierSpec.model_validate(fields)
 
 
 class SynthesisSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):

@@ -19,6 +19,7 @@ from collabdm.data.partition import PartitionKind
 from collabdm.engine import Engine, EngineName
 from collabdm.errors import ConfigError, explain
 from collabdm.images.pixels import Normalisation
+from collabdm.judges.table import AnyJudge
 from collabdm.methods import method_named
 from collabdm.modalities import MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
@@ -119,10 +120,10 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
 
 
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):
-    """How a set is judged; `count` networks of each kind, for `epochs`, by default as many as the protocol says."""
+    """How a set is judged: by `count` networks of each kind (or `JUDGES`), for `epochs`, as the protocol says."""
 
     protocol: Annotated[str, named_in(RECIPES)] = "fast"
-    networks: Annotated[tuple[Network, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    networks: Annotated[tuple[AnyJudge, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
     count: Annotated[int, Field(ge=1, le=10_000)] | None = None
     epochs: Annotated[int, Field(ge=1)] | None = None
 

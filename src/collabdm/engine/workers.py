@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
-__all__ = ["Threads", "in_order", "torch_threads"]
+__all__ = ["Threads", "in_order", "library_threads", "torch_threads"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,6 +61,14 @@ def torch_threads(count: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def library_threads(count: int) -> Iterator[None]:
+    """numpy's, scipy's and scikit-learn's own operations, called in here by this thread, give the same bits on any
+    number of threads: linear algebra, whose sums depend on how it is split, runs on one, all else on `count`."""
+    with threadpool_limits(limits={"blas": 1, "openmp": count}):
+        yield
 
 
 @lru_cache(maxsize=4)

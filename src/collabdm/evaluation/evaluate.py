@@ -1,4 +1,4 @@
-"""The fifth verb: what a distilled set is worth, as the accuracy of fresh networks trained on it."""
+"""The fifth verb: what a distilled set is worth, as the accuracy of fresh classifiers trained on it."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +16,8 @@ from collabdm.errors import ConfigError, explain
 from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import NetworkResult, Trials, network_results
 from collabdm.evaluation.own import own_network, suited
+from collabdm.judges.base import JudgeSpec
+from collabdm.judges.table import judge_in
 from collabdm.networks import NetworkSpec
 from collabdm.progress import Report, silent
 from collabdm.training.recipes import RECIPES, Recipe
@@ -23,7 +25,7 @@ from collabdm.training.teacher_labels import TeacherLabels
 
 __all__ = ["Evaluation", "evaluate"]
 
-_Network = NetworkSpec | str | Mapping[str, Any]
+_Network = NetworkSpec | JudgeSpec | str | Mapping[str, Any]
 _Networks = _Network | Sequence[_Network]
 
 
@@ -57,11 +59,12 @@ def evaluate(
 
     `networks`: kinds to train, each by its name, as a table ({"name": "convnet", "width": 8}) or as a `NetworkSpec` (a
     ConvNet without a depth gets the one for images of this size), by default the encoder that the set was made with,
-    in all its parameters; `recipe`: how many of each kind and how they are trained, `fast` (3 networks), `paper` (20)
-    `strong` (3, with CutMix and a cosine) or `taught` (the same with a teacher), of which no two are to be compared;
-    `engine`: plain torch on all cores, or on the GPU, by default; `teacher`: for `taught`, the one beside a saved set
-    (`collabdm.classifiers.teacher.teacher_labels(FOLDER)`). Network i of a kind starts and is trained alike for every
-    set, so that comparisons are paired.
+    in all its parameters; classical judges may be among them (`logistic`, `knn`, `forest`, `boosting`, `ridge`), and
+    one that draws nothing runs once; `recipe`: how many of each kind and how they are trained, `fast` (3 networks),
+    `paper` (20), `strong` (3, with CutMix and a cosine) or `taught` (the same with a teacher), of
+    which no two are to be compared; `engine`: plain torch on all cores, or on the GPU, by default; `teacher`: for
+    `taught`, the one beside a saved set (`collabdm.classifiers.teacher.teacher_labels(FOLDER)`). Network i of a kind
+    starts and is trained alike for every set, so that comparisons are paired.
     Raises `DataError` where there is no test data or it is of another kind than the set, `ConfigError` for an unknown
     recipe or network.
     """
@@ -90,8 +93,8 @@ def _recipe(recipe: Recipe | str) -> Recipe:
     return RECIPES[recipe]
 
 
-def _specs(networks: _Networks) -> tuple[NetworkSpec, ...]:
-    if isinstance(networks, str | Mapping | NetworkSpec):
+def _specs(networks: _Networks) -> tuple[NetworkSpec | JudgeSpec, ...]:
+    if isinstance(networks, str | Mapping | NetworkSpec | JudgeSpec):
         return (_spec(networks),)
     if not isinstance(networks, Iterable):
         fix = 'for example networks=["convnet"]'
@@ -99,11 +102,9 @@ def _specs(networks: _Networks) -> tuple[NetworkSpec, ...]:
     return tuple(map(_spec, networks))
 
 
-def _spec(network: _Network) -> NetworkSpec:
-    if isinstance(network, NetworkSpec):
-        return network
+def _spec(network: _Network) -> NetworkSpec | JudgeSpec:
     try:
-        return NetworkSpec.model_validate({"name": network} if isinstance(network, str) else network)
+        return judge_in(network)
     except ValidationError as error:
         first = error.errors()[0]
         where, told = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""How good a set is: train fresh networks on it, test them on real data (paper, section 5.1).
+"""How good a set is: train fresh networks or classical judges on it, test them on real data (paper, section 5.1).
 
 The accuracy is that of the last epoch, never of the best.
 """
@@ -18,6 +18,8 @@ from collabdm.engine import Engine
 from collabdm.engine.memory import highest
 from collabdm.engine.processes import in_processes
 from collabdm.errors import DataError, explain
+from collabdm.judges.base import JudgeSpec
+from collabdm.judges.trial import judge_trial
 from collabdm.networks import NetworkSpec
 from collabdm.progress import Event, Report, silent
 from collabdm.randomness import Stream
@@ -41,6 +43,7 @@ __all__ = [
 class NetworkResult:
     """One trained network: its accuracy on the test data in [0, 1], and per class (None for one without test data).
 
+    `network`: its name, or the label of a classical judge.
     `diverged`: training ended in numbers that are not finite, so that the accuracy is that of one class.
     `macro_f1` and `confusion` as in `scores`; `seconds` of training and testing, and `memory`, the process's mark at
     their end (`memory.highest`). None where an earlier version did not say it.
@@ -60,9 +63,12 @@ class NetworkResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """Which networks are trained and how: `recipe.count` of each kind, seeded from `seed`, under an engine."""
+    """Which networks are trained and how: `recipe.count` of each kind, seeded from `seed`, under an engine.
 
-    networks: Sequence[NetworkSpec]
+    A classical judge that draws nothing runs once.
+    """
+
+    networks: Sequence[NetworkSpec | JudgeSpec]
     recipe: Recipe
     seed: int
     engine: Engine
@@ -90,6 +96,7 @@ def network_results(
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
     processes = trials.engine.processes
     work = _jobs(training, test, trials, done, unfinished, report)
+    _tell_labels(training, trials, report)
 
     def tell(line: str) -> None:
         report(Event(stage="evaluate", done=done, total=len(work) + done, message=line))
@@ -113,7 +120,7 @@ def network_results(
 class _Job:
     training: TrainingSet
     test: Samples
-    spec: NetworkSpec
+    spec: NetworkSpec | JudgeSpec
     index: int
     recipe: Recipe
     seed: int
@@ -129,7 +136,7 @@ def _jobs(
     training: TrainingSet, test: Samples, trials: Trials, done: int, unfinished: Path | None, report: Report
 ) -> list[_Job]:
     """One for each network that is left."""
-    pairs = [(spec, i) for spec in trials.networks for i in range(trials.recipe.count)]
+    pairs = [(spec, i) for spec in trials.networks for i in range(_runs(spec, trials.recipe))]
     digest = training.digest() if unfinished else ""
     return [
         _Job(
@@ -151,7 +158,20 @@ def _jobs(
     ]
 
 
-def network_seed(seed: int, spec: NetworkSpec, index: int) -> int:
+def _runs(spec: NetworkSpec | JudgeSpec, recipe: Recipe) -> int:
+    return 1 if isinstance(spec, JudgeSpec) and not spec.drawn else recipe.count
+
+
+def _tell_labels(training: TrainingSet, trials: Trials, report: Report) -> None:
+    """Say where judges learn something else than networks do."""
+    judges = [spec.label for spec in trials.networks if isinstance(spec, JudgeSpec)]
+    if judges and (training.targets is not None or trials.recipe.teacher):
+        softer = "the teacher's" if trials.recipe.teacher else "the set's soft"
+        told = f"{', '.join(judges)}: learns from the labels of the set, not from {softer} targets"
+        report(Event(stage="evaluate", done=0, total=1, message=told))
+
+
+def network_seed(seed: int, spec: NetworkSpec | JudgeSpec, index: int) -> int:
     """The seed of network `index` of a kind: 53 bits, whatever it is trained on."""
     return int(Stream(seed, "evaluate", spec.model_dump_json(), index).raw(1)[0] >> 11)
 
@@ -177,6 +197,22 @@ _PARTS = ("training", "test")
 
 
 def _judged(job: _Job) -> NetworkResult:
+    return _by_judge(job, job.spec) if isinstance(job.spec, JudgeSpec) else _by_network(job, job.spec)
+
+
+def _by_judge(job: _Job, spec: JudgeSpec) -> NetworkResult:
+    def tell(line: str) -> None:
+        job.report(Event(stage="evaluate", done=job.done, total=job.total, message=line))
+
+    started, (_, checkpoint) = time.perf_counter(), _checkpoints(job)
+    before, threads = checkpoint.seconds, job.engine.threads
+    found = judge_trial(spec, job.training, job.test, seed=job.seed, threads=threads, checkpoint=checkpoint, tell=tell)
+    job.report(Event(stage="evaluate", done=job.done + 1, total=job.total))
+    seconds = before + time.perf_counter() - started
+    return NetworkResult(network=spec.label, index=job.index, seconds=seconds, memory=highest(), **found._asdict())
+
+
+def _by_network(job: _Job, spec: NetworkSpec) -> NetworkResult:
     def tell(epoch: int, epochs: int, loss: float) -> None:
         job.report(Event(stage="evaluate", done=job.done * epochs + epoch, total=job.total * epochs, loss=loss))
 
@@ -184,7 +220,7 @@ def _judged(job: _Job) -> NetworkResult:
     before = of_training.seconds + of_test.seconds
     parameters = train(
         job.training,
-        job.spec,
+        spec,
         classes=len(job.test.classes),
         recipe=job.recipe,
         seed=job.seed,
@@ -192,9 +228,9 @@ def _judged(job: _Job) -> NetworkResult:
         checkpoint=of_training,
         tell=tell,
     )
-    found = test_accuracy(parameters, job.test, job.spec, job.training.sample, job.engine, of_test)
+    found = test_accuracy(parameters, job.test, spec, job.training.sample, job.engine, of_test)
     return NetworkResult(
-        network=job.spec.name,
+        network=spec.name,
         index=job.index,
         seconds=before + time.perf_counter() - started,
         memory=highest(),

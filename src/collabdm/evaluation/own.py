@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -9,10 +10,13 @@ from collabdm.config import Config
 from collabdm.data.presets import Preset, usual_depth
 from collabdm.distilled import DistilledSet
 from collabdm.errors import ConfigError, printable
+from collabdm.judges.base import JudgeSpec
 from collabdm.networks import NetworkSpec, build_network, spelled_out
 from collabdm.progress import Event, Report, silent
 
 __all__ = ["own_network", "settled_for", "suited"]
+
+Spec = TypeVar("Spec", bound=NetworkSpec | JudgeSpec)
 
 
 def own_network(distilled: DistilledSet, *, stage: str = "evaluate", report: Report = silent) -> NetworkSpec:
@@ -49,9 +53,14 @@ def settled_for(
     return config.model_copy(update={"plan": plan}), replace(preset, depth=Preset.depth)
 
 
-def suited(network: NetworkSpec, distilled: DistilledSet) -> NetworkSpec:
+def suited(network: Spec, distilled: DistilledSet) -> Spec:
     """A ConvNet without a depth gets the one that suits the set's images, as in a plan for them."""
     depth = usual_depth(distilled.sample.shape)
-    if network.name == "convnet" and network.depth is None and depth != Preset.depth:
+    if (
+        isinstance(network, NetworkSpec)
+        and network.name == "convnet"
+        and network.depth is None
+        and depth != Preset.depth
+    ):
         return network.model_copy(update={"depth": depth})
     return network

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -77,6 +78,11 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     def preset_of(cls, name: str, shape: tuple[int, ...], classes: tuple[str, ...]) -> Preset:
         """Every channel is taken to have mean and standard deviation 0.5."""
         return generic_preset(name, shape, classes)
+
+    def preset(self, name: str, classes: tuple[str, ...]) -> Preset:
+        """As of images of this size of which nothing else is known, but for their normalisation."""
+        own = {"mean": self.normalisation.mean, "std": self.normalisation.std}
+        return replace(generic_preset(name, self.shape, classes), **own)
 
     @classmethod
     def shape_in(cls, text: str) -> tuple[int, ...]:

@@ -1,34 +1,30 @@
-"""Coresets instead of distillation (the cheap variants of FedD3): centres of Gaussian mixtures or of dense clusters.
+"""Coresets instead of distillation: centres of clusters, or samples chosen to stand for all, of every class.
 
-A class's samples are clustered as vectors of normalised pixels; at most `MOST_SAMPLES` of them, drawn at random.
+A class's samples are clustered as vectors of what networks see (of images, normalised pixels).
 """
 
-import warnings
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from collabdm.data.samples import Samples
+from collabdm.local.centres import AGGLOMERATIVE, CLUSTERS, HERDING, KMEANS, MIXTURE, Centres
 from collabdm.local.start import LocalJob
+from collabdm.modality import Modality
 from collabdm.progress import Event, Report
 from collabdm.randomness import Stream
 
-__all__ = ["cluster_means", "mixture_means"]
-
-MOST_SAMPLES = 2000
-
-# From samples [n, pixels], how many are wanted, and a stream, to at most so many centres [m, pixels].
-Centres = Callable[[np.ndarray, int, Stream], np.ndarray]
+__all__ = ["class_points", "cluster_means", "herded", "kmeans_centres", "mixture_means", "ward_centres"]
 
 
 def mixture_means(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
-    """The means of a Gaussian mixture of every class, a component a sample.
+    """The means of a Gaussian mixture of every class, a component a sample (FedD3's cheap variant).
 
     Covariances are diagonal: full ones of all pixels would need far more samples than a client has.
     """
-    return _coreset(job, samples, labels, report, _mixture)
+    return _coreset(job, samples, labels, report, MIXTURE)
 
 
 def cluster_means(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
@@ -37,46 +33,48 @@ def cluster_means(job: LocalJob, samples: Tensor, labels: Tensor, report: Report
     Two samples are neighbours within the class's median distance to the nearest neighbour; two make a cluster. (FedD3's
     code has a fixed distance of 40.5, which depends on the scale of the pixels.)
     """
-    return _coreset(job, samples, labels, report, _clusters)
+    return _coreset(job, samples, labels, report, CLUSTERS)
+
+
+def kmeans_centres(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
+    """The centres of k-means of every class; a class with fewer distinct samples than centres gives its samples."""
+    return _coreset(job, samples, labels, report, KMEANS)
+
+
+def ward_centres(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
+    """The means of the clusters that Ward's agglomerative clustering makes of every class."""
+    return _coreset(job, samples, labels, report, AGGLOMERATIVE)
+
+
+def herded(job: LocalJob, samples: Tensor, labels: Tensor, report: Report) -> Tensor:
+    """Real samples, chosen one by one so that the mean of those chosen stays nearest to that of the class (herding,
+    Welling 2009)."""
+    return _coreset(job, samples, labels, report, HERDING)
 
 
 def _coreset(job: LocalJob, samples: Tensor, labels: Tensor, report: Report, centres: Centres) -> Tensor:
-    found, parts = job.checkpoint.found(), job.plan.tiles**2
+    found, tiles = job.checkpoint.found(), job.plan.tiles
     chosen, done = found.get("samples", samples).to(samples).clone(), int(found.get("done", 0))
     for number, (y, rows) in list(enumerate(job.members.items()))[done:]:
-        stream = Stream(job.plan.seed, "coreset", job.client, y)
         mine = (labels == y).nonzero().flatten()
-        kept = rows[stream.choose(len(rows), MOST_SAMPLES)]
-        real = job.real(kept).flatten(1).double().cpu().numpy()
-        wanted = len(mine) * parts
-        found = centres(real, min(wanted, len(real)), stream) if len(real) > 1 else real
-        filled = np.concatenate([found, np.resize(real, (wanted - len(found), real.shape[1]))])
-        chosen[mine] = job.plan.sample.pack(
-            torch.from_numpy(filled).to(samples).view(-1, *samples.shape[1:]), job.plan.tiles
-        )
-        report(Event(stage="local", client=job.client, done=number + 1, total=len(job.members)))
+        stream = Stream(job.plan.seed, "coreset", job.client, y)
+        points, told = class_points(job.samples, rows, len(mine) * tiles**2, centres, job.plan.sample, stream)
+        chosen[mine] = job.plan.sample.pack(points.to(samples), tiles)
+        report(Event(stage="local", client=job.client, done=number + 1, total=len(job.members), message=told))
         job.checkpoint.keep(partial(dict, samples=chosen, done=torch.tensor(number + 1)))
     return chosen
 
 
-def _mixture(samples: np.ndarray, count: int, stream: Stream) -> np.ndarray:
-    # Here, since scikit-learn takes a second to import and only these methods need it.
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    state = int(stream.integers(2**31))
-    mixture = GaussianMixture(count, covariance_type="diag", reg_covar=1e-2, max_iter=50, random_state=state)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct samples than components is no error here
-        return np.asarray(mixture.fit(samples).means_)
-
-
-def _clusters(samples: np.ndarray, count: int, stream: Stream) -> np.ndarray:
-    from sklearn.cluster import DBSCAN
-    from sklearn.neighbors import NearestNeighbors
-
-    nearest = NearestNeighbors(n_neighbors=2).fit(samples).kneighbors(samples)[0][:, 1]
-    found = DBSCAN(eps=max(float(np.median(nearest)), 1e-9), min_samples=2).fit(samples).labels_
-    sizes = np.bincount(found[found >= 0])
-    largest = np.argsort(-sizes, kind="stable")[:count]
-    return np.stack([samples[found == label].mean(axis=0) for label in largest]) if len(largest) else samples[:0]
+def class_points(
+    samples: Samples, rows: np.ndarray, count: int, centres: Centres, sample: Modality, stream: Stream
+) -> tuple[Tensor, str | None]:
+    """`count` points, float64 [count, *shape], for the samples of one class, which are those at `rows`; and one line
+    where they are more than are looked at."""
+    kept = rows[stream.choose(len(rows), centres.most)]
+    real = sample.tensors(samples.values[kept], device="cpu", dtype=torch.float64)
+    found = centres.of(real.flatten(1).numpy(), count, stream)
+    told = None
+    if len(kept) < len(rows):
+        y = samples.classes[int(samples.labels[rows[0]])]
+        told = f"class {y}: {len(kept):,} of {len(rows):,} {sample.plural}, drawn at random, are looked at"
+    return torch.from_numpy(found).view(-1, *real.shape[1:]), told

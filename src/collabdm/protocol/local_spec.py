@@ -120,6 +120,9 @@ LOCAL_METHODS: dict[str, LocalMethod] = Table(
         "kip": LocalMethod(run="collabdm.local.kip:kip_samples", settings=KipSpec),
         "gmm": LocalMethod(run="collabdm.local.coresets:mixture_means", starts_real=True),
         "dbscan": LocalMethod(run="collabdm.local.coresets:cluster_means", starts_real=True),
+        "kmeans": LocalMethod(run="collabdm.local.coresets:kmeans_centres", starts_real=True),
+        "agglomerative": LocalMethod(run="collabdm.local.coresets:ward_centres", starts_real=True),
+        "herding": LocalMethod(run="collabdm.local.coresets:herded", starts_real=True),
         "gradient": LocalMethod(run="collabdm.local.gradient:gradient_samples", settings=GradientSpec),
         "bptt": LocalMethod(run="collabdm.local.bptt:bptt_samples", settings=BpttSpec),
         "feddm": LocalMethod(run="collabdm.local.feddm:one_network_samples", settings=FedDMSpec),
@@ -135,7 +138,8 @@ class LocalSpec(BaseModel, frozen=True, extra="allow", allow_inf_nan=False):
     """The client's own distillation: S_k.
 
     `method`: `dm`, distribution matching (LocalDM), whose settings are the fields up to `reuse`; a method with settings
-    of its own, in a table of its name (`kip`, `gradient`, `bptt`, `feddm`); `gmm` and `dbscan`, coresets; `real`,
+    of its own, in a table of its name (`kip`, `gradient`, `bptt`, `feddm`); `gmm`, `dbscan`, `kmeans`,
+    `agglomerative` and `herding`, coresets; `real`,
     real samples as they are; or `none`, no local set, so that all that leaves a site is sums over its samples. `init`
     is for all of them.
 

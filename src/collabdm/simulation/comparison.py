@@ -43,10 +43,11 @@ def compare(
     A row: `method`; `product`, `networks` and `partition`: what was tested, as which network, and how data were shared;
     `protocol`: the recipe that judged it, None for a model, which is only tested;
     `accuracy_mean`, `accuracy_std` and `accuracy_stderr` (over networks, in [0, 1]), `macro_f1_mean` and `macro_f1_std`
-    (where known); `bytes_down`, `bytes_up` and `client_seconds` (means over clients); `rounds`, `server_seconds`,
-    `seconds`. What methods agree on (client statistics, local sets, client models) is computed once for all of them;
-    `seconds` counts it for each all the same. Where samples are too small for partition and expand and `plan.tiles` is
-    not set, the methods without it stand for those with it, once, which is told.
+    (where known), `by_network` (mean and std of each kind, where judges are of several); `bytes_down`, `bytes_up` and
+    `client_seconds` (means over clients); `rounds`, `server_seconds`, `seconds`. What methods agree on (client
+    statistics, local sets, client models) is computed once for all of them; `seconds` counts it for each all the same.
+    Where samples are too small for partition and expand and `plan.tiles` is not set, the methods without it stand for
+    those with it, once, which is told.
     Everything is checked before anything is written. Raises `ConfigError` where there are no methods or one is named
     twice, and what `check_usable` raises.
     """
@@ -119,6 +120,7 @@ def _row(method: str, metrics: dict[str, Any]) -> dict[str, Any]:
         "accuracy_mean": accuracy["mean"],
         "accuracy_std": accuracy["std"],
         "accuracy_stderr": accuracy["std"] / count**0.5,
+        **({"by_network": accuracy["by_network"]} if "by_network" in accuracy else {}),
         **{f"macro_f1_{name}": value for name, value in accuracy.get("macro_f1", {}).items()},
         "bytes_down": statistics.fmean(down) if down else 0,
         "bytes_up": statistics.fmean(up) if up else 0,

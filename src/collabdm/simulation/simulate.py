@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from collabdm.baselines import RivalJob
+from collabdm.baselines import RivalJob, rival_named
+from collabdm.baselines.client_models import client_network
 from collabdm.baselines.judged import rival_metrics
 from collabdm.classifiers.teacher import teacher_labels
 from collabdm.config import Config
@@ -29,8 +30,8 @@ from collabdm.errors import CollabDMError, DataError, explain
 from collabdm.evaluation.judging import Judgement, judge, training_set
 from collabdm.evaluation.networks import summary, without_confusion
 from collabdm.methods import method_named
-from collabdm.networks import build_network
-from collabdm.planning import fitted, make_plan, networks_tested, recipe_for, resolved, sample_for, tiles_in
+from collabdm.networks import NetworkSpec, build_network
+from collabdm.planning import make_plan, networks_tested, recipe_for, resolved, sample_for, tiles_in
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan
 from collabdm.report.pictures import partition_picture
@@ -148,12 +149,14 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     sample = sample_for(config, preset)
     sample.check(train.shape)
     for spec in networks_tested(config, preset):
-        build_network(spec, sample.shape, len(train.classes))
+        if isinstance(spec, NetworkSpec):
+            build_network(spec, sample.shape, len(train.classes))
     sample.check_tiles(tiles_in(config, sample))
     source = method_named(config.method).source
     parts = parts_of(config, dataset) if source in ("round", "rival") else {}
     if source == "rival":
-        build_network(fitted(config.rivals.training.network, preset), sample.shape, len(train.classes))
+        rival_named(config.method).check(config, preset)
+        build_network(client_network(config, preset), sample.shape, len(train.classes))
     check_taught(config)
     if source == "round":
         check_enough(config, train, parts, allow_missing=allow_missing)

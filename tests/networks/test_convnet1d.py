@@ -46,7 +46,10 @@ def test_one_step_needs_another_norm() -> None:
     with pytest.raises(
         ConfigError, match=r"one step: got instance norm; expected .*; fix: set plan\.network\.norm=layer"
     ):
-        run(1)
+        run(1, norm="instance")
+    with pytest.raises(ConfigError, match="got group norm"):
+        run(1, width=4)
+    assert run(1)[1].std() > 0
     assert run(1, norm="layer")[1].shape == (4, 8)
 
 

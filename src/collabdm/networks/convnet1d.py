@@ -19,18 +19,18 @@ def convnet1d(
     *,
     width: int = 128,
     depth: int = 3,
-    norm: str = "instance",
+    norm: str = "group",
     activation: str = "relu",
     pooling: str = "avg",
 ) -> Network:
     """`depth` blocks of convolution over 3 steps (`width` channels), norm, activation and pooling.
 
     Pooling halves the length; by more where over 32 steps would remain after all blocks, and not where fewer than two
-    would. So every length has its network. A single step has no spread for a norm over steps: it goes with norm `layer`
-    or `none`.
+    would. So every length has its network. The norm is over groups of channels by default: one of a single channel over
+    a few steps would leave little but their signs. A single step has no spread for norm `instance`.
     """
     channels, length = series_shape("convnet1d", shape)
-    if length == 1 and norm not in ("layer", "none", "batch"):
+    if length == 1 and (norm == "instance" or (norm == "group" and width == 4)):
         expected, fix = "a norm that one step has", "set plan.network.norm=layer, or take longer series"
         raise ConfigError(explain("convnet1d on series of one step", got=f"{norm} norm", expected=expected, fix=fix))
     factor = next(f for f in range(2, length + 3) if length // f**depth <= _MOST)

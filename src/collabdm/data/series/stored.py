@@ -13,8 +13,6 @@ __all__ = ["declared_series", "stacked"]
 # What one array may take, in values: a series far longer than all others would fill the memory with padding.
 _MOST_VALUES = 2**30
 
-AUGMENT = ("jitter", "scaling", "shift", "warp")
-
 
 def stacked(source: str, series: Sequence[np.ndarray]) -> np.ndarray:
     """float32 [n, C, T] of series [C, steps], NaN after the end of the shorter ones.
@@ -50,4 +48,4 @@ def declared_series(
         told = f"{name}: the longest series has {length} steps; a plan for them stretches all to {most} (plan.sample)"
         warnings.warn(DataWarning(told), stacklevel=2)
         declared |= {"length": most, "fit": "resample"}
-    return Preset(name=name, shape=(channels, length), classes=classes, declared=declared, augment=AUGMENT)
+    return Preset(name=name, shape=(channels, length), classes=classes, declared=declared)

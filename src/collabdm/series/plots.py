@@ -15,7 +15,7 @@ _SIDE, _DRAWN = 64, 4
 # With more channels than this, lines hide one another: a heat map instead, a row per channel.
 _MOST_LINES = 6
 _COLOURS = ("#1f5fa8", "#c8553d", "#2e8b57", "#8a5fb0", "#b8860b", "#5b6470")
-_MOST_CLASSES, _ACROSS, _OF_CLASS = 50, 4, 5
+_MOST_CLASSES, _ACROSS = 50, 4
 _LONGEST_LABEL = 28
 
 # The share of values at either end that a picture leaves out of its range.
@@ -31,16 +31,16 @@ def small_pictures(series: np.ndarray) -> np.ndarray:
 
 
 def preview_picture(series: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> bytes:
-    """PNG of a plot per class, of up to five of its series: lines, a colour a channel, or of many channels a heat map
-    of the first. Beyond fifty classes the first fifty are shown."""
+    """PNG of a plot per class, of up to six lines: those of its first series, a colour a channel, or of many channels a
+    heat map of the first. Beyond fifty classes the first fifty are shown."""
     shown = min(len(classes), _MOST_CLASSES)
     across = min(shown, _ACROSS)
     down = -(-shown // across)
     figure = Figure(figsize=(3.0 * across, 1.9 * down + 0.4), dpi=80, layout="constrained")
-    limits = _range(series)
+    limits, of_class = _range(series), max(_MOST_LINES // series.shape[1], 1)
     for place, name in enumerate(classes[:shown]):
         axes = figure.add_subplot(down, across, place + 1)
-        _plot(axes, series[labels == place][:_OF_CLASS], limits)
+        _plot(axes, series[labels == place][:of_class], limits)
         line = " ".join(name.split())
         line = line if len(line) <= _LONGEST_LABEL else line[: _LONGEST_LABEL - 1] + "…"
         axes.set_title(line, loc="left", fontsize=9, parse_math=False)

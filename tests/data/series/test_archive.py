@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from collabdm.data import Dataset, load_dataset, load_samples
+from collabdm.data.series.log_mel import at_rate, log_mel
 from collabdm.errors import DataError, DataWarning
+from data.series.conftest import tone
 
 
 def read(path: Path, *splits: str, **arrays: Any) -> Dataset:
@@ -72,6 +74,32 @@ def test_more_channels_than_steps_are_told(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(tmp_path: Path, arrays: dict[str, Any], expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         read(tmp_path, "train", **arrays)
+
+
+def test_sounds_with_their_rate_become_bands(tmp_path: Path) -> None:
+    waves = np.full((2, 4000), np.nan)
+    waves[0], waves[1, :2000] = tone(700, 0.5, 8000), tone(700, 0.25, 8000)
+    data = read(tmp_path, "train", x=waves, y=np.array([0, 1]), rate=8000)
+    assert data.preset.sample == {"channels": 40, "length": 31, "front_end": "log-mel"}
+    expected = log_mel(at_rate(tone(700, 0.25, 8000), 8000))
+    np.testing.assert_allclose(data.train.values[1, :, : expected.shape[1]], expected, atol=1e-3)
+    assert np.isnan(data.train.values[1, :, expected.shape[1] :]).all()
+
+
+@pytest.mark.parametrize(
+    ("waves", "rate", "expected"),
+    [
+        (np.ones((2, 900)), np.array([8000, 8000]), r"rate of .*: got int64 \[2\]; expected one whole number"),
+        (np.ones((2, 900)), 0, "rate of .*expected one whole number"),
+        (np.ones((2, 900)), 44_100.5, "rate of .*expected one whole number"),
+        (np.ones((2, 2, 900)), 8000, r"x of .*: got 2 channels; expected sounds \[n, steps\]"),
+        (np.array([[1.0, 2, 3], [1, np.nan, 3]]), 8000, "x of .*, row 1: got NaN or infinity"),
+        (np.array([[1.0, 2, np.inf], [1, 2, 3]]), 8000, "x of .*, row 0: got NaN or infinity"),
+    ],
+)
+def test_sounds_that_cannot_be_are_refused(tmp_path: Path, waves: np.ndarray, rate: Any, expected: str) -> None:
+    with pytest.raises(DataError, match=expected):
+        read(tmp_path, "train", x=waves, y=np.array([0, 1]), rate=rate)
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 from collabdm.data.labels import class_of_rows
 from collabdm.data.npz import arrays_of
 from collabdm.data.npz_names import Names, named_arrays
+from collabdm.data.series.log_mel import MOST_FRAMES, at_rate, log_mel
 from collabdm.data.series.raw import WHOLE, RawSeries, SeriesPart
+from collabdm.data.series.stored import stacked
 from collabdm.data.splits import split_of
 from collabdm.errors import DataError, DataWarning, explain
 
@@ -19,8 +21,9 @@ def read_archive(path: Path) -> RawSeries:
     """All parts of an archive. Nothing is unpickled.
 
     Names: `x_train` and `y_train`, or what `named_arrays` takes for them; `x` and `y` without a part are the whole.
-    Series: numbers [n, C, L] or [n, L], NaN after the end of a shorter one. Labels: whole numbers or text, [n] or
-    [n, 1], or one-hot rows.
+    Series: numbers [n, C, L] or [n, L], NaN after the end of a shorter one; with a number `rate`, they are sounds
+    [n, L] of so many samples a second, and become bands (`log_mel`). Labels: whole numbers or text, [n] or [n, 1], or
+    one-hot rows.
 
     Raises:
         DataError: not an archive, or an array missing or of another kind.
@@ -34,14 +37,44 @@ def read_archive(path: Path) -> RawSeries:
     classes = arrays.get("classes")
     if classes is not None and (classes.ndim != 1 or classes.dtype.kind not in "US"):
         raise _refused(path, "classes", classes, "a 1-D array of text", "store np.array([...names...])")
+    rate = _rate(path, arrays)
     return RawSeries(
         name=path.stem,
         classes=None if classes is None else tuple(_text(path, "classes", classes).tolist()),
-        parts={part: _part(path, arrays, one) for part, one in names.items()},
+        parts={part: _part(path, arrays, one, rate) for part, one in names.items()},
+        facts={} if rate is None else {"front_end": "log-mel"},
+        most=None if rate is None else MOST_FRAMES,
     )
 
 
-def _part(path: Path, arrays: dict[str, np.ndarray], names: Names) -> SeriesPart:
+def _rate(path: Path, arrays: dict[str, np.ndarray]) -> int | None:
+    """The samples a second of sounds, where the archive says that its series are such."""
+    name = next((name for name in ("rate", "sample_rate", "sampling_rate") if name in arrays), None)
+    if name is None:
+        return None
+    given = arrays[name]
+    if given.size != 1 or given.dtype.kind not in "iuf" or not 100 <= given.item() <= 1e6 or given.item() % 1:
+        expected, fix = "one whole number, from 100 to 1,000,000 samples a second", "correct or drop the array"
+        raise _refused(path, name, given, expected, fix)
+    return int(given.item())
+
+
+def _bands(what: str, waves: np.ndarray, rate: int) -> np.ndarray:
+    """Sounds [n, 1, steps], NaN after their ends, as bands [n, 40, frames]."""
+    if waves.shape[1] != 1:
+        fix = "take the mean of the channels: x.mean(axis=1)"
+        raise DataError(explain(what, got=f"{waves.shape[1]} channels", expected="sounds [n, steps]", fix=fix))
+    found = []
+    for row, (wave,) in enumerate(waves):
+        known = wave[~np.isnan(wave)]
+        if not len(known) or np.isinf(known).any() or np.isnan(wave[: len(known)]).any():
+            fix = "repair or drop the sound; NaN may stand after its end alone"
+            raise DataError(explain(f"{what}, row {row}", got="NaN or infinity", expected="finite samples", fix=fix))
+        found.append(log_mel(at_rate(known.astype(np.float64), rate)))
+    return stacked(what, found)
+
+
+def _part(path: Path, arrays: dict[str, np.ndarray], names: Names, rate: int | None) -> SeriesPart:
     assert names.images
     assert names.labels
     series = arrays[names.images]
@@ -55,6 +88,8 @@ def _part(path: Path, arrays: dict[str, np.ndarray], names: Names) -> SeriesPart
         warnings.warn(DataWarning(f"{told}; if it is the other way round: x.transpose(0, 2, 1)"), stacklevel=4)
     with np.errstate(over="ignore"):
         values = series.astype(np.float32)
+    if rate is not None:
+        values = _bands(f"{names.images} of {path}", values, rate)
     return SeriesPart(
         values=values,
         labels=_labels(path, names.labels, arrays[names.labels], len(series)),

@@ -8,10 +8,13 @@ from math import gcd
 
 import numpy as np
 
-__all__ = ["BANDS", "RATE", "at_rate", "log_mel"]
+__all__ = ["BANDS", "MOST_FRAMES", "RATE", "at_rate", "log_mel"]
 
 RATE, BANDS = 16_000, 40
 """Samples a second to which every sound is brought; bands, evenly spaced in mel from 0 to 8 kHz."""
+
+MOST_FRAMES = 128
+"""A plan stretches sounds to so many frames (two seconds) where the longest has more."""
 
 _WINDOW, _HOP = 512, 256
 

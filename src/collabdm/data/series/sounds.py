@@ -11,7 +11,7 @@ import numpy as np
 
 from collabdm.data.columns import label_named
 from collabdm.data.metadata import as_column, is_metadata, metadata_rows, place_key
-from collabdm.data.series.log_mel import BANDS, RATE, at_rate, log_mel
+from collabdm.data.series.log_mel import BANDS, MOST_FRAMES, RATE, at_rate, log_mel
 from collabdm.data.series.raw import WHOLE, RawSeries, SeriesPart
 from collabdm.data.series.stored import stacked
 from collabdm.data.splits import split_of
@@ -22,8 +22,8 @@ __all__ = ["read_sounds", "sound_files"]
 _ENDINGS = (".wav", ".wave")
 _OTHER_SOUNDS = (".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au")
 
-# A longer recording is cut; and a plan stretches series of more frames (two seconds) to so many.
-_MOST_SECONDS, _MOST_FRAMES = 60, 128
+# A longer recording is cut.
+_MOST_SECONDS = 60
 
 Parts = tuple[str, ...]
 
@@ -73,7 +73,7 @@ def read_sounds(folder: Path) -> RawSeries:
         classes=None,
         parts=parts,
         facts={"front_end": "log-mel"},
-        most=_MOST_FRAMES,
+        most=MOST_FRAMES,
         passed=passed,
     )
 

@@ -96,7 +96,7 @@ def test_settings_change_what_the_data_propose() -> None:
     preset = Series.preset_of("x", (2, 50), ("a", "b"))
     plan = make_plan(load_config(settings=settings), clients=["s", "t"], preset=preset)
     assert plan.sample == series_of(2, 4, fit="resample")
-    assert (plan.network.name, plan.features) == ("convnet1d", None)
+    assert (plan.network.name, plan.features, plan.augment) == ("convnet1d", None, ("shift",))
     assert decode_plan(encode_plan(plan)) == plan
     for wrong, expected in (
         ("typo=1", "plan: sample.typo"),

@@ -143,12 +143,14 @@ def _explained(error: ValidationError, within: tuple[str, ...] = ()) -> ConfigEr
 
 
 def sample_for(config: Config, preset: Preset) -> Modality:
-    """The description of the samples: from the data set's declared facts, normalised by these or as configured.
+    """The description of the samples: from the data set's declared facts, normalised by these or as configured;
+    what `plan.sample` sets is as it says.
 
-    Raises `ConfigError` where the two do not fit together.
+    Raises `ConfigError` where these do not fit together.
     """
     try:
-        return MODALITIES[config.modality].declared(preset.sample, config.plan.normalisation)
+        sample = MODALITIES[config.modality].declared(preset.sample, config.plan.normalisation)
+        return type(sample).model_validate(sample.model_dump() | config.plan.sample)
     except ValidationError as error:
         raise _explained(error, ("sample",)) from None
 

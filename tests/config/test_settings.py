@@ -25,7 +25,7 @@ KEYS = {
     "": "dataset modality method ipc seed repeats device engine",
     "partition": "kind clients beta reserve column missing balance",
     "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
-    "normalisation",
+    "normalisation sample",
     "local": "method iterations lr momentum batch reuse init",
     "server": "passes lr schedule momentum reach step batch weighting teacher teacher_batch teacher_loss aggregation "
     "trim clip evaluate_every draw",
@@ -88,6 +88,7 @@ EVERYTHING: dict[str, Any] = {
         "gram_bits": 12,
         "encoding": "fp32",
         "normalisation": {"mean": [0.1, 0.2, 1 / 3], "std": [0.5, 0.6, 0.7]},
+        "sample": {"height": 24},
     },
     "local": {"iterations": 5, "lr": 0.1, "momentum": 0.0, "batch": 3, "reuse": False, "init": "noise"},
     "server": {

@@ -108,7 +108,7 @@ def test_an_unknown_modality_lists_the_known() -> None:
         with pytest.raises(DataError) as error:
             load("digits", modality="tables")
         fix = "choose one of these, or register a reader in collabdm.data.READERS"
-        assert str(error.value) == f"modality to read: got tables; expected one of images; fix: {fix}"
+        assert str(error.value) == f"modality to read: got tables; expected one of images, series; fix: {fix}"
 
 
 # --- npz

@@ -101,7 +101,8 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     `participation`: the share of the clients that take part at a seed (epsilon). `most_held` unset: a client's weight
     is what it says to hold. `min_held`: a client leaves out classes of which it holds fewer. `statistics`: one of the
     seeds, `gram`, or both in a list; `features`: the network that is the fixed feature map of `gram`, unset what suits
-    the modality; `gram_bits`: of one number of it on the wire.
+    the modality; `gram_bits`: of one number of it on the wire. `sample`: fields of the modality that are to be others
+    than the data set's facts say, such as the length of series.
     """
 
     seeds: Annotated[int, Field(ge=0)] = 200
@@ -117,6 +118,7 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     gram_bits: GramBits = 8
     encoding: EncodingName = "fp16"
     normalisation: Literal["auto"] | Normalisation = "auto"
+    sample: dict[str, Any] = {}
 
 
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):

@@ -24,6 +24,7 @@ from collabdm.data.npz import read_npz
 from collabdm.data.presets import PRESETS, Preset, generic_preset, preset_named
 from collabdm.data.raw import RawData, RawPart
 from collabdm.data.samples import Dataset, Samples, checked_samples
+from collabdm.data.series import read_series
 from collabdm.errors import DataError, DataWarning, explain
 from collabdm.randomness import Stream
 
@@ -102,7 +103,7 @@ def _reading(source: str, raw: RawData) -> Mapping[str, Any]:
     return {"read": read, "passed_over": dict(raw.passed)}
 
 
-READERS: dict[str, Reader] = {"images": read_images}
+READERS: dict[str, Reader] = {"images": read_images, "series": read_series}
 """How the data of each modality are read. A new one is one line."""
 
 

@@ -15,7 +15,7 @@ from collabdm.data.stated_range import stated_in_array
 from collabdm.errors import DataError, DataWarning, explain
 from collabdm.storage.reading import opened_regular
 
-__all__ = ["read_npz"]
+__all__ = ["arrays_of", "read_npz"]
 
 # Earlier releases exported floats without a range.
 _OF_EXPORT = {"x", "y", "classes"}
@@ -34,7 +34,7 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
     Raises:
         DataError: not an archive, an array missing, of another kind, or of an ambiguous shape.
     """
-    arrays = _arrays(path)
+    arrays = arrays_of(path)
     names = named_arrays(arrays)
     classes = arrays.get("classes")
     if classes is not None and (classes.ndim != 1 or classes.dtype.kind not in "US"):
@@ -52,7 +52,8 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
     )
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an archive by name. Raises `DataError` where it is none, or holds Python objects."""
     fix = "save with np.savez_compressed(x_train=..., y_train=..., x_test=..., y_test=...)"
     try:
         with opened_regular(path) as file, np.load(file, allow_pickle=False) as archive:

@@ -20,8 +20,10 @@ from collabdm.networks.base import (
     initial_running,
 )
 from collabdm.networks.convnet import POOLING, convnet
+from collabdm.networks.convnet1d import convnet1d
 from collabdm.networks.patches import patches
 from collabdm.networks.resnet18 import resnet18
+from collabdm.networks.rocket import rocket
 from collabdm.networks.vgg11 import vgg11
 from collabdm.registry import Table, named_in
 
@@ -46,6 +48,8 @@ NETWORKS: dict[str, Callable[..., Network]] = Table(
         "vgg11": vgg11,
         "resnet18": resnet18,
         "patches": patches,
+        "convnet1d": convnet1d,
+        "rocket": rocket,
     }
 )
 """From the shape of a sample, the number of classes, and keyword parameters of `Architecture`, to a network."""

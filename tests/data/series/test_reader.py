@@ -1,0 +1,108 @@
+"""From a source's name to series: which files are which part, what is declared, what is refused."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from collabdm.data import load_dataset, load_samples
+from collabdm.data.series import is_series_source
+from collabdm.data.series.bundled import BUNDLED
+from collabdm.errors import DataError
+from data.series.conftest import HEAD, tone, write_wave
+
+NAN = np.nan
+
+
+def test_a_pair_is_read_by_either_file_and_by_its_folder(ts_pair: Path) -> None:
+    for source in (ts_pair / "Toy_TRAIN.ts", ts_pair / "Toy_TEST.ts", ts_pair):
+        data = load_dataset(str(source), modality="series")
+        assert data.train.classes == ("walk", "run")
+        assert data.train.labels.tolist() == [0, 1, 0]
+        expected = [[[1, 2, 3], [4, 5, 6]], [[0.5, NAN, NAN], [NAN, -100, NAN]], [[7, 8, 9], [1, 1, 1]]]
+        np.testing.assert_array_equal(data.train.values, np.array(expected, np.float32))
+        assert (data.test.labels.tolist(), data.test.shape) == ([1], (2, 4))
+        assert data.preset.sample == {"channels": 2, "length": 3}
+        assert data.reading == {"read": {"train": 3, "test": 1}, "passed_over": {}}
+
+
+def test_one_file_without_a_part_is_the_split_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "site.ts"
+    path.write_text(HEAD + "1,2:1,2:run\n")
+    for split in ("train", "test"):
+        data = load_dataset(str(path), splits=(split,), modality="series")
+        assert (len(data.train), len(data.test)) == ((1, 0) if split == "train" else (0, 1))
+    with pytest.raises(DataError, match=r"splits of .*site\.ts: got train; expected test; fix: add a test part"):
+        load_dataset(str(path), modality="series")
+
+
+def test_two_files_of_one_part_are_refused(ts_pair: Path) -> None:
+    (ts_pair / "Other_TRAIN.ts").write_text(HEAD)
+    with pytest.raises(DataError, match=r"got Other_TRAIN\.ts and Toy_TRAIN\.ts; expected one \.ts file for each part"):
+        load_samples(str(ts_pair), modality="series")
+
+
+def test_an_unknown_class_at_test_time_is_named(ts_pair: Path) -> None:
+    for part, label in (("TRAIN", "walk"), ("TEST", "swim")):
+        (ts_pair / f"Toy_{part}.ts").write_text(f"@classLabel true {label}\n@data\n1,2:1,2:{label}\n")
+    with pytest.raises(DataError, match=r"label of .*\(test\), row 0: got swim; expected one of walk;"):
+        load_dataset(str(ts_pair), modality="series")
+
+
+def test_parts_of_other_channels_are_refused(ts_pair: Path) -> None:
+    (ts_pair / "Toy_TEST.ts").write_text(HEAD + "1,2:run\n")
+    with pytest.raises(DataError, match=r"channels of .*\(test\): got 1; expected 2"):
+        load_dataset(str(ts_pair), modality="series")
+
+
+@pytest.mark.parametrize("source", ["nowhere.ts", "nowhere", "x.csv", "nowhere/at/all"])
+def test_what_is_not_there_says_what_could_be(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("a,b\n")
+    got = "a file of another kind" if source == "x.csv" else "no such file or folder"
+    with pytest.raises(DataError, match=f"series {source}: got {got}; expected series:NAME, a .ts file"):
+        load_samples(source, modality="series")
+
+
+def test_bundled_sets_are_read_from_where_aeon_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "aeon" / "datasets" / "data" / "BasicMotions"
+    folder.mkdir(parents=True)
+    # Nothing of aeon is imported: this would fail.
+    (tmp_path / "aeon" / "__init__.py").write_text("raise RuntimeError")
+    for part in ("TRAIN", "TEST"):
+        (folder / f"BasicMotions_{part}.ts").write_text(HEAD + "1,2:1,2:run\n3,4:3,4:walk\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "aeon", raising=False)
+    data = load_dataset("series:basic_motions", modality="series")
+    assert (data.name, len(data.train), len(data.test)) == ("basic_motions", 2, 2)
+    with pytest.raises(DataError, match=r"data set series:osu_leaf: got no .*OSULeaf_TRAIN\.ts"):
+        load_samples("series:osu_leaf", modality="series")
+
+
+def test_without_aeon_its_sets_say_how_to_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collabdm.data.series.bundled.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r'got no package aeon; .* fix: pip install "collabdm\[series\]"'):
+        load_samples("series:basic_motions", modality="series")
+    with pytest.raises(DataError, match="data set: got series:typo; expected one of series:acsf1"):
+        load_samples("series:typo", modality="series")
+    assert len(BUNDLED) == 8
+
+
+def test_what_can_only_be_series_is_known(ts_pair: Path, tmp_path: Path) -> None:
+    assert is_series_source("series:basic_motions")
+    assert is_series_source(str(ts_pair))
+    assert is_series_source("anything.ts")
+    for other in ("digits", "cifar10", "owner/name", "x.npz", "x.csv", "nowhere.parquet"):
+        assert not is_series_source(other)
+    sounds = tmp_path / "sounds"
+    (sounds / "cat").mkdir(parents=True)
+    assert not is_series_source(str(sounds))
+    write_wave(sounds / "cat" / "1.wav", tone(440, 0.1))
+    assert is_series_source(str(sounds))
+
+
+def test_an_empty_folder_says_what_could_be_in_it(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"series in .*empty: got no file; expected a pair"):
+        load_samples(str(tmp_path / "empty"), modality="series")

@@ -8,10 +8,11 @@ from pydantic import BeforeValidator, SerializeAsAny
 from collabdm.images.modality import Images
 from collabdm.modality import Modality
 from collabdm.registry import Table, named_in
+from collabdm.tables.modality import Tables
 
 __all__ = ["MODALITIES", "AnyModality", "ModalityName", "modality_in"]
 
-MODALITIES: dict[str, type[Modality]] = Table({"images": Images})
+MODALITIES: dict[str, type[Modality]] = Table({"images": Images, "tables": Tables})
 
 ModalityName = Annotated[str, named_in(MODALITIES)]
 

@@ -66,7 +66,7 @@ def plan(
         print_facts(f"plan: {out}", facts)
 
 
-@configured("dataset", "device", "engine")
+@configured("dataset", "device", "engine", "label", "ignore")
 def contribute(
     config: "Config",
     plan_file: PlanFile,
@@ -104,7 +104,11 @@ def contribute(
     asked = read_plan(plan_file)
     if shard:
         _check_shared(config, asked)
-    samples: Samples = shard_of(config, client) if shard else load_samples(config.dataset, modality=asked.sample.kind)
+    samples: Samples = (
+        shard_of(config, client)
+        if shard
+        else load_samples(config.dataset, modality=asked.sample.kind, options=config.reading, sample=asked.sample)
+    )
     samples = samples.with_classes(asked.classes)
     tune_allocator()
     with _alone_in(cache, asked, client), progress(quiet=quiet) as report:
@@ -171,6 +175,8 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
     from collabdm.data.flows.facts import flow_preset
     from collabdm.modalities import MODALITIES
 
+    if config.data.schema_file is not None and classes is not None:
+        return _by_schema(config, classes, shape)
     flows = flow_preset(Path(config.dataset).expanduser()) if config.modality == "images" else None
     if classes is not None or shape is not None:
         if classes is None or shape is None:
@@ -196,7 +202,23 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
         return modality.preset_of(config.dataset, size, names)
     if config.modality == "images" and config.dataset in PRESETS and PRESETS[config.dataset].classes:
         return PRESETS[config.dataset]
-    return flows or load_dataset(config.dataset, splits=("train",), modality=config.modality).preset
+    return (
+        flows
+        or load_dataset(config.dataset, splits=("train",), modality=config.modality, options=config.reading).preset
+    )
+
+
+def _by_schema(config: "Config", classes: str, shape: str | None) -> "Preset":
+    """The facts of a table that nobody needs to have at hand: its columns are in the schema."""
+    from collabdm.data.tabular.reader import table_preset
+    from collabdm.data.tabular.schema import read_schema
+
+    if shape is not None:
+        raise ConfigError(explain("--shape", got=shape, expected="none beside --schema", fix="leave it out"))
+    schema = read_schema(str(config.data.schema_file))
+    if config.data.label is not None:
+        schema = schema.model_copy(update={"label": config.data.label})
+    return table_preset(Path(str(config.data.schema_file)).stem, schema, tuple(listed(classes)))
 
 
 def _check_shared(config: "Config", plan: "Plan") -> None:

@@ -72,7 +72,10 @@ def simulate(
         print_facts(f"{metrics['method']} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
 
 
-@configured("dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol")
+@configured(
+    *("dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol"),
+    *("modality", "label", "schema", "site", "test_fraction", "group", "ignore"),
+)
 def compare(
     config: "Config",
     out: Annotated[Path, Option(help="The folder to write: one run folder per method, and comparison.json.")],

@@ -20,7 +20,9 @@ from collabdm.networks.base import (
     initial_running,
 )
 from collabdm.networks.convnet import POOLING, convnet
+from collabdm.networks.mlp import mlp
 from collabdm.networks.patches import patches
+from collabdm.networks.random_features import random_features
 from collabdm.networks.resnet18 import resnet18
 from collabdm.networks.vgg11 import vgg11
 from collabdm.registry import Table, named_in
@@ -46,6 +48,8 @@ NETWORKS: dict[str, Callable[..., Network]] = Table(
         "vgg11": vgg11,
         "resnet18": resnet18,
         "patches": patches,
+        "mlp": mlp,
+        "random-features": random_features,
     }
 )
 """From the shape of a sample, the number of classes, and keyword parameters of `Architecture`, to a network."""

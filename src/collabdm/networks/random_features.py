@@ -1,0 +1,60 @@
+"""Random Fourier features (Rahimi and Recht 2007): a fixed feature map for rows of numbers; the additive teacher's
+default for tables. Nobody's data went into it."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from collabdm.networks.base import Initialised, Network
+from collabdm.randomness import Stream
+
+__all__ = ["FourierFeatures", "random_features"]
+
+# How often a feature turns as one row becomes another: measured on held-out training rows (docs/tables.md).
+_FREQUENCY = 2.0
+
+# Sums of so many uniform numbers are near enough to normal, and are the same to the bit on every machine.
+_DRAWS = 12
+
+# What is drawn is rounded to it, so that arithmetic in another order leaves it the same.
+_GRAIN = 2.0**-12
+
+
+def random_features(shape: tuple[int, ...], classes: int, *, width: int = 1024) -> Network:
+    """`width` features of a row, whatever the shape of a sample: it is flattened."""
+    return Network(nn.Sequential(nn.Flatten(), FourierFeatures(math.prod(shape), width)), width, classes)
+
+
+class FourierFeatures(Initialised):
+    """sqrt(2) cos(w x + b), [n, D] to [n, K]: the mean of a product of two is a Gaussian kernel of their rows."""
+
+    def __init__(self, features: int, width: int) -> None:
+        """`features`: the length D of a row; `width`: the number K of features."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width, features))
+        self.bias = nn.Parameter(torch.empty(width))
+
+    def initial(self, stream: Stream) -> dict[str, Tensor]:
+        """`weight`: about normal, of variance `_FREQUENCY`**2 / D; `bias`: uniform over a turn."""
+        weight, bias = _drawn(int(stream.raw(1)[0]), *self.weight.shape)
+        return {"weight": torch.from_numpy(weight.copy()), "bias": torch.from_numpy(bias.copy())}
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Rows [n, D] to features [n, K]."""
+        turned = nn.functional.linear(samples, self.weight.to(samples.dtype), self.bias.to(samples.dtype))
+        return math.sqrt(2) * torch.cos(turned)
+
+
+@lru_cache(maxsize=8)
+def _drawn(seed: int, width: int, features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights float32 [width, features] and phases float32 [width], multiples of `_GRAIN`."""
+    stream = Stream(seed, "random features")
+    normal = np.zeros((width, features))
+    for _ in range(_DRAWS):
+        normal += stream.uniform((width, features), -0.5, 0.5)
+    weight = normal * (_FREQUENCY / math.sqrt(features))
+    phase = stream.uniform(width, 0.0, 2 * math.pi)
+    return tuple((np.rint(part / _GRAIN) * _GRAIN).astype(np.float32) for part in (weight, phase))  # pyright: ignore

@@ -1,5 +1,6 @@
 """The modalities by name. A new one is one file and one line here."""
 
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,11 +11,13 @@ from collabdm.modality import Modality
 from collabdm.registry import Table, named_in
 from collabdm.tables.modality import Tables
 
-__all__ = ["MODALITIES", "AnyModality", "ModalityName", "modality_in"]
+__all__ = ["AUTO", "MODALITIES", "AnyModality", "ModalityName", "modality_in"]
 
 MODALITIES: dict[str, type[Modality]] = Table({"images": Images, "tables": Tables})
 
-ModalityName = Annotated[str, named_in(MODALITIES)]
+AUTO = "auto"
+ModalityName = Annotated[str, named_in(ChainMap({AUTO: None}, MODALITIES))]
+"""The name of one, or `AUTO`, for which the source of the data decides."""
 
 
 def modality_in(fields: Any) -> Any:

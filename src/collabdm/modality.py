@@ -103,6 +103,8 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
     """The tiles a side (l) that a method with partition and expand takes where none are set."""
     network: ClassVar[str]
     """The name in `NETWORKS` of the encoder that is taken where none is set."""
+    judge: ClassVar[str | None] = None
+    """The name in `NETWORKS` of the classifier that judges a set where none is set; None: the encoder."""
     feature_map: ClassVar[NetworkSpec | None] = None
     """The network that is the feature map of the statistic `gram` where none is set; None where it must be."""
     judged_as_exported: ClassVar[bool] = False

@@ -158,10 +158,14 @@ def network_for(config: Config, preset: Preset) -> NetworkSpec:
 
 
 def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec, ...]:
-    """The classifiers that judge a set: the encoder's architecture unless others are set."""
-    return tuple(fitted(network, preset) for network in config.evaluate.networks or ()) or (
-        network_for(config, preset),
-    )
+    """The classifiers that judge a set: as set, else the modality's judge where it has one and no encoder is set, else
+    the encoder's architecture."""
+    if config.evaluate.networks:
+        return tuple(fitted(network, preset) for network in config.evaluate.networks)
+    judge = MODALITIES[config.modality].judge
+    if judge is not None and config.plan.network is None:
+        return (NetworkSpec(name=judge),)
+    return (network_for(config, preset),)
 
 
 def recipe_for(config: Config) -> Recipe:

@@ -21,7 +21,7 @@ from collabdm.engine import Engine, EngineName
 from collabdm.errors import ConfigError, explain
 from collabdm.images.pixels import Normalisation
 from collabdm.methods import method_named
-from collabdm.modalities import MODALITIES, ModalityName
+from collabdm.modalities import AUTO, MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import EncodingName, GramBits, LocalSpec, StatisticNames
 from collabdm.registry import named_in
@@ -149,7 +149,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     which `auto` becomes the one that the source tells (`collabdm.data.modality_of`)."""
 
     dataset: str = "digits"
-    modality: Literal["auto"] | ModalityName = "auto"
+    modality: ModalityName = AUTO
     data: DataSpec = DataSpec()
     method: str = "collabdm-pae"
     ipc: Annotated[int, Field(ge=1)] = 10
@@ -177,7 +177,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _modality_settled(self) -> "Config":
         # Before all else, once: what is written of a run says which it was.
-        if self.modality == "auto":
+        if self.modality == AUTO:
             told = "tables" if self.data.schema_file else modality_of(self.dataset)
             object.__setattr__(self, "modality", told)
         return self

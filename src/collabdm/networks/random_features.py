@@ -13,8 +13,9 @@ from collabdm.randomness import Stream
 
 __all__ = ["FourierFeatures", "random_features"]
 
-# How often a feature turns as one row becomes another: measured on held-out training rows (docs/tables.md).
-_FREQUENCY = 2.0
+# From the lowest to the highest, each feature a little more than the one before: low ones tell where a class is, high
+# ones where within it its rows lie. Measured on held-out training rows (docs/tables.md).
+_LOWEST, _HIGHEST = 2.0, 10.0
 
 # Sums of so many uniform numbers are near enough to normal, and are the same to the bit on every machine.
 _DRAWS = 12
@@ -23,13 +24,13 @@ _DRAWS = 12
 _GRAIN = 2.0**-12
 
 
-def random_features(shape: tuple[int, ...], classes: int, *, width: int = 1024) -> Network:
+def random_features(shape: tuple[int, ...], classes: int, *, width: int = 512) -> Network:
     """`width` features of a row, whatever the shape of a sample: it is flattened."""
     return Network(nn.Sequential(nn.Flatten(), FourierFeatures(math.prod(shape), width)), width, classes)
 
 
 class FourierFeatures(Initialised):
-    """sqrt(2) cos(w x + b), [n, D] to [n, K]: the mean of a product of two is a Gaussian kernel of their rows."""
+    """sqrt(2) cos(w x + b), [n, D] to [n, K]: the mean product of two rows' is a mixture of Gaussian kernels of them."""
 
     def __init__(self, features: int, width: int) -> None:
         """`features`: the length D of a row; `width`: the number K of features."""
@@ -38,7 +39,7 @@ class FourierFeatures(Initialised):
         self.bias = nn.Parameter(torch.empty(width))
 
     def initial(self, stream: Stream) -> dict[str, Tensor]:
-        """`weight`: about normal, of variance `_FREQUENCY`**2 / D; `bias`: uniform over a turn."""
+        """`weight`: about normal, of variance f**2 / D with f from 2 to 10; `bias`: uniform over a turn."""
         weight, bias = _drawn(int(stream.raw(1)[0]), *self.weight.shape)
         return {"weight": torch.from_numpy(weight.copy()), "bias": torch.from_numpy(bias.copy())}
 
@@ -55,6 +56,7 @@ def _drawn(seed: int, width: int, features: int) -> tuple[np.ndarray, np.ndarray
     normal = np.zeros((width, features))
     for _ in range(_DRAWS):
         normal += stream.uniform((width, features), -0.5, 0.5)
-    weight = normal * (_FREQUENCY / math.sqrt(features))
+    shares = np.linspace(0, 1, width)[:, None] if width > 1 else np.zeros((1, 1))
+    weight = normal * (_LOWEST * (_HIGHEST / _LOWEST) ** shares / math.sqrt(features))
     phase = stream.uniform(width, 0.0, 2 * math.pi)
     return tuple((np.rint(part / _GRAIN) * _GRAIN).astype(np.float32) for part in (weight, phase))  # pyright: ignore

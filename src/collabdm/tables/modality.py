@@ -45,8 +45,9 @@ class Tables(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
 
     plural: ClassVar[str] = "rows"
     operations: ClassVar[Mapping[str, Operation]] = OPERATIONS
-    network: ClassVar[str] = "mlp"
-    feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="random-features")
+    network: ClassVar[str] = "random-features"
+    judge: ClassVar[str] = "mlp"
+    feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="random-features", width=1024)
     judged_as_exported: ClassVar[bool] = True
 
     @model_validator(mode="after")

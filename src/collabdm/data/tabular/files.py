@@ -117,7 +117,8 @@ def _csv(path: Path) -> "pa.Table":
     _check_header(path, header)
     return arrow_csv.read_csv(
         io.BytesIO(content),
-        read_options=arrow_csv.ReadOptions(column_names=header, skip_rows=1),
+        # Several threads do not know which line is wrong.
+        read_options=arrow_csv.ReadOptions(column_names=header, skip_rows=1, use_threads=False),
         parse_options=arrow_csv.ParseOptions(delimiter=parted, newlines_in_values=True),
         convert_options=arrow_csv.ConvertOptions(
             column_types={name: pa.string() for name in header}, strings_can_be_null=False

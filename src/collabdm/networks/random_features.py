@@ -30,7 +30,7 @@ def random_features(shape: tuple[int, ...], classes: int, *, width: int = 512) -
 
 
 class FourierFeatures(Initialised):
-    """sqrt(2) cos(w x + b), [n, D] to [n, K]: the mean product of two rows' is a mixture of Gaussian kernels of them."""
+    """sqrt(2) cos(w x + b), [n, D] to [n, K]: their mean product for two rows is a mixture of Gaussian kernels."""
 
     def __init__(self, features: int, width: int) -> None:
         """`features`: the length D of a row; `width`: the number K of features."""

@@ -89,7 +89,8 @@ def test_what_people_write(tmp_path: Path) -> None:
     """Thousands, an index, an identifier, a constant, nothing at all, dates in words, infinity, blanks, accents."""
     head = " ,id,amount,flag,constant,empty,who,peak,my class\n"
     body = "".join(
-        f'{n},{1000 + n},"{n + 1},{500 + n}.5",{str(n % 2 == 0).lower()},7,,person {n},{"inf" if n == 3 else n},größe {n % 2}\n'
+        f'{n},{1000 + n},"{n + 1},{500 + n}.5",{str(n % 2 == 0).lower()},7,,'
+        f"person {n},{'inf' if n == 3 else n},größe {n % 2}\n"
         for n in range(30)
     )
     found, told = quietly(csv(tmp_path, "\ufeff" + head + body), splits=("train",), options={"label": "my class"})

@@ -9,7 +9,7 @@ from collabdm.randomness import Stream
 
 
 def test_the_embedding_is_the_last_hidden_layer() -> None:
-    spec = NetworkSpec(name="mlp", width=8, depth=2, activation="leaky-relu")
+    spec = NetworkSpec(name="mlp", width=8, depth=2, norm="none", activation="leaky-relu")
     network = build_network(spec, (5,), 3)
     p = initial_parameters(network, Stream(3, "mlp"))
     rows = torch.from_numpy(Stream(4, "rows").uniform((7, 5), -1, 1)).float()

@@ -37,7 +37,7 @@ def plan(
     """Server: write the plan that every client gets.
 
     A data set with known facts (mnist, cifar10, ...) need not be at hand; of images of flows, the flows.json of any
-    site will do (--dataset flows.json); of any other, give --classes and --shape, or a part of it to read them from.
+    site will do (--dataset flows.json); of a table, its --schema and --classes; of any other, give --classes and --shape, or a part of it to read them from.
     """
     from collabdm.planning import make_plan
     from collabdm.protocol import encode_plan, plan_digest
@@ -175,7 +175,7 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
     from collabdm.data.flows.facts import flow_preset
     from collabdm.modalities import MODALITIES
 
-    if config.data.schema_file is not None and classes is not None:
+    if config.data.schema_file is not None and (classes is not None or "dataset" not in config.model_fields_set):
         return _by_schema(config, classes, shape)
     flows = flow_preset(Path(config.dataset).expanduser()) if config.modality == "images" else None
     if classes is not None or shape is not None:
@@ -208,13 +208,16 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
     )
 
 
-def _by_schema(config: "Config", classes: str, shape: str | None) -> "Preset":
+def _by_schema(config: "Config", classes: str | None, shape: str | None) -> "Preset":
     """The facts of a table that nobody needs to have at hand: its columns are in the schema."""
     from collabdm.data.tabular.reader import table_preset
     from collabdm.data.tabular.schema import read_schema
 
     if shape is not None:
         raise ConfigError(explain("--shape", got=shape, expected="none beside --schema", fix="leave it out"))
+    if classes is None:
+        fix = "pass --classes a,b,c, or --dataset FILE to read them from"
+        raise ConfigError(explain("--schema", got="no --classes", expected="the names of the classes", fix=fix))
     schema = read_schema(str(config.data.schema_file))
     if config.data.label is not None:
         schema = schema.model_copy(update={"label": config.data.label})

@@ -13,7 +13,7 @@ def mlp(
     *,
     width: int = 256,
     depth: int = 2,
-    norm: str = "none",
+    norm: str = "layer",
     activation: str = "relu",
 ) -> Network:
     """`depth` hidden layers of `width`; the embedding is the last of them."""

@@ -30,7 +30,7 @@ def random_features(shape: tuple[int, ...], classes: int, *, width: int = 512) -
 
 
 class FourierFeatures(Initialised):
-    """sqrt(2) cos(w x + b), [n, D] to [n, K]: their mean product for two rows is a mixture of Gaussian kernels."""
+    """sqrt(2 / K) cos(w x + b), [n, D] to [n, K]: their product for two rows is a mixture of Gaussian kernels."""
 
     def __init__(self, features: int, width: int) -> None:
         """`features`: the length D of a row; `width`: the number K of features."""
@@ -46,7 +46,7 @@ class FourierFeatures(Initialised):
     def forward(self, samples: Tensor) -> Tensor:
         """Rows [n, D] to features [n, K]."""
         turned = nn.functional.linear(samples, self.weight.to(samples.dtype), self.bias.to(samples.dtype))
-        return math.sqrt(2) * torch.cos(turned)
+        return math.sqrt(2 / len(self.bias)) * torch.cos(turned)
 
 
 @lru_cache(maxsize=8)

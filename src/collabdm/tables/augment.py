@@ -30,4 +30,4 @@ def _steps(uniforms: np.ndarray, width: int) -> np.ndarray:
 
 
 OPERATIONS: Mapping[str, Operation] = {"noise": _noise}
-"""None by default: on held-out training rows none was better (docs/tables.md)."""
+"""None is taken by default."""

@@ -40,14 +40,12 @@ def table_bytes(table: "pa.Table", format: str) -> bytes:
     return buffer.getvalue()
 
 
-def write_rows(path: Path, table: "pa.Table", columns: tuple[Column, ...], label: str, picture: bytes | None) -> None:
-    """`rows.csv` and `rows.parquet`, the same rows twice, the schema by which they are read, and a picture of them."""
+def write_rows(path: Path, table: "pa.Table", columns: tuple[Column, ...], label: str) -> None:
+    """`rows.csv` and `rows.parquet`, the same rows twice, and the schema by which they are read."""
     path.mkdir(exist_ok=True)
     for format in ("csv", "parquet"):
         write_atomically(path / f"rows.{format}", table_bytes(table, format))
     write_atomically(path / "schema.json", schema_bytes(TableSchema(label=label, columns=columns)))
-    if picture is not None:
-        write_atomically(path / "columns.png", picture)
 
 
 def _array(column: Column, values: np.ndarray) -> "pa.Array":

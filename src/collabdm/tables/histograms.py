@@ -12,7 +12,7 @@ from collabdm.data.tabular.column import Column
 
 __all__ = ["histogram_picture"]
 
-_MOST_COLUMNS, _ACROSS = 60, 5
+_MOST_COLUMNS, _ACROSS = 30, 5
 _BINS, _MOST_LEVELS, _LONGEST = 24, 12, 22
 _MOST_CLASSES = 10
 
@@ -20,7 +20,7 @@ _MOST_CLASSES = 10
 def histogram_picture(
     columns: Sequence[Column], values: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> bytes:
-    """PNG with a panel for each of the first sixty columns; bars are stacked by class, up to ten of them.
+    """PNG with a panel for each of the first thirty columns; bars are stacked by class, up to ten of them.
 
     `values`: stored rows [n, columns]. Numbers lie over the declared range, so that an empty end shows too.
     """

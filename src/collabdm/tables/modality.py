@@ -131,8 +131,8 @@ class Tables(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         return arrow_table(self.columns, self.label, self.stored(shown.samples), shown.labels.numpy(), shown.classes)
 
     def write_folder(self, path: Path, shown: Labelled) -> bool:
-        """`rows.csv`, `rows.parquet`, `schema.json` and `columns.png`."""
-        write_rows(path, self.table(shown), self.columns, self.label, self.preview(shown))
+        """`rows.csv`, `rows.parquet` and `schema.json`."""
+        write_rows(path, self.table(shown), self.columns, self.label)
         return True
 
     def to_file(self, format: str, shown: Labelled) -> bytes:

@@ -37,7 +37,8 @@ def plan(
     """Server: write the plan that every client gets.
 
     A data set with known facts (mnist, cifar10, ...) need not be at hand; of images of flows, the flows.json of any
-    site will do (--dataset flows.json); of a table, its --schema and --classes; of any other, give --classes and --shape, or a part of it to read them from.
+    site will do (--dataset flows.json); of a table, its --schema and --classes; of any other, give --classes and
+    --shape, or a part of it to read them from.
     """
     from collabdm.planning import make_plan
     from collabdm.protocol import encode_plan, plan_digest

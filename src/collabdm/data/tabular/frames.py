@@ -51,7 +51,7 @@ def load_table(
             ignore=ignore,
             sample=None if is_path else schema,
         )
-    declared = read_schema(schema) if is_path else schema
+    declared = read_schema(os.fspath(schema)) if isinstance(schema, str | os.PathLike) else schema
     if declared is not None:
         declared = TableSchema(label=declared.label, columns=declared.columns)
     parts = {WHOLE: _frame(table, name)} if test is None else {"train": _frame(table, name), "test": _frame(test, name)}

@@ -279,8 +279,8 @@ def test_a_round_of_rows_needs_no_more_than_that(encoding: str) -> None:
 def test_a_kind_is_looked_up_and_checks_the_rest() -> None:
     assert modality_in({"kind": "rows", "columns": 4}) == Rows(columns=4)
     assert modality_in(7) == 7
-    with pytest.raises(ValueError, match="kind must be one of images, series, rows, got 'tables'"):
-        modality_in({"kind": "tables", "columns": 4})
+    with pytest.raises(ValueError, match="kind must be one of images, tables, series, rows, got 'sounds'"):
+        modality_in({"kind": "sounds", "columns": 4})
     with pytest.raises(ValidationError, match="columns"):
         modality_in({"kind": "rows"})
     with pytest.raises(ConfigError, match="tiles of rows: got 2"):

@@ -32,6 +32,7 @@ __all__ = [
     "load",
     "load_config",
     "load_dataset",
+    "load_table",
     "make_plan",
     "partition",
     "simulate",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collabdm.data.loading import load_dataset
     from collabdm.data.samples import Samples
     from collabdm.data.sites import partition
+    from collabdm.data.tabular.frames import load_table
     from collabdm.distilled.set import DistilledSet, load
     from collabdm.engine.engine import Engine
     from collabdm.errors import CollabDMError
@@ -75,6 +77,7 @@ _HOMES = {
     "load": "distilled.set",
     "load_config": "config.settings",
     "load_dataset": "data.loading",
+    "load_table": "data.tabular.frames",
     "make_plan": "planning",
     "partition": "data.sites",
     "simulate": "simulation.simulate",

@@ -1,5 +1,6 @@
 """The modalities by name. A new one is one file and one line here."""
 
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,12 +10,15 @@ from collabdm.images.modality import Images
 from collabdm.modality import Modality
 from collabdm.registry import Table, named_in
 from collabdm.series.modality import Series
+from collabdm.tables.modality import Tables
 
-__all__ = ["MODALITIES", "AnyModality", "ModalityName", "modality_in"]
+__all__ = ["AUTO", "MODALITIES", "AnyModality", "ModalityName", "modality_in"]
 
-MODALITIES: dict[str, type[Modality]] = Table({"images": Images, "series": Series})
+MODALITIES: dict[str, type[Modality]] = Table({"images": Images, "tables": Tables, "series": Series})
 
-ModalityName = Annotated[str, named_in(MODALITIES)]
+AUTO = "auto"
+ModalityName = Annotated[str, named_in(ChainMap({AUTO: None}, MODALITIES))]
+"""The name of one, or `AUTO`, for which the source of the data decides."""
 
 
 def modality_in(fields: Any) -> Any:

@@ -103,8 +103,13 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
     """The tiles a side (l) that a method with partition and expand takes where none are set."""
     network: ClassVar[str]
     """The name in `NETWORKS` of the encoder that is taken where none is set."""
+    judge: ClassVar[str | None] = None
+    """The name in `NETWORKS` of the classifier that judges a set where none is set; None: the encoder."""
     feature_map: ClassVar[NetworkSpec | None] = None
     """The network that is the feature map of the statistic `gram` where none is set; None where it must be."""
+    judged_as_exported: ClassVar[bool] = False
+    """Whether a set is judged, and trained on, as `exported` gives it: where what is stored is no sample that there
+    could be (half of one level, half of another)."""
     largest: ClassVar[float] = 100.0
     """The largest absolute value that a contribution's local set may hold. Refinement starts at these values, so
     whoever sent larger ones would spoil the server's steps for all."""
@@ -253,6 +258,10 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
         columns = {"values": shown.samples.tolist(), "label": shown.labels.tolist()}
         label = datasets.ClassLabel(names=list(shown.classes))
         return datasets.Dataset.from_dict(columns).cast_column("label", label)
+
+    def to_file(self, format: str, shown: Labelled) -> bytes | None:
+        """The samples as one file of this format, `csv` or `parquet`; None where they have none."""
+        return None
 
     def to_arrays(self, samples: Tensor) -> dict[str, np.ndarray]:
         """The arrays that an `.npz` export holds of the samples: `x`, and what must be known to read it."""

@@ -161,8 +161,15 @@ def network_for(config: Config, preset: Preset) -> NetworkSpec:
 
 
 def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec | JudgeSpec, ...]:
-    """The classifiers that judge a set: the encoder's architecture unless others are set."""
-    named = config.evaluate.networks or (network_for(config, preset),)
+    """The classifiers that judge a set: as set, else the modality's judge where it has one and no encoder is set, else
+    the encoder's architecture."""
+    judge = MODALITIES[config.modality].judge
+    if config.evaluate.networks:
+        named = config.evaluate.networks
+    elif judge is not None and config.plan.network is None:
+        named = (NetworkSpec(name=judge),)
+    else:
+        named = (network_for(config, preset),)
     return tuple(fitted(one, preset) if isinstance(one, NetworkSpec) else one for one in named)
 
 

@@ -23,6 +23,7 @@ from collabdm.protocol import LOCAL_METHODS
 # The promised keys.
 KEYS = {
     "": "dataset modality method ipc seed repeats device engine",
+    "data": "label schema_file test_fraction group ignore",
     "partition": "kind clients beta reserve column missing balance",
     "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
     "normalisation sample",
@@ -248,7 +249,7 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
             "plan.augment: got warp; expected auto, all, none, or some of colour, crop, cutout, flip, ",
         ),
         ("plan.augment=[3]", "plan.augment.0: got 3"),
-        ("modality=tables", "modality: got 'tables'; expected one of images"),
+        ("modality=pictures", "modality: got 'pictures'; expected one of images, tables, auto"),
         ("local.method=magic", "local.method: got 'magic'; expected one of dm, kip, gmm, "),
         ("plan.normalisation={mean=[0.5],std=[0.0]}", "at least 1e-6"),
         ("plan.normalisation={mean=[0.5,0.5],std=[0.5]}", "one mean and one std"),

@@ -21,6 +21,7 @@ from collabdm.cli.output import one_line, say
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.report import report
 from collabdm.cli.round import contribute, plan
+from collabdm.cli.schema import schema
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train
 from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, explain
@@ -33,7 +34,21 @@ INTERRUPTED = 130
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
-for command in (simulate, compare, plan, contribute, distill, forget, evaluate, train, detect, export, report, info):
+for command in (
+    simulate,
+    compare,
+    schema,
+    plan,
+    contribute,
+    distill,
+    forget,
+    evaluate,
+    train,
+    detect,
+    export,
+    report,
+    info,
+):
     app.command()(command)
 app.add_typer(flows, name="flows")
 app.add_typer(experiment, name="experiment")

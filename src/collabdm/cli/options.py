@@ -54,8 +54,16 @@ _KEYS = {
     "beta": "partition.beta",
     "protocol": "evaluate.protocol",
     "networks": "evaluate.networks",
+    "modality": "modality",
+    "label": "data.label",
+    "schema": "data.schema_file",
+    "test_fraction": "data.test_fraction",
+    "group": "data.group",
+    "ignore": "data.ignore",
+    "site": "partition.column",
 }
-_SOURCES = "digits, mnist, fashion_mnist, cifar10, svhn, a folder, an .npz, or a hub name owner/name"
+_SOURCES = "digits, mnist, fashion_mnist, cifar10, svhn, iris, wine, breast_cancer, a folder, an .npz,"
+_SOURCES += " a table (.csv, .tsv, .parquet), or a hub name owner/name"
 
 
 def _config(
@@ -82,6 +90,17 @@ def _config(
             help="What judges the set: networks (convnet, alexnet, ...), logistic, knn, forest, boosting, ridge.",
         ),
     ] = None,
+    modality: Annotated[
+        str | None, Option(help="What the data are: auto (by the source), images, tables or series.")
+    ] = None,
+    label: Annotated[str | None, Option(help="Table: the column of labels.")] = None,
+    schema: Annotated[
+        str | None, Option(metavar="FILE", help="Table: its declared columns, as `collabdm schema` proposes them.")
+    ] = None,
+    site: Annotated[str | None, Option(help="The column that names each row's site: partition by it.")] = None,
+    test_fraction: Annotated[float | None, Option(help="Table without a test part: the share to test on.")] = None,
+    group: Annotated[str | None, Option(help="With --test-fraction: rows of one value here stay on one side.")] = None,
+    ignore: Annotated[str | None, Option(help="Table: columns that are no features, a,b,c.")] = None,
 ) -> "Config":
     from collabdm.config import load_config
 
@@ -90,7 +109,11 @@ def _config(
         given["clients"] = int(clients) if re.fullmatch(r"-?[0-9]{1,9}", clients) else tuple(listed(clients))
     if networks is not None:
         given["networks"] = listed(networks)
+    if ignore is not None:
+        given["ignore"] = tuple(listed(ignore))
     options = {_KEYS[name]: value for name, value in given.items()}
+    if site is not None:
+        options.setdefault("partition.kind", "by-column")
     return load_config(preset=preset, file=config_file, settings=settings or (), options=options)
 
 

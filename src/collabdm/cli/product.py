@@ -29,7 +29,7 @@ SetPath = Annotated[
 ]
 
 
-@configured("dataset", "seed", "device", "engine", "protocol")
+@configured("dataset", "seed", "device", "engine", "protocol", "label", "test_fraction", "group")
 def evaluate(
     config: "Config",
     path: Annotated[
@@ -93,7 +93,13 @@ def _evaluate_set(
 
     distilled = load_set(path)
     config = make_config(config.model_dump(), {"evaluate": wanted, "modality": distilled.sample.kind})
-    data = load_dataset(config.dataset, splits=("test",), modality=distilled.sample.kind)
+    data = load_dataset(
+        config.dataset,
+        splits=("test",),
+        modality=distilled.sample.kind,
+        options=config.reading,
+        sample=distilled.sample,
+    )
     test = fitting(data.test, distilled)
     # As many images as the set trains on: what the engine is chosen by.
     samples = len(distilled) * distilled.tiles**2
@@ -104,14 +110,16 @@ def _evaluate_set(
         work, preset = settled_for(work, distilled, data.preset, report=report)
         engine = resolved([work], preset, report=report)
         trials = trials_of(work, preset, engine)
-        sets = {"accuracy": distilled} | ({"exported": distilled.exported()} if exported else {})
+        # What is judged as it is exported has one accuracy.
+        other = exported and not distilled.sample.judged_as_exported
+        sets = {"accuracy": distilled} | ({"exported": distilled.exported()} if other else {})
         teacher = teacher_labels(set_folder(path)) if recipe.teacher else None
         results = {
             name: list(network_results(training_set(one, teacher), test, trials, report=report))
             for name, one in sets.items()
         }
     found = {name: summary(of_set, distilled.classes) for name, of_set in results.items()}
-    if exported:
+    if other:
         _tell_lost(set_folder(path), found["accuracy"]["mean"], found["exported"]["mean"])
     if json:
         judges = [described(spec) for spec in trials.networks]
@@ -145,8 +153,11 @@ def export(
     path: SetPath,
     out: Annotated[Path, Option(help="The file or folder to write.")],
     format: Annotated[
-        Literal["images", "npz", "huggingface", "safetensors"],
-        Option(help="PNG folders; arrays x, y, classes; a folder for datasets.load_from_disk; or the exact floats."),
+        Literal["images", "csv", "parquet", "folder", "npz", "huggingface", "safetensors"],
+        Option(
+            help="PNG folders; a table as one file; a folder of what such samples have as files; arrays x, y, classes; "
+            "a folder for datasets.load_from_disk; or the exact floats."
+        ),
     ],
     expanded: Annotated[
         bool, Option("--expanded", help="safetensors: write what the tiles unfold to, as all other formats do.")
@@ -161,8 +172,10 @@ def export(
     distilled = load_set(path)
     chosen = distilled if format == "safetensors" and not expanded else distilled.expanded()
     match format:
-        case "images":
+        case "images" | "folder":
             chosen.to_folder(out)
+        case "csv" | "parquet":
+            write_atomically(out, chosen.to_file(format))
         case "npz":
             write_atomically(out, _npz(chosen))
         case "huggingface":

@@ -37,7 +37,8 @@ def plan(
     """Server: write the plan that every client gets.
 
     A data set with known facts (mnist, cifar10, ...) need not be at hand; of images of flows, the flows.json of any
-    site will do (--dataset flows.json); of any other, give --classes and --shape, or a part of it to read them from.
+    site will do (--dataset flows.json); of a table, its --schema and --classes; of any other, give --classes and
+    --shape, or a part of it to read them from.
     """
     from collabdm.planning import make_plan
     from collabdm.protocol import encode_plan, plan_digest
@@ -66,7 +67,7 @@ def plan(
         print_facts(f"plan: {out}", facts)
 
 
-@configured("dataset", "device", "engine")
+@configured("dataset", "device", "engine", "label", "ignore")
 def contribute(
     config: "Config",
     plan_file: PlanFile,
@@ -104,7 +105,11 @@ def contribute(
     asked = read_plan(plan_file)
     if shard:
         _check_shared(config, asked)
-    samples: Samples = shard_of(config, client) if shard else load_samples(config.dataset, modality=asked.sample.kind)
+    samples: Samples = (
+        shard_of(config, client)
+        if shard
+        else load_samples(config.dataset, modality=asked.sample.kind, options=config.reading, sample=asked.sample)
+    )
     samples = samples.with_classes(asked.classes)
     tune_allocator()
     with _alone_in(cache, asked, client), progress(quiet=quiet) as report:
@@ -171,6 +176,8 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
     from collabdm.data.flows.facts import flow_preset
     from collabdm.modalities import MODALITIES
 
+    if config.data.schema_file is not None and (classes is not None or "dataset" not in config.model_fields_set):
+        return _by_schema(config, classes, shape)
     flows = flow_preset(Path(config.dataset).expanduser()) if config.modality == "images" else None
     if classes is not None or shape is not None:
         if classes is None or shape is None:
@@ -196,7 +203,26 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
         return modality.preset_of(config.dataset, size, names)
     if config.modality == "images" and config.dataset in PRESETS and PRESETS[config.dataset].classes:
         return PRESETS[config.dataset]
-    return flows or load_dataset(config.dataset, splits=("train",), modality=config.modality).preset
+    return (
+        flows
+        or load_dataset(config.dataset, splits=("train",), modality=config.modality, options=config.reading).preset
+    )
+
+
+def _by_schema(config: "Config", classes: str | None, shape: str | None) -> "Preset":
+    """The facts of a table that nobody needs to have at hand: its columns are in the schema."""
+    from collabdm.data.tabular.reader import table_preset
+    from collabdm.data.tabular.schema import read_schema
+
+    if shape is not None:
+        raise ConfigError(explain("--shape", got=shape, expected="none beside --schema", fix="leave it out"))
+    if classes is None:
+        fix = "pass --classes a,b,c, or --dataset FILE to read them from"
+        raise ConfigError(explain("--schema", got="no --classes", expected="the names of the classes", fix=fix))
+    schema = read_schema(str(config.data.schema_file))
+    if config.data.label is not None:
+        schema = schema.model_copy(update={"label": config.data.label})
+    return table_preset(Path(str(config.data.schema_file)).stem, schema, tuple(listed(classes)))
 
 
 def _check_shared(config: "Config", plan: "Plan") -> None:

@@ -73,7 +73,8 @@ def simulate(
 
 
 @configured(
-    "dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol", "networks"
+    *("dataset", "ipc", "seed", "repeats", "device", "engine", "partition", "clients", "beta", "protocol", "networks"),
+    *("modality", "label", "schema", "site", "test_fraction", "group", "ignore"),
 )
 def compare(
     config: "Config",

@@ -79,4 +79,6 @@ def train(
 def _tested_on(source: str, distilled: "DistilledSet") -> "Samples":
     from collabdm.data import load_dataset
 
-    return fitting(load_dataset(source, splits=("test",), modality=distilled.sample.kind).test, distilled)
+    return fitting(
+        load_dataset(source, splits=("test",), modality=distilled.sample.kind, sample=distilled.sample).test, distilled
+    )

@@ -15,13 +15,14 @@ from collabdm.config.explaining import explained
 from collabdm.config.renamed import with_new_names
 from collabdm.config.rivals import RivalsSpec
 from collabdm.config.server import UNBOUNDED, ServerSpec
+from collabdm.data import modality_of
 from collabdm.data.partition import PartitionKind
 from collabdm.engine import Engine, EngineName
 from collabdm.errors import ConfigError, explain
 from collabdm.images.pixels import Normalisation
 from collabdm.judges.table import AnyJudge
 from collabdm.methods import method_named
-from collabdm.modalities import MODALITIES, ModalityName
+from collabdm.modalities import AUTO, MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import EncodingName, GramBits, LocalSpec, StatisticNames
 from collabdm.registry import named_in
@@ -31,6 +32,7 @@ from collabdm.training.recipes import RECIPES
 __all__ = [
     "PRESETS",
     "Config",
+    "DataSpec",
     "EvaluateSpec",
     "PartitionSpec",
     "PlanSpec",
@@ -68,6 +70,21 @@ def _operations(value: object) -> object:
 
 Network = Annotated[NetworkSpec, BeforeValidator(_network)]
 Features = Annotated[NetworkSpec, BeforeValidator(_features)]
+
+
+class DataSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """How data are read whose kind leaves it open, such as tables.
+
+    `label`: the column of labels; `schema_file`: the declared columns, as `collabdm schema` proposes them;
+    `test_fraction`: the share of the rows that are for testing, where the data have no test part; `group`: a column of
+    which all rows with one value are on one side of that; `ignore`: columns that are no features.
+    """
+
+    label: Annotated[str, Field(min_length=1)] | None = None
+    schema_file: Annotated[str, Field(min_length=1)] | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    group: Annotated[str, Field(min_length=1)] | None = None
+    ignore: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
 
 
 class PartitionSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -131,10 +148,12 @@ class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    """A whole run. `repeats` are whole experiments with fresh partitions and seeds; `modality`: what the data are."""
+    """A whole run. `repeats` are whole experiments with fresh partitions and seeds; `modality`: what the data are, of
+    which `auto` becomes the one that the source tells (`collabdm.data.modality_of`)."""
 
     dataset: str = "digits"
-    modality: ModalityName = "images"
+    modality: ModalityName = AUTO
+    data: DataSpec = DataSpec()
     method: str = "collabdm-pae"
     ipc: Annotated[int, Field(ge=1)] = 10
     seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
@@ -159,6 +178,14 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise explained(error, Config) from None
 
     @model_validator(mode="after")
+    def _modality_settled(self) -> "Config":
+        # Before all else, once: what is written of a run says which it was.
+        if self.modality == AUTO:
+            told = "tables" if self.data.schema_file else modality_of(self.dataset)
+            object.__setattr__(self, "modality", told)
+        return self
+
+    @model_validator(mode="after")
     def _method_fits(self) -> "Config":
         method = method_named(self.method)
         if not method.pae and (self.plan.tiles or 1) > 1:
@@ -175,6 +202,16 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             got, fix = ", ".join(unknown)[:80], "correct it"
             raise ConfigError(explain("setting plan.augment", got=got, expected=expected, fix=fix))
         return self
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options of `load_dataset` that are set: the fields of `data`, and the column of sites as no feature."""
+        given = self.data.model_dump(exclude_defaults=True)
+        if "schema_file" in given:
+            given["schema"] = given.pop("schema_file")
+        if self.partition.column and self.modality == "tables":
+            given["ignore"] = (*self.data.ignore, self.partition.column)
+        return given
 
     @property
     def tiles(self) -> int:

@@ -5,6 +5,7 @@ to an archive of image files or to an `.npz`, or a hub repository (`owner/name`,
 name wins over a folder of that name: write `./cifar10`.
 """
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -24,38 +25,69 @@ from collabdm.data.npz import read_npz
 from collabdm.data.presets import PRESETS, Preset, generic_preset, preset_named
 from collabdm.data.raw import RawData, RawPart
 from collabdm.data.samples import Dataset, Samples, checked_samples
-from collabdm.data.series import read_series
-from collabdm.errors import DataError, DataWarning, explain
+from collabdm.data.series import is_series_source, read_series
+from collabdm.data.tabular.reader import holds_tables, read_tables
+from collabdm.errors import ConfigError, DataError, DataWarning, explain
 from collabdm.randomness import Stream
 
-__all__ = ["READERS", "Reader", "load_dataset", "load_samples", "read_images"]
+__all__ = ["READERS", "RECOGNISED", "Reader", "load_dataset", "load_samples", "modality_of", "read_images"]
 
 _DIGITS_HELD_OUT = 500
 
 
-Reader = Callable[[str, Sequence[str]], Dataset]
-"""From a source's name and the splits asked for to the data set, of which the other splits are empty."""
+Reader = Callable[..., Dataset]
+"""From a source's name and the splits asked for to the data set, of which the other splits are empty. Options by which
+it reads are keyword parameters of its own; one that takes `sample` gets the description that a plan or a set has of its
+samples, where the data are read for one."""
 
 
-def load_dataset(source: str, *, splits: Sequence[str] = ("train", "test"), modality: str = "images") -> Dataset:
+def load_dataset(
+    source: str,
+    *,
+    splits: Sequence[str] = ("train", "test"),
+    modality: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    sample: Any = None,
+) -> Dataset:
     """Load the asked `splits` of a data set; a split not asked for is empty.
 
-    `modality`: what the data are, a name in `READERS`. Images are described in `read_images`.
+    `modality`: what the data are, a name in `READERS`, or `auto` (`modality_of`). Images are described in
+    `read_images`, tables in `collabdm.data.tabular.reader.read_tables`. `options` are the reader's own, by name (of
+    tables `label`, `schema`, ...); `sample`: the description, of a plan or a set, by which the samples are to be read.
 
     Raises:
         DataError: unknown, unreadable or unusable data; the message says which.
+        ConfigError: the reader has no such option.
     """
     if not splits or not set(splits) <= {"train", "test"}:
         raise ValueError(f"splits must be some of train and test, not {splits!r}")
+    modality = modality_of(source) if modality == "auto" else modality
     if modality not in READERS:
         fix = "choose one of these, or register a reader in collabdm.data.READERS"
         raise DataError(explain("modality to read", got=modality, expected=f"one of {', '.join(READERS)}", fix=fix))
-    return READERS[modality](source, splits)
+    reader = READERS[modality]
+    taken = [name for name, one in inspect.signature(reader).parameters.items() if one.kind is one.KEYWORD_ONLY]
+    given = dict(options or {})
+    if unknown := [name for name in given if name not in taken]:
+        known = ", ".join(name for name in taken if name != "sample") or "none"
+        got, fix = f"{', '.join(unknown)} for {modality}", "leave it out, or say what the data are (--modality)"
+        raise ConfigError(explain("option of the data", got=got, expected=f"options of {modality}: {known}", fix=fix))
+    if sample is not None and "sample" in taken:
+        given["sample"] = sample
+    return reader(source, splits, **given)
 
 
-def load_samples(source: str, *, modality: str = "images") -> Samples:
-    """The train part alone: what one client's site has. Raises DataError as `load_dataset` does."""
-    return load_dataset(source, splits=("train",), modality=modality).train
+def load_samples(
+    source: str, *, modality: str = "auto", options: Mapping[str, Any] | None = None, sample: Any = None
+) -> Samples:
+    """The train part alone: what one client's site has. Options and errors are those of `load_dataset`."""
+    return load_dataset(source, splits=("train",), modality=modality, options=options, sample=sample).train
+
+
+def modality_of(source: str) -> str:
+    """What the data of a source are, as far as its name and what lies there tell: the first of `RECOGNISED` that knows
+    it, else images."""
+    return next((modality for modality, knows in RECOGNISED.items() if knows(source)), "images")
 
 
 def read_images(source: str, splits: Sequence[str]) -> Dataset:
@@ -103,8 +135,11 @@ def _reading(source: str, raw: RawData) -> Mapping[str, Any]:
     return {"read": read, "passed_over": dict(raw.passed)}
 
 
-READERS: dict[str, Reader] = {"images": read_images, "series": read_series}
+READERS: dict[str, Reader] = {"images": read_images, "tables": read_tables, "series": read_series}
 """How the data of each modality are read. A new one is one line."""
+
+RECOGNISED: dict[str, Callable[[str], bool]] = {"series": is_series_source, "tables": holds_tables}
+"""By modality, whether a source certainly holds such data: what `modality = "auto"` asks, in this order."""
 
 
 def _read(source: str, splits: Sequence[str]) -> RawData:

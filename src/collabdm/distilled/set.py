@@ -135,7 +135,16 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         with written_whole(target) as building:
             if not self.sample.write_folder(building, self.expanded()._shown()):
                 got, fix = f"{self.sample.plural}, which have none", "export another format"
-                raise DistilledSetError(explain("folder of files", got=got, expected="images", fix=fix))
+                raise DistilledSetError(explain("folder of files", got=got, expected="images or rows", fix=fix))
+
+    @plain_torch()
+    def to_file(self, format: str) -> bytes:
+        """The training samples as one file, `csv` or `parquet`. Raises `DistilledSetError` where they have none."""
+        content = self.sample.to_file(format, self.expanded()._shown())
+        if content is None:
+            got, fix = f"{self.sample.plural}, which have none", "export another format"
+            raise DistilledSetError(explain(f"file of {format}", got=got, expected="rows of a table", fix=fix))
+        return content
 
     @plain_torch()
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -64,8 +64,8 @@ def judgement(results: list[NetworkResult]) -> Judgement:
 
 def training_set(distilled: DistilledSet, teacher: TeacherLabels | None = None) -> TrainingSet:
     """A distilled set as classifiers are trained on it: expanded, with its augmentation and its targets, if any, and
-    the teacher for recipes that ask it."""
-    full = distilled.expanded()
+    the teacher for recipes that ask it; as it is exported, where its modality says so."""
+    full = distilled.exported() if distilled.sample.judged_as_exported else distilled.expanded()
     return TrainingSet(
         samples=full.samples,
         labels=full.labels,

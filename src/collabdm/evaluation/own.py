@@ -20,7 +20,15 @@ Spec = TypeVar("Spec", bound=NetworkSpec | JudgeSpec)
 
 
 def own_network(distilled: DistilledSet, *, stage: str = "evaluate", report: Report = silent) -> NetworkSpec:
-    """The encoder that the set's facts name, else the usual one for such samples; which of them, and why, is told."""
+    """The encoder that the set's facts name, else the usual one for such samples; which of them, and why, is told.
+
+    Where samples have a judge that is not their usual encoder, that encoder gives way to it.
+    """
+    judge, fact = distilled.sample.judge, distilled.facts.get("network")
+    if judge is not None and (not isinstance(fact, dict) or fact.get("name") == distilled.sample.network):
+        told = f"network: {spelled_out(NetworkSpec(name=judge))}, the usual judge of {distilled.sample.plural}"
+        report(Event(stage=stage, done=0, total=1, message=told))
+        return NetworkSpec(name=judge)
     usual = suited(NetworkSpec(name=distilled.sample.network), distilled)
     if "network" not in distilled.facts:
         told = f"network: {spelled_out(usual)}, the usual one, as the set does not say which encoder made it"

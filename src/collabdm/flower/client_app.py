@@ -73,7 +73,7 @@ def _own(plan: Plan, site: NodeSettings) -> tuple[str, Samples, Config]:
         fix = """--node-config 'client="north" dataset="/srv/images"'"""
         raise ConfigError(explain("--node-config", got=f"no {missing}", expected="client and dataset", fix=fix))
     config = load_config(options={"dataset": site.dataset, "engine": site.engine, "device": site.device})
-    return site.client, load_samples(site.dataset, modality=plan.sample.kind), config
+    return site.client, load_samples(site.dataset, modality=plan.sample.kind, sample=plan.sample), config
 
 
 def _simulated(plan: Plan, partition: int, config: Config) -> tuple[str, Samples, Config]:

@@ -21,7 +21,9 @@ from collabdm.networks.base import (
 )
 from collabdm.networks.convnet import POOLING, convnet
 from collabdm.networks.convnet1d import convnet1d
+from collabdm.networks.mlp import mlp
 from collabdm.networks.patches import patches
+from collabdm.networks.random_features import random_features
 from collabdm.networks.resnet18 import resnet18
 from collabdm.networks.rocket import rocket
 from collabdm.networks.vgg11 import vgg11
@@ -50,6 +52,8 @@ NETWORKS: dict[str, Callable[..., Network]] = Table(
         "patches": patches,
         "convnet1d": convnet1d,
         "rocket": rocket,
+        "mlp": mlp,
+        "random-features": random_features,
     }
 )
 """From the shape of a sample, the number of classes, and keyword parameters of `Architecture`, to a network."""

@@ -61,7 +61,7 @@ def compare(
         raise ConfigError(explain("methods to compare", got=got, expected="every method once", fix="drop the others"))
     for name in methods:
         method_named(name)
-    dataset = load_dataset(config.dataset, modality=config.modality)
+    dataset = load_dataset(config.dataset, modality=config.modality, options=config.reading)
     configs = [_config_of(config, name) for name in _usable(config, methods, dataset, report)]
     for one in configs:
         check_usable(dataset, one, allow_missing)

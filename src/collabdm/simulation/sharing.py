@@ -73,7 +73,11 @@ def _some(names: Sequence[str]) -> str:
 
 def clients_of(config: Config) -> list[str]:
     """Names of the simulated clients."""
-    return sorted(parts_of(config, load_dataset(config.dataset, splits=("train",), modality=config.modality)))
+    return sorted(
+        parts_of(
+            config, load_dataset(config.dataset, splits=("train",), modality=config.modality, options=config.reading)
+        )
+    )
 
 
 def shard_of(config: Config, client: str) -> Samples:
@@ -81,7 +85,7 @@ def shard_of(config: Config, client: str) -> Samples:
 
     Raises `ConfigError` for a client that the partition does not have.
     """
-    dataset = load_dataset(config.dataset, splits=("train",), modality=config.modality)
+    dataset = load_dataset(config.dataset, splits=("train",), modality=config.modality, options=config.reading)
     parts = parts_of(config, dataset)
     if client not in parts:
         raise ConfigError(

@@ -76,7 +76,7 @@ def simulate(
     for it and `plan.tiles` is not set. That, and which augmentation was taken, is told. `max_upload`: bytes up a
     client, by which seeds, encoding and features are chosen (`fitted_upload`).
     """
-    dataset, folder = load_dataset(config.dataset, modality=config.modality), Path(folder)
+    dataset, folder = load_dataset(config.dataset, modality=config.modality, options=config.reading), Path(folder)
     config, too_small = fitting_method(config, dataset.preset)
     upload = None
     if max_upload is not None:

@@ -1,0 +1,1 @@
+"""Tables: their declared columns, and reading rows by them."""

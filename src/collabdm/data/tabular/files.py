@@ -1,0 +1,170 @@
+"""Files of tables, and which of them is which part of a data set: CSV, TSV (also packed with gzip) and parquet."""
+
+import codecs
+import csv
+import io
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collabdm.data.splits import split_of
+from collabdm.data.tabular.raw import RawTable, listed, raw_table
+from collabdm.errors import DataError, DataWarning, explain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["WHOLE", "is_table", "table_files", "tables_of"]
+
+WHOLE = "all"
+"""The part that a source without parts has."""
+
+_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+_MOST_CSV = 8 * 2**30
+_PEEKED = 2**20
+_EXPECTED = "a table: a line with the names of the columns, then a line for each row (CSV, TSV), or parquet"
+
+# Beside tables in a folder these say something about them.
+_BESIDE = (".md", ".txt", ".json", ".html", ".pdf")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its name, and of parquet by what it holds: numbers and texts, no pictures, no
+    lists."""
+    if not path.is_file() or not path.name.lower().endswith(_ENDINGS):
+        return False
+    if path.suffix.lower() != ".parquet":
+        return True
+    import pyarrow as pa
+    from pyarrow.parquet import read_schema
+
+    try:
+        kinds = read_schema(path).types
+    except (OSError, pa.ArrowInvalid):
+        return True  # what is wrong with it is told when it is read
+    return not any(pa.types.is_nested(kind) or pa.types.is_binary(kind) for kind in kinds)
+
+
+def table_files(path: Path) -> list[Path]:
+    """The tables in a folder that holds nothing else but texts about them; empty for any other folder."""
+    inside = [one for one in sorted(path.iterdir()) if not one.name.startswith((".", "_"))]
+    if any(one.name in ("flows.json", "dataset_dict.json", "state.json") for one in inside):
+        return []
+    tables = [one for one in inside if is_table(one)]
+    others = [one for one in inside if one not in tables and one.suffix.lower() not in _BESIDE]
+    # Beside pictures, metadata.csv says what these are.
+    return [] if others or any(one.stem == "metadata" for one in tables) else tables
+
+
+def tables_of(path: Path) -> Mapping[str, RawTable]:
+    """The tables of a file or a folder by part: `train`, `test` and `validation` as names of files say, or `WHOLE`."""
+    if path.is_file():
+        return {WHOLE: raw_table(_arrow(path), path.name)}
+    files = table_files(path)
+    by_part: dict[str, list[Path]] = {}
+    for file in files:
+        by_part.setdefault(split_of(file.name.split(".")[0]) or WHOLE, []).append(file)
+    if not files:
+        expected = f"files {', '.join(_ENDINGS)}, for example train.csv and test.csv, and no others"
+        raise DataError(explain(f"folder {path}", got="no tables", expected=expected, fix="check the path"))
+    if len(by_part) > 1 and WHOLE in by_part:
+        left = listed([file.name for file in by_part.pop(WHOLE)])
+        told = f"{path}: passed over {left}, whose names say no part, beside {', '.join(by_part)}"
+        warnings.warn(DataWarning(told), stacklevel=2)
+    return {part: _joined(path, own) for part, own in by_part.items()}
+
+
+def _joined(path: Path, files: list[Path]) -> RawTable:
+    import pyarrow as pa
+
+    tables = [_arrow(file) for file in files]
+    for file, table in zip(files[1:], tables[1:], strict=True):
+        if table.column_names != tables[0].column_names:
+            got, expected = f"columns {listed(table.column_names)}", f"those of {files[0].name}"
+            fix = "give the files of one part the same columns, or name them train and test"
+            raise DataError(explain(str(file), got=got, expected=expected, fix=fix))
+    name = files[0].name if len(files) == 1 else f"{path.name} ({len(files)} files)"
+    return raw_table(pa.concat_tables(tables, promote_options="permissive"), name)
+
+
+def _arrow(path: Path) -> "pa.Table":
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return parquet.read_table(path)
+        return _csv(path)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, str(error)) from None
+
+
+def _csv(path: Path) -> "pa.Table":
+    """All columns as texts, so that what is wrong in one can be told with its row."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    # Arrow unpacks by the name's ending.
+    with pa.input_stream(str(path), compression="detect") as stream:
+        content = stream.read(_MOST_CSV).removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
+    if not content.strip():
+        raise DataError(explain(str(path), got="an empty file", expected=_EXPECTED, fix="check that it is complete"))
+    head = content[:_PEEKED].decode(errors="replace").splitlines()[0]
+    parted = _parted_by(path, head)
+    header = next(csv.reader([head], delimiter=parted))
+    _check_header(path, header)
+    return arrow_csv.read_csv(
+        io.BytesIO(content),
+        # Several threads do not know which line is wrong.
+        read_options=arrow_csv.ReadOptions(column_names=header, skip_rows=1, use_threads=False),
+        parse_options=arrow_csv.ParseOptions(delimiter=parted, newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types={name: pa.string() for name in header}, strings_can_be_null=False
+        ),
+    )
+
+
+def _parted_by(path: Path, head: str) -> str:
+    """What parts the columns: a tab in a TSV, in a CSV a comma, or what its header has instead, which is told."""
+    usual = "\t" if ".tsv" in path.name.lower() else ","
+    if usual in head:
+        return usual
+    found = next((other for other in (";", "\t", "|", ",") if other in head), usual)
+    if found != usual:
+        name = {"\t": "tabs", ",": "commas"}.get(found, f"'{found}'")
+        warnings.warn(DataWarning(f"{path.name}: columns are parted by {name}"), stacklevel=4)
+    return found
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    """Refuse a first line of values, and names that no column can be told by."""
+    names = [name.strip() for name in header]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        got = f"{twice or 'no name'} {names.count(twice)} times"
+        raise DataError(explain(f"columns of {path}", got=got, expected="distinct names", fix="rename or drop one"))
+    numbers = [name for name in names if re.fullmatch(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?", name)]
+    # Libraries number columns that have no names: 0, 1, 2, ...
+    counted = (
+        [str(int(numbers[0]) + place) for place in range(len(numbers))] if numbers and numbers[0].isdigit() else []
+    )
+    if len(numbers) * 2 > len(names) and numbers != counted:
+        got, fix = f"a first line of values ({listed(names, 5)})", "put a line with the names of the columns first"
+        raise DataError(explain(str(path), got=got, expected="names of the columns", fix=fix))
+
+
+def _unreadable(path: Path, message: str) -> DataError:
+    """What Arrow says of a file, in our words."""
+    ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message)
+    if ragged:
+        # Arrow counts lines from 1 and the header is the first, which was read apart.
+        row, wanted, found = (int(number) for number in ragged.groups())
+        got, fix = f"{found} values", "mend that line (a text that holds the separator needs quotes)"
+        expected = f"{wanted}, one for each column"
+        return DataError(explain(f"{path}, line {row}", got=got, expected=expected, fix=fix))
+    utf8 = "invalid UTF8" in message or "codec can't" in message
+    got = "text that is not UTF-8" if utf8 else message.split("\n")[0][:200]
+    fix = "save it as UTF-8" if utf8 else "check that the file is whole and of the kind that its name says"
+    return DataError(explain(str(path), got=got, expected=_EXPECTED, fix=fix))

@@ -1,0 +1,83 @@
+"""The column of labels, and the classes in it."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from collabdm.data.class_names import check_class_names, spelled_as, tell_spelling
+from collabdm.data.tabular.raw import RawTable, as_texts, listed
+from collabdm.errors import DataError, explain
+
+__all__ = ["classes_of", "label_column", "labels_in", "texts_of_labels"]
+
+_USUAL = ("label", "labels", "class", "target", "y")
+_MOST_CLASSES = 1000
+
+
+def label_column(raw: RawTable, asked: str | None) -> str:
+    """The name of the column of labels: as asked, else the one that is usually called so. Raises `DataError`."""
+    names = list(raw.columns)
+    if asked is not None:
+        if asked.strip() in names:
+            return asked.strip()
+        meant = spelled_as([asked], names)
+        if asked in meant:
+            return meant[asked]
+        expected, fix = f"one of {listed(names, 60)}", "name the column of labels (--label COLUMN)"
+        raise DataError(explain(f"label column of {raw.source}", got=asked, expected=expected, fix=fix))
+    found = next((name for usual in _USUAL for name in names if name.casefold() == usual), None)
+    if found is None:
+        got = f"none called {', '.join(_USUAL)}"
+        expected, fix = f"one of {listed(names, 60)}", "say which it is (--label COLUMN, load_table(..., label=...))"
+        raise DataError(explain(f"label column of {raw.source}", got=got, expected=expected, fix=fix))
+    return found
+
+
+def texts_of_labels(raw: RawTable, label: str) -> np.ndarray:
+    """The label of every row as a text, object [n]. Raises `DataError` for a missing one, or a measured value."""
+    values = raw.columns[label]
+    if values.dtype != object:
+        wrong = ~np.isnan(values) & (values != np.floor(values))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            expected, fix = (
+                "a class: text, or a whole number such as 3",
+                "name another column; a measured value is none",
+            )
+            what = f"{raw.row(row)}, label column {label}"
+            raise DataError(explain(what, got=values[row], expected=expected, fix=fix))
+    texts = as_texts(values)
+    missing = np.array([text is None for text in texts.tolist()], dtype=bool)
+    if missing.any():
+        row, more = int(np.argmax(missing)), int(missing.sum()) - 1
+        got = "nothing" + (f", and in {more} further rows" if more else "")
+        fix = "label every row, or drop it"
+        raise DataError(explain(f"{raw.row(row)}, label column {label}", got=got, expected="a class", fix=fix))
+    return texts
+
+
+def classes_of(source: str, label: str, texts: np.ndarray) -> tuple[str, ...]:
+    """The distinct labels: numbers by size, all else by name. Raises `DataError` where they are no classes."""
+    names = sorted(set(texts.tolist()))
+    if len(names) > _MOST_CLASSES or len(names) > max(len(texts) // 2, 20):
+        got = f"{len(names)} different labels in {len(texts)} rows ({listed(names, 4)})"
+        fix = "name the column of the classes (--label COLUMN), or make few classes of the values"
+        raise DataError(explain(f"{source}, label column {label}", got=got, expected="a few classes", fix=fix))
+    check_class_names(source, names)
+    if all(re.fullmatch(r"-?\d{1,15}", name) for name in names):
+        names.sort(key=int)
+    return tuple(names)
+
+
+def labels_in(raw: RawTable, label: str, texts: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The place of every label among `classes`, int64 [n]. Raises `DataError` for a label that is none of them."""
+    meant = spelled_as(texts.tolist(), classes)
+    tell_spelling(raw.source, meant)
+    place = {name: number for number, name in enumerate(classes)}
+    for row, text in enumerate(texts.tolist()):
+        if text not in place and text not in meant:
+            expected = f"one of the {len(classes)} classes of the train part ({listed(classes)})"
+            fix = "correct the label, or drop the row"
+            raise DataError(explain(f"{raw.row(row)}, label column {label}", got=text, expected=expected, fix=fix))
+    return np.array([place[meant.get(text, text)] for text in map(str, texts.tolist())], dtype=np.int64)

@@ -1,0 +1,130 @@
+"""A schema proposed from one site's rows, for a person to look at and edit."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from collabdm.data.class_names import look_of, unreadable
+from collabdm.data.tabular.column import MOST_COLUMNS, Column
+from collabdm.data.tabular.raw import RawTable, as_texts, numbers_in
+from collabdm.data.tabular.schema import TableSchema
+from collabdm.errors import DataError, explain
+
+__all__ = ["proposed_schema"]
+
+# Of more levels the most frequent are proposed, where they cover most rows.
+_MOST_LEVELS, _COVERED = 100, 0.8
+
+# A level that a single row has may tell of a person.
+_LEAST_ROWS, _FEW_LEVELS = 2, 20
+
+_COUNTERS = re.compile(r"(unnamed: ?\d+|index|id|row|row_?id|row_?number|__index_level_\d+__)?", re.IGNORECASE)
+
+# A tail is heavy where all values need so many times the room that nine of ten need.
+_HEAVY = 8.0
+
+
+def proposed_schema(
+    raw: RawTable, label: str, *, aside: Iterable[str] = ()
+) -> tuple[TableSchema, dict[str, str], list[str]]:
+    """(schema, columns that are left out with why, remarks on columns) for the rows of `raw`.
+
+    `aside`: columns besides the label that are no features. Ranges are widened and rounded outward, so that they say
+    less of single rows and fit other sites too. Raises `DataError` where no column is left.
+    """
+    left_out = {name: f"holds {what}, no numbers or texts" for name, what in raw.passed.items()}
+    columns, remarks = list[Column](), list[str]()
+    for name, values in raw.columns.items():
+        if name == label or name in aside:
+            continue
+        if wanted := unreadable(name) or (len(name) > 200 and "a name of at most 200 characters"):
+            left_out[name[:40] or "(no name)"] = f"its name should be {wanted}"
+            continue
+        found = _column(name, values, remarks)
+        if isinstance(found, Column):
+            columns.append(found)
+        else:
+            left_out[name] = found
+    if not columns:
+        got = "; ".join(f"{name} {why}" for name, why in left_out.items()) or f"the label {label} alone"
+        fix = "give a table with columns of numbers or of a few texts"
+        raise DataError(explain(f"columns of {raw.source}", got=got, expected="at least one to learn from", fix=fix))
+    if len(columns) > MOST_COLUMNS:
+        got, fix = len(columns), "drop columns, or make fewer of them"
+        raise DataError(explain(f"columns of {raw.source}", got=got, expected=f"at most {MOST_COLUMNS}", fix=fix))
+    return TableSchema(label=label, columns=tuple(columns)), left_out, remarks
+
+
+def _column(name: str, values: np.ndarray, remarks: list[str]) -> Column | str:
+    """The column as it is proposed, or why it is left out."""
+    if values.dtype == object:
+        numbers, wrong, commas = numbers_in(values)
+        if wrong.any():
+            return _categorical(name, values)
+        if commas:
+            remarks.append(f"commas in {name} are read as {'the decimal point' if commas == 'decimals' else commas}")
+        values = numbers
+    return _numeric(name, values)
+
+
+def _categorical(name: str, values: np.ndarray) -> Column | str:
+    texts = as_texts(values)
+    present = [text for text in texts.tolist() if text is not None]
+    counts = Counter(present)
+    usual = {text: n for text, n in counts.items() if len(text) <= 200 and not unreadable(text)}
+    if len(usual) > _FEW_LEVELS:
+        usual = {text: n for text, n in usual.items() if n >= _LEAST_ROWS}
+    kept = [text for text, _ in Counter(usual).most_common(_MOST_LEVELS)]
+    # Two that look the same are one to whoever edits the schema.
+    kept = list({look_of(text): text for text in reversed(kept)}.values())
+    if len(counts) == 1:
+        return "has one value only"
+    if sum(counts[text] for text in kept) < _COVERED * len(present):
+        return f"has too many different texts ({len(counts)} in {len(present)} rows)"
+    return Column(name=name, kind="categorical", levels=tuple(sorted(kept)), missing=len(present) < len(texts))
+
+
+def _numeric(name: str, values: np.ndarray) -> Column | str:
+    held = values[np.isfinite(values)]
+    if not len(held):
+        return "has no values"
+    least, most = float(held.min()), float(held.max())
+    if least == most:
+        return "has one value only"
+    whole = bool((held == np.rint(held)).all())
+    if _COUNTERS.fullmatch(name) and whole and len(np.unique(held)) == len(values):
+        return "numbers the rows"
+    if max(abs(least), abs(most)) > 1e17 or most - least < 1e-15:
+        return f"has values from {least:g} to {most:g}, too large or too close for 32 bits"
+    shared = {"name": name, "kind": "numeric", "integer": whole, "missing": bool(np.isnan(values).any())}
+    inner = float(np.subtract(*np.quantile(held, (0.95, 0.05))))
+    if most - least > _HEAVY * inner and len(np.unique(held)) > 2:
+        usual = np.abs(held[held != 0])
+        scale = _friendly(float(np.median(usual)))
+        ends = (0.0 if least >= 0 else -_friendly(-2 * least)), (0.0 if most <= 0 else _friendly(2 * most))
+        return Column(**shared, transform="asinh", scale=scale, low=ends[0], high=ends[1])
+    low, high = _widened(least, most, whole)
+    return Column(**shared, low=low, high=high)
+
+
+def _widened(least: float, most: float, whole: bool) -> tuple[float, float]:
+    """A twentieth wider to either side and rounded outward to two digits of the range; never across 0."""
+    step = 10.0 ** (math.floor(math.log10(most - least)) - 1)
+    if whole:
+        step = max(step, 1.0)
+    margin = (most - least) / 20
+    low, high = math.floor((least - margin) / step) * step, math.ceil((most + margin) / step) * step
+    low, high = max(low, 0.0) if least >= 0 else low, min(high, 0.0) if most <= 0 else high
+    if whole and most - least <= 1:
+        low, high = least, most
+    return float(f"{low:.12g}"), float(f"{high:.12g}")
+
+
+def _friendly(value: float) -> float:
+    """The next 1, 2 or 5 times a power of ten at or above."""
+    power = 10.0 ** math.floor(math.log10(value))
+    step = next(step for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
+    return float(f"{step * power:.6g}")

@@ -1,0 +1,1 @@
+"""Everything that depends on samples being rows of a table."""

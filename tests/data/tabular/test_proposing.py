@@ -1,0 +1,45 @@
+"""What is proposed of columns: ranges that say little of single rows, tails, levels."""
+
+import numpy as np
+
+from collabdm.data.tabular.proposing import proposed_schema
+from collabdm.data.tabular.raw import RawTable
+from collabdm.randomness import Stream
+
+
+def proposed(values: list[object] | np.ndarray, name: str = "x") -> tuple[dict[str, object], str]:
+    """(what is not at its default, why it is left out)."""
+    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
+    raw = RawTable(source="t", columns={name: array, "other": np.array([0.0, 1.0] * (len(array) // 2)), "y": array})
+    schema, left_out, _ = proposed_schema(raw, "y")
+    column = next((c for c in schema.columns if c.name == name), None)
+    return (column.model_dump(exclude_defaults=True) if column else {}), left_out.get(name, "")
+
+
+def test_a_range_is_wider_than_the_rows_and_round() -> None:
+    found, _ = proposed(np.array([0.0, 15.0] * 8 + list(range(16))))
+    assert found == {"name": "x", "kind": "numeric", "low": 0.0, "high": 16.0, "integer": True}
+    found, _ = proposed(np.array([-1.234, 7.77] * 9 + [3.2, np.nan]))
+    assert (found["low"], found["high"], found["missing"]) == (-1.7, 8.3, True)
+
+
+def test_a_heavy_tail_gets_asinh_in_units_of_the_usual_value() -> None:
+    values = 100 * (1 / (1 - Stream(1, "tail").uniform(1000, 0, 0.9999)) - 1)
+    found, _ = proposed(values)
+    assert found["transform"] == "asinh"
+    assert found["scale"] == 100.0 or found["scale"] == 200.0
+    assert found["low"] == 0.0
+    assert isinstance(found["high"], float)
+    assert 2 * values.max() <= found["high"] <= 5 * values.max()
+
+
+def test_levels_that_one_row_has_are_not_told() -> None:
+    found, _ = proposed([f"level {n:02}" for n in range(30)] * 3 + ["Alice Smith", None])
+    assert "Alice Smith" not in found["levels"]  # pyright: ignore
+    assert len(found["levels"]) == 30  # pyright: ignore
+    assert found["missing"] is True
+
+
+def test_numbers_that_count_rows_are_left_out_by_name_alone() -> None:
+    assert proposed(np.arange(20.0), "Unnamed: 0")[1] == "numbers the rows"
+    assert proposed(np.arange(20.0), "duration")[1] == ""

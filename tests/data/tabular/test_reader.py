@@ -1,0 +1,225 @@
+"""Reading tables: what people have in files, and what is said of what cannot be read."""
+
+import gzip
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from collabdm.data import Dataset, load_dataset, load_table, modality_of
+from collabdm.data.tabular.column import Column
+from collabdm.data.tabular.schema import TableSchema, read_schema, schema_bytes
+from collabdm.errors import CollabDMError, ConfigError, DataError, DataWarning
+from collabdm.tables.modality import Tables
+
+SCHEMA = Tables(
+    label="kind",
+    columns=(
+        Column(name="size", kind="numeric", low=0, high=10),
+        Column(name="proto", kind="categorical", levels=("tcp", "udp")),
+    ),
+)
+
+
+def csv(folder: Path, text: str, name: str = "t.csv") -> str:
+    path = folder / name
+    path.write_bytes(text.encode())
+    return str(path)
+
+
+def quietly(source: str, **options: object) -> tuple[Dataset, str]:
+    """The data set, and all that was told."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", DataWarning)
+        found = load_dataset(source, **options)  # pyright: ignore
+    return found, " | ".join(str(one.message) for one in told)
+
+
+def rows(count: int = 12, extra: str = "") -> str:
+    lines = [f"{n % 5},{'tcp' if n % 3 else 'udp'},{'ab'[n % 2]}{extra}" for n in range(count)]
+    return "\n".join(["size,proto,kind" + (",more" if extra else ""), *lines]) + "\n"
+
+
+def test_rows_by_a_schema(tmp_path: Path) -> None:
+    text = "more,kind,proto,size\n1,b,udp,3.5\n2,a,icmp,99\n3,a, tcp ,\n4, b,,-inf\n"
+    found, told = quietly(csv(tmp_path, text), splits=("train",), sample=SCHEMA)
+    np.testing.assert_array_equal(found.train.values, np.array([[3.5, 1], [10, -1], [np.nan, 0], [0, np.nan]], "f4"))
+    assert found.train.classes == ("a", "b")
+    assert found.train.labels.tolist() == [1, 0, 0, 1]
+    assert "clipped to the declared range: 2 x size" in told
+    assert "1 x proto" in told
+    assert "1 further columns passed over: more" in told
+    assert found.reading["clipped"] == {"train": {"size": 2}}
+    assert found.reading["unknown"] == {"train": {"proto": 1}}
+    assert found.reading["missing"] == {"train": {"size": 1, "proto": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "an empty file"),
+        ("size,proto,kind\n", "no rows"),
+        ("size,proto,other\n1,tcp,a\n", "expected one of size, proto, other"),
+        ("size,kind\n1,a\n", "no proto"),
+        ("size,proto,kind\n1,tcp,a\n2,udp\n", "line 3: got 2 values; expected 3"),
+        ("size,size,kind\n1,2,a\n", "size 2 times"),
+        ("size,proto,kind\n1,tcp,a\nfive,tcp,b\n", "row 2, column size: got 'five'; expected a number"),
+        ("size,proto,kind\n1,tcp,a\n2,tcp,\n", "row 2, label column kind: got nothing"),
+        ("1,tcp,2.5\n1,2,3\n", "a first line of values"),
+        ("size,proto,kind\n1,tcp,a\x00\n", "t.csv"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(CollabDMError) as raised:
+        quietly(csv(tmp_path, text), splits=("train",), sample=SCHEMA)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_text_that_is_no_utf8(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("größe,kind\n1,ä\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"t\.csv: got text that is not UTF-8"):
+        load_dataset(str(tmp_path / "t.csv"), splits=("train",))
+
+
+def test_what_people_write(tmp_path: Path) -> None:
+    """Thousands, an index, an identifier, a constant, nothing at all, dates in words, infinity, blanks, accents."""
+    head = " ,id,amount,flag,constant,empty,who,peak,my class\n"
+    body = "".join(
+        f'{n},{1000 + n},"{n + 1},{500 + n}.5",{str(n % 2 == 0).lower()},7,,'
+        f"person {n},{'inf' if n == 3 else n},größe {n % 2}\n"
+        for n in range(30)
+    )
+    found, told = quietly(csv(tmp_path, "\ufeff" + head + body), splits=("train",), options={"label": "my class"})
+    names = {column["name"]: column for column in found.preset.declared["columns"]}  # pyright: ignore
+    assert set(names) == {"amount", "flag", "peak"}
+    assert names["flag"]["levels"] == ("false", "true")
+    assert found.train.values[2, 0] == 3502.5
+    # Infinity is the end of the range, which finite rows gave.
+    assert found.train.values[3, 2] == names["peak"]["high"] < 40
+    assert found.train.classes == ("größe 0", "größe 1")
+    for why in ("numbers the rows", "one value only", "no values", "too many different texts", "thousands"):
+        assert why in told, why
+    assert "a real round declares its columns" in told
+
+
+def test_decimal_commas_and_semicolons(tmp_path: Path) -> None:
+    text = "größe;kind\n" + "".join(f"{n},{n}5;{'ab'[n % 2]}\n" for n in range(8))
+    found, told = quietly(csv(tmp_path, text), splits=("train",), options={"label": "kind"})
+    assert found.train.values[:, 0].tolist() == pytest.approx([n + (n * 10 + 5) / 100 for n in range(8)])
+    assert "parted by ';'" in told
+    assert "the decimal point" in told
+
+
+def test_packed_and_tabbed_files_and_parquet_are_alike(tmp_path: Path) -> None:
+    plain = csv(tmp_path, rows())
+    packed = tmp_path / "p.csv.gz"
+    packed.write_bytes(gzip.compress(rows().encode()))
+    tabbed = csv(tmp_path, rows().replace(",", "\t"), "t.tsv")
+    table = pa.table(
+        {"size": [n % 5 for n in range(12)], "proto": ["tcp" if n % 3 else "udp" for n in range(12)],
+         "kind": ["ab"[n % 2] for n in range(12)]}
+    )  # fmt: skip
+    parquet.write_table(table, tmp_path / "q.parquet")
+    first, _ = quietly(plain, splits=("train",), options={"label": "kind"})
+    for other in (str(packed), tabbed, str(tmp_path / "q.parquet")):
+        assert modality_of(other) == "tables"
+        again, _ = quietly(other, splits=("train",), options={"label": "kind"})
+        assert again.train.digest() == first.train.digest(), other
+
+
+def test_two_files_are_two_parts_and_a_label_must_be_known(tmp_path: Path) -> None:
+    csv(tmp_path, rows(), "train.csv")
+    csv(tmp_path, rows(4) + "1,icmp,a\n", "test.csv")
+    (tmp_path / "README.md").write_text("of these rows")
+    assert modality_of(str(tmp_path)) == "tables"
+    found, told = quietly(str(tmp_path), options={"label": "kind"})
+    assert (len(found.train), len(found.test)) == (12, 5)
+    assert found.reading["unknown"] == {"test": {"proto": 1}}
+    assert "test.csv: levels that are not declared" in told
+    csv(tmp_path, rows(4) + "1,tcp,zebra\n", "test.csv")
+    with pytest.raises(DataError, match=r"test\.csv, row 5, label column kind: got zebra; expected one of the 2"):
+        quietly(str(tmp_path), options={"label": "kind"})
+
+
+def test_a_column_called_split_parts_one_table(tmp_path: Path) -> None:
+    text = "x,y,split\n" + "".join(f"{n},{n % 2},{'test' if n > 7 else 'train'}\n" for n in range(10))
+    found, told = quietly(csv(tmp_path, text))
+    assert (len(found.train), len(found.test)) == (8, 2)
+    assert found.train.shape == (1,)
+    assert "parted by its column split: 2 test and 8 train" in told.replace(", ", " and ")
+
+
+def test_a_fraction_is_for_testing_and_groups_stay_together(tmp_path: Path) -> None:
+    text = "x,y,patient\n" + "".join(f"{n},{n % 2},p{n // 4}\n" for n in range(40))
+    source = csv(tmp_path, text)
+    with pytest.raises(DataError, match="--test-fraction"):
+        load_dataset(source)
+    found, _ = quietly(source, options={"test_fraction": 0.3})
+    assert (len(found.train), len(found.test)) == (28, 12)
+    assert found.test.counts().tolist() == [6, 6]
+    grouped, _ = quietly(source, options={"test_fraction": 0.3, "group": "patient"})
+    assert grouped.train.shape == (1,)  # the group is no feature
+    sides = [{int(x) // 4 for x in part.values[:, 0]} for part in (grouped.train, grouped.test)]
+    assert not sides[0] & sides[1]
+    assert len(grouped.test) == 12
+    with pytest.raises(ConfigError, match="--test-fraction too"):
+        quietly(source, options={"group": "patient"})
+    with pytest.raises(DataError, match="group column"):
+        quietly(source, options={"test_fraction": 0.3, "group": "nobody"})
+
+
+def test_the_row_of_an_error_is_that_of_the_file(tmp_path: Path) -> None:
+    text = rows(40).replace("4,tcp,a\n", "x,tcp,a\n", 1)
+    wrong = text.split("\n").index("x,tcp,a")
+    with pytest.raises(DataError, match=f"row {wrong}, column size: got 'x'"):
+        quietly(csv(tmp_path, text), options={"test_fraction": 0.3}, sample=SCHEMA)
+
+
+@pytest.mark.parametrize(("name", "shape", "counts"), [("iris", 4, 3), ("wine", 13, 3), ("breast_cancer", 30, 2)])
+def test_built_in_tables_keep_within_what_is_declared(name: str, shape: int, counts: int) -> None:
+    found = load_dataset(name)
+    assert modality_of(name) == "tables"
+    assert found.train.shape == (shape,)
+    assert len(found.train.classes) == counts
+    assert 0.65 < len(found.train) / (len(found.train) + len(found.test)) < 0.75
+    assert "clipped" not in found.reading
+
+
+def test_frames_are_tables() -> None:
+    table = pa.table(
+        {"size": [1.0, None, 3.0, 4.0], "proto": ["tcp", "udp", "tcp", "udp"], "kind": ["a", "b", "a", "b"]}
+    )
+    with pytest.warns(DataWarning, match="missing where the schema says that none are"):
+        found = load_table(table, schema=SCHEMA)
+    np.testing.assert_array_equal(found.train.values[:, 0], np.array([1, np.nan, 3, 4], "f4"))
+    assert len(found.test) == 0
+    pandas = pytest.importorskip("pandas")
+    with pytest.warns(DataWarning, match="1 x size"):
+        again = load_table(pandas.DataFrame(table.to_pydict()), schema=SCHEMA)
+    assert again.train.digest() == found.train.digest()
+    with pytest.raises(DataError, match="frame of pandas"):
+        load_table(7, label="kind")
+
+
+def test_a_schema_file_comes_back_and_says_which_column_is_wrong(tmp_path: Path) -> None:
+    schema = TableSchema(label="kind", columns=SCHEMA.columns)
+    path = tmp_path / "schema.json"
+    path.write_bytes(schema_bytes(schema))
+    assert read_schema(path) == schema
+    path.write_text(path.read_text().replace('"high": 10.0', '"high": "ten"'))
+    with pytest.raises(ConfigError, match=r"schema\.json: column size, high: got 'ten'"):
+        read_schema(path)
+    path.write_text("{")
+    with pytest.raises(ConfigError, match="a JSON file"):
+        read_schema(path)
+
+
+def test_parquet_of_lists_or_pictures_is_no_table(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"x": [[1, 2]], "y": [0]}), tmp_path / "lists.parquet")
+    assert modality_of(str(tmp_path / "lists.parquet")) == "images"
+    assert modality_of("digits") == "images"
+    assert modality_of(str(tmp_path / "nowhere")) == "images"

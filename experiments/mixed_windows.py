@@ -25,6 +25,7 @@ from collabdm.data.flows.schema import load_schema
 from collabdm.data.samples import Samples
 from collabdm.engine import tune_allocator
 from collabdm.evaluation.networks import NetworkResult, network_seed, summary
+from collabdm.networks import NetworkSpec
 from collabdm.planning import augmentation_for, networks_tested, recipe_for, resolved, sample_for
 from collabdm.storage.files import write_json
 from collabdm.training.loop import test_accuracy, train
@@ -89,7 +90,8 @@ def _cells(
         augment=augmentation_for(config, preset),
     )
     protocol, found = recipe_for(config), {kind: list[NetworkResult]() for kind in KINDS}
-    for spec in networks_tested(config, preset):
+    networks = [spec for spec in networks_tested(config, preset) if isinstance(spec, NetworkSpec)]
+    for spec in networks:
         for index in range(protocol.count):
             seed = network_seed(config.seed, spec, index)
             parameters = train(everything, spec, classes=classes, recipe=protocol, seed=seed, engine=engine)

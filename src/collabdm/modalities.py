@@ -17,7 +17,7 @@ __all__ = ["AUTO", "MODALITIES", "AnyModality", "ModalityName", "modality_in"]
 MODALITIES: dict[str, type[Modality]] = Table({"images": Images, "tables": Tables, "series": Series})
 
 AUTO = "auto"
-ModalityName = Annotated[str, named_in(ChainMap({AUTO: None}, MODALITIES))]
+ModalityName = Annotated[str, named_in(ChainMap[str, Any]({AUTO: None}, MODALITIES))]
 """The name of one, or `AUTO`, for which the source of the data decides."""
 
 

@@ -36,6 +36,7 @@ def make(**changes: Any) -> Classifier:
     parameters = changes.pop("parameters", None)
     card = ClassifierCard(**(fields | changes))
     if parameters is None:
+        assert card.shape is not None
         network = build_network(card.network, card.shape, len(card.classes))
         parameters = initial_parameters(network, Stream(5, "classifier test"))
     return Classifier(card=card, parameters=parameters)

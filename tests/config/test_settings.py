@@ -28,8 +28,8 @@ KEYS = {
     "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
     "normalisation sample",
     "local": "method iterations lr momentum batch reuse init",
-    "server": "passes lr schedule momentum reach step batch weighting teacher teacher_batch teacher_loss aggregation "
-    "trim clip evaluate_every draw",
+    "server": "passes lr schedule momentum reach bounded step batch weighting teacher teacher_batch teacher_loss "
+    "aggregation trim clip evaluate_every draw",
     "evaluate": "protocol networks count epochs",
     "rivals": "training dense co_boosting fedd3 dosfl dosfl_soft feddm strawman_gradient strawman_meta",
 }
@@ -249,7 +249,7 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
             "plan.augment: got warp; expected auto, all, none, or some of colour, crop, cutout, flip, ",
         ),
         ("plan.augment=[3]", "plan.augment.0: got 3"),
-        ("modality=pictures", "modality: got 'pictures'; expected one of images, tables, auto"),
+        ("modality=pictures", "modality: got 'pictures'; expected one of images, tables, series, auto"),
         ("local.method=magic", "local.method: got 'magic'; expected one of dm, kip, gmm, "),
         ("plan.normalisation={mean=[0.5],std=[0.0]}", "at least 1e-6"),
         ("plan.normalisation={mean=[0.5,0.5],std=[0.5]}", "one mean and one std"),
@@ -382,7 +382,14 @@ def test_the_paper_preset_is_the_paper(weighting: str) -> None:
     server = {"passes": 1, "lr": 10.0, "schedule": "constant", "momentum": 0.5, "step": "per-class", "batch": None}
     unguarded = {"aggregation": "mean", "trim": 0.2, "clip": None}
     # The teacher's term is for plans with the Gram matrix, which this preset has not.
-    server |= {"reach": UNBOUNDED, "draw": None, "teacher": 1.0, "teacher_batch": 128, "teacher_loss": "cross-entropy"}
+    server |= {
+        "reach": UNBOUNDED,
+        "bounded": False,
+        "draw": None,
+        "teacher": 1.0,
+        "teacher_batch": 128,
+        "teacher_loss": "cross-entropy",
+    }
     assert config.server.model_dump() == server | unguarded | {"weighting": weighting, "evaluate_every": 0}
     assert config.evaluate.protocol == "paper"
     assert config.plan.network is None  # ConvNet of width 128 and the depth that suits the data: 3 at 32 pixels

@@ -106,9 +106,9 @@ def test_a_registered_reader_reads_its_modality(monkeypatch: pytest.MonkeyPatch)
 def test_an_unknown_modality_lists_the_known() -> None:
     for load in (load_dataset, load_samples):
         with pytest.raises(DataError) as error:
-            load("digits", modality="tables")
+            load("digits", modality="smells")
         fix = "choose one of these, or register a reader in collabdm.data.READERS"
-        assert str(error.value) == f"modality to read: got tables; expected one of images, series; fix: {fix}"
+        assert str(error.value) == f"modality to read: got smells; expected one of images, tables, series; fix: {fix}"
 
 
 # --- npz
@@ -517,7 +517,7 @@ def test_unusable_folders(tmp_path: Path) -> None:
         refused(tmp_path / name, message, **train)
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "train.csv").write_text("a,label\n1,2\n")
-    refused(tmp_path / "table", r"columns of .*: got a, label; expected exactly one image column", **train)
+    refused(tmp_path / "table", r"columns of train\.csv: got a has one value only", **train)
     write_parquet(tmp_path / "nolabel" / "train.parquet", good, [0, 1], None, b=["x", "y"])
     table = pq.read_table(tmp_path / "nolabel" / "train.parquet").rename_columns(["image", "kind", "b"])
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "nolabel" / "train.parquet")

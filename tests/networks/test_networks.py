@@ -40,7 +40,7 @@ KNOWN = {
 every = pytest.mark.parametrize("name", KNOWN)
 
 # Networks for other samples than images, each with a test of its own.
-OTHERS = {"convnet1d", "rocket"}
+OTHERS = {"convnet1d", "mlp", "random-features", "rocket"}
 
 
 def run(

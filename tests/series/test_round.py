@@ -67,7 +67,7 @@ def test_a_whole_round_by_files_and_what_is_made_of_it(tmp_path: Path) -> None:
     distilled, test = load(out / "distilled"), waves(tmp_path / "test.npz", 9)
     assert np.isfinite(distilled.samples.numpy()).all()
     found = done("evaluate", out, "--dataset", test, "--quiet")
-    assert found["accuracy"]["mean"] > 0.85
+    assert found["accuracy"]["mean"] > 0.7
     both = '[{name="rocket",width=64},{name="convnet1d",width=16,depth=1}]'
     by_rocket = done("evaluate", out, "--dataset", test, "--quiet", "--set", f"evaluate.networks={both}")
     assert {network["network"].split()[0] for network in by_rocket["accuracy"]["networks"]} == {"rocket", "convnet1d"}
@@ -77,6 +77,7 @@ def test_a_whole_round_by_files_and_what_is_made_of_it(tmp_path: Path) -> None:
         "distilled.safetensors",
         "preview.png",
         "series",
+        "teacher.safetensors",
     ]
     assert done("info", folder)["shape"] == [1, 30]
     assert done("info", plan)["modality"] == "series"

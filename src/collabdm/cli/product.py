@@ -58,7 +58,7 @@ def evaluate(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Test networks and classical judges trained on a set, or a classifier.
+    """Test models trained on a set, or a classifier.
 
     Without --networks they are of the set's own kind: the encoder that made it, with its width, depth, norm and
     pooling. The card of a set warns where its exported 8-bit files train worse by more than a point.

@@ -20,7 +20,7 @@ def schema(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Propose the declared columns of a table from one site's rows, for a person to edit.
+    """Propose a table's columns, for a person to edit.
 
     In one round nothing can be scaled by pooled data, so the plan declares every column: numbers with a range (linear,
     or asinh where tails are heavy), categories with their levels, and whether values may be missing. The ranges are

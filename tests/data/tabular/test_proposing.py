@@ -1,5 +1,7 @@
 """What is proposed of columns: ranges that say little of single rows, tails, levels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from collabdm.data.tabular.proposing import proposed_schema
@@ -7,7 +9,7 @@ from collabdm.data.tabular.raw import RawTable
 from collabdm.randomness import Stream
 
 
-def proposed(values: list[object] | np.ndarray, name: str = "x") -> tuple[dict[str, object], str]:
+def proposed(values: Sequence[object] | np.ndarray, name: str = "x") -> tuple[dict[str, object], str]:
     """(what is not at its default, why it is left out)."""
     array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
     raw = RawTable(source="t", columns={name: array, "other": np.array([0.0, 1.0] * (len(array) // 2)), "y": array})

@@ -220,6 +220,6 @@ def test_a_schema_file_comes_back_and_says_which_column_is_wrong(tmp_path: Path)
 
 def test_parquet_of_lists_or_pictures_is_no_table(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"x": [[1, 2]], "y": [0]}), tmp_path / "lists.parquet")
-    assert modality_of(str(tmp_path / "lists.parquet")) == "images"
+    assert modality_of(str(tmp_path / "lists.parquet")) == "series"
     assert modality_of("digits") == "images"
     assert modality_of(str(tmp_path / "nowhere")) == "images"

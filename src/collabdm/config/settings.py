@@ -22,7 +22,7 @@ from collabdm.images.pixels import Normalisation
 from collabdm.methods import method_named
 from collabdm.modalities import MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
-from collabdm.protocol import EncodingName, GramBits, LocalSpec, StatisticNames
+from collabdm.protocol import EncodingName, GramBits, LocalSpec, PrivacySpec, StatisticNames
 from collabdm.registry import named_in
 from collabdm.storage.reading import read_text
 from collabdm.training.recipes import RECIPES
@@ -100,7 +100,8 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     `participation`: the share of the clients that take part at a seed (epsilon). `most_held` unset: a client's weight
     is what it says to hold. `min_held`: a client leaves out classes of which it holds fewer. `statistics`: one of the
     seeds, `gram`, or both in a list; `features`: the network that is the fixed feature map of `gram`, unset what suits
-    the modality; `gram_bits`: of one number of it on the wire.
+    the modality; `gram_bits`: of one number of it on the wire. `privacy`: a promise of differential privacy, with which
+    go statistics, a feature map and a local set of their own (`planning.promised`).
     """
 
     seeds: Annotated[int, Field(ge=0)] = 200
@@ -116,6 +117,7 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     gram_bits: GramBits = 8
     encoding: EncodingName = "fp16"
     normalisation: Literal["auto"] | Normalisation = "auto"
+    privacy: PrivacySpec | None = None
 
 
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):

@@ -89,6 +89,21 @@ def _moments_loss(target: Tensor, drawn: int, embeddings: Tensor) -> Tensor:
     return loss + (real - synthetic).square().sum()
 
 
+def _direction(embeddings: Tensor) -> Tensor:
+    """Each embedding less its own mean, of length one, whatever the sample: [n, 1, d].
+
+    What samples have in common lies along their means, where noise would drown what tells them apart.
+    """
+    apart = embeddings - embeddings.mean(dim=1, keepdim=True)
+    length = torch.linalg.vector_norm(apart, dim=1, keepdim=True)
+    return (apart / length.clamp_min(torch.finfo(length.dtype).tiny)).unsqueeze(1)
+
+
+def _direction_loss(target: Tensor, drawn: int, embeddings: Tensor) -> Tensor:
+    """Squared distance of the mean directions."""
+    return (target[0] - _direction(embeddings).mean(dim=0)[0]).square().sum()
+
+
 def _root(variance: Tensor) -> Tensor:
     smallest = 1e-12
     return torch.where(variance > smallest, variance.clamp_min(smallest).sqrt(), torch.zeros_like(variance))
@@ -107,12 +122,15 @@ def _to_variance(parts: Tensor) -> Tensor:
 FIRST = Term(name="first moment", of=lambda embeddings: embeddings.unsqueeze(1))
 SECOND = Term(name="second moment", of=lambda embeddings: (embeddings * embeddings).unsqueeze(1))
 
+DIRECTION = Term(name="direction", of=_direction)
+
 MEAN = Statistic(terms=(FIRST,), loss=_mean_loss)
 MOMENTS = Statistic(terms=(FIRST, SECOND), loss=_moments_loss, finish=_to_variance, additive=_to_second_moment)
 STATISTICS: dict[str, Statistic] = Table(
     {
         "mean": MEAN,
         "moments": MOMENTS,
+        "direction": Statistic(terms=(DIRECTION,), loss=_direction_loss),
         "none": Statistic(terms=(), loss=_mean_loss),
     }
 )

@@ -14,7 +14,18 @@ from torch import Tensor
 
 from collabdm.registry import Table
 
-__all__ = ["FIRST", "MEAN", "MOMENTS", "SECOND", "STATISTICS", "Statistic", "Term", "joint_terms", "term_rows"]
+__all__ = [
+    "DIRECTION",
+    "FIRST",
+    "MEAN",
+    "MOMENTS",
+    "SECOND",
+    "STATISTICS",
+    "Statistic",
+    "Term",
+    "joint_terms",
+    "term_rows",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,15 +133,15 @@ def _to_variance(parts: Tensor) -> Tensor:
 FIRST = Term(name="first moment", of=lambda embeddings: embeddings.unsqueeze(1))
 SECOND = Term(name="second moment", of=lambda embeddings: (embeddings * embeddings).unsqueeze(1))
 
-DIRECTION = Term(name="direction", of=_direction)
 
 MEAN = Statistic(terms=(FIRST,), loss=_mean_loss)
+DIRECTION = Statistic(terms=(Term(name="direction", of=_direction),), loss=_direction_loss)
 MOMENTS = Statistic(terms=(FIRST, SECOND), loss=_moments_loss, finish=_to_variance, additive=_to_second_moment)
 STATISTICS: dict[str, Statistic] = Table(
     {
         "mean": MEAN,
         "moments": MOMENTS,
-        "direction": Statistic(terms=(DIRECTION,), loss=_direction_loss),
+        "direction": DIRECTION,
         "none": Statistic(terms=(), loss=_mean_loss),
     }
 )

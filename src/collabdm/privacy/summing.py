@@ -63,9 +63,7 @@ def shortened(vectors: Tensor) -> Tensor:
     return vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_min(1)
 
 
-def _means(
-    plan: Plan, samples: Samples, weights: np.ndarray, t: int, layout: SumLayout, engine: Engine
-) -> np.ndarray:
+def _means(plan: Plan, samples: Samples, weights: np.ndarray, t: int, layout: SumLayout, engine: Engine) -> np.ndarray:
     """The sums of the statistic over the samples of each class: float64 [classes, d]."""
     embedder = embedder_for(plan.network, plan.sample.shape, engine)
     encoder, (term,) = embedder.encoder(plan.encoder_seed(t)), plan.statistic.terms

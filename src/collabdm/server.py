@@ -25,7 +25,7 @@ from collabdm.methods import method_of
 from collabdm.planning import engine_for
 from collabdm.privacy.opening import opened
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, checked_answers, plan_digest
+from collabdm.protocol import LOCAL_METHODS, Contribution, Plan, checked_answers, plan_digest
 from collabdm.randomness import Stream
 from collabdm.screening import screened, told_screened
 from collabdm.teacher import Guide, check_rule, pooled_equations, teacher_of
@@ -176,9 +176,11 @@ def product(
         "seeds": plan.seeds,
         "clients": len(plan.clients),
         "ipc": plan.ipc,
-        "init": plan.local.init,
+        # Without local sets the server has nothing to begin with but noise.
+        "init": "noise" if LOCAL_METHODS[plan.local.method].empty else plan.local.init,
         "network": plan.network.model_dump(exclude_none=True),
         **_gram_facts(plan),
+        **({"privacy": plan.privacy.model_dump(mode="json")} if plan.privacy else {}),
         "local": plan.local.model_dump(),
         # Who knows the draw of a round could place samples in the next one on its folder.
         "server": spec.model_dump(exclude_none=True, exclude={"draw"}),

@@ -1,19 +1,33 @@
 """What the server makes of noisy sums: without the noise, what a round without a promise would have had."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from safetensors.numpy import load
 
+from collabdm.client import contribute
+from collabdm.config import ServerSpec
 from collabdm.data import Samples
 from collabdm.engine import REFERENCE
+from collabdm.errors import ConfigError, DataError
 from collabdm.matching.embedding import embedder_for
 from collabdm.matching.gram import feature_sums
 from collabdm.privacy import opening
 from collabdm.privacy.accountant import noise_multiplier
 from collabdm.privacy.opening import feature_noise, opened
 from collabdm.privacy.summing import bounded_sums
-from collabdm.protocol import Contribution, Plan, acceptance, feature_parameters, summed_contribution
+from collabdm.protocol import (
+    Contribution,
+    Plan,
+    acceptance,
+    decode_contribution,
+    encode_contribution,
+    feature_parameters,
+    summed_contribution,
+)
 from collabdm.protocol.sum_vector import sum_layout, whole_sums
-from collabdm.server import aggregate
+from collabdm.server import aggregate, distill
 from collabdm.teacher import pooled_equations
 from private_plan import images, private_plan
 
@@ -87,3 +101,67 @@ def test_a_plan_without_a_promise_is_left_alone() -> None:
     plan = private_plan(privacy=None)
     assert opened(plan, []) == []
     assert feature_noise(plan, 3) == 0
+
+
+def test_a_whole_round_under_a_promise_ends_in_a_set_that_names_it() -> None:
+    plan = private_plan(privacy={"epsilon": 100.0, "samples": 2000}, ipc=2)
+    samples = images(plan, 900)
+    owner = np.arange(900) % len(plan.clients)
+    parts = [samples.take(np.flatnonzero(owner == k)) for k in range(len(plan.clients))]
+    answers = [
+        contribute(plan, name, part, engine=REFERENCE, insecure_noise_seed=k)
+        for k, (name, part) in enumerate(zip(plan.clients, parts, strict=True))
+    ]
+    sent = [encode_contribution(one, plan) for one in answers]
+    # Only sums, three bytes a number, and no counts or samples beside them.
+    size = sum_layout(plan, acceptance(plan)).size
+    assert [set(load(content)) for content in sent] == [{"sums"}] * 3
+    assert all(3 * size < len(content) < 3 * size + 500 for content in sent)
+    read = [decode_contribution(content, plan) for content in sent]
+    made = distill(plan, read, ServerSpec(passes=1), engine=REFERENCE)
+    assert made.facts["privacy"] == plan.model_dump(mode="json")["privacy"]
+    assert made.facts["init"] == "noise"
+    assert made.counts().tolist() == [2, 2, 2]
+
+
+def test_noise_is_never_the_same_twice_unless_it_is_asked_for() -> None:
+    plan = private_plan()
+    samples = images(plan, 5)
+    first, second = (contribute(plan, "ada", samples, engine=REFERENCE).sums for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert (first != second).mean() > 0.5
+    same = [contribute(plan, "ada", samples, engine=REFERENCE, insecure_noise_seed=4).sums for _ in range(2)]
+    assert same[0] is not None
+    assert np.array_equal(same[0], same[1])  # type: ignore[arg-type]
+
+
+def test_a_plan_that_protects_groups_wants_to_know_them() -> None:
+    plan = private_plan(privacy={"epsilon": 1.0, "unit": "group"})
+    with pytest.raises(DataError, match=r"groups that plan\.privacy protects: got none; expected one a sample"):
+        contribute(plan, "ada", images(plan, 5), engine=REFERENCE)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"statistics": "mean", "features": None, "gram_bits": None}, "statistics of direction, gram or both"),
+        ({"local": {"method": "dm"}}, r"local.method = none"),
+        ({"features": {"name": "patches", "width": 4}}, "features with norm = layer"),
+        ({"participation": 0.5}, "participation = 1"),
+        ({"min_held": 3}, "min_held = 1"),
+        ({"most_held": 3}, "no most_held"),
+        ({"privacy": {"epsilon": 0}}, "epsilon"),
+        ({"privacy": {"epsilon": 1, "delta": 0}}, "delta"),
+        ({"privacy": {"epsilon": 1, "shares": {"means": 0.9}}}, "the shares must add up to 1"),
+    ],
+)
+def test_what_no_promise_can_be_made_for_is_no_plan(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        private_plan(**change)
+
+
+def test_no_rule_looks_at_single_sites() -> None:
+    plan = private_plan()
+    with pytest.raises(ConfigError, match=r"a rule with plan\.privacy"):
+        aggregate(plan, [], ServerSpec(aggregation="trimmed"))

@@ -19,8 +19,10 @@ from collabdm.matching.sums import Sums
 from collabdm.networks import build_network
 from collabdm.planning import engine_for
 from collabdm.privacy import enough_held, few_text, release, too_few
+from collabdm.privacy.noise import Source, insecure_source, noisy, operating_system
+from collabdm.privacy.summing import bounded_sums
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, feature_parameters, fingerprint, per_seed
+from collabdm.protocol import Contribution, Plan, feature_parameters, fingerprint, per_seed, summed_contribution
 from collabdm.randomness import Stream
 from collabdm.storage.kept_results import Blocks, KeptResults, result_key
 
@@ -37,6 +39,8 @@ def contribute(
     *,
     engine: Engine | None = None,
     kept: KeptResults | None = None,
+    groups: np.ndarray | None = None,
+    insecure_noise_seed: int | None = None,
     report: Report = silent,
 ) -> Contribution:
     """ClientDM of Algorithm 1 (lines 16-23) for one client of the plan.
@@ -45,10 +49,17 @@ def contribute(
     results by the digest of what they depend on, so that they are computed once for all plans that agree on them, and
     not again after an interruption.
     A class of which it holds fewer than `plan.min_held` is left out of everything, which is told.
+    Where the plan makes a promise of privacy, nothing but noisy sums is sent, and nothing is kept: `groups`, to whom
+    each sample belongs, where groups are protected; the noise is the operating system's, and no two calls give the same
+    contribution, but with `insecure_noise_seed`, which whoever knows it can take off again.
     Raises `PlanError` where the plan does not name the client, its local stage diverges or its statistics are too large
     to be sent, `DataError` where the samples do not fit the plan.
     """
     _check(plan, client, samples)
+    if plan.privacy is not None:
+        engine = engine or engine_for(Config(), plan, report=report)
+        source = operating_system if insecure_noise_seed is None else insecure_source(insecure_noise_seed)
+        return _promised(plan, client, samples, engine, _groups(plan, groups, len(samples)), source, report)
     tell_left_out(plan, client, samples, report)
     samples = _without_few(plan, client, samples)
     kept, engine = kept or KeptResults(), engine or engine_for(Config(), plan, report=report)
@@ -70,6 +81,33 @@ def contribute(
         fingerprint=fingerprint(plan),
         gram=moments,
     )
+
+
+def _promised(
+    plan: Plan,
+    client: str,
+    samples: Samples,
+    engine: Engine,
+    groups: np.ndarray | None,
+    source: Source,
+    report: Report,
+) -> Contribution:
+    """Bounded sums and noise, which is all that leaves the site."""
+    begin_stage()
+    sums = bounded_sums(plan, samples, engine=engine, groups=groups, client=client, report=report)
+    return summed_contribution(plan, client, noisy(plan, sums, source))
+
+
+def _groups(plan: Plan, groups: np.ndarray | None, count: int) -> np.ndarray | None:
+    """Raise `DataError` where groups are missing that the plan protects, or are not one for each sample."""
+    assert plan.privacy is not None
+    if plan.privacy.unit == "sample":
+        return None
+    if groups is None or len(groups) != count:
+        got = "none" if groups is None else f"{len(groups)} for {count} samples"
+        fix = "say to whom each sample belongs (groups=, or --group COLUMN)"
+        raise DataError(explain("groups that plan.privacy protects", got=got, expected="one a sample", fix=fix))
+    return groups
 
 
 def tell_left_out(plan: Plan, client: str, samples: Samples, report: Report) -> None:

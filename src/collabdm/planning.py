@@ -21,7 +21,7 @@ from collabdm.modalities import MODALITIES
 from collabdm.modality import Modality
 from collabdm.networks import Architecture, NetworkSpec, build_network
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import LocalSpec, Plan, asks_gram
+from collabdm.protocol import BOUNDED, GRAM, LocalSpec, Plan, asks_gram
 from collabdm.training.recipes import RECIPES, Recipe
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "make_plan",
     "network_for",
     "networks_tested",
+    "promised",
     "recipe_for",
     "resolved",
     "sample_for",
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 MOST_SAMPLES_OF_ALL_DATA = 100_000
+
+# Noise grows with the root of the seeds and of the features: few of both, chosen on held-out training data.
+_PRIVATE_SEEDS, _PRIVATE_WIDTH = 10, 64
 
 Spec = TypeVar("Spec", bound=Architecture[Any])
 
@@ -60,6 +64,7 @@ def make_plan(
         fix = 'give a list of names, such as ["north", "south"]'
         raise ConfigError(explain("clients of a plan", got=repr(clients)[:80], expected="several names", fix=fix))
     preset = _facts(config, _held(clients) if preset is None else preset)
+    config = promised(config)
     sample, network = sample_for(config, preset), network_for(config, preset)
     build_network(network, sample.shape, len(preset.classes))
     fields = {
@@ -79,11 +84,32 @@ def make_plan(
         **_statistics(config),
         "encoding": config.plan.encoding,
         "local": config.local,
+        "privacy": config.plan.privacy,
     }
     try:
         return Plan.model_validate(fields)
     except ValidationError as error:
         raise _explained(error) from None
+
+
+def promised(config: Config) -> Config:
+    """`config` with all that a promise of privacy implies: sums that are bounded for every sample, over all samples,
+    and nothing else, so no local set. What is set otherwise than by default stays, for the plan to refuse."""
+    if config.plan.privacy is None:
+        return config
+    usual, features = PlanSpec(), config.plan.features or MODALITIES[config.modality].feature_map
+    asked: dict[str, Any] = {}
+    if config.plan.statistics == usual.statistics:
+        asked["statistics"] = BOUNDED if features is None else (BOUNDED, GRAM)
+    if features is not None and features.norm is None:
+        width = config.plan.features or features.model_copy(update={"width": _PRIVATE_WIDTH})
+        asked["features"] = width.model_copy(update={"norm": "layer"})
+    if config.plan.min_held == usual.min_held:
+        asked["min_held"] = 1
+    if config.plan.seeds == usual.seeds:
+        asked["seeds"] = _PRIVATE_SEEDS
+    local = LocalSpec(method="none") if config.local == LocalSpec() else config.local
+    return config.model_copy(update={"plan": config.plan.model_copy(update=asked), "local": local})
 
 
 def _statistics(config: Config) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from collabdm.matching.step import ClassTarget, Descent, Encoding, SyntheticStat
 from collabdm.matching.target import Target
 from collabdm.methods import method_of
 from collabdm.planning import engine_for
+from collabdm.privacy.opening import opened
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, checked_answers, plan_digest
+from collabdm.protocol import LOCAL_METHODS, Contribution, Plan, checked_answers, plan_digest
 from collabdm.randomness import Stream
 from collabdm.screening import screened, told_screened
 from collabdm.teacher import Guide, check_rule, pooled_equations, teacher_of
@@ -75,6 +76,8 @@ def aggregate(plan: Plan, contributions: Iterable[Contribution], spec: ServerSpe
 
 def _aggregated(plan: Plan, contributions: Sequence[Contribution], spec: ServerSpec) -> Target:
     """The target of contributions that were checked, in sorted order."""
+    equations = pooled_equations(plan, contributions) if plan.features else None
+    contributions = opened(plan, contributions)
     statistic, classes = plan.statistic, len(plan.classes)
     features = embedder_for(plan.network, plan.sample.shape, EAGER).features
     shape = (plan.seeds, statistic.groups(classes))
@@ -94,7 +97,6 @@ def _aggregated(plan: Plan, contributions: Sequence[Contribution], spec: ServerS
             values[t, group] = statistic.finish(combined(additive, torch.from_numpy(weighed), spec.rule)).numpy()
             weights[t, group] = weighed.sum()
             holders[t, group] = len(participants)
-    equations = pooled_equations(plan, contributions) if plan.features else None
     return Target(values=values, weights=weights, drawn=drawn, holders=holders, equations=equations)
 
 
@@ -120,7 +122,7 @@ def distill(
     if not received:
         fix = "collect the sites' contributions first"
         raise QuorumError(explain("contributions", got="none", expected="at least one", fix=fix))
-    initial = initial_set(plan, received, spec.draw)
+    initial = initial_set(plan, opened(plan, received), spec.draw)
     if initial.missing:
         few = f" (or fewer than plan.min_held = {plan.min_held} samples)" if plan.min_held > 1 else ""
         message = f"nobody holds {', '.join(plan.classes[y] for y in initial.missing)}{few}: missing from the set"
@@ -174,9 +176,11 @@ def product(
         "seeds": plan.seeds,
         "clients": len(plan.clients),
         "ipc": plan.ipc,
-        "init": plan.local.init,
+        # Without local sets the server has nothing to begin with but noise.
+        "init": "noise" if LOCAL_METHODS[plan.local.method].empty else plan.local.init,
         "network": plan.network.model_dump(exclude_none=True),
         **_gram_facts(plan),
+        **({"privacy": plan.privacy.model_dump(mode="json")} if plan.privacy else {}),
         "local": plan.local.model_dump(),
         # Who knows the draw of a round could place samples in the next one on its folder.
         "server": spec.model_dump(exclude_none=True, exclude={"draw"}),

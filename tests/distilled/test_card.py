@@ -92,6 +92,12 @@ def test_privacy_note(tmp_path: Path, method: str, facts: dict, statement: str) 
     assert statement in card_of(tmp_path, method=method, facts=facts)
 
 
+def test_a_promise_is_told_in_place_of_its_absence(tmp_path: Path) -> None:
+    card = card_of(tmp_path, facts={"init": "noise", "privacy": {"epsilon": 2.5, "delta": 1e-05, "unit": "group"}})
+    assert "is (2.5, 1e-05)-differentially private against adding or removing one group of its data" in card
+    assert "no differential-privacy guarantee" not in card
+
+
 def test_text_from_outside_stays_text(tmp_path: Path) -> None:
     card = card_of(tmp_path, classes=("a|b\n# big", "<script>"), facts={"x": "[link](http://evil)\n|row|"})
     assert "| 0 | a\\|b \\# big | 3 |" in card

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collabdm.matching.statistic import (
+    DIRECTION,
     FIRST,
     MEAN,
     MOMENTS,
@@ -50,10 +51,33 @@ def test_finish_undoes_additive(name: str) -> None:
 def test_weighted_sums_over_clients_are_those_over_all_data(name: str, counts: list[int], seed: int) -> None:
     statistic = STATISTICS[name]
     samples = embeddings(sum(counts), seed=seed)
-    chosen = [MOMENTS.terms.index(term) for term in statistic.terms]
-    clients = [statistic.additive(central_of(part)[chosen]) * len(part) for part in samples.split(counts)]
+    clients = [statistic.additive(_travelling(statistic, part)) * len(part) for part in samples.split(counts)]
     pooled = statistic.finish(torch.stack(clients).sum(0) / len(samples))
-    torch.testing.assert_close(pooled, central_of(samples)[chosen], rtol=1e-9, atol=1e-9)
+    expected = _travelling(statistic, samples)
+    if set(statistic.terms) <= set(MOMENTS.terms):
+        expected = central_of(samples)[[MOMENTS.terms.index(term) for term in statistic.terms]]
+    torch.testing.assert_close(pooled, expected, rtol=1e-9, atol=1e-9)
+
+
+def _travelling(statistic: Statistic, samples: torch.Tensor) -> torch.Tensor:
+    """The statistic of these samples as it is sent: [rows, d]."""
+    means = [term.of(samples).mean(dim=0) for term in statistic.terms]
+    return statistic.finish(torch.cat(means)) if means else torch.empty(0, samples.shape[1], dtype=samples.dtype)
+
+
+def test_directions_are_of_length_one_and_their_loss_is_the_distance_of_their_means() -> None:
+    real, synthetic = embeddings(6, seed=1), embeddings(4, seed=2)
+
+    def by_hand(one: torch.Tensor) -> torch.Tensor:
+        return (one - one.mean()) / (one - one.mean()).norm()
+
+    (term,) = DIRECTION.terms
+    torch.testing.assert_close(term.of(real)[:, 0], torch.stack([by_hand(one) for one in real]))
+    target = torch.stack([by_hand(one) for one in real]).mean(0, keepdim=True)
+    expected = (target[0] - torch.stack([by_hand(one) for one in synthetic]).mean(0)).square().sum()
+    torch.testing.assert_close(DIRECTION.loss(target, 6, synthetic), expected)
+    # A sample of which the encoder says one number throughout says nothing, and breaks nothing.
+    assert torch.equal(term.of(torch.full((1, 5), 3.0)), torch.zeros(1, 1, 5))
 
 
 def test_rounding_never_gives_a_negative_variance() -> None:

@@ -24,7 +24,7 @@ from collabdm.judges.table import AnyJudge
 from collabdm.methods import method_named
 from collabdm.modalities import AUTO, MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
-from collabdm.protocol import EncodingName, GramBits, LocalSpec, StatisticNames
+from collabdm.protocol import EncodingName, GramBits, LocalSpec, PrivacySpec, StatisticNames
 from collabdm.registry import named_in
 from collabdm.storage.reading import read_text
 from collabdm.training.recipes import RECIPES
@@ -119,7 +119,8 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     is what it says to hold. `min_held`: a client leaves out classes of which it holds fewer. `statistics`: one of the
     seeds, `gram`, or both in a list; `features`: the network that is the fixed feature map of `gram`, unset what suits
     the modality; `gram_bits`: of one number of it on the wire. `sample`: fields of the modality that are to be others
-    than the data set's facts say, such as the length of series.
+    than the data set's facts say, such as the length of series. `privacy`: a promise of differential privacy, with
+    which go statistics, a feature map and a local set of their own (`planning.promised`).
     """
 
     seeds: Annotated[int, Field(ge=0)] = 200
@@ -136,6 +137,7 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     encoding: EncodingName = "fp16"
     normalisation: Literal["auto"] | Normalisation = "auto"
     sample: dict[str, Any] = {}
+    privacy: PrivacySpec | None = None
 
 
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):

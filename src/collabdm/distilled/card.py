@@ -110,10 +110,26 @@ def _privacy(metadata: Metadata) -> str:
         origin = f"The {plural} were initialised from noise; none of the real {plural} was copied into them."
     else:
         origin = f"How the {plural} were initialised is not recorded: assume that they carry real {plural}."
+    if (promise := _promise(metadata.facts)) is not None:
+        return f"## Privacy\n\n{origin}\n\n{promise}"
     return (
         f"## Privacy\n\n{origin}\n\n"
         f"{_statistics(metadata)}Unless the facts above say so, there is "
         "**no differential-privacy guarantee**."
+    )
+
+
+def _promise(facts: Mapping[str, JsonValue]) -> str | None:
+    """What the plan promised of every site's data; None where it promised nothing."""
+    promised = facts.get("privacy")
+    if not isinstance(promised, Mapping):
+        return None
+    epsilon, delta, unit = (promised.get(name) for name in ("epsilon", "delta", "unit"))
+    return (
+        f"**Differential privacy:** everything that left a site is ({epsilon}, {delta})-differentially private against "
+        f"adding or removing one {markdown_text(str(unit))} of its data, towards everyone, the server too: each site "
+        "added the noise itself. The set is computed from that alone, so it has the same guarantee. Not covered: that "
+        "these sites took part, the names of the classes, and settings that were chosen by looking at private data."
     )
 
 

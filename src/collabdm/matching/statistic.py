@@ -14,7 +14,18 @@ from torch import Tensor
 
 from collabdm.registry import Table
 
-__all__ = ["FIRST", "MEAN", "MOMENTS", "SECOND", "STATISTICS", "Statistic", "Term", "joint_terms", "term_rows"]
+__all__ = [
+    "DIRECTION",
+    "FIRST",
+    "MEAN",
+    "MOMENTS",
+    "SECOND",
+    "STATISTICS",
+    "Statistic",
+    "Term",
+    "joint_terms",
+    "term_rows",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +100,21 @@ def _moments_loss(target: Tensor, drawn: int, embeddings: Tensor) -> Tensor:
     return loss + (real - synthetic).square().sum()
 
 
+def _direction(embeddings: Tensor) -> Tensor:
+    """Each embedding less its own mean, of length one, whatever the sample: [n, 1, d].
+
+    What samples have in common lies along their means, where noise would drown what tells them apart.
+    """
+    apart = embeddings - embeddings.mean(dim=1, keepdim=True)
+    length = torch.linalg.vector_norm(apart, dim=1, keepdim=True)
+    return (apart / length.clamp_min(torch.finfo(length.dtype).tiny)).unsqueeze(1)
+
+
+def _direction_loss(target: Tensor, drawn: int, embeddings: Tensor) -> Tensor:
+    """Squared distance of the mean directions."""
+    return (target[0] - _direction(embeddings).mean(dim=0)[0]).square().sum()
+
+
 def _root(variance: Tensor) -> Tensor:
     smallest = 1e-12
     return torch.where(variance > smallest, variance.clamp_min(smallest).sqrt(), torch.zeros_like(variance))
@@ -107,12 +133,15 @@ def _to_variance(parts: Tensor) -> Tensor:
 FIRST = Term(name="first moment", of=lambda embeddings: embeddings.unsqueeze(1))
 SECOND = Term(name="second moment", of=lambda embeddings: (embeddings * embeddings).unsqueeze(1))
 
+
 MEAN = Statistic(terms=(FIRST,), loss=_mean_loss)
+DIRECTION = Statistic(terms=(Term(name="direction", of=_direction),), loss=_direction_loss)
 MOMENTS = Statistic(terms=(FIRST, SECOND), loss=_moments_loss, finish=_to_variance, additive=_to_second_moment)
 STATISTICS: dict[str, Statistic] = Table(
     {
         "mean": MEAN,
         "moments": MOMENTS,
+        "direction": DIRECTION,
         "none": Statistic(terms=(), loss=_mean_loss),
     }
 )

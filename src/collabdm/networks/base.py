@@ -24,6 +24,7 @@ __all__ = [
     "Network",
     "Norm",
     "applied",
+    "feature_body",
     "image_shape",
     "initial_parameters",
     "initial_running",
@@ -91,6 +92,17 @@ class Norm(nn.Module):
         return functional.group_norm(images, self.groups, self.weight, self.bias, eps=1e-5)
 
 
+class Standardised(nn.Module):
+    """Every sample's numbers, less their mean and over their standard deviation; nothing is learned."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[n, ...] to [n, d]."""
+        flat = values.flatten(1)
+        exact = flat if flat.dtype == torch.float64 else flat.float()
+        apart = exact - exact.mean(dim=1, keepdim=True)
+        return (apart * (apart.square().mean(dim=1, keepdim=True) + 1e-12).rsqrt()).to(values.dtype)
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation: of the batch where the module is in training, else of the running statistics.
 
@@ -123,6 +135,16 @@ def norm_layer(kind: str, channels: int) -> nn.Module:
 
 PER_SAMPLE_NORMS = (*_GROUPS, "none")
 NORMS = (*PER_SAMPLE_NORMS, "batch")
+
+
+def feature_body(network: str, body: nn.Module, norm: str) -> nn.Module:
+    """The body of a feature map, whose embeddings are `Standardised` with the `norm` layer and as they are with none.
+
+    Raises `ConfigError` for another norm.
+    """
+    if norm not in ("none", "layer"):
+        raise ConfigError(explain(f"norm of {network}", got=norm, expected="none or layer", fix="choose one of them"))
+    return body if norm == "none" else nn.Sequential(body, Standardised())
 
 
 def applied(network: Network, *, threads: bool) -> Callable[..., Tensor]:

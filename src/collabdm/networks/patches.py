@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from collabdm.networks.base import Initialised, Network, image_shape, require_side
+from collabdm.networks.base import Initialised, Network, feature_body, image_shape, require_side
 from collabdm.networks.dead_leaves import dead_leaves
 from collabdm.randomness import Stream
 
@@ -35,11 +35,14 @@ _REGULARISER = 0.1
 _GRAIN = 2.0**-12
 
 
-def patches(shape: tuple[int, ...], classes: int, *, width: int = 128) -> Network:
-    """`width` filters of 6x6 pixels; an embedding has 8 numbers for each (two signs, a 2x2 grid)."""
+def patches(shape: tuple[int, ...], classes: int, *, width: int = 128, norm: str = "none") -> Network:
+    """`width` filters of 6x6 pixels; an embedding has 8 numbers for each (two signs, a 2x2 grid).
+
+    `norm`: `none`, or `layer`, by which every embedding has mean 0 and variance 1 over its numbers, and so one length.
+    """
     channels, height, across = image_shape("patches", shape)
     require_side("patches", height, across, _SMALLEST_PICTURE)
-    return Network(PatchFeatures(channels, width), 2 * width * _GRID**2, classes)
+    return Network(feature_body("patches", PatchFeatures(channels, width), norm), 2 * width * _GRID**2, classes)
 
 
 class PatchFeatures(Initialised):

@@ -8,6 +8,7 @@ from collabdm.protocol.contribution import (
     clipped_share,
     decode_contribution,
     encode_contribution,
+    summed_contribution,
 )
 from collabdm.protocol.encoding import ENCODINGS, EncodingName
 from collabdm.protocol.gram import GramBits
@@ -20,10 +21,12 @@ from collabdm.protocol.local_spec import (
     LocalMethod,
     LocalSpec,
 )
-from collabdm.protocol.plan import Plan, decode_plan, encode_plan, plan_digest
+from collabdm.protocol.plan import BOUNDED, Plan, decode_plan, encode_plan, plan_digest
+from collabdm.protocol.privacy_spec import PrivacyShares, PrivacySpec
 from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
 
 __all__ = [
+    "BOUNDED",
     "ENCODINGS",
     "GRAM",
     "LOCAL_METHODS",
@@ -38,6 +41,8 @@ __all__ = [
     "LocalMethod",
     "LocalSpec",
     "Plan",
+    "PrivacyShares",
+    "PrivacySpec",
     "StatisticNames",
     "acceptance",
     "asks_gram",
@@ -53,4 +58,5 @@ __all__ = [
     "parameters_fingerprint",
     "per_seed",
     "plan_digest",
+    "summed_contribution",
 ]

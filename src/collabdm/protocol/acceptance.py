@@ -13,9 +13,19 @@ from collabdm.protocol.gram import gram_bytes
 from collabdm.protocol.plan import Plan
 from collabdm.randomness import Stream
 
-__all__ = ["LONGEST_HEADER", "Acceptance", "acceptance", "feature_parameters", "fingerprint", "parameters_fingerprint"]
+__all__ = [
+    "LONGEST_HEADER",
+    "SUM_BYTES",
+    "Acceptance",
+    "acceptance",
+    "feature_parameters",
+    "fingerprint",
+    "parameters_fingerprint",
+]
 
 LONGEST_HEADER = 2**20
+SUM_BYTES = 3
+"""Of one number of the sums that a plan with a promise of privacy asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,9 @@ def acceptance(plan: Plan) -> Acceptance:
     if plan.features is not None and plan.gram_bits is not None:
         gram_features = _feature_map(plan).features
         largest += gram_bytes(classes, gram_features, plan.gram_bits)
+    if plan.privacy is not None:
+        numbers = classes * (1 + plan.seeds * features + gram_features) + gram_features * (gram_features + 1) // 2
+        largest = 8 + LONGEST_HEADER + SUM_BYTES * numbers
     return Acceptance(features=features, gram_features=gram_features, fingerprint=fingerprint(plan), largest=largest)
 
 

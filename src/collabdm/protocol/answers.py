@@ -14,6 +14,7 @@ from collabdm.matching.gram import FeatureMoments
 from collabdm.protocol.acceptance import Acceptance, acceptance
 from collabdm.protocol.contribution import Contribution
 from collabdm.protocol.plan import Plan
+from collabdm.protocol.sum_vector import BITS, sum_layout
 
 __all__ = ["checked_answers"]
 
@@ -36,7 +37,10 @@ def checked_answers(plan: Plan, contributions: Iterable[Contribution]) -> list[C
         check.that(isinstance(one.client, str) and one.client in known, "a client that the plan does not name", "one")
         check.that(one.client not in seen, "two of that client", "one of each")
         seen.add(one.client)
-        _check_contribution(plan, one, seeds[one.client], expected, check)
+        if plan.privacy is None:
+            _check_contribution(plan, one, seeds[one.client], expected, check)
+        else:
+            _check_sums(plan, one, expected, check)
     return sorted(received, key=lambda one: one.client)
 
 
@@ -45,6 +49,14 @@ def _seeds_of_clients(plan: Plan) -> Mapping[str, int]:
     if plan.participants_per_seed == len(plan.clients):
         return dict.fromkeys(plan.clients, plan.seeds)
     return Counter(client for t in range(plan.seeds) for client in plan.participants(t))
+
+
+def _check_sums(plan: Plan, one: Contribution, expected: Acceptance, check: Checker) -> None:
+    same = one.fingerprint == expected.fingerprint
+    check.that(same, f"encoder fingerprint {one.fingerprint}", f"{expected.fingerprint}, an answer to this very plan")
+    check.that(isinstance(one.sums, np.ndarray), "no sums", "the sums that a plan with plan.privacy asks for")
+    assert one.sums is not None
+    check.integers(one.sums, "sums", (sum_layout(plan, expected).size,), 2**BITS)
 
 
 def _check_contribution(plan: Plan, one: Contribution, seeds: int, expected: Acceptance, check: Checker) -> None:

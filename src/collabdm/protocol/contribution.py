@@ -13,10 +13,11 @@ from safetensors.numpy import load, save
 from collabdm.checking import Checker
 from collabdm.engine.plain import plain_torch
 from collabdm.matching.gram import FeatureMoments
-from collabdm.protocol.acceptance import LONGEST_HEADER, Acceptance, acceptance
+from collabdm.protocol.acceptance import LONGEST_HEADER, Acceptance, acceptance, fingerprint
 from collabdm.protocol.encoding import ENCODINGS
 from collabdm.protocol.gram import GRAM_TENSORS, decode_gram, encode_gram
 from collabdm.protocol.plan import Plan, plan_digest
+from collabdm.protocol.sum_vector import packed_sums, sum_layout, unpacked_sums
 from collabdm.storage.reading import strict_json
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "clipped_share",
     "decode_contribution",
     "encode_contribution",
+    "summed_contribution",
 ]
 
 VERSION = 1
@@ -43,6 +45,8 @@ class Contribution:
     called what the plan's modality calls them (`images`).
     `fingerprint`: of the first encoder's parameters, and of the feature map's, so that a foreign derivation is noticed.
     `gram`: the second-order statistic, where the plan asks for it; with `held` as its counts.
+    `sums`: where the plan makes a promise of privacy, all that is sent: int64, as `whole_sums` gives it. `held` is
+    then zero, and the other parts are empty.
     """
 
     client: str
@@ -52,6 +56,7 @@ class Contribution:
     labels: np.ndarray
     fingerprint: str
     gram: FeatureMoments | None = None
+    sums: np.ndarray | None = None
 
     @property
     def classes_held(self) -> np.ndarray:
@@ -76,6 +81,10 @@ def encode_contribution(contribution: Contribution, plan: Plan) -> bytes:
         "plan": plan_digest(plan),
         "version": VERSION,
     }
+    if plan.privacy is not None:
+        assert contribution.sums is not None
+        tensors = {"sums": packed_sums(contribution.sums)}
+        return save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True, separators=(",", ":"))})
     tensors = {
         "held": contribution.held.astype(np.int64),
         "labels": contribution.labels.astype(np.int64),
@@ -103,6 +112,8 @@ def decode_contribution(
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise check.error(f"unreadable tensors ({error})", "safetensors") from None
+    if plan.privacy is not None:
+        return _summed(tensors, client, plan, expected, check)
     encoding, sample = ENCODINGS[plan.encoding], plan.sample
     names = {"held", "labels", *encoding.tensors(sample), *(GRAM_TENSORS if plan.gram_bits else ())}
     check.that(set(tensors) == names, sorted(tensors)[:8], f"{', '.join(sorted(names))} ({plan.encoding})")
@@ -124,6 +135,19 @@ def decode_contribution(
         labels=labels,
         fingerprint=expected.fingerprint,
         gram=_gram(tensors, held, plan, expected, check),
+    )
+
+
+def summed_contribution(plan: Plan, client: str, whole: np.ndarray) -> Contribution:
+    """The answer to a plan with a promise of privacy: `whole` is what `whole_sums` gives."""
+    return Contribution(
+        client=client,
+        held=np.zeros(len(plan.classes), np.int64),
+        statistics=np.zeros((plan.seeds, 0, 1, 0), np.float32),
+        samples=np.zeros((0, *plan.sample.shape), np.float32),
+        labels=np.zeros(0, np.int64),
+        fingerprint=fingerprint(plan),
+        sums=whole,
     )
 
 
@@ -178,6 +202,15 @@ def _labels(found: np.ndarray, held: np.ndarray, plan: Plan, check: Checker) -> 
     check.that(bool((per_class <= allowed).all()), f"{per_class.max()} {plural} of a class", f"at most {allowed}")
     check.that(not per_class[held == 0].any(), f"{plural} of a class it does not hold", "only held classes")
     return labels
+
+
+def _summed(
+    tensors: Mapping[str, np.ndarray], client: str, plan: Plan, expected: Acceptance, check: Checker
+) -> Contribution:
+    """An answer to a plan with a promise of privacy, of which nothing but sums is sent."""
+    check.that(set(tensors) == {"sums"}, sorted(tensors)[:8], "sums, and nothing else (plan.privacy)")
+    whole = unpacked_sums(tensors["sums"], sum_layout(plan, expected), check)
+    return summed_contribution(plan, client, whole)
 
 
 def _gram(

@@ -23,11 +23,12 @@ from collabdm.networks import NetworkSpec, build_network
 from collabdm.protocol.encoding import EncodingName
 from collabdm.protocol.gram import MOST_FEATURES, GramBits
 from collabdm.protocol.local_spec import LocalSpec
+from collabdm.protocol.privacy_spec import PrivacySpec
 from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
 from collabdm.randomness import Stream
 from collabdm.storage.reading import no_number, strict_json
 
-__all__ = ["Plan", "decode_plan", "encode_plan", "plan_digest"]
+__all__ = ["BOUNDED", "Plan", "decode_plan", "encode_plan", "plan_digest"]
 
 VERSION = 2
 
@@ -42,6 +43,9 @@ def _readable(text: str) -> str:
 # Of one sample: far above any that is worth distilling, far below what a site could not hold.
 _MOST_SIDE, _MOST_VALUES = 2**20, 2**26
 
+BOUNDED = "direction"
+"""The statistic of the seeds in which no sample says more than another: what a promise of privacy goes with."""
+
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
 
 
@@ -53,6 +57,8 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     one client as its weight, whatever it says to hold. `min_held`: a client leaves out a class of which it holds fewer
     (1: none), and says that it holds none. `tiles`: the l of partition and expand. `features` and `gram_bits` go with
     the statistic `gram`: the network that is its fixed feature map, and the bits of a number of it on the wire.
+    `privacy`: the promise of differential privacy under which all sums leave a site, over all its samples (`batch` is
+    for plans without); it goes with sums that are bounded for every sample, and with nothing else.
     """
 
     format: Literal["collabdm-plan"] = "collabdm-plan"
@@ -75,6 +81,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     gram_bits: GramBits | None = None
     encoding: EncodingName = "fp16"
     local: LocalSpec = LocalSpec()
+    privacy: PrivacySpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":
@@ -85,6 +92,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         if self.version == 1 and self.min_held != 1:
             raise ValueError("a plan of version 1 has no min_held")
         self._check_gram()
+        self._check_privacy()
         if list(self.clients) != sorted(set(self.clients)):
             raise ValueError("clients must be distinct and sorted")
         if len(set(self.classes)) != len(self.classes):
@@ -107,6 +115,22 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             found = build_network(self.features, self.sample.shape, classes=1).features
             if found > MOST_FEATURES:
                 raise ValueError(f"features gives at most {MOST_FEATURES} numbers for a sample, got {found}")
+
+    def _check_privacy(self) -> None:
+        if self.privacy is None:
+            return
+        needed = {
+            "local.method = none": self.local.method == "none",
+            f"statistics of {BOUNDED}, gram or both": per_seed(self.statistics) in (BOUNDED, "none"),
+            "features with norm = layer": self.features is None or self.features.norm == "layer",
+            "participation = 1": self.participation == 1,
+            "min_held = 1": self.min_held == 1,
+            "no most_held": self.most_held is None,
+            "version 2": self.version != 1,
+        }
+        missing = [name for name, there in needed.items() if not there]
+        if missing:
+            raise ValueError(f"privacy goes with {', '.join(missing)}")
 
     @property
     def participants_per_seed(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from collabdm.errors import ConfigError, DataError, QuorumError, explain
 from collabdm.initial_set import InitialSet, initial_set
+from collabdm.privacy.opening import opened
 from collabdm.protocol import Contribution, Plan
 
 __all__ = ["USUAL", "Terms", "check_quorum", "checked_start", "missing_classes"]
@@ -41,7 +42,7 @@ def checked_start(
         expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
         fix = "wait for more contributions, or lower --min-clients"
         raise QuorumError(explain("usable contributions", got=len(contributions), expected=expected, fix=fix))
-    initial = initial_set(plan, contributions, draw)
+    initial = initial_set(plan, opened(plan, contributions), draw)
     if initial.missing and not terms.allow_missing:
         names = ", ".join(plan.classes[y] for y in initial.missing)
         raise DataError(missing_classes(names, plan.min_held))

@@ -10,6 +10,7 @@ from collabdm.config import ServerSpec
 from collabdm.errors import ConfigError, explain
 from collabdm.matching.equations import NormalEquations, normal_equations
 from collabdm.matching.gram import added
+from collabdm.privacy.opening import feature_noise, opened
 from collabdm.protocol import Contribution, Plan, feature_parameters
 from collabdm.teacher.ridge import Ridge, ridge
 from collabdm.teacher.teacher import sharpness_of
@@ -26,6 +27,10 @@ def check_rule(plan: Plan, spec: ServerSpec) -> None:
 
     Sites differ in their Gram matrices because they hold other classes; a rule that drops what differs would drop them.
     """
+    if plan.privacy is not None and spec.rule.protects:
+        got, fix = "a rule with plan.privacy", "set server.aggregation=mean and leave server.clip out"
+        expected = "none: the sites' sums are opened together, and noise hides what a rule would look at"
+        raise ConfigError(explain("server.aggregation", got=got, expected=expected, fix=fix))
     if plan.features is None:
         return
     if spec.rule.protects:
@@ -44,9 +49,10 @@ def pooled_equations(plan: Plan, contributions: Iterable[Contribution]) -> Norma
 
     Every sample counts alike, but for those that a client holds beyond `plan.most_held` of a class.
     """
-    ordered = sorted(contributions, key=lambda one: one.client)
+    received = sorted(contributions, key=lambda one: one.client)
+    ordered = opened(plan, received)
     parts = (one.gram.sums(_counted(plan, one)) for one in ordered if one.gram is not None)
-    return normal_equations(added(parts))
+    return normal_equations(added(parts), feature_noise(plan, len(received)))
 
 
 def teacher_parameters(plan: Plan, equations: NormalEquations) -> tuple[dict[str, Tensor], Ridge]:

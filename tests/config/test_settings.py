@@ -26,7 +26,7 @@ KEYS = {
     "data": "label schema_file test_fraction group ignore",
     "partition": "kind clients beta reserve column missing balance",
     "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
-    "normalisation sample",
+    "normalisation sample privacy",
     "local": "method iterations lr momentum batch reuse init",
     "server": "passes lr schedule momentum reach bounded step batch weighting teacher teacher_batch teacher_loss "
     "aggregation trim clip evaluate_every draw",
@@ -406,3 +406,19 @@ def test_the_tiles_follow_the_method(name: str) -> None:
     else:
         with pytest.raises(ConfigError, match=f"^plan.tiles: got 3 with {name}; expected 1; fix: use {name}-pae"):
             make_config({"method": name, "plan": {"tiles": 3}})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "network", "features"),
+    [
+        ("digits", "convnet", "patches"),
+        ("iris", "random-features", "random-features"),
+        ("series:basic_motions", "convnet1d", "rocket"),
+    ],
+)
+def test_a_width_alone_is_that_of_the_modalitys_own_networks(dataset: str, network: str, features: str) -> None:
+    settings = ["plan.network={width=32}", "plan.features={width=16}"]
+    plan = load_config(settings=[f"dataset={dataset}", *settings]).plan
+    assert plan.network == NetworkSpec(name=network, width=32)
+    assert plan.features == NetworkSpec(name=features, width=16)
+    assert Config(dataset=dataset, plan={"network": {"width": 32}}).plan.network == plan.network

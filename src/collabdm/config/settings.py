@@ -179,6 +179,23 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         except ValidationError as error:
             raise explained(error, Config) from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _networks_named(cls, fields: Any) -> Any:
+        """Whoever says how wide the encoder or the feature map is, but not which, means the modality's own."""
+        plan = fields.get("plan") if isinstance(fields, Mapping) else None
+        unnamed = [
+            key
+            for key in ("network", "features")
+            if isinstance(plan, Mapping) and isinstance(plan.get(key), Mapping) and "name" not in plan[key]
+        ]
+        modality = MODALITIES.get(_modality_in(fields)) if unnamed else None
+        if plan is None or modality is None:
+            return fields
+        usual = {"network": modality.network, "features": modality.feature_map and modality.feature_map.name}
+        named = {key: {"name": usual[key], **plan[key]} for key in unnamed if usual[key]}
+        return {**fields, "plan": {**plan, **named}}
+
     @model_validator(mode="after")
     def _modality_settled(self) -> "Config":
         # Before all else, once: what is written of a run says which it was.
@@ -220,6 +237,16 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         """The partition-and-expand l that the method and `plan.tiles` give."""
         usual = MODALITIES[self.modality].usual_tiles
         return (self.plan.tiles or usual) if method_named(self.method).pae else 1
+
+
+def _modality_in(fields: Mapping[str, Any]) -> str:
+    """The modality of settings that are not checked yet; empty where they are wrong."""
+    named, dataset, data = fields.get("modality", AUTO), fields.get("dataset", "digits"), fields.get("data")
+    if named != AUTO:
+        return named if isinstance(named, str) else ""
+    if isinstance(data, Mapping) and data.get("schema_file"):
+        return "tables"
+    return modality_of(dataset) if isinstance(dataset, str) else ""
 
 
 PRESETS: dict[str, dict[str, Any]] = {

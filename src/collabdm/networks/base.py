@@ -23,6 +23,7 @@ __all__ = [
     "Initialised",
     "Network",
     "Norm",
+    "Standardised",
     "applied",
     "feature_body",
     "image_shape",

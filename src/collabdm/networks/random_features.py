@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from collabdm.networks.base import Initialised, Network
+from collabdm.networks.base import Initialised, Network, feature_body
 from collabdm.randomness import Stream
 
 __all__ = ["FourierFeatures", "random_features"]
@@ -24,9 +24,10 @@ _DRAWS = 12
 _GRAIN = 2.0**-12
 
 
-def random_features(shape: tuple[int, ...], classes: int, *, width: int = 512) -> Network:
-    """`width` features of a row, whatever the shape of a sample: it is flattened."""
-    return Network(nn.Sequential(nn.Flatten(), FourierFeatures(math.prod(shape), width)), width, classes)
+def random_features(shape: tuple[int, ...], classes: int, *, width: int = 512, norm: str = "none") -> Network:
+    """`width` features of a row, whatever the shape of a sample: it is flattened. `norm`: as `feature_body` has it."""
+    features = nn.Sequential(nn.Flatten(), FourierFeatures(math.prod(shape), width))
+    return Network(feature_body("random-features", features, norm), width, classes)
 
 
 class FourierFeatures(Initialised):

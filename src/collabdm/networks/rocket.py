@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from collabdm.networks.base import Initialised, Network
+from collabdm.networks.base import Initialised, Network, feature_body
 from collabdm.networks.convnet1d import series_shape
 from collabdm.networks.procedural_series import procedural_series
 from collabdm.randomness import Stream
@@ -36,10 +36,13 @@ _SERIES, _LOWEST, _HIGHEST = 24, 0.1, 0.9
 _GRAIN = 2.0**-12
 
 
-def rocket(shape: tuple[int, ...], classes: int, *, width: int = 512) -> Network:
-    """`width` kernels of 7, 9 or 11 steps; an embedding has two numbers for each (PPV, maximum)."""
+def rocket(shape: tuple[int, ...], classes: int, *, width: int = 512, norm: str = "none") -> Network:
+    """`width` kernels of 7, 9 or 11 steps; an embedding has two numbers for each (PPV, maximum).
+
+    `norm`: as `feature_body` has it.
+    """
     channels, length = series_shape("rocket", shape)
-    return Network(RocketFeatures(channels, length, width), 2 * width, classes)
+    return Network(feature_body("rocket", RocketFeatures(channels, length, width), norm), 2 * width, classes)
 
 
 class RocketFeatures(Initialised):

@@ -11,7 +11,7 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, acceptance, feature_parameters
 from collabdm.protocol.sum_vector import SumLayout, sum_layout
 
-__all__ = ["bounded_sums", "unit_weights"]
+__all__ = ["bounded_sums", "shortened", "unit_weights"]
 
 _BLOCK = 1024
 

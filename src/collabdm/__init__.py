@@ -21,6 +21,7 @@ __all__ = [
     "Plan",
     "Samples",
     "aggregate",
+    "combine",
     "compare",
     "contribute",
     "decode_contribution",
@@ -32,9 +33,12 @@ __all__ = [
     "load",
     "load_config",
     "load_dataset",
+    "make_keys",
     "make_plan",
+    "open_masks",
     "partition",
     "simulate",
+    "without_masks",
 ]
 
 if TYPE_CHECKING:
@@ -48,6 +52,9 @@ if TYPE_CHECKING:
     from collabdm.errors import CollabDMError
     from collabdm.evaluation.evaluate import Evaluation, evaluate
     from collabdm.planning import make_plan
+    from collabdm.privacy.combining import combine
+    from collabdm.privacy.keys import make_keys
+    from collabdm.privacy.mask_openings import open_masks, without_masks
     from collabdm.protocol.contribution import Contribution, decode_contribution, encode_contribution
     from collabdm.protocol.plan import Plan, decode_plan, encode_plan
     from collabdm.server import aggregate, distill
@@ -64,6 +71,7 @@ _HOMES = {
     "Plan": "protocol.plan",
     "Samples": "data.samples",
     "aggregate": "server",
+    "combine": "privacy.combining",
     "compare": "simulation.comparison",
     "contribute": "client",
     "decode_contribution": "protocol.contribution",
@@ -75,9 +83,12 @@ _HOMES = {
     "load": "distilled.set",
     "load_config": "config.settings",
     "load_dataset": "data.loading",
+    "make_keys": "privacy.keys",
     "make_plan": "planning",
+    "open_masks": "privacy.mask_openings",
     "partition": "data.sites",
     "simulate": "simulation.simulate",
+    "without_masks": "privacy.mask_openings",
 }
 
 

@@ -22,7 +22,7 @@ from collabdm.images.pixels import Normalisation
 from collabdm.methods import method_named
 from collabdm.modalities import MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
-from collabdm.protocol import EncodingName, GramBits, LocalSpec, PrivacySpec, StatisticNames
+from collabdm.protocol import EncodingName, GramBits, LocalSpec, MaskSettings, PrivacySpec, StatisticNames
 from collabdm.registry import named_in
 from collabdm.storage.reading import read_text
 from collabdm.training.recipes import RECIPES
@@ -101,7 +101,8 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     is what it says to hold. `min_held`: a client leaves out classes of which it holds fewer. `statistics`: one of the
     seeds, `gram`, or both in a list; `features`: the network that is the fixed feature map of `gram`, unset what suits
     the modality; `gram_bits`: of one number of it on the wire. `privacy`: a promise of differential privacy, with which
-    go statistics, a feature map and a local set of their own (`planning.promised`).
+    go statistics, a feature map and a local set of their own (`planning.promised`). `masks`: that the server is to read
+    nothing but the sum of all sites, whose public keys `make_plan` then takes.
     """
 
     seeds: Annotated[int, Field(ge=0)] = 200
@@ -118,6 +119,7 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     encoding: EncodingName = "fp16"
     normalisation: Literal["auto"] | Normalisation = "auto"
     privacy: PrivacySpec | None = None
+    masks: MaskSettings | None = None
 
 
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):

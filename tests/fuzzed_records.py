@@ -19,12 +19,13 @@ from collabdm.cli.output import print_facts
 from collabdm.cli.simulate import _facts
 from collabdm.data import Dataset, load_dataset
 from collabdm.privacy.combining import combine
-from collabdm.privacy.keys import decode_key, decode_public, encode_key, encode_public
+from collabdm.privacy.keys import SiteKey, decode_key, decode_public, encode_key, encode_public
 from collabdm.privacy.mask_openings import MaskOpening, decode_opening, encode_opening, open_masks
 from collabdm.privacy.masks import masked
 from collabdm.protocol import (
     Contribution,
     MaskSpec,
+    Plan,
     checked_answers,
     decode_contribution,
     decode_plan,
@@ -143,6 +144,14 @@ def _check_masked(found: Contribution) -> None:
     assert decode_contribution(encode_contribution(found, plan), plan).stands_for == found.stands_for
 
 
+def _check_plan(found: Plan) -> None:
+    assert decode_plan(encode_plan(found)) == found
+
+
+def _check_key(found: SiteKey) -> None:
+    assert len(found.public) == 64
+
+
 def _check_public(found: tuple[str, str]) -> None:
     client, key = found
     assert client
@@ -165,10 +174,10 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         check=_check_masked,
     ),
     "plan with masks": lambda: Family(
-        files=[encode_plan(masked_plan()[0])], syntax="json", decode=decode_plan, check=lambda plan: encode_plan(plan)
+        files=[encode_plan(masked_plan()[0])], syntax="json", decode=decode_plan, check=_check_plan
     ),
     "key": lambda: Family(
-        files=[encode_key(mask_keys(["ada"])[0]["ada"])], syntax="json", decode=decode_key, check=lambda key: key.public
+        files=[encode_key(mask_keys(["ada"])[0]["ada"])], syntax="json", decode=decode_key, check=_check_key
     ),
     "public key": lambda: Family(
         files=[encode_public(mask_keys(["ada"])[0]["ada"])], syntax="json", decode=decode_public, check=_check_public

@@ -39,7 +39,7 @@ from collabdm.storage.checkpoints import Checkpoint
 from fuzzing import Family
 from private_plan import mask_keys, masked_plan, whole
 
-__all__ = ["FAMILIES", "through_file"]
+__all__ = ["FAMILIES", "masked_contributions", "through_file"]
 
 _FIXTURES = Path(__file__).parent / "fixtures" / "version_1"
 _BASIS = "what it depends on"
@@ -132,7 +132,7 @@ def _check_opening(found: MaskOpening) -> None:
     assert {len(secret) for secret in found.secrets.values()} == {32}
 
 
-def _masked() -> list[bytes]:
+def masked_contributions() -> list[bytes]:
     plan, keys = masked_plan()
     sent = [masked(plan, keys[name], whole(plan, 0, k)) for k, name in enumerate(plan.clients)]
     return [encode_contribution(one, plan) for one in (sent[0], combine(plan, sent[1:]))]
@@ -168,7 +168,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         check=_check_opening,
     ),
     "masked contribution": lambda: Family(
-        files=_masked(),
+        files=masked_contributions(),
         syntax="safetensors",
         decode=lambda content: decode_contribution(content, masked_plan()[0]),
         check=_check_masked,

@@ -171,6 +171,22 @@ def test_a_relay(site: Path) -> None:
     assert_refused(left, "in one combined contribution with dan")
 
 
+def test_info_tells_what_is_not_secret(site: Path) -> None:
+    assert open_masks(site, "ada", "bob").code == 0
+    secrets = [json.loads((site / "keys" / "ada.key").read_text())["private"]]
+    secrets += json.loads((site / "sent" / "ada.opening").read_text())["secrets"].values()
+    facts = {}
+    for path in ("plan.json", "keys/ada.key", "keys/ada.key.pub", "sent/ada.opening", "sent/ada.safetensors"):
+        outcome = run("info", site / path, "--json")
+        assert outcome.code == 0, outcome.err
+        assert not [secret for secret in secrets if secret in outcome.out]
+        facts[Path(path).suffix] = outcome.json
+    assert facts[".json"]["masks"]["keys"]["ada"] == facts[".pub"]["key"]
+    assert facts[".opening"]["opened"] == ["bob"]
+    assert facts[".safetensors"]["masked"] is True
+    assert facts[".safetensors"]["sites"] == 1
+
+
 @pytest.mark.parametrize("command", ["keys", "open-masks", "combine"])
 def test_help(command: str) -> None:
     assert run(command, "--help").code == 0

@@ -25,7 +25,7 @@ KEYS = {
     "": "dataset modality method ipc seed repeats device engine",
     "partition": "kind clients beta reserve column missing balance",
     "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
-    "normalisation",
+    "normalisation masks",
     "local": "method iterations lr momentum batch reuse init",
     "server": "passes lr schedule momentum reach step batch weighting teacher teacher_batch teacher_loss aggregation "
     "trim clip evaluate_every draw",

@@ -44,7 +44,13 @@ def test_masked_sums_travel_and_a_lost_site_is_opened(tmp_path: Path, monkeypatc
     nodes: dict[int, tuple[str, Behaviour]] = {}
     for number, name in enumerate(SITES):
         (tmp_path / name).write_bytes(encode_key(keys[name]))
-        own = {"client": name, "dataset": str(data), "key": str(tmp_path / name), "engine": "eager", "device": "cpu"}
+        own: dict[str, Any] = {
+            "client": name,
+            "dataset": str(data),
+            "key": str(tmp_path / name),
+            "engine": "eager",
+            "device": "cpu",
+        }
         nodes[number] = (name, failing(2) if name == "bob" else site(cache=str(tmp_path / "cache"), **own))
     values: dict[str, Any] = {"plan": str(tmp_path / "plan.json"), "out": str(tmp_path / "run"), "deadline": 60.0}
     run_config: dict[str, Any] = values | {"allow-missing-classes": True}

@@ -18,13 +18,28 @@ from collabdm.cli.info import info
 from collabdm.cli.output import print_facts
 from collabdm.cli.simulate import _facts
 from collabdm.data import Dataset, load_dataset
+from collabdm.privacy.combining import combine
+from collabdm.privacy.keys import SiteKey, decode_key, decode_public, encode_key, encode_public
+from collabdm.privacy.mask_openings import MaskOpening, decode_opening, encode_opening, open_masks
+from collabdm.privacy.masks import masked
+from collabdm.protocol import (
+    Contribution,
+    MaskSpec,
+    Plan,
+    checked_answers,
+    decode_contribution,
+    decode_plan,
+    encode_contribution,
+    encode_plan,
+)
 from collabdm.randomness import Stream
 from collabdm.rounds.membership import Change, under_way
 from collabdm.rounds.records import HELD, SIMULATED, read_metrics, read_reception, read_round
 from collabdm.storage.checkpoints import Checkpoint
 from fuzzing import Family
+from private_plan import mask_keys, masked_plan, whole
 
-__all__ = ["FAMILIES", "through_file"]
+__all__ = ["FAMILIES", "masked_contributions", "through_file"]
 
 _FIXTURES = Path(__file__).parent / "fixtures" / "version_1"
 _BASIS = "what it depends on"
@@ -104,7 +119,69 @@ def _check_state(found: dict[str, torch.Tensor]) -> None:
         assert torch.equal(found["samples"], torch.ones(4, 1, 4, 3))
 
 
+def _opening() -> bytes:
+    plan, keys = masked_plan()
+    return encode_opening(open_masks(plan, keys["ada"], ["bob"]), plan)
+
+
+def _check_opening(found: MaskOpening) -> None:
+    plan, _ = masked_plan()
+    assert found.client in plan.clients
+    assert found.secrets
+    assert set(found.secrets) <= set(plan.clients) - {found.client}
+    assert {len(secret) for secret in found.secrets.values()} == {32}
+
+
+def masked_contributions() -> list[bytes]:
+    plan, keys = masked_plan()
+    sent = [masked(plan, keys[name], whole(plan, 0, k)) for k, name in enumerate(plan.clients)]
+    return [encode_contribution(one, plan) for one in (sent[0], combine(plan, sent[1:]))]
+
+
+def _check_masked(found: Contribution) -> None:
+    plan, _ = masked_plan()
+    assert checked_answers(plan, [found])
+    assert decode_contribution(encode_contribution(found, plan), plan).stands_for == found.stands_for
+
+
+def _check_plan(found: Plan) -> None:
+    assert decode_plan(encode_plan(found)) == found
+
+
+def _check_key(found: SiteKey) -> None:
+    assert len(found.public) == 64
+
+
+def _check_public(found: tuple[str, str]) -> None:
+    client, key = found
+    assert client
+    # Any key that is taken can be used.
+    spec = MaskSpec(threshold=2, keys={client: key, client + "2": "09" + 31 * "00"})
+    assert spec.keys[client] == key
+
+
 FAMILIES: dict[str, Callable[[], Family]] = {
+    "opening": lambda: Family(
+        files=[_opening()],
+        syntax="json",
+        decode=lambda content: decode_opening(content, masked_plan()[0]),
+        check=_check_opening,
+    ),
+    "masked contribution": lambda: Family(
+        files=masked_contributions(),
+        syntax="safetensors",
+        decode=lambda content: decode_contribution(content, masked_plan()[0]),
+        check=_check_masked,
+    ),
+    "plan with masks": lambda: Family(
+        files=[encode_plan(masked_plan()[0])], syntax="json", decode=decode_plan, check=_check_plan
+    ),
+    "key": lambda: Family(
+        files=[encode_key(mask_keys(["ada"])[0]["ada"])], syntax="json", decode=decode_key, check=_check_key
+    ),
+    "public key": lambda: Family(
+        files=[encode_public(mask_keys(["ada"])[0]["ada"])], syntax="json", decode=decode_public, check=_check_public
+    ),
     "classifier": lambda: Family(
         files=[make().to_bytes()], syntax="safetensors", decode=decode_classifier, check=_check_classifier
     ),

@@ -1,11 +1,15 @@
-"""A small plan with a promise, and samples for it."""
+"""A small plan with a promise, with and without masks, and samples for it."""
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from collabdm.data import Samples
-from collabdm.protocol import Plan
+from collabdm.privacy.keys import SiteKey
+from collabdm.protocol import Contribution, Plan, acceptance
+from collabdm.protocol.sum_vector import BITS, sum_layout
 from collabdm.randomness import Stream
 from reference import small_plan
 
@@ -29,3 +33,31 @@ def images(plan: Plan, count: int, seed: int = 0) -> Samples:
         labels=stream.integers(len(plan.classes), count).astype(np.int64),
         classes=plan.classes,
     )
+
+
+def mask_keys(names: Sequence[str]) -> tuple[dict[str, SiteKey], dict[str, str]]:
+    """Each site's key, always the same, and the public halves."""
+    keys = {name: SiteKey(client=name, private=hashlib.sha256(name.encode()).digest()) for name in names}
+    return keys, {name: key.public for name, key in keys.items()}
+
+
+def masked_plan(
+    names: Sequence[str] = ("ada", "bob", "cid"), *, threshold: int = 2, **changes: Any
+) -> tuple[Plan, dict[str, SiteKey]]:
+    keys, public = mask_keys(names)
+    masks = {"threshold": threshold, "keys": public}
+    return private_plan(**{"clients": sorted(names), "masks": masks} | changes), keys
+
+
+def sums_size(plan: Plan) -> int:
+    return sum_layout(plan, acceptance(plan)).size
+
+
+def whole(plan: Plan, seed: int, site: int) -> np.ndarray:
+    """Any integers that a site may have for its sums."""
+    return Stream(seed, "whole sums", site).integers(2**BITS, sums_size(plan))
+
+
+def total(contributions: Sequence[Contribution]) -> np.ndarray:
+    """The sum of all that was sent, modulo 2^24."""
+    return np.sum([one.sums for one in contributions if one.sums is not None], axis=0) % 2**BITS

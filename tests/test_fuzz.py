@@ -35,7 +35,7 @@ from collabdm.protocol import (
 )
 from collabdm.randomness import Stream
 from fuzzed_records import FAMILIES as OF_RECORDS
-from fuzzed_records import through_file
+from fuzzed_records import masked_contributions, through_file
 from fuzzing import Family, fuzz
 
 FEATURES = 8 * 3 * 2
@@ -221,7 +221,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     ),
     "info": lambda: Family(
         files=[a_contribution(a_plan(encoding=encoding)) for encoding in ("int8", "fp16")]
-        + [a_contribution(a_plan(**GRAM)), *SETS],
+        + [a_contribution(a_plan(**GRAM)), *SETS, *masked_contributions()],
         syntax="safetensors",
         decode=through_file("sent.safetensors", told),
         check=check_info,

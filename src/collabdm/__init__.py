@@ -21,6 +21,7 @@ __all__ = [
     "Plan",
     "Samples",
     "aggregate",
+    "combine",
     "compare",
     "contribute",
     "decode_contribution",
@@ -33,9 +34,12 @@ __all__ = [
     "load_config",
     "load_dataset",
     "load_table",
+    "make_keys",
     "make_plan",
+    "open_masks",
     "partition",
     "simulate",
+    "without_masks",
 ]
 
 if TYPE_CHECKING:
@@ -50,6 +54,9 @@ if TYPE_CHECKING:
     from collabdm.errors import CollabDMError
     from collabdm.evaluation.evaluate import Evaluation, evaluate
     from collabdm.planning import make_plan
+    from collabdm.privacy.combining import combine
+    from collabdm.privacy.keys import make_keys
+    from collabdm.privacy.mask_openings import open_masks, without_masks
     from collabdm.protocol.contribution import Contribution, decode_contribution, encode_contribution
     from collabdm.protocol.plan import Plan, decode_plan, encode_plan
     from collabdm.server import aggregate, distill
@@ -66,6 +73,7 @@ _HOMES = {
     "Plan": "protocol.plan",
     "Samples": "data.samples",
     "aggregate": "server",
+    "combine": "privacy.combining",
     "compare": "simulation.comparison",
     "contribute": "client",
     "decode_contribution": "protocol.contribution",
@@ -78,9 +86,12 @@ _HOMES = {
     "load_config": "config.settings",
     "load_dataset": "data.loading",
     "load_table": "data.tabular.frames",
+    "make_keys": "privacy.keys",
     "make_plan": "planning",
+    "open_masks": "privacy.mask_openings",
     "partition": "data.sites",
     "simulate": "simulation.simulate",
+    "without_masks": "privacy.mask_openings",
 }
 
 

@@ -1,6 +1,7 @@
 """What one client does: sums over its data under each seed (L_k), and a local distillation (S_k)."""
 
 from collections.abc import Mapping
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from collabdm.matching.sums import Sums
 from collabdm.networks import build_network
 from collabdm.planning import engine_for
 from collabdm.privacy import enough_held, few_text, release, too_few
+from collabdm.privacy.keys import SiteKey
+from collabdm.privacy.masks import check_key, masked
 from collabdm.privacy.noise import Source, insecure_source, noisy, operating_system
 from collabdm.privacy.summing import bounded_sums
 from collabdm.progress import Event, Report, silent
@@ -26,7 +29,21 @@ from collabdm.protocol import Contribution, Plan, feature_parameters, fingerprin
 from collabdm.randomness import Stream
 from collabdm.storage.kept_results import Blocks, KeptResults, result_key
 
-__all__ = ["client_sums", "contribute", "sums_key", "tell_left_out"]
+__all__ = ["SiteOptions", "client_sums", "contribute", "sums_key", "tell_left_out"]
+
+
+class SiteOptions(TypedDict, total=False):
+    """What a site alone brings to a plan with a promise of privacy.
+
+    `groups`: [n], to whom each sample belongs, where groups are protected. `key`: the site's own, where the plan has
+    masks. `insecure_noise_seed`: noise that whoever knows the number can take off again, in place of the operating
+    system's, of which no two contributions are alike.
+    """
+
+    groups: np.ndarray | None
+    key: SiteKey | None
+    insecure_noise_seed: int | None
+
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
 
@@ -39,9 +56,8 @@ def contribute(
     *,
     engine: Engine | None = None,
     kept: KeptResults | None = None,
-    groups: np.ndarray | None = None,
-    insecure_noise_seed: int | None = None,
     report: Report = silent,
+    **own: Unpack[SiteOptions],
 ) -> Contribution:
     """ClientDM of Algorithm 1 (lines 16-23) for one client of the plan.
 
@@ -49,17 +65,19 @@ def contribute(
     results by the digest of what they depend on, so that they are computed once for all plans that agree on them, and
     not again after an interruption.
     A class of which it holds fewer than `plan.min_held` is left out of everything, which is told.
-    Where the plan makes a promise of privacy, nothing but noisy sums is sent, and nothing is kept: `groups`, to whom
-    each sample belongs, where groups are protected; the noise is the operating system's, and no two calls give the same
-    contribution, but with `insecure_noise_seed`, which whoever knows it can take off again.
+    Where the plan makes a promise of privacy, nothing but noisy sums is sent, and nothing is kept; `own` are the
+    options for it: `groups`, `key` (`make_keys`) and `insecure_noise_seed`, as `SiteOptions` says. With masks, answer a
+    plan once: two answers under the same masks show their difference.
     Raises `PlanError` where the plan does not name the client, its local stage diverges or its statistics are too large
-    to be sent, `DataError` where the samples do not fit the plan.
+    to be sent, `DataError` where the samples do not fit the plan, and what `privacy.masks.check_key` raises.
     """
+    if unknown := set(own) - SiteOptions.__optional_keys__:
+        raise TypeError(f"contribute() has no option {', '.join(sorted(unknown))}")
     _check(plan, client, samples)
+    check_key(plan, client, own.get("key"))
     if plan.privacy is not None:
         engine = engine or engine_for(Config(), plan, report=report)
-        source = operating_system if insecure_noise_seed is None else insecure_source(insecure_noise_seed)
-        return _promised(plan, client, samples, engine, _groups(plan, groups, len(samples)), source, report)
+        return _promised(plan, client, samples, engine, own, report)
     tell_left_out(plan, client, samples, report)
     samples = _without_few(plan, client, samples)
     kept, engine = kept or KeptResults(), engine or engine_for(Config(), plan, report=report)
@@ -84,18 +102,15 @@ def contribute(
 
 
 def _promised(
-    plan: Plan,
-    client: str,
-    samples: Samples,
-    engine: Engine,
-    groups: np.ndarray | None,
-    source: Source,
-    report: Report,
+    plan: Plan, client: str, samples: Samples, engine: Engine, own: SiteOptions, report: Report
 ) -> Contribution:
-    """Bounded sums and noise, which is all that leaves the site."""
+    """Bounded sums and noise, under masks where the plan has them: all that leaves the site."""
+    groups, seed, key = _groups(plan, own.get("groups"), len(samples)), own.get("insecure_noise_seed"), own.get("key")
+    source: Source = operating_system if seed is None else insecure_source(seed)
     begin_stage()
     sums = bounded_sums(plan, samples, engine=engine, groups=groups, client=client, report=report)
-    return summed_contribution(plan, client, noisy(plan, sums, source))
+    whole = noisy(plan, sums, source)
+    return summed_contribution(plan, client, whole) if key is None else masked(plan, key, whole)
 
 
 def _groups(plan: Plan, groups: np.ndarray | None, count: int) -> np.ndarray | None:

@@ -50,26 +50,31 @@ Spec = TypeVar("Spec", bound=Architecture[Any])
 
 @plain_torch()
 def make_plan(
-    config: Config, *, clients: Iterable[str] | Mapping[str, Samples], preset: Preset | Dataset | Samples | None = None
+    config: Config,
+    *,
+    clients: Iterable[str] | Mapping[str, Samples],
+    preset: Preset | Dataset | Samples | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> Plan:
     """ServerDM's part before the round (Algorithm 1, lines 2-6).
 
     `clients`: their names, or what each holds by its name. `preset`: the declared facts of the data with the names of
     its classes (`Dataset.preset`), or data to read them from; of samples only the shape and the names of the classes
     are read. By default they are those that are known of `config.dataset`, unless the samples of `clients` are others:
-    then they are read from these.
+    then they are read from these. `keys`: the public key of each client, with which they mask their sums
+    (`config.plan.masks`; `SiteKey.public`).
     Raises `ConfigError` where no facts are known, or the samples are too small for the network or for the tiles.
     """
     if isinstance(clients, str | bytes) or not isinstance(clients, Iterable):
         fix = 'give a list of names, such as ["north", "south"]'
         raise ConfigError(explain("clients of a plan", got=repr(clients)[:80], expected="several names", fix=fix))
     preset = _facts(config, _held(clients) if preset is None else preset)
-    config = promised(config)
+    config, clients = promised(config), tuple(sorted(clients))
     sample, network = sample_for(config, preset), network_for(config, preset)
     build_network(network, sample.shape, len(preset.classes))
     fields = {
         "seed": config.seed,
-        "clients": tuple(sorted(clients)),
+        "clients": clients,
         "classes": preset.classes,
         "sample": sample,
         "network": network,
@@ -85,11 +90,30 @@ def make_plan(
         "encoding": config.plan.encoding,
         "local": config.local,
         "privacy": config.plan.privacy,
+        "masks": _masks(config, clients, keys),
     }
     try:
         return Plan.model_validate(fields)
     except ValidationError as error:
         raise _explained(error) from None
+
+
+def _masks(config: Config, clients: Sequence[str], keys: Mapping[str, str] | None) -> dict[str, Any] | None:
+    """The plan's masks, more than half of the sites their threshold where none is set. Raises `ConfigError` where they
+    are asked for, and a site's public key is missing or one is nobody's."""
+    asked = config.plan.masks
+    if asked is None and keys is None:
+        return None
+    given, fix = (
+        dict(keys or {}),
+        "make them with collabdm keys at each site, and pass the public halves (--keys, keys=)",
+    )
+    if set(given) != set(clients):
+        missing, others = sorted(set(clients) - set(given)), sorted(set(given) - set(clients))
+        got = f"none of {', '.join(missing[:10])}" if missing else f"one of {', '.join(others[:10])}, who is no client"
+        raise ConfigError(explain("public keys", got=got, expected="one of each client (plan.masks)", fix=fix))
+    usual = len(clients) // 2 + 1
+    return {"threshold": max(usual, 2) if asked is None or asked.threshold is None else asked.threshold, "keys": given}
 
 
 def promised(config: Config) -> Config:

@@ -23,6 +23,7 @@ from collabdm.matching.step import ClassTarget, Descent, Encoding, SyntheticStat
 from collabdm.matching.target import Target
 from collabdm.methods import method_of
 from collabdm.planning import engine_for
+from collabdm.privacy.claims import mask_facts
 from collabdm.privacy.opening import opened
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import LOCAL_METHODS, Contribution, Plan, checked_answers, plan_digest
@@ -181,6 +182,7 @@ def product(
         "network": plan.network.model_dump(exclude_none=True),
         **_gram_facts(plan),
         **({"privacy": plan.privacy.model_dump(mode="json")} if plan.privacy else {}),
+        **mask_facts(plan),
         "local": plan.local.model_dump(),
         # Who knows the draw of a round could place samples in the next one on its folder.
         "server": spec.model_dump(exclude_none=True, exclude={"draw"}),

@@ -26,7 +26,7 @@ KEYS = {
     "data": "label schema_file test_fraction group ignore",
     "partition": "kind clients beta reserve column missing balance",
     "plan": "seeds participation batch most_held min_held network tiles augment statistics features gram_bits encoding "
-    "normalisation sample privacy",
+    "normalisation sample privacy masks",
     "local": "method iterations lr momentum batch reuse init",
     "server": "passes lr schedule momentum reach bounded step batch weighting teacher teacher_batch teacher_loss "
     "aggregation trim clip evaluate_every draw",

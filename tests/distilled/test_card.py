@@ -103,3 +103,21 @@ def test_text_from_outside_stays_text(tmp_path: Path) -> None:
     assert "| 0 | a\\|b \\# big | 3 |" in card
     assert "<script>" not in card.replace("\\<script\\>", "")
     assert "\\[link\\](http://evil) \\|row\\|" in card
+
+
+SHARED = {"privacy": {"epsilon": 2.0, "delta": 1e-5, "unit": "sample", "noise": "sum"}}
+
+
+def test_the_card_says_who_can_claim_what_where_the_noise_is_whole_in_the_sum(tmp_path: Path) -> None:
+    card = card_of(tmp_path, facts=SHARED | {"masks": {"threshold": 4, "epsilon_alone": 4.7}})
+    assert r"the sum of what all sites sent is (2.0, 1e-05)-differentially private" in card
+    assert "if at least 4 of the sites that took part added their share" in card
+    assert "protected by an epsilon of 4.7 only" in card
+    assert "towards everyone" not in card
+
+
+def test_the_card_says_that_only_the_sum_could_be_read(tmp_path: Path) -> None:
+    whole = {"privacy": SHARED["privacy"] | {"noise": "site"}, "masks": {"threshold": 4, "epsilon_alone": 2.0}}
+    card = card_of(tmp_path, facts=whole)
+    assert "towards everyone, the server too: each site added the noise itself" in card
+    assert "The server could read the sum of all sites only" in card

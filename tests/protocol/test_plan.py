@@ -24,6 +24,7 @@ from collabdm.modality import Modality
 from collabdm.networks import NETWORKS
 from collabdm.protocol import ENCODINGS, LOCAL_METHODS, Plan, decode_plan, encode_plan, plan_digest
 from collabdm.randomness import Stream
+from private_plan import masked_plan, private_plan
 
 GREY: dict[str, Any] = {"mean": [0.5], "std": [0.25]}
 SAMPLE: dict[str, Any] = {"kind": "images", "channels": 1, "height": 8, "width": 8, "normalisation": GREY}
@@ -773,3 +774,16 @@ def test_a_min_held_that_is_no_count_is_refused(least: object) -> None:
 
 def test_version_1_has_no_min_held() -> None:
     assert "min_held" in refusal(changed_first(min_held=2))
+
+
+def test_a_promise_of_every_site_is_written_as_before_there_was_central_noise() -> None:
+    plan = private_plan()
+    assert plan.privacy is not None
+    assert plan.privacy.noise == "site"
+    written = encode_plan(plan)
+    assert b'"noise"' not in written
+    assert b'"masks"' not in written
+    assert decode_plan(written) == plan
+    central, _ = masked_plan(privacy={"epsilon": 1, "noise": "sum"})
+    assert b'"noise":"sum"' in encode_plan(central)
+    assert decode_plan(encode_plan(central)) == central

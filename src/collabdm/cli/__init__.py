@@ -16,6 +16,7 @@ from collabdm.cli.distill import distill
 from collabdm.cli.experiment import experiment
 from collabdm.cli.flows import flows
 from collabdm.cli.info import info
+from collabdm.cli.masks import combine, keys, open_masks
 from collabdm.cli.membership import forget
 from collabdm.cli.output import one_line, say
 from collabdm.cli.product import evaluate, export
@@ -35,19 +36,8 @@ _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 for command in (
-    simulate,
-    compare,
-    schema,
-    plan,
-    contribute,
-    distill,
-    forget,
-    evaluate,
-    train,
-    detect,
-    export,
-    report,
-    info,
+    *(simulate, compare, schema, keys, plan, contribute, combine, open_masks, distill, forget),
+    *(evaluate, train, detect, export, report, info),
 ):
     app.command()(command)
 app.add_typer(flows, name="flows")

@@ -95,10 +95,12 @@ def _by_files(plan: "Plan", source: Path, out: Path, deadline: float | None) -> 
 def _told(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the operator is told of a round or of a change."""
     return {
-        "clients": f"{len(metrics['bytes']['up'])} of {len(metrics['bytes']['down'])}",
+        # A combined contribution stands for several.
+        "clients": f"{len(metrics['bytes']['down']) - len(metrics['missing'])} of {len(metrics['bytes']['down'])}",
         "seconds": f"{metrics['seconds']['distill']:.1f}",
         "topped up": metrics["topped_up"],
         "clients missing": metrics["missing"],
+        "masks opened of": metrics.get("masks_opened"),
         "classes missing": metrics["missing_classes"],
         "classes not refined": metrics.get("untouched_classes"),
         "kept out of the start set": screened_text(metrics.get("screened")),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument
 
+from collabdm.cli.info_masks import key_or_opening, promised, summed
 from collabdm.cli.options import Json
 from collabdm.cli.output import print_facts, print_json
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
@@ -48,6 +49,8 @@ def _described(path: Path) -> dict[str, Any]:
         return _plan(path)
     elif path.suffix == ".safetensors":
         return _tensors(path)
+    elif path.suffix in (".opening", ".pub", ".key") and path.exists():
+        return key_or_opening(path)
     raise DataError(
         explain(
             f"path {path}",
@@ -84,6 +87,7 @@ def _plan(path: Path) -> dict[str, Any]:
         "features": spelled_out(plan.features) if plan.features else None,
         "gram_bits": plan.gram_bits,
         "encoding": plan.encoding,
+        **promised(plan),
         "bytes": path.stat().st_size,
     }
 
@@ -100,6 +104,8 @@ def _tensors(path: Path) -> dict[str, Any]:
                 return _classifier(path)
             if not isinstance(metadata, dict) or metadata.get("format") != "collabdm-contribution":
                 return _distilled(path)
+            if "sums" in shapes:
+                return summed(metadata, shapes, path.stat().st_size)
             # Before a tensor is made: numpy has no word for some of the types that a file may name.
             parts = (name.partition(".")[0] for name in sorted(shapes))
             plural = next((part for part in parts if part not in _NOT_SAMPLES), "samples")

@@ -82,7 +82,7 @@ def forget(
         metrics = forget(out, client, min_clients=min_clients, allow_missing=allow_missing_classes, report=report)
     source = source_of(out)
     facts = {
-        "clients": f"{len(metrics['bytes']['up'])} of {len(metrics['bytes']['down'])}",
+        "clients": f"{len(metrics['bytes']['down']) - len(metrics['missing'])} of {len(metrics['bytes']['down'])}",
         "seconds": f"{metrics['seconds']['distill']:.1f}",
         "classes missing": metrics["missing_classes"],
         "also in the folder, left alone": unknown_files(out),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from collabdm.cli.folders import check_new
+from collabdm.cli.key_files import check_whose, read_public
 from collabdm.cli.options import Force, Json, MaxUpload, PlanFile, Quiet, bytes_of, configured, listed
 from collabdm.cli.output import bytes_text, print_facts, print_json
 from collabdm.cli.progress import progress
@@ -19,6 +20,7 @@ from collabdm.errors import ConfigError, explain
 if TYPE_CHECKING:
     from collabdm.config import Config
     from collabdm.data import Preset, Samples
+    from collabdm.privacy.keys import SiteKey
     from collabdm.protocol import Contribution, Plan
 
 __all__ = ["contribute", "plan", "read_plan"]
@@ -31,6 +33,12 @@ def plan(
     classes: Annotated[str | None, Option(help='Class names a,b,"c, d"; with --shape, no data is needed.')] = None,
     shape: Annotated[str | None, Option(help="Shape of a sample; images: channels x height x width, 3x32x32.")] = None,
     max_upload: MaxUpload = None,
+    keys: Annotated[
+        list[Path] | None, Option(help="A site's public key (.pub), or a folder of them; repeatable. Sums are masked.")
+    ] = None,
+    threshold: Annotated[
+        int | None, Option(min=2, help="With --keys: sites needed for a sum; more than half by default.")
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -48,11 +56,13 @@ def plan(
     from collabdm.teacher import check_rule
 
     check_new(out, force=force)
+    public = read_public(keys) if keys else None
+    config = _masked(config, public, threshold)
     preset, clients = _declared(config, classes, shape), _clients(config)
     upload = None
     if max_upload is not None:
         config, upload = fitted_upload(config, preset, clients, bytes_of(max_upload, "--max-upload"))
-    made = make_plan(config, clients=clients, preset=preset)
+    made = make_plan(config, clients=clients, preset=preset, keys=public)
     check_rule(made, config.server)
     _, too_small = fitting_method(config, preset)
     content = encode_plan(made)
@@ -77,6 +87,7 @@ def contribute(
     shard: Annotated[
         bool, Option("--shard", help="Use this client's part in `simulate`; give its settings: --config, --set.")
     ] = False,
+    key: Annotated[Path | None, Option(help="This site's private key, where the plan has masks.")] = None,
     cache: Annotated[
         Path | None, Option(help="Keep work and result here: an interrupted or repeated request goes on from it.")
     ] = None,
@@ -96,6 +107,7 @@ def contribute(
     from collabdm.privacy import few_text
     from collabdm.protocol import decode_contribution
     from collabdm.rounds.contributing import cached_contribution
+    from collabdm.rounds.key_use import check_answer, record_answer
     from collabdm.simulation.sharing import shard_of
     from collabdm.storage.files import write_atomically
 
@@ -103,6 +115,7 @@ def contribute(
         raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
     check_new(out, force=force)
     asked = read_plan(plan_file)
+    own = _own_key(asked, client, key, cache)
     if shard:
         _check_shared(config, asked)
     samples: Samples = (
@@ -114,16 +127,52 @@ def contribute(
     tune_allocator()
     with _alone_in(cache, asked, client), progress(quiet=quiet) as report:
         engine = engine_for(config, asked, report=report)
-        content = cached_contribution(asked, client, samples, cache, engine=engine, report=report)
+        content = cached_contribution(asked, client, samples, cache, engine=engine, report=report, key=own)
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
     made = decode_contribution(content, asked)
+    if key is not None:
+        check_answer(key, asked, content)
     write_atomically(out, content, private=True)
+    if key is not None:
+        record_answer(key, asked, content)
     facts = _sent(made, content, asked, samples)
     if json:
         print_json(facts | {"file": str(out)})
     else:
         few = {"left_out": few_text(facts["left_out"]), "bytes": f"{len(content)} ({bytes_text(len(content))})"}
         print_facts(f"contribution: {out}", facts | few)
+
+
+def _masked(config: "Config", public: dict[str, str] | None, threshold: int | None) -> "Config":
+    """`config` for the sites whose public keys are given, which also are the clients where none are named."""
+    from collabdm.protocol import MaskSettings
+
+    if public is None:
+        if threshold is not None:
+            got, fix = "--threshold without --keys", "pass the sites' public keys"
+            raise ConfigError(explain("masks", got=got, expected="both", fix=fix))
+        return config
+    asked: dict[str, Any] = {"masks": config.plan.masks or MaskSettings()}
+    if threshold is not None:
+        asked["masks"] = MaskSettings.model_validate({"threshold": threshold})
+    named = config.partition
+    if isinstance(named.clients, int) and named.kind != "by-column":
+        named = named.model_copy(update={"clients": tuple(sorted(public))})
+    return config.model_copy(update={"partition": named, "plan": config.plan.model_copy(update=asked)})
+
+
+def _own_key(plan: "Plan", client: str, path: Path | None, cache: Path | None) -> "SiteKey | None":
+    """The site's key, where the plan has masks. Raises `ConfigError` before any work."""
+    from collabdm.privacy.masks import check_key
+    from collabdm.rounds.key_use import check_answer, read_key
+
+    key = None if path is None else read_key(path)
+    if key is not None and path is not None:
+        check_whose(key.client, client, path)
+    check_key(plan, client, key)
+    if path is not None and cache is None:
+        check_answer(path, plan)
+    return key
 
 
 def _sent(made: "Contribution", content: bytes, plan: "Plan", samples: "Samples") -> dict[str, Any]:

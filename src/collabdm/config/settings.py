@@ -24,7 +24,7 @@ from collabdm.judges.table import AnyJudge
 from collabdm.methods import method_named
 from collabdm.modalities import AUTO, MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
-from collabdm.protocol import EncodingName, GramBits, LocalSpec, PrivacySpec, StatisticNames
+from collabdm.protocol import EncodingName, GramBits, LocalSpec, MaskSettings, PrivacySpec, StatisticNames
 from collabdm.registry import named_in
 from collabdm.storage.reading import read_text
 from collabdm.training.recipes import RECIPES
@@ -120,7 +120,8 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     seeds, `gram`, or both in a list; `features`: the network that is the fixed feature map of `gram`, unset what suits
     the modality; `gram_bits`: of one number of it on the wire. `sample`: fields of the modality that are to be others
     than the data set's facts say, such as the length of series. `privacy`: a promise of differential privacy, with
-    which go statistics, a feature map and a local set of their own (`planning.promised`).
+    which go statistics, a feature map and a local set of their own (`planning.promised`). `masks`: that the server is
+    to read nothing but the sum of all sites, whose public keys `make_plan` then takes.
     """
 
     seeds: Annotated[int, Field(ge=0)] = 200
@@ -138,6 +139,7 @@ class PlanSpec(BaseModel, frozen=True, extra="forbid"):
     normalisation: Literal["auto"] | Normalisation = "auto"
     sample: dict[str, Any] = {}
     privacy: PrivacySpec | None = None
+    masks: MaskSettings | None = None
 
 
 class EvaluateSpec(BaseModel, frozen=True, extra="forbid"):

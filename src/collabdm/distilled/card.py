@@ -124,12 +124,29 @@ def _promise(facts: Mapping[str, JsonValue]) -> str | None:
     promised = facts.get("privacy")
     if not isinstance(promised, Mapping):
         return None
-    epsilon, delta, unit = (promised.get(name) for name in ("epsilon", "delta", "unit"))
+    epsilon, delta, unit = (markdown_text(str(promised.get(name))) for name in ("epsilon", "delta", "unit"))
+    masks = facts.get("masks") if isinstance(facts.get("masks"), Mapping) else None
+    what, whom = "everything that left a site", "towards everyone, the server too: each site added the noise itself"
+    if promised.get("noise") == "sum":
+        what, whom = "the sum of what all sites sent", _central(masks if isinstance(masks, Mapping) else {})
+    elif masks is not None:
+        whom += ". The server could read the sum of all sites only"
     return (
-        f"**Differential privacy:** everything that left a site is ({epsilon}, {delta})-differentially private against "
-        f"adding or removing one {markdown_text(str(unit))} of its data, towards everyone, the server too: each site "
-        "added the noise itself. The set is computed from that alone, so it has the same guarantee. Not covered: that "
-        "these sites took part, the names of the classes, and settings that were chosen by looking at private data."
+        f"**Differential privacy:** {what} is ({epsilon}, {delta})-differentially private against "
+        f"adding or removing one {unit} of its data, {whom}. The set is computed from that alone, so it has the "
+        "same guarantee. Not covered: that these sites took part, the names of the classes, and settings that were "
+        "chosen by looking at private data."
+    )
+
+
+def _central(masks: Mapping[str, JsonValue]) -> str:
+    """Who can claim it where the noise is whole in the sum only."""
+    threshold, alone = (markdown_text(str(masks.get(name, "?"))) for name in ("threshold", "epsilon_alone"))
+    return (
+        "towards whoever has the set; and towards the server and other sites, if at least "
+        f"{threshold} of the sites that took part added their share of the noise and keep it to themselves, and the "
+        "server did not have the masks opened of a site whose sums it has: such sums alone would be protected by an "
+        f"epsilon of {alone} only"
     )
 
 

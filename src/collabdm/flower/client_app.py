@@ -18,9 +18,11 @@ from collabdm.errors import CollabDMError, ConfigError, PlanError, explain
 from collabdm.flower.messages import ACTION, asked_plan, contribution_reply, refusal_reply
 from collabdm.flower.settings import NodeSettings, node_settings, run_settings
 from collabdm.planning import engine_for
+from collabdm.privacy.masks import check_key
 from collabdm.progress import Report
 from collabdm.protocol import Plan, decode_plan
 from collabdm.rounds.contributing import cached_contribution
+from collabdm.rounds.key_use import check_answer, read_key, record_answer
 from collabdm.simulation.sharing import shard_of
 
 __all__ = ["app", "contribute"]
@@ -60,10 +62,18 @@ def _answer(plan: Plan, site: NodeSettings, context: Context, report: Report) ->
         client, samples, config = _own(plan, site)
     else:
         client, samples, config = _simulated(plan, site.partition_id, run_settings(context.run_config).configuration)
+    key = None if site.key is None else read_key(site.key)
+    check_key(plan, client, key)
     engine = engine_for(config, plan, report=report)
-    return cached_contribution(
-        plan, client, samples.with_classes(plan.classes), site.cache, engine=engine, report=report
+    if site.key is not None and site.cache is None:
+        check_answer(site.key, plan)
+    content = cached_contribution(
+        plan, client, samples.with_classes(plan.classes), site.cache, engine=engine, report=report, key=key
     )
+    if site.key is not None:
+        check_answer(site.key, plan, content)
+        record_answer(site.key, plan, content)
+    return content
 
 
 def _own(plan: Plan, site: NodeSettings) -> tuple[str, Samples, Config]:

@@ -52,7 +52,8 @@ class RunSettings(_Settings):
 
 
 class NodeSettings(_Settings):
-    """One site: its name in the plan, its data, and where its finished contributions are kept.
+    """One site: its name in the plan, its data, and where its finished contributions are kept; `key`: the private
+    key's file, where plans have masks.
 
     `partition_id` and `num_partitions` are what Flower's simulation gives its nodes instead.
     """
@@ -60,6 +61,7 @@ class NodeSettings(_Settings):
     client: str | None = None
     dataset: str | None = None
     cache: _OptionalPath = None
+    key: _OptionalPath = None
     engine: str = "auto"
     device: str = "auto"
     partition_id: Annotated[int, Field(ge=0)] | None = None

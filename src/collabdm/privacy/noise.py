@@ -43,12 +43,13 @@ def gaussian(count: int, source: Source = operating_system) -> np.ndarray:
 
 
 def noisy(plan: Plan, sums: np.ndarray, source: Source = operating_system) -> np.ndarray:
-    """Bounded sums, float64 [n], with the noise of the plan's promise, as they travel: integers modulo 2^24.
+    """Bounded sums, float64 [n], with the site's noise, as they travel: integers modulo 2^24.
 
-    Rounding comes after the noise, so it reveals no more.
+    That is the whole noise of the plan's promise, or with `privacy.noise = "sum"` the share that `masks.threshold`
+    sites add up to it. Rounding comes after the noise, so it reveals no more.
     """
     assert plan.privacy is not None
-    multiplier = noise_multiplier(plan.privacy.epsilon, plan.privacy.delta)
+    multiplier = noise_multiplier(plan.privacy.epsilon, plan.privacy.delta) / plan.noise_shares**0.5
     return whole_sums(sums + multiplier * gaussian(len(sums), source), sum_layout(plan, acceptance(plan)))
 
 

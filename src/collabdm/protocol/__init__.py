@@ -21,6 +21,7 @@ from collabdm.protocol.local_spec import (
     LocalMethod,
     LocalSpec,
 )
+from collabdm.protocol.mask_spec import MaskSettings, MaskSpec
 from collabdm.protocol.plan import BOUNDED, Plan, decode_plan, encode_plan, plan_digest
 from collabdm.protocol.privacy_spec import PrivacyShares, PrivacySpec
 from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
@@ -40,6 +41,8 @@ __all__ = [
     "KipSpec",
     "LocalMethod",
     "LocalSpec",
+    "MaskSettings",
+    "MaskSpec",
     "Plan",
     "PrivacyShares",
     "PrivacySpec",

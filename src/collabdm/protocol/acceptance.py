@@ -15,6 +15,7 @@ from collabdm.randomness import Stream
 
 __all__ = [
     "LONGEST_HEADER",
+    "PAIR_BYTES",
     "SUM_BYTES",
     "Acceptance",
     "acceptance",
@@ -26,6 +27,8 @@ __all__ = [
 LONGEST_HEADER = 2**20
 SUM_BYTES = 3
 """Of one number of the sums that a plan with a promise of privacy asks for."""
+PAIR_BYTES = 16
+"""Of what two sites with masks say of the secret between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ def acceptance(plan: Plan) -> Acceptance:
     if plan.privacy is not None:
         numbers = classes * (1 + plan.seeds * features + gram_features) + gram_features * (gram_features + 1) // 2
         largest = 8 + LONGEST_HEADER + SUM_BYTES * numbers
+        # A combined contribution also numbers the sites that it stands for.
+        largest += len(plan.clients) * (8 + (PAIR_BYTES if plan.masks is not None else 0))
     return Acceptance(features=features, gram_features=gram_features, fingerprint=fingerprint(plan), largest=largest)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from collabdm.checking import Checker
 from collabdm.errors import ContributionError, explain
 from collabdm.matching.gram import FeatureMoments
-from collabdm.protocol.acceptance import Acceptance, acceptance
+from collabdm.protocol.acceptance import PAIR_BYTES, Acceptance, acceptance
 from collabdm.protocol.contribution import Contribution
+from collabdm.protocol.pairs import check_pairs
 from collabdm.protocol.plan import Plan
 from collabdm.protocol.sum_vector import BITS, sum_layout
 
@@ -35,12 +36,16 @@ def checked_answers(plan: Plan, contributions: Iterable[Contribution]) -> list[C
     for one in received:
         check = Checker(f"contribution of {one.client}")
         check.that(isinstance(one.client, str) and one.client in known, "a client that the plan does not name", "one")
+        double = sorted(seen & set(one.stands_for))
         check.that(one.client not in seen, "two of that client", "one of each")
-        seen.add(one.client)
+        check.that(not double, f"client {', '.join(double[:5])} in it, who is in another one", "every client once")
+        seen.update(one.stands_for)
         if plan.privacy is None:
             _check_contribution(plan, one, seeds[one.client], expected, check)
         else:
             _check_sums(plan, one, expected, check)
+    if plan.masks is not None:
+        check_pairs(plan, received)
     return sorted(received, key=lambda one: one.client)
 
 
@@ -57,6 +62,13 @@ def _check_sums(plan: Plan, one: Contribution, expected: Acceptance, check: Chec
     check.that(isinstance(one.sums, np.ndarray), "no sums", "the sums that a plan with plan.privacy asks for")
     assert one.sums is not None
     check.integers(one.sums, "sums", (sum_layout(plan, expected).size,), 2**BITS)
+    ordered = one.stands_for == tuple(sorted({*one.stands_for} & {*plan.clients})) and one.stands_for[0] == one.client
+    check.that(ordered, f"sites {one.stands_for[:5]}", "clients of the plan, sorted, of which client is the first")
+    check.that(
+        (one.pairs is not None) == (plan.masks is not None), "pairs", "pairs where the plan has masks, and only there"
+    )
+    if one.pairs is not None:
+        check.form(one.pairs, "pairs", (len(plan.clients), PAIR_BYTES), np.dtype(np.uint8))
 
 
 def _check_contribution(plan: Plan, one: Contribution, seeds: int, expected: Acceptance, check: Checker) -> None:

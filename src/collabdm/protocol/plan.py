@@ -23,6 +23,7 @@ from collabdm.networks import NetworkSpec, build_network
 from collabdm.protocol.encoding import EncodingName
 from collabdm.protocol.gram import MOST_FEATURES, GramBits
 from collabdm.protocol.local_spec import LocalSpec
+from collabdm.protocol.mask_spec import MaskSpec
 from collabdm.protocol.privacy_spec import PrivacySpec
 from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
 from collabdm.randomness import Stream
@@ -58,7 +59,9 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     (1: none), and says that it holds none. `tiles`: the l of partition and expand. `features` and `gram_bits` go with
     the statistic `gram`: the network that is its fixed feature map, and the bits of a number of it on the wire.
     `privacy`: the promise of differential privacy under which all sums leave a site, over all its samples (`batch` is
-    for plans without); it goes with sums that are bounded for every sample, and with nothing else.
+    for plans without); it goes with sums that are bounded for every sample, and with nothing else. `masks`: the
+    clients' public keys, with which each masks its sums, so that only the sum of all can be read; they go with
+    `privacy` only.
     """
 
     format: Literal["collabdm-plan"] = "collabdm-plan"
@@ -82,6 +85,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     encoding: EncodingName = "fp16"
     local: LocalSpec = LocalSpec()
     privacy: PrivacySpec | None = None
+    masks: MaskSpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":
@@ -93,6 +97,7 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError("a plan of version 1 has no min_held")
         self._check_gram()
         self._check_privacy()
+        self._check_masks()
         if list(self.clients) != sorted(set(self.clients)):
             raise ValueError("clients must be distinct and sorted")
         if len(set(self.classes)) != len(self.classes):
@@ -131,6 +136,25 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         missing = [name for name, there in needed.items() if not there]
         if missing:
             raise ValueError(f"privacy goes with {', '.join(missing)}")
+
+    def _check_masks(self) -> None:
+        if self.privacy is not None and self.privacy.noise == "sum" and self.masks is None:
+            raise ValueError("privacy.noise = sum goes with masks: without them the server reads what each site sends")
+        if self.masks is None:
+            return
+        if self.privacy is None:
+            raise ValueError("masks go with privacy: only sums can be masked")
+        if set(self.masks.keys) != set(self.clients):
+            other = sorted(set(self.masks.keys) ^ set(self.clients))
+            raise ValueError(
+                f"masks.keys must have one key of each client and no other, not so: {', '.join(other)[:80]}"
+            )
+
+    @property
+    def noise_shares(self) -> int:
+        """How many sites' noise makes the whole: one's, or that of `masks.threshold`."""
+        whole_in_sum = self.privacy is not None and self.privacy.noise == "sum"
+        return self.masks.threshold if whole_in_sum and self.masks is not None else 1
 
     @property
     def participants_per_seed(self) -> int:
@@ -187,6 +211,9 @@ def encode_plan(plan: Plan) -> bytes:
     if plan.min_held == 1:
         # As plans were written before there was this field, so that their digests stay.
         del fields["min_held"]
+    if plan.privacy is not None and plan.privacy.noise == "site":
+        # Likewise.
+        del fields["privacy"]["noise"]
     text = json.dumps(_first_version(fields) if plan.version == 1 else fields, sort_keys=True, separators=(",", ":"))
     return text.encode() + b"\n"
 

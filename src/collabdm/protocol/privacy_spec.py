@@ -35,8 +35,15 @@ class PrivacySpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     `unit`: a `sample`, or a `group`, all samples with the same value of a column that the site names (a patient, a
     device): they count together as one sample, so that a site with many of one patient says no more of this patient.
     `shares`: of the parts. `samples`: the most samples that all sites together may hold, which bounds the integers in
-    which sums travel. Every site adds the whole noise to its own sums, so the promise holds against everyone, the
-    server too, whatever the other sites do.
+    which sums travel.
+    `noise`: where it is whole. With `site` every site adds the whole noise to its own sums, so the promise holds
+    against everyone, the server too, whatever the other sites do. With `sum`, which goes with `plan.masks` only, every
+    site adds noise of variance sigma^2 / `masks.threshold`: any that many sites together have the whole, and the sum
+    carries far less. The promise then holds for the sum and all that is made of it, against everyone who sees no more:
+    against the server, other sites and whoever gets the set, as long as `masks.threshold` of the sites that contributed
+    add their noise and tell nobody of it, and the server, which may be curious but does as it says, has no masks opened
+    of a site whose contribution it has. Of a site's own sums, without its masks, it promises far less (an epsilon about
+    sqrt(`masks.threshold`) times as large, and more).
     """
 
     epsilon: Annotated[float, Field(gt=0, le=100)]
@@ -44,3 +51,4 @@ class PrivacySpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     unit: Literal["sample", "group"] = "sample"
     shares: PrivacyShares = PrivacyShares()
     samples: Annotated[int, Field(ge=1, le=10**8)] = 1_000_000
+    noise: Literal["site", "sum"] = "site"

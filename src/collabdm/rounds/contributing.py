@@ -5,15 +5,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Unpack
 
 import numpy as np
 
-from collabdm.client import contribute, tell_left_out
+from collabdm.client import SiteOptions, contribute, tell_left_out
 from collabdm.data import Samples
 from collabdm.engine import Engine
 from collabdm.engine.memory import merged
 from collabdm.engine.processes import in_processes
+from collabdm.privacy.keys import SiteKey
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_contribution, plan_digest
 from collabdm.storage.files import private_folder, write_atomically
@@ -21,11 +23,20 @@ from collabdm.storage.kept_results import KeptResults, result_key
 
 __all__ = ["cached_contribution", "contribute_all", "contribution_name"]
 
+NO_KEYS: Mapping[str, SiteKey] = MappingProxyType({})
+
 
 def cached_contribution(
-    plan: Plan, client: str, samples: Samples, cache: Path | None, *, engine: Engine, report: Report = silent
+    plan: Plan,
+    client: str,
+    samples: Samples,
+    cache: Path | None,
+    *,
+    engine: Engine,
+    report: Report = silent,
+    **own: Unpack[SiteOptions],
 ) -> bytes:
-    """The encoded contribution of one client, as `contribute` makes it.
+    """The encoded contribution of one client, as `contribute` makes it; `own` are its options.
 
     With a folder `cache` it is kept there by the plan's digest, the client and the data's digest: a repeated request is
     answered with the same bytes, whatever the engine, and an interrupted computation goes on after its finished parts,
@@ -33,14 +44,14 @@ def cached_contribution(
     `contribute` raises.
     """
     if cache is None:
-        return encode_contribution(contribute(plan, client, samples, engine=engine, report=report), plan)
+        return encode_contribution(contribute(plan, client, samples, engine=engine, report=report, **own), plan)
     private_folder(cache)
     basis = {"plan": plan_digest(plan), "client": client, "data": samples.digest()}
     path = cache / f"{result_key('contribution', basis)}.safetensors"
     kept, digest = path.with_suffix(".kept"), path.with_suffix(".sha256")
     content = path.read_bytes() if path.exists() and digest.exists() else b""
     if not content or digest.read_text() != _line(path, content):
-        made = contribute(plan, client, samples, engine=engine, kept=KeptResults(kept), report=report)
+        made = contribute(plan, client, samples, engine=engine, kept=KeptResults(kept), report=report, **own)
         content = encode_contribution(made, plan)
         write_atomically(path, content, private=True)
         write_atomically(digest, _line(path, content).encode(), private=True)
@@ -58,9 +69,11 @@ def contribute_all(
     *,
     engine: Engine,
     kept: Path,
+    keys: Mapping[str, SiteKey] = NO_KEYS,
     report: Report = silent,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """One file per client in `folder`, of the samples whose indices `parts` gives; files that are there are kept.
+    `keys`: the clients', where the plan has masks.
 
     Returns seconds: `statistics`, `local`, `gram` where the plan asks for it, and `client` by name; and the most memory
     of these stages and of `client` (MB). Clients are shared among the engine's processes; what several processes do is
@@ -74,6 +87,7 @@ def contribute_all(
             engine=engine,
             kept=kept,
             path=folder / contribution_name(plan, client),
+            key=keys.get(client),
             report=report if engine.processes == 1 else silent,
         )
         for client, indices in parts.items()
@@ -116,13 +130,16 @@ class _Job:
     engine: Engine
     kept: Path
     path: Path
+    key: SiteKey | None
     report: Report
 
 
 def _contributed(job: _Job) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds and memory of the stages."""
     kept = KeptResults(job.kept)
-    contribution = contribute(job.plan, job.client, job.samples, engine=job.engine, kept=kept, report=job.report)
+    contribution = contribute(
+        job.plan, job.client, job.samples, engine=job.engine, kept=kept, report=job.report, key=job.key
+    )
     if not job.path.exists():
         write_atomically(job.path, encode_contribution(contribution, job.plan), private=True)
     return kept.seconds, kept.memory

@@ -147,6 +147,7 @@ def _coverage(
     plan: Plan, collected: Collected, initial: InitialSet, target: Target, rule: Rule, report: Report
 ) -> dict[str, Any]:
     """The metrics of who sent what, and of what nobody sent; what a user should know is told."""
+    usable = collected.contributions.values()
     return {
         "bytes": {
             "down": dict.fromkeys(plan.clients, len(encode_plan(plan))),
@@ -159,8 +160,9 @@ def _coverage(
         "unprotected": _unprotected(plan, target, rule, report),
         "untouched_classes": _untouched(plan, target, initial, report),
         "missing_classes": [plan.classes[y] for y in initial.missing],
-        "missing": sorted(set(plan.clients) - set(collected.contributions)),
+        "missing": sorted(set(plan.clients) - {name for one in usable for name in one.stands_for}),
         "refused": collected.refused,
+        **({"masks_opened": sorted({name for one in usable for name in one.unmasked})} if plan.masks else {}),
     }
 
 

@@ -7,13 +7,18 @@ The digests stand in a file beside the folder, in the format of `sha256sum`: `co
 import errno
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from collabdm.errors import ContributionError, DataError, explain
+from collabdm.privacy.mask_openings import without_masks
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Acceptance, Contribution, Plan, acceptance, bytes_by_part, decode_contribution
 from collabdm.rounds.contributing import contribution_name
+from collabdm.rounds.openings import ENDING, openings_in
 from collabdm.storage.files import write_atomically
 from collabdm.storage.reading import regular_bytes
 
@@ -27,6 +32,7 @@ __all__ = [
     "read_bounded",
     "recorded",
     "seal",
+    "sites_in",
 ]
 
 
@@ -53,8 +59,11 @@ def accept(
     be used, are another client's, or the client has sent others before: the first stand.
     """
     contribution = decode_contribution(content, plan, expected=expected, name=name)
-    if sender is not None and contribution.client != sender:
-        got, fix = f"a contribution of {contribution.client}", f"send what was made with --client {sender}"
+    if sender is not None and contribution.stands_for != (sender,):
+        got, fix = (
+            f"a contribution of {', '.join(contribution.stands_for[:5])}",
+            f"send what was made with --client {sender}",
+        )
         raise ContributionError(explain(name, got=got, expected=f"one of {sender}", fix=fix))
     digest, target = hashlib.sha256(content).hexdigest(), folder / contribution_name(plan, contribution.client)
     known = recorded(folder)
@@ -62,6 +71,10 @@ def accept(
     first = known.get(target.name) or (_digest_of(target) if target.exists() else digest)
     if first != digest:
         raise _second(name, contribution.client)
+    others = {client: file for client, file in sites_in(plan, folder).items() if file != target.name}
+    for client in contribution.stands_for:
+        if client in others:
+            raise _second(name, client)
     if (other := _also_of(content, folder, besides=target.name)) is not None:
         client = next((one for one in plan.clients if contribution_name(plan, one) == other), other)
         got, what = f"what client {client} has sent, to the bit", f"the own statistics of client {contribution.client}"
@@ -83,6 +96,7 @@ def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
         raise DataError(explain("contributions", got=folder, expected="a folder of files", fix="check the path"))
     expected, known = acceptance(plan), recorded(folder)
     collected = Collected(contributions={}, sizes={}, digests={}, refused={})
+    seen: dict[str, str] = {}
     paths = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" and path.is_file())
     for number, path in enumerate(paths):
         try:
@@ -94,8 +108,9 @@ def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
                     explain(path.name, got="bytes damaged since they were stored", expected="the same bytes", fix=fix)
                 )
             contribution = decode_contribution(content, plan, expected=expected, name=path.name)
-            if collected.digests.get(contribution.client, digest) != digest:
-                raise _second(path.name, contribution.client)
+            for client in contribution.stands_for:
+                if seen.setdefault(client, digest) != digest:
+                    raise _second(path.name, client)
         except (ContributionError, OSError) as error:
             collected.refused[path.name] = str(error)
             report(Event(stage="collect", done=number + 1, total=len(paths), message=f"refused {error}"))
@@ -103,7 +118,40 @@ def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
         collected.contributions.setdefault(contribution.client, contribution)
         collected.sizes[contribution.client] = bytes_by_part(content)
         collected.digests[contribution.client] = digest
-    return collected
+    return _opened(plan, folder, collected, report) if plan.masks is not None else collected
+
+
+def _opened(plan: Plan, folder: Path, collected: Collected, report: Report) -> Collected:
+    """Without the masks of missing sites that the others' files in `folder` open; with what these are made of among the
+    digests."""
+    openings = openings_in(plan, folder, report=report)
+    given = list(collected.contributions.values())
+    found = without_masks(plan, given, openings.found.values())
+    refused = {contribution_name(plan, client): why for client, why in found.refused.items()}
+    refused |= {f"opening by {client}": why for client, why in found.openings.items()}
+    for why in refused.values():
+        report(Event(stage="collect", done=len(given), total=len(given), message=f"refused {why}"))
+    kept = {one.client: one for one in found.contributions}
+    return Collected(
+        contributions=kept,
+        sizes={client: collected.sizes[client] for client in kept},
+        digests={client: collected.digests[client] for client in kept} | openings.digests,
+        refused=collected.refused | openings.refused | refused,
+    )
+
+
+def sites_in(plan: Plan, folder: Path) -> dict[str, str]:
+    """The clients whose data are in the stored contributions, and in which file: combined ones stand for several."""
+    names = {contribution_name(plan, client): client for client in plan.clients}
+    found = {names[file]: file for file in recorded(folder) if file in names}
+    if plan.privacy is None:
+        return found
+    for file in list(found.values()):
+        # Of a large file little is read; one that was damaged since is noticed where it is read as a whole.
+        with suppress(OSError, SafetensorError, ValueError, TypeError), safe_open(folder / file, "np") as tensors:
+            numbers = tensors.get_tensor("sites").tolist() if "sites" in tensors.keys() else []  # noqa: SIM118
+            found |= {name: file for k, name in enumerate(plan.clients) if k in numbers}
+    return found
 
 
 def recorded(folder: Path) -> dict[str, str]:
@@ -137,9 +185,11 @@ def seal(folder: Path) -> None:
 
 
 def discard(plan: Plan, client: str, folder: Path) -> None:
-    """Remove a client's stored contribution and its record, where there are any."""
+    """Remove a client's stored contribution and its record, and the openings it sent, where there are any."""
     name = contribution_name(plan, client)
     (folder / name).unlink(missing_ok=True)
+    for opening in folder.glob(f"{plan.clients.index(client)}-*{ENDING}"):
+        opening.unlink()
     known = recorded(folder)
     if known.pop(name, None) is not None:
         _record(folder, known)

@@ -27,7 +27,7 @@ from collabdm.report.reading import checked
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.folder import config_of, plan_of, record_of
-from collabdm.rounds.inbox import accept, collect, discard, mended, read_bounded
+from collabdm.rounds.inbox import accept, collect, discard, mended, read_bounded, sites_in
 from collabdm.rounds.receiving import INBOX
 from collabdm.rounds.run_folder import environment
 from collabdm.rounds.terms import Terms, checked_start
@@ -119,6 +119,10 @@ def add(
             raise ContributionError(
                 explain(name, got=f"{same} of client {client}", expected=what, fix="nothing to add")
             )
+        if again := sorted(set(contribution.stands_for) & set(sites_in(plan, folder / INBOX))):
+            got, what = f"data of client {', '.join(again[:5])}, who is in already", "every client once"
+            fix = "ask for one that leaves it out"
+            raise ContributionError(explain(name, got=got, expected=what, fix=fix))
         others = [*_sound(stored.contributions, stored.refused), contribution]
         terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
         checked_start(plan, others, terms)
@@ -273,6 +277,11 @@ def _left(folder: Path, client: str, *, known: Collection[str], terms: Terms) ->
     stored = collect(plan, folder / INBOX)
     refused = {name: why for name, why in stored.refused.items() if name != contribution_name(plan, client)}
     others = {name: sent for name, sent in stored.contributions.items() if name != client}
+    sent = stored.contributions.get(client)
+    if sent is not None and sent.sites:
+        got = f"in one combined contribution with {', '.join(name for name in sent.sites[:6] if name != client)}"
+        fix = "hold the round again with contributions that leave it out"
+        raise DataError(explain(f"client {client}", got=got, expected="a contribution of its own", fix=fix))
     checked_start(plan, _sound(others, refused), terms)
     return stored.digests.get(client, "")
 

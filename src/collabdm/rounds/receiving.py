@@ -14,7 +14,8 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Acceptance, Plan, acceptance, decode_contribution
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.deadline import begun, end_of
-from collabdm.rounds.inbox import accept, intact, mended, read_bounded, recorded
+from collabdm.rounds.inbox import accept, intact, mended, read_bounded, recorded, sites_in
+from collabdm.rounds.openings import ENDING, take_openings
 from collabdm.rounds.records import read_reception
 from collabdm.storage.files import private_folder, write_json
 
@@ -42,7 +43,8 @@ def receive(
     Without `deadline`: those that are there now. With it (seconds from the first call on this run folder): as they
     arrive, until every client of the plan has answered or the time is up. A file that was refused, perhaps because it
     was still being written, is looked at again when it changes; one that is called after another client than it is of
-    is refused. `clock` counts seconds and never steps. Raises `DataError` where there is no such source.
+    is refused. Files that open masks are taken at the end. `clock` counts seconds and never steps. Raises `DataError`
+    where there is no such source.
     """
     state = _state(folder)
     if state.get("closed"):
@@ -64,8 +66,9 @@ def receive(
         sleep(min(SECONDS_BETWEEN_LOOKS, left))
     if not door.complete:
         door.tell_others()
-    write_json(folder / _STATE, state | {"closed": True, "refused": door.refused})
-    return door.refused
+    refused = door.refused | take_openings(plan, source, folder / INBOX, report=report)
+    write_json(folder / _STATE, state | {"closed": True, "refused": refused})
+    return refused
 
 
 def closed(folder: Path) -> dict[str, str] | None:
@@ -129,7 +132,8 @@ class _Door:
         self._lost = False
         self.refused: dict[str, str] = {}
         stored = recorded(inbox)
-        self._answered = {client for client in plan.clients if intact(plan, client, inbox, stored)}
+        whole = {contribution_name(plan, client) for client in plan.clients if intact(plan, client, inbox, stored)}
+        self._answered = {client for client, file in sites_in(plan, inbox).items() if file in whole}
 
     @property
     def complete(self) -> bool:
@@ -154,7 +158,7 @@ class _Door:
                 continue
             self.refused.pop(path.name, None)
             self._untold.discard(path.name)
-            self._answered.add(sent.client)
+            self._answered.update(sent.stands_for)
             self._say(None, sent.client)
 
     def _there(self) -> list[Path]:
@@ -177,7 +181,8 @@ class _Door:
 
     def tell_others(self) -> None:
         """Name the files that were not looked at: a contribution may have lost its ending on its way."""
-        others = [path.name for path in self._there() if not _has_ending(path)]
+        known = (ENDING,) if self._plan.masks is not None else ()
+        others = [path.name for path in self._there() if not _has_ending(path) and path.suffix not in known]
         if others:
             more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
             self._say(f"not looked at, for want of the ending .safetensors: {', '.join(others[:_SHOWN])}{more}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from collabdm.errors import ConfigError, DataError, QuorumError, explain
 from collabdm.initial_set import InitialSet, initial_set
-from collabdm.privacy.opening import opened
+from collabdm.privacy.opening import opened, sites_in
 from collabdm.protocol import Contribution, Plan
 
 __all__ = ["USUAL", "Terms", "check_quorum", "checked_start", "missing_classes"]
@@ -38,10 +38,10 @@ def checked_start(
     Raises `QuorumError` where too few contributed; `DataError` where nobody holds a class, unless that is allowed.
     """
     needed = (len(plan.clients) + 1) // 2 if terms.min_clients is None else terms.min_clients
-    if len(contributions) < max(needed, 1):
+    if sites_in(contributions) < max(needed, 1):
         expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
         fix = "wait for more contributions, or lower --min-clients"
-        raise QuorumError(explain("usable contributions", got=len(contributions), expected=expected, fix=fix))
+        raise QuorumError(explain("usable contributions", got=sites_in(contributions), expected=expected, fix=fix))
     initial = initial_set(plan, opened(plan, contributions), draw)
     if initial.missing and not terms.allow_missing:
         names = ", ".join(plan.classes[y] for y in initial.missing)

@@ -39,7 +39,7 @@ def fitted_upload(config: Config, preset: Preset, clients: Iterable[str], most: 
     smallest = 0
     for seeds, width in reversed(RUNGS):
         chosen = _with(config, seeds, width)
-        plan = make_plan(chosen, clients=names, preset=preset)
+        plan = make_plan(_open(chosen), clients=names, preset=preset)
         size = sum(expected_upload(plan).values())
         if size <= _MARGIN * most:
             return chosen, _told(plan, size)
@@ -57,6 +57,13 @@ def _with(config: Config, seeds: int, width: int) -> Config:
     if width and feature_map is not None:
         asked |= {"statistics": (mine, GRAM), "features": feature_map.model_copy(update={"width": width})}
     return config.model_copy(update={"plan": config.plan.model_copy(update=asked)})
+
+
+def _open(config: Config) -> Config:
+    """Without masks, whose keys are not at hand and of hardly any size."""
+    privacy = config.plan.privacy
+    summed = privacy and privacy.model_copy(update={"noise": "site"})
+    return config.model_copy(update={"plan": config.plan.model_copy(update={"masks": None, "privacy": summed})})
 
 
 def _told(plan: Plan, size: int) -> str:

@@ -32,6 +32,7 @@ from collabdm.evaluation.networks import summary, without_confusion
 from collabdm.methods import method_named
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.planning import make_plan, networks_tested, recipe_for, resolved, sample_for, tiles_in
+from collabdm.privacy.keys import SiteKey
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan
 from collabdm.report.pictures import partition_picture
@@ -49,6 +50,7 @@ from collabdm.simulation.curves import bytes_at
 from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
 from collabdm.simulation.sharing import check_enough, left_out, parts_of
+from collabdm.simulation.site_keys import drop_keys, public_halves, site_keys
 from collabdm.storage.files import read_json, write_atomically, write_json
 from collabdm.teacher import check_rule
 from collabdm.training.training_set import TrainingSet
@@ -131,6 +133,7 @@ def simulate_on(
     metrics = described | metrics | environment(run.engine, metrics["memory"])
     write_json(folder / "metrics.json", metrics)
     shutil.rmtree(folder / "kept", ignore_errors=True)
+    drop_keys(folder)
     return metrics
 
 
@@ -160,7 +163,8 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
     check_taught(config)
     if source == "round":
         check_enough(config, train, parts, allow_missing=allow_missing)
-        check_rule(make_plan(config, clients=parts, preset=preset), config.server)
+        keys = public_halves(site_keys(config, parts))
+        check_rule(make_plan(config, clients=parts, preset=preset, keys=keys), config.server)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,7 +190,8 @@ def _round(run: _Run) -> dict[str, Any]:
     config, dataset, started = run.config, run.dataset, time.perf_counter()
     parts = parts_of(config, dataset)
     train = dataset.train
-    plan = _plan_of(run, parts)
+    keys = site_keys(config, parts, run.folder)
+    plan = _plan_of(run, parts, keys)
     check_quorum(plan, run.terms)
     write_atomically(run.folder / "plan.json", encode_plan(plan))
     seconds, memory = contribute_all(
@@ -196,6 +201,7 @@ def _round(run: _Run) -> dict[str, Any]:
         run.folder / "contributions",
         engine=run.engine,
         kept=run.kept or run.folder / "kept",
+        keys=keys,
         report=run.report,
     )
     seal(run.folder / "contributions")
@@ -234,10 +240,10 @@ def _round(run: _Run) -> dict[str, Any]:
     }
 
 
-def _plan_of(run: _Run, parts: Mapping[str, np.ndarray]) -> Plan:
+def _plan_of(run: _Run, parts: Mapping[str, np.ndarray], keys: dict[str, SiteKey]) -> Plan:
     """The plan that the settings give: as an earlier release wrote it from the same settings, where the folder has
     contributions that answer that."""
-    made = make_plan(run.config, clients=parts, preset=run.dataset.preset)
+    made = make_plan(run.config, clients=parts, preset=run.dataset.preset, keys=public_halves(keys))
     with suppress(CollabDMError):
         stored = plan_of(run.folder)
         if stored == made.model_copy(update={name: getattr(stored, name) for name in _CHANGED}):

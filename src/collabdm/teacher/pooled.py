@@ -10,7 +10,7 @@ from collabdm.config import ServerSpec
 from collabdm.errors import ConfigError, explain
 from collabdm.matching.equations import NormalEquations, normal_equations
 from collabdm.matching.gram import added
-from collabdm.privacy.opening import feature_noise, opened
+from collabdm.privacy.opening import feature_noise, opened, sites_in
 from collabdm.protocol import Contribution, Plan, feature_parameters
 from collabdm.teacher.ridge import Ridge, ridge
 from collabdm.teacher.teacher import sharpness_of
@@ -52,7 +52,7 @@ def pooled_equations(plan: Plan, contributions: Iterable[Contribution]) -> Norma
     received = sorted(contributions, key=lambda one: one.client)
     ordered = opened(plan, received)
     parts = (one.gram.sums(_counted(plan, one)) for one in ordered if one.gram is not None)
-    return normal_equations(added(parts), feature_noise(plan, len(received)))
+    return normal_equations(added(parts), feature_noise(plan, sites_in(received)))
 
 
 def teacher_parameters(plan: Plan, equations: NormalEquations) -> tuple[dict[str, Tensor], Ridge]:

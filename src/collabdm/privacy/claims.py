@@ -1,0 +1,18 @@
+"""What a set made under masks can say of itself, for its card."""
+
+from pydantic import JsonValue
+
+from collabdm.privacy.accountant import epsilon_of, noise_multiplier
+from collabdm.protocol import Plan
+
+__all__ = ["mask_facts"]
+
+
+def mask_facts(plan: Plan) -> dict[str, JsonValue]:
+    """`threshold`, and `epsilon_alone`: what the noise of a single site promises by itself, which is all that protects
+    a site whose masks were opened to a server that also has its sums."""
+    if plan.masks is None or plan.privacy is None:
+        return {}
+    share = noise_multiplier(plan.privacy.epsilon, plan.privacy.delta) / plan.noise_shares**0.5
+    alone = plan.privacy.epsilon if plan.noise_shares == 1 else float(f"{epsilon_of(share, plan.privacy.delta):.4g}")
+    return {"masks": {"threshold": plan.masks.threshold, "epsilon_alone": alone}}

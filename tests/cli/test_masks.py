@@ -190,3 +190,28 @@ def test_info_tells_what_is_not_secret(site: Path) -> None:
 @pytest.mark.parametrize("command", ["keys", "open-masks", "combine"])
 def test_help(command: str) -> None:
     assert run(command, "--help").code == 0
+
+
+def test_a_site_says_whose_its_samples_are_where_groups_are_protected(tmp_path: Path) -> None:
+    rows = "\n".join(f"{i % 7},{i % 5 / 5},{'ab'[i % 2]},patient {i % 9}" for i in range(60))
+    (tmp_path / "site.csv").write_text(f"x,z,label,who\n{rows}\n")
+    schema = tmp_path / "schema.json"
+    assert run("schema", tmp_path / "site.csv", "--label", "label", "--ignore", "who", "--out", schema).code == 0
+    promise = "plan.privacy={epsilon=5,unit='group',samples=1000}"
+    planned = ("--schema", schema, "--classes", "a,b", "--clients", "ada,bob", "--set", promise, "--method", "collabdm")
+    assert run("plan", *planned, "--set", "plan.seeds=2", "--out", tmp_path / "plan.json").code == 0
+
+    def answer(*more: object, out: str = "out") -> Outcome:
+        given = ("--client", "ada", "--dataset", tmp_path / "site.csv", "--label", "label", "--ignore", "who", *more)
+        return run("contribute", tmp_path / "plan.json", *given, "--out", tmp_path / f"{out}.safetensors", "--json")
+
+    assert_refused(answer(), "--unit-column: got none, and the plan protects groups")
+    assert_refused(answer("--unit-column", "age"), "--unit-column: got age; expected one of ")
+    first = answer("--unit-column", "who", "--insecure-noise-seed", "4")
+    assert "this contribution keeps NO promise of privacy" in first.err
+    told = json.loads(first.out)
+    assert told["promise"] == "epsilon 5, delta 1e-05, for a group; noise: site"
+    assert set(told) == {"client", "promise", "bytes", "parts", "file"}
+    again = answer("--unit-column", "who", "--insecure-noise-seed", "4", out="again")
+    assert again.code == 0
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "out.safetensors").read_bytes()

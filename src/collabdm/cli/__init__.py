@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
+from collabdm.cli.contribute import contribute
 from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
 from collabdm.cli.experiment import experiment
@@ -19,9 +20,9 @@ from collabdm.cli.info import info
 from collabdm.cli.masks import combine, keys, open_masks
 from collabdm.cli.membership import forget
 from collabdm.cli.output import one_line, say
+from collabdm.cli.plan import plan
 from collabdm.cli.product import evaluate, export
 from collabdm.cli.report import report
-from collabdm.cli.round import contribute, plan
 from collabdm.cli.schema import schema
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train

@@ -9,8 +9,8 @@ from collabdm.cli.folders import run_folder
 from collabdm.cli.membership import changed
 from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, Resume, configured, seconds_of
 from collabdm.cli.output import print_facts, print_json, risen_text, screened_text
+from collabdm.cli.plan import read_plan
 from collabdm.cli.progress import progress
-from collabdm.cli.round import read_plan
 from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:

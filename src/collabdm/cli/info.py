@@ -62,7 +62,7 @@ def _described(path: Path) -> dict[str, Any]:
 
 
 def _plan(path: Path) -> dict[str, Any]:
-    from collabdm.cli.round import read_plan
+    from collabdm.cli.plan import read_plan
     from collabdm.networks import spelled_out
     from collabdm.protocol import plan_digest
 

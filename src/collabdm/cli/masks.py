@@ -55,7 +55,7 @@ def open_masks(
     Do so only where you have no doubt that the site sent nothing: with its masks open, its sums could be read. Its
     contribution is refused from then on.
     """
-    from collabdm.cli.round import read_plan
+    from collabdm.cli.plan import read_plan
     from collabdm.privacy.mask_openings import encode_opening, open_masks
     from collabdm.rounds.key_use import read_key, record_opening
     from collabdm.rounds.openings import ENDING
@@ -87,7 +87,7 @@ def combine(
     It stands for all of them in the round, and can be combined again. Only sums can be added: it goes with plans that
     have plan.privacy. A relay needs no key, and where the plan has masks it can read nothing.
     """
-    from collabdm.cli.round import read_plan
+    from collabdm.cli.plan import read_plan
     from collabdm.privacy.combining import combine
     from collabdm.protocol import acceptance, decode_contribution, encode_contribution
     from collabdm.rounds.inbox import read_bounded

@@ -1,9 +1,7 @@
-"""`collabdm plan` and `contribute`: one round between real sites, by files."""
+"""`collabdm plan`: what every site is asked for; and reading it again."""
 
-import hashlib
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,19 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from collabdm.cli.folders import check_new
-from collabdm.cli.key_files import check_whose, read_public
-from collabdm.cli.options import Force, Json, MaxUpload, PlanFile, Quiet, bytes_of, configured, listed
-from collabdm.cli.output import bytes_text, print_facts, print_json
-from collabdm.cli.progress import progress
+from collabdm.cli.key_files import read_public
+from collabdm.cli.options import Force, Json, MaxUpload, bytes_of, configured, listed
+from collabdm.cli.output import print_facts, print_json
 from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.config import Config
-    from collabdm.data import Preset, Samples
-    from collabdm.privacy.keys import SiteKey
-    from collabdm.protocol import Contribution, Plan
+    from collabdm.data import Preset
+    from collabdm.protocol import Plan
 
-__all__ = ["contribute", "plan", "read_plan"]
+__all__ = ["clients_named", "names_text", "plan", "read_plan"]
 
 
 @configured()
@@ -58,7 +54,7 @@ def plan(
     check_new(out, force=force)
     public = read_public(keys) if keys else None
     config = _masked(config, public, threshold)
-    preset, clients = _declared(config, classes, shape), _clients(config)
+    preset, clients = _declared(config, classes, shape), clients_named(config)
     upload = None
     if max_upload is not None:
         config, upload = fitted_upload(config, preset, clients, bytes_of(max_upload, "--max-upload"))
@@ -77,70 +73,12 @@ def plan(
         print_facts(f"plan: {out}", facts)
 
 
-@configured("dataset", "device", "engine", "label", "ignore")
-def contribute(
-    config: "Config",
-    plan_file: PlanFile,
-    client: Annotated[str, Option(help="This client's name in the plan.")],
-    out: Annotated[Path, Option(help="The contribution file to write (.safetensors).")],
-    dataset: str | None = None,
-    shard: Annotated[
-        bool, Option("--shard", help="Use this client's part in `simulate`; give its settings: --config, --set.")
-    ] = False,
-    key: Annotated[Path | None, Option(help="This site's private key, where the plan has masks.")] = None,
-    cache: Annotated[
-        Path | None, Option(help="Keep work and result here: an interrupted or repeated request goes on from it.")
-    ] = None,
-    force: Force = False,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Client: answer a plan with one small file.
+def read_plan(path: Path) -> "Plan":
+    """The plan in a file. Raises `PlanError`."""
+    from collabdm.protocol import decode_plan
+    from collabdm.rounds.folder import plan_bytes
 
-    What is sent of this site's data: per seed and class the mean embedding of a batch, how many samples of each class
-    are held, and a few locally distilled ones of each. Nothing is sent of a class of which fewer are held than the
-    plan's min_held. The folder --cache holds more than what is sent: keep it here.
-    """
-    from collabdm.data import load_samples
-    from collabdm.engine import tune_allocator
-    from collabdm.planning import engine_for
-    from collabdm.privacy import few_text
-    from collabdm.protocol import decode_contribution
-    from collabdm.rounds.contributing import cached_contribution
-    from collabdm.rounds.key_use import check_answer, record_answer
-    from collabdm.simulation.sharing import shard_of
-    from collabdm.storage.files import write_atomically
-
-    if dataset is None and not shard:
-        raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
-    check_new(out, force=force)
-    asked = read_plan(plan_file)
-    own = _own_key(asked, client, key, cache)
-    if shard:
-        _check_shared(config, asked)
-    samples: Samples = (
-        shard_of(config, client)
-        if shard
-        else load_samples(config.dataset, modality=asked.sample.kind, options=config.reading, sample=asked.sample)
-    )
-    samples = samples.with_classes(asked.classes)
-    tune_allocator()
-    with _alone_in(cache, asked, client), progress(quiet=quiet) as report:
-        engine = engine_for(config, asked, report=report)
-        content = cached_contribution(asked, client, samples, cache, engine=engine, report=report, key=own)
-    # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
-    made = decode_contribution(content, asked)
-    if key is not None:
-        check_answer(key, asked, content)
-    write_atomically(out, content, private=True)
-    if key is not None:
-        record_answer(key, asked, content)
-    facts = _sent(made, content, asked, samples)
-    if json:
-        print_json(facts | {"file": str(out)})
-    else:
-        few = {"left_out": few_text(facts["left_out"]), "bytes": f"{len(content)} ({bytes_text(len(content))})"}
-        print_facts(f"contribution: {out}", facts | few)
+    return decode_plan(plan_bytes(path), name=f"plan {path}")
 
 
 def _masked(config: "Config", public: dict[str, str] | None, threshold: int | None) -> "Config":
@@ -159,64 +97,6 @@ def _masked(config: "Config", public: dict[str, str] | None, threshold: int | No
     if isinstance(named.clients, int) and named.kind != "by-column":
         named = named.model_copy(update={"clients": tuple(sorted(public))})
     return config.model_copy(update={"partition": named, "plan": config.plan.model_copy(update=asked)})
-
-
-def _own_key(plan: "Plan", client: str, path: Path | None, cache: Path | None) -> "SiteKey | None":
-    """The site's key, where the plan has masks. Raises `ConfigError` before any work."""
-    from collabdm.privacy.masks import check_key
-    from collabdm.rounds.key_use import check_answer, read_key
-
-    key = None if path is None else read_key(path)
-    if key is not None and path is not None:
-        check_whose(key.client, client, path)
-    check_key(plan, client, key)
-    if path is not None and cache is None:
-        check_answer(path, plan)
-    return key
-
-
-def _sent(made: "Contribution", content: bytes, plan: "Plan", samples: "Samples") -> dict[str, Any]:
-    """What of the site's samples is in the contribution."""
-    from collabdm.privacy import too_few
-    from collabdm.protocol import bytes_by_part, clipped_share
-
-    return {
-        "client": made.client,
-        "samples": len(samples),
-        "classes": len(made.classes_held),
-        "left_out": too_few(samples, plan.min_held),
-        plan.sample.plural: len(made.labels),
-        "clipped": clipped_share(content),
-        "bytes": len(content),
-        "parts": bytes_by_part(content),
-    }
-
-
-@contextmanager
-def _alone_in(cache: Path | None, plan: "Plan", client: str) -> Iterator[None]:
-    """One process at a time makes this client's answer; others may use the folder for theirs."""
-    from collabdm.protocol import plan_digest
-    from collabdm.storage.files import private_folder
-    from collabdm.storage.locks import locked
-
-    if cache is None:
-        yield
-        return
-    key = hashlib.sha256(f"{plan_digest(plan)} {client}".encode()).hexdigest()[:16]
-    place = private_folder(cache) / f"at-work-{key}"
-    with locked(place):
-        yield
-    # A process that was killed had left it.
-    with suppress(OSError):
-        place.rmdir()
-
-
-def read_plan(path: Path) -> "Plan":
-    """The plan in a file. Raises `PlanError`."""
-    from collabdm.protocol import decode_plan
-    from collabdm.rounds.folder import plan_bytes
-
-    return decode_plan(plan_bytes(path), name=f"plan {path}")
 
 
 def _declared(config: "Config", classes: str | None, shape: str | None) -> "Preset":
@@ -274,32 +154,12 @@ def _by_schema(config: "Config", classes: str | None, shape: str | None) -> "Pre
     return table_preset(Path(str(config.data.schema_file)).stem, schema, tuple(listed(classes)))
 
 
-def _check_shared(config: "Config", plan: "Plan") -> None:
-    """Refuse settings under which other clients would share the data than the plan's, or draw other shares."""
-    names, spec = tuple(_clients(config)), config.partition
-    reserves = spec.kind == "dirichlet-reserved" and spec.reserve is None
-    wrong = {
-        "partition.clients": (_several(names), _several(plan.clients), names != plan.clients),
-        "seed": (config.seed, plan.seed, config.seed != plan.seed),
-        "ipc": (config.ipc, plan.ipc, reserves and config.ipc != plan.ipc),
-    }
-    settings = {name: (got, asked) for name, (got, asked, differs) in wrong.items() if differs}
-    if settings:
-        raise ConfigError(
-            explain(
-                "--shard",
-                got=", ".join(f"{name} = {got}" for name, (got, _) in settings.items()),
-                expected=f"the plan's: {', '.join(f'{name} = {asked}' for name, (_, asked) in settings.items())}",
-                fix="give the simulation's settings, also those of its partition: --config RUN/config.toml, or --set",
-            )
-        )
-
-
-def _several(names: Sequence[str]) -> str:
+def names_text(names: Sequence[str]) -> str:
+    """The first of them, and how many there are."""
     return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''} ({len(names)})"
 
 
-def _clients(config: "Config") -> list[str]:
+def clients_named(config: "Config") -> list[str]:
     """The names that `simulate` would use, without its data where they do not come from a column."""
     from collabdm.data import client_names
     from collabdm.methods import METHODS, method_named

@@ -1,0 +1,224 @@
+"""`collabdm contribute`: a site answers a plan."""
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
+
+from collabdm.cli.folders import check_new
+from collabdm.cli.key_files import check_whose
+from collabdm.cli.options import Force, Json, PlanFile, Quiet, configured
+from collabdm.cli.output import bytes_text, print_facts, print_json
+from collabdm.cli.plan import clients_named, names_text, read_plan
+from collabdm.cli.progress import progress
+from collabdm.errors import ConfigError, explain
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from collabdm.client import SiteOptions
+    from collabdm.config import Config
+    from collabdm.data import Samples
+    from collabdm.privacy.keys import SiteKey
+    from collabdm.protocol import Contribution, Plan
+
+__all__ = ["contribute"]
+
+
+Shard = Annotated[
+    bool, Option("--shard", help="Use this client's part in `simulate`; give its settings: --config, --set.")
+]
+UnitColumn = Annotated[
+    str | None, Option(metavar="COLUMN", help="Where the plan protects groups: whose each sample is.")
+]
+NoiseSeed = Annotated[
+    int | None, Option(min=0, help="Noise that whoever knows the number takes off again: for studies only.")
+]
+Cache = Annotated[
+    Path | None, Option(help="Keep work and result here: an interrupted or repeated request goes on from it.")
+]
+
+
+@configured("dataset", "device", "engine", "label", "ignore")
+def contribute(
+    config: "Config",
+    plan_file: PlanFile,
+    client: Annotated[str, Option(help="This client's name in the plan.")],
+    out: Annotated[Path, Option(help="The contribution file to write (.safetensors).")],
+    dataset: str | None = None,
+    shard: Shard = False,
+    key: Annotated[Path | None, Option(help="This site's private key, where the plan has masks.")] = None,
+    unit_column: UnitColumn = None,
+    insecure_noise_seed: NoiseSeed = None,
+    cache: Cache = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Client: answer a plan with one small file.
+
+    What is sent of this site's data: per seed and class the mean embedding of a batch, how many samples of each class
+    are held, and a few locally distilled ones of each. Nothing is sent of a class of which fewer are held than the
+    plan's min_held. Under a promise of privacy only noisy sums are sent. The folder --cache holds more than what is
+    sent: keep it here.
+    """
+    from collabdm.engine import tune_allocator
+    from collabdm.planning import engine_for
+    from collabdm.protocol import decode_contribution
+    from collabdm.rounds.contributing import cached_contribution
+    from collabdm.rounds.key_use import check_answer, record_answer
+    from collabdm.storage.files import write_atomically
+
+    if dataset is None and not shard:
+        raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
+    check_new(out, force=force)
+    asked = read_plan(plan_file)
+    own: SiteOptions = {"key": _own_key(asked, client, key, cache)}
+    samples, columns = _data(config, asked, client, shard)
+    own["groups"], own["insecure_noise_seed"] = _units(asked, columns, unit_column), _seed(asked, insecure_noise_seed)
+    tune_allocator()
+    with _alone_in(cache, asked, client), progress(quiet=quiet) as report:
+        engine = engine_for(config, asked, report=report)
+        content = cached_contribution(asked, client, samples, cache, engine=engine, report=report, **own)
+    # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
+    made = decode_contribution(content, asked)
+    if key is not None:
+        check_answer(key, asked, content)
+    write_atomically(out, content, private=True)
+    if key is not None:
+        record_answer(key, asked, content)
+    _tell(out, _sent(made, content, asked, samples), json=json)
+
+
+def _data(config: "Config", plan: "Plan", client: str, shard: bool) -> "tuple[Samples, Mapping[str, np.ndarray]]":
+    """The site's samples, labelled as the plan does, and their further columns by name."""
+    from collabdm.data import load_dataset
+    from collabdm.simulation.sharing import shard_of
+
+    if shard:
+        _check_shared(config, plan)
+        return shard_of(config, client).with_classes(plan.classes), {}
+    kind, reading = plan.sample.kind, config.reading
+    found = load_dataset(config.dataset, splits=("train",), modality=kind, options=reading, sample=plan.sample)
+    return found.train.with_classes(plan.classes), found.columns
+
+
+def _tell(out: Path, facts: dict[str, Any], *, json: bool) -> None:
+    """What was written."""
+    from collabdm.privacy import few_text
+
+    if json:
+        print_json(facts | {"file": str(out)})
+        return
+    shown = {**facts, "bytes": f"{facts['bytes']} ({bytes_text(facts['bytes'])})"}
+    if "left_out" in facts:
+        shown["left_out"] = few_text(facts["left_out"])
+    print_facts(f"contribution: {out}", shown)
+
+
+def _seed(plan: "Plan", seed: int | None) -> int | None:
+    """Raise `ConfigError` where noise is to be repeatable that the plan does not ask for; that it is, is told."""
+    if seed is None:
+        return None
+    if plan.privacy is None:
+        got, fix = f"{seed}, and the plan asks for no noise", "leave it out"
+        raise ConfigError(explain("--insecure-noise-seed", got=got, expected="a plan with plan.privacy", fix=fix))
+    told = "this contribution keeps NO promise of privacy: whoever knows the seed of its noise can take it off"
+    print(f"warning: {told}", file=sys.stderr)
+    return seed
+
+
+def _units(plan: "Plan", columns: "Mapping[str, np.ndarray]", column: str | None) -> "np.ndarray | None":
+    """To whom each sample belongs, where the plan protects groups. Raises `ConfigError` where no such column is named,
+    or one where there is none to protect."""
+    protects = plan.privacy is not None and plan.privacy.unit == "group"
+    if column is None or not protects:
+        if column is not None or protects:
+            got = "none, and the plan protects groups" if protects else f"{column}, and the plan protects none"
+            fix = "name the column that says whose each sample is" if protects else "leave it out"
+            raise ConfigError(explain("--unit-column", got=got, expected="it where they are protected", fix=fix))
+        return None
+    if column not in columns:
+        known = ", ".join(columns) or "none"
+        raise ConfigError(explain("--unit-column", got=column, expected=f"one of {known}", fix="choose one of them"))
+    return columns[column]
+
+
+def _own_key(plan: "Plan", client: str, path: Path | None, cache: Path | None) -> "SiteKey | None":
+    """The site's key, where the plan has masks. Raises `ConfigError` before any work."""
+    from collabdm.privacy.masks import check_key
+    from collabdm.rounds.key_use import check_answer, read_key
+
+    key = None if path is None else read_key(path)
+    if key is not None and path is not None:
+        check_whose(key.client, client, path)
+    check_key(plan, client, key)
+    if path is not None and cache is None:
+        check_answer(path, plan)
+    return key
+
+
+def _sent(made: "Contribution", content: bytes, plan: "Plan", samples: "Samples") -> dict[str, Any]:
+    """What of the site's samples is in the contribution."""
+    from collabdm.privacy import too_few
+    from collabdm.protocol import bytes_by_part, clipped_share
+
+    if plan.privacy is not None:
+        # How many of which class is a part of what the noise hides.
+        promise = plan.privacy
+        told = f"epsilon {promise.epsilon:g}, delta {promise.delta:g}, for a {promise.unit}; noise: {promise.noise}"
+        return {"client": made.client, "promise": told, "bytes": len(content), "parts": bytes_by_part(content)}
+    return {
+        "client": made.client,
+        "samples": len(samples),
+        "classes": len(made.classes_held),
+        "left_out": too_few(samples, plan.min_held),
+        plan.sample.plural: len(made.labels),
+        "clipped": clipped_share(content),
+        "bytes": len(content),
+        "parts": bytes_by_part(content),
+    }
+
+
+@contextmanager
+def _alone_in(cache: Path | None, plan: "Plan", client: str) -> Iterator[None]:
+    """One process at a time makes this client's answer; others may use the folder for theirs."""
+    from collabdm.protocol import plan_digest
+    from collabdm.storage.files import private_folder
+    from collabdm.storage.locks import locked
+
+    if cache is None:
+        yield
+        return
+    key = hashlib.sha256(f"{plan_digest(plan)} {client}".encode()).hexdigest()[:16]
+    place = private_folder(cache) / f"at-work-{key}"
+    with locked(place):
+        yield
+    # A process that was killed had left it.
+    with suppress(OSError):
+        place.rmdir()
+
+
+def _check_shared(config: "Config", plan: "Plan") -> None:
+    """Refuse settings under which other clients would share the data than the plan's, or draw other shares."""
+    names, spec = tuple(clients_named(config)), config.partition
+    reserves = spec.kind == "dirichlet-reserved" and spec.reserve is None
+    wrong = {
+        "partition.clients": (names_text(names), names_text(plan.clients), names != plan.clients),
+        "seed": (config.seed, plan.seed, config.seed != plan.seed),
+        "ipc": (config.ipc, plan.ipc, reserves and config.ipc != plan.ipc),
+    }
+    settings = {name: (got, asked) for name, (got, asked, differs) in wrong.items() if differs}
+    if settings:
+        raise ConfigError(
+            explain(
+                "--shard",
+                got=", ".join(f"{name} = {got}" for name, (got, _) in settings.items()),
+                expected=f"the plan's: {', '.join(f'{name} = {asked}' for name, (_, asked) in settings.items())}",
+                fix="give the simulation's settings, also those of its partition: --config RUN/config.toml, or --set",
+            )
+        )

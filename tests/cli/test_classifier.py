@@ -52,7 +52,7 @@ def test_a_rounds_teacher_is_tested(taught: Taught) -> None:
     assert outcome.json["per_class"]["9"] == pytest.approx((predicted == labels)[labels == 9].mean())
     assert outcome.json["samples"]["9"] == (labels == 9).sum()
     assert outcome.json["digest"] == load_classifier(path).digest()
-    assert outcome.json["architecture"] == "patches width=8"
+    assert outcome.json["architecture"] == "patches width=8 norm=none"
     assert outcome.json["dataset"] == "digits"
     # A run with a set is judged by its set, as ever.
     assert "digest" not in run("evaluate", taught[0], "--dataset", "digits", "--count", 1, *EAGER, "--json").json
@@ -144,7 +144,7 @@ def test_info_tells_of_the_gram_matrix(taught: Taught) -> None:
     folder = taught[0]
     plan = run("info", folder / "plan.json", "--json").json
     told = (plan["statistics"], plan["features"], plan["gram_bits"])
-    assert told == (["mean", "gram"], "patches width=8", 8)
+    assert told == (["mean", "gram"], "patches width=8 norm=none", 8)
     for path in (folder / "contributions").iterdir():
         facts, parts = run("info", path, "--json").json, bytes_by_part(path.read_bytes())
         assert facts["gram_bytes"] == parts["gram"] > 0

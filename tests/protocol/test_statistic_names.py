@@ -63,7 +63,7 @@ def test_what_names_no_statistics_is_refused(given: Any) -> None:
 
 
 def test_a_new_statistic_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValidationError, match="one of mean, moments, none, gram"):
+    with pytest.raises(ValidationError, match="one of mean, moments, direction, none, gram"):
         NAMES.validate_python("second,gram")
     monkeypatch.setitem(STATISTICS, "second", STATISTICS["moments"])
     assert NAMES.validate_python("second,gram") == ("second", "gram")

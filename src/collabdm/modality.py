@@ -109,6 +109,8 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
     """The network that is the feature map of the statistic `gram` where none is set; None where it must be."""
     local: ClassVar[str] = "dm"
     """The name in `LOCAL_METHODS` of what sites do in a round that is refined, where nothing of `local` is set."""
+    rate: ClassVar[float | None] = None
+    """The server's learning rate where `server.lr` is not set; None: that of all settings."""
     judged_as_exported: ClassVar[bool] = False
     """Whether a set is judged, and trained on, as `exported` gives it: where what is stored is no sample that there
     could be (half of one level, half of another)."""

@@ -49,6 +49,7 @@ class Tables(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     judge: ClassVar[str] = "mlp"
     feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="random-features", width=1024)
     local: ClassVar[str] = "kmeans"
+    rate: ClassVar[float] = 0.1
     judged_as_exported: ClassVar[bool] = True
     small: ClassVar[bool] = True
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
+from collabdm.cli.demo import demo
 from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
 from collabdm.cli.experiment import experiment
@@ -37,6 +38,7 @@ app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completio
 for command in (
     simulate,
     compare,
+    demo,
     schema,
     plan,
     contribute,

@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: setup
-	$(BIN)/collabdm compare --preset demo --out runs/demo --force
+	$(BIN)/collabdm demo --out runs/demo --force
 
 test: setup
 	$(BIN)/ruff check .

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from collabdm.data.tabular.column import Column
 from collabdm.initial_set import InitialSet, draw_of, initial_set, slots
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
+from collabdm.tables.modality import Tables
 from reference import made_up, small_plan
 
 SQUARE_ROOT_3 = math.sqrt(3)
@@ -231,3 +233,63 @@ def test_no_image_from_anyone_starts_from_normalised_noise() -> None:
     assert start.missing == (1,)
     assert float(start.samples.mean()) == pytest.approx(0, abs=0.05)
     assert float(start.samples.std()) == pytest.approx(1, abs=0.05)
+
+
+def _rows_plan(**changes: object) -> Plan:
+    """Two sites, two classes, rows of one number."""
+    fields: dict[str, object] = {
+        "seed": 3,
+        "clients": ("ada", "bob"),
+        "classes": ("a", "b"),
+        "sample": Tables(columns=(Column(name="size", kind="numeric", low=-1, high=1),)),
+        "network": {"name": "random-features", "width": 8},
+        "ipc": 2,
+        "seeds": 1,
+        "batch": 4,
+        "local": {"method": "kmeans"},
+    }
+    return Plan.model_validate(fields | changes)
+
+
+def _rows(plan: Plan, client: str, held: Sequence[int], rows: Sequence[Sequence[float]]) -> Contribution:
+    """What a client sends that holds so many of each class: its rows of each."""
+    labels = np.repeat(np.arange(len(held)), [len(own) for own in rows])
+    values = np.concatenate([np.array(own, np.float32) for own in rows])[:, None]
+    nothing = np.zeros((1, sum(map(bool, held)), 1, 8), np.float32)
+    return Contribution(
+        client=client,
+        held=np.array(held),
+        statistics=nothing,
+        samples=values,
+        labels=labels,
+        fingerprint="",
+    )
+
+
+def test_a_table_starts_from_the_centres_of_all_that_came_each_site_counting_by_what_it_holds() -> None:
+    plan = _rows_plan()
+    ada = _rows(plan, "ada", [30, 4], [[-0.9, 0.5], [0.3, 0.4]])  # of a each row stands for 15 of hers
+    bob = _rows(plan, "bob", [5, 0], [[0.9], []])
+    start = initial_set(plan, [bob, ada])
+    assert start.labels.tolist() == [0, 0, 1, 1]
+    # The nearest two of class a are made one: (15 x 0.5 + 5 x 0.9) / 20.
+    assert sorted(start.samples[:2, 0].tolist()) == pytest.approx([-0.9, 0.6])
+    assert sorted(start.samples[2:, 0].tolist()) == pytest.approx([0.3, 0.4])
+    assert (start.taken, start.topped_up, start.missing) == ({"ada": 4, "bob": 1}, {}, ())
+    bounded = initial_set(_rows_plan(most_held=10), [ada, bob])  # both rows of ada's stand for 5
+    assert sorted(bounded.samples[:2, 0].tolist()) == pytest.approx([-0.9, 0.7])
+
+
+def test_equal_rows_are_one_and_rows_are_made_for_the_rest() -> None:
+    start = initial_set(_rows_plan(ipc=3), [_rows(_rows_plan(), "ada", [9, 0], [[0.5, 0.5, 0.1], []])])
+    assert start.topped_up == {0: 1}
+    assert sorted(start.samples[:2, 0].tolist()) == pytest.approx([0.1, 0.5])
+    assert start.missing == (1,)
+
+
+def test_a_round_that_is_not_refined_unites_rows_as_it_does_images() -> None:
+    plan = _rows_plan(statistics="none")
+    rows = [[-0.9, 0.5], [0.3, 0.4]]
+    start = initial_set(plan, [_rows(plan, "ada", [30, 4], rows), _rows(plan, "bob", [5, 0], [[0.9], []])])
+    assert {round(value, 4) for value in start.samples[:2, 0].tolist()} <= {-0.9, 0.5, 0.9}
+    assert (plan.local_per_class, _rows_plan().local_per_class, _rows_plan(ipc=7).local_per_class) == (2, 2, 7)

@@ -1,13 +1,14 @@
 """From settings and declared facts to a plan, a recipe and an engine."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import collabdm.engine.engine
-from collabdm.config import load_config
-from collabdm.data import PRESETS, generic_preset
+from collabdm.config import config_toml, load_config
+from collabdm.data import PRESETS, generic_preset, load_dataset
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError
 from collabdm.images.augment import OPERATIONS
@@ -96,6 +97,29 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
     assert plan.min_held == 3
     assert (plan.participation, plan.statistics, plan.encoding, plan.local.lr) == (0.4, "moments", "fp32", 0.25)
     assert decode_plan(encode_plan(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "local"),
+    [
+        ("collabdm", [], "kmeans"),
+        ("central-dm", [], "kmeans"),
+        ("local-dm", [], "dm"),  # a rival is what its name says
+        ("collabdm", ["local.method=dm"], "dm"),
+        ("collabdm", ["local.iterations=30"], "dm"),  # what is set must not be without effect
+        ("collabdm", ["local.method=gmm"], "gmm"),
+    ],
+)
+def test_sites_of_a_table_send_centres_unless_something_else_is_asked(
+    method: str, settings: list[str], local: str, tmp_path: Path
+) -> None:
+    rows = load_dataset("iris")
+    config = load_config(settings=settings, options={"dataset": "iris", "method": method})
+    (tmp_path / "config.toml").write_bytes(config_toml(config))
+    for read in (config, load_config(file=tmp_path / "config.toml")):
+        plan = make_plan(read, clients=("a", "b"), preset=rows.preset)
+        assert plan.local.method == local
+    assert plan_of().local.method == "dm"  # of images
 
 
 @pytest.mark.parametrize("dataset", [name for name, preset in PRESETS.items() if preset.classes])

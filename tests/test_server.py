@@ -1,6 +1,7 @@
 """Aggregation and refinement against the slow reference, and the properties that the round promises."""
 
 import math
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,19 +15,22 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from collabdm.client import contribute
-from collabdm.config import ServerSpec
+from collabdm.config import Config, ServerSpec, config_toml, make_config
 from collabdm.config.server import UNBOUNDED
 from collabdm.data import Samples, load_dataset
+from collabdm.data.tabular.column import Column
 from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.errors import ConfigError, ContributionError, QuorumError
 from collabdm.initial_set import initial_set
 from collabdm.matching.statistic import FIRST, MEAN, MOMENTS, STATISTICS, Statistic, Term
 from collabdm.matching.step import StepKind, SyntheticState
+from collabdm.planning import make_plan
 from collabdm.progress import Event
 from collabdm.protocol import Contribution, Plan, acceptance, decode_contribution, encode_contribution, plan_digest
 from collabdm.randomness import Stream
 from collabdm.server import Target, aggregate, distill, initial_state, refine, tell_worse
 from collabdm.storage.kept_results import KeptResults
+from collabdm.tables.modality import Tables
 from reference import (
     OPERATIONS,
     Aim,
@@ -782,3 +786,28 @@ def test_contributions_are_a_list() -> None:
         for verb in (aggregate, distill):
             with pytest.raises(ContributionError, match=f"{told}; expected a list of contributions; fix: pass a list"):
                 verb(plan, given_instead)  # type: ignore[operator]
+
+
+def test_the_rate_is_the_modalitys_where_none_is_set() -> None:
+    images = small_plan()
+    rows = Tables(columns=(Column(name="size", kind="numeric", low=-1, high=1),))
+    assert (ServerSpec().fitted(rows).lr, ServerSpec().fitted(images.sample).lr) == (0.1, 20.0)
+    assert ServerSpec(lr=20.0).fitted(rows).lr == 20.0  # the usual one is set
+    fitted = ServerSpec(passes=2).fitted(rows)
+    assert (fitted.passes, fitted.fitted(rows)) == (2, fitted)
+    # A run folder keeps what was not set open, and what was set.
+    assert "lr" not in tomllib.loads(config_toml(Config()).decode())["server"]
+    asked = tomllib.loads(config_toml(Config(server={"lr": 20.0})).decode())
+    assert make_config(asked).server.fitted(rows).lr == 20.0
+
+
+def test_a_table_moves_at_its_own_rate_and_its_set_says_so() -> None:
+    rows = load_dataset("iris").train
+    config = Config(modality="tables", method="collabdm", ipc=2, plan={"seeds": 2})
+    plan = make_plan(config, clients={"a": rows}, preset=load_dataset("iris").preset)
+    answers = [contribute(plan, "a", rows)]
+    usual, asked = distill(plan, answers), distill(plan, answers, ServerSpec(lr=0.1))
+    assert torch.equal(usual.samples, asked.samples)
+    assert not torch.equal(usual.samples, distill(plan, answers, ServerSpec(lr=20.0)).samples)
+    assert usual.facts["server"] == asked.facts["server"]
+    assert usual.facts["server"]["lr"] == 0.1  # pyright: ignore

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collabdm.local.centres import weighted_kmeans
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
 
@@ -36,7 +37,9 @@ class InitialSet:
 def initial_set(plan: Plan, contributions: Iterable[Contribution], draw: int | None = None) -> InitialSet:
     """Union of S_k (Algorithm 1, line 7) over clients in sorted order, exactly ipc samples of every class held.
 
-    Every client gets `slots` by the samples it holds (at most `plan.most_held`), and fills them with those it sent.
+    Where the plan has it clustered (small samples, such as rows of tables), the set starts from the k-means centres of
+    all that came of a class, where each sample counts by how many its client holds for each that it sent. Elsewhere
+    every client gets `slots` by the samples it holds (at most `plan.most_held`), and fills them with those it sent.
     What it cannot fill goes to the others' further samples, again by what they hold. Where all that came is less than
     ipc, each missing sample is made of the received ones of the class as the modality says (images: tiles from random
     tiles, or a mix of two), with a little noise so that no two start alike. A class that is held but of which no sample
@@ -51,15 +54,13 @@ def initial_set(plan: Plan, contributions: Iterable[Contribution], draw: int | N
     present = np.flatnonzero(held.sum(axis=0))
     samples, topped_up, taken = [], {}, dict.fromkeys((c.client for c in ordered), 0)
     for y in present.tolist():
-        sent = [torch.from_numpy(c.samples[c.labels == y]) for c in ordered]
+        sent = {c.client: torch.from_numpy(c.samples[c.labels == y]) for c in ordered}
         weight = held[:, y] if plan.most_held is None else np.minimum(held[:, y], plan.most_held)
-        chosen = slots(weight, [len(own) for own in sent], plan.ipc, Stream(draw, "slots", y))
-        parts = []
-        for client, own, count in zip(ordered, sent, chosen.tolist(), strict=True):
-            kept = np.sort(Stream(draw, "cut", y, client.client).choose(len(own), count))
-            parts.append(own[torch.from_numpy(kept)])
-            taken[client.client] += count
-        union = torch.cat(parts)
+        # Of a class that it does not hold nothing of a client counts.
+        sent = {client: own if counts else own[:0] for (client, own), counts in zip(sent.items(), weight, strict=True)}
+        used = sent if plan.clustered else _cut(plan, sent, weight, draw, y)
+        taken = {client: taken[client] + len(own) for client, own in used.items()}
+        union = _centres(plan, used, weight, draw, y) if plan.clustered else torch.cat([*used.values()])
         if len(union) < plan.ipc:
             topped_up[y] = plan.ipc - len(union)
             union = torch.cat([union, _made(plan, y, union, everything, topped_up[y])])
@@ -102,6 +103,27 @@ def draw_of(contributions: Iterable[Contribution]) -> int:
         for value in (one.held, one.labels, one.samples):
             digest.update(np.ascontiguousarray(value).data)
     return int.from_bytes(digest.digest()[:8], "big") >> 11
+
+
+def _cut(plan: Plan, sent: Mapping[str, Tensor], weight: np.ndarray, draw: int, y: int) -> dict[str, Tensor]:
+    """Of what each client sent of class `y` as many as it has slots."""
+    chosen = slots(weight, [len(own) for own in sent.values()], plan.ipc, Stream(draw, "slots", y))
+    return {
+        client: own[torch.from_numpy(np.sort(Stream(draw, "cut", y, client).choose(len(own), count)))]
+        for (client, own), count in zip(sent.items(), chosen.tolist(), strict=True)
+    }
+
+
+def _centres(plan: Plan, sent: Mapping[str, Tensor], weight: np.ndarray, draw: int, y: int) -> Tensor:
+    """At most ipc centres of all that came of class `y`, [m, *shape]: each sample stands for its share of its
+    client's."""
+    union = torch.cat([*sent.values()])
+    if not len(union):
+        return union
+    sizes = np.array([len(own) for own in sent.values()])
+    share = np.repeat(weight / np.maximum(sizes, 1), sizes)
+    centres, _ = weighted_kmeans(union.flatten(1).double().numpy(), share, plan.ipc, Stream(draw, "centres", y))
+    return torch.from_numpy(centres).float().view(-1, *plan.sample.shape)
 
 
 def _made(plan: Plan, y: int, union: Tensor, everything: Tensor, count: int) -> Tensor:

@@ -107,9 +107,16 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
     """The name in `NETWORKS` of the classifier that judges a set where none is set; None: the encoder."""
     feature_map: ClassVar[NetworkSpec | None] = None
     """The network that is the feature map of the statistic `gram` where none is set; None where it must be."""
+    local: ClassVar[str] = "dm"
+    """The name in `LOCAL_METHODS` of what sites do in a round that is refined, where nothing of `local` is set."""
+    rate: ClassVar[float | None] = None
+    """The server's learning rate where `server.lr` is not set; None: that of all settings."""
     judged_as_exported: ClassVar[bool] = False
     """Whether a set is judged, and trained on, as `exported` gives it: where what is stored is no sample that there
     could be (half of one level, half of another)."""
+    small: ClassVar[bool] = False
+    """Whether a sample is small beside the mean of an embedding. Then every site of a round that is refined sends as
+    many samples of a class as the set will have, and the server starts from the centres of all of them."""
     largest: ClassVar[float] = 100.0
     """The largest absolute value that a contribution's local set may hold. Refinement starts at these values, so
     whoever sent larger ones would spoil the server's steps for all."""

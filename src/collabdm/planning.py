@@ -28,6 +28,7 @@ __all__ = [
     "augmentation_for",
     "engine_for",
     "fitted",
+    "local_for",
     "make_plan",
     "network_for",
     "networks_tested",
@@ -88,7 +89,7 @@ def make_plan(
         "augment": augmentation_for(config, preset),
         **_statistics(config),
         "encoding": config.plan.encoding,
-        "local": config.local,
+        "local": local_for(config),
         "privacy": config.plan.privacy,
         "masks": _masks(config, clients, keys),
     }
@@ -134,6 +135,14 @@ def promised(config: Config) -> Config:
         asked["seeds"] = _PRIVATE_SEEDS
     local = LocalSpec(method="none") if config.local == LocalSpec() else config.local
     return config.model_copy(update={"plan": config.plan.model_copy(update=asked), "local": local})
+
+
+def local_for(config: Config) -> LocalSpec:
+    """How clients distil: as set, else the modality's way, where the server refines; rivals and local-dm mean `dm`."""
+    asked = config.local != LocalSpec() or "method" in config.local.model_fields_set
+    if asked or not method_named(config.method).refined:
+        return config.local
+    return LocalSpec(method=MODALITIES[config.modality].local)
 
 
 def _statistics(config: Config) -> dict[str, Any]:
@@ -300,7 +309,7 @@ def work_of(config: Config, preset: Preset) -> float:
     kinds = sum(isinstance(spec, NetworkSpec) for spec in networks_tested(config, preset))
     samples = 3.0 * recipe.count * kinds * min(recipe.epochs * stored, recipe.most_samples or 10**12)
     if method.source == "round":
-        samples += _clients_samples(config.plan, config.local, stored, classes, clients, central=method.central)
+        samples += _clients_samples(config.plan, local_for(config), stored, classes, clients, central=method.central)
         samples += 2 * config.server.passes * config.plan.seeds * method.refined * stored
     return samples * _gigaflop(network_for(config, preset), sample.shape, classes) * config.repeats
 

@@ -119,6 +119,7 @@ def distill(
     client has two, `ConfigError` where the samples diverge.
     """
     check_rule(plan, spec)
+    spec = spec.fitted(plan.sample)
     received = checked_answers(plan, contributions)
     if not received:
         fix = "collect the sites' contributions first"
@@ -185,7 +186,7 @@ def product(
         **mask_facts(plan),
         "local": plan.local.model_dump(),
         # Who knows the draw of a round could place samples in the next one on its folder.
-        "server": spec.model_dump(exclude_none=True, exclude={"draw"}),
+        "server": spec.fitted(plan.sample).model_dump(exclude_none=True, exclude={"draw"}),
     }
     return DistilledSet(
         samples=samples.float(),
@@ -231,6 +232,7 @@ def refine(
     seed is left out of its step. Raises `ConfigError` for steps class by class on a statistic that pools classes.
     """
     check_rule(plan, spec)
+    spec = spec.fitted(plan.sample)
     if plan.statistic.pooled and spec.step == "per-class":
         got, fix = f"per-class with the statistic {plan.statistics}, which pools classes", "set server.step to joint"
         raise ConfigError(explain("server.step", got=got, expected="joint", fix=fix))
@@ -269,6 +271,7 @@ def tell_worse(
     None where nothing was refined.
     """
     seeds = range(0, plan.seeds, math.ceil(plan.seeds / COMPARED)) if plan.seeds else ()
+    spec = spec.fitted(plan.sample)
     if not spec.passes or not plan.statistic.terms or not seeds:
         if plan.features is not None and spec.passes:
             told = "the plan asks for no means, so the set stays the one it began with; what this round gives is its"

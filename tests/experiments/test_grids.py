@@ -1,6 +1,7 @@
 """The experiments' grids: valid, distinct, the most informative first, with the paper's figures where they belong."""
 
 import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -238,3 +239,56 @@ def test_the_teachers_terms_are_held_against_the_same_sites_and_the_same_means()
         assert configs["none"].plan.statistics == "mean"
         assert configs["entropy"].plan.statistics == ("mean", "gram")
         assert configs["entropy"].evaluate.networks == configs["none"].evaluate.networks
+
+
+def test_tables_are_made_small_in_every_way_and_judged_alike() -> None:
+    cells = cells_of("tables", "cpu-best")
+    # Of two data sets: at three sizes three pooled methods, and under two skews four of a round and three models; and
+    # all rows once.
+    assert len(cells) == 2 * (3 * 3 + 2 * (3 * 4 + 3) + 1)
+    configs = {name: config_of(cell, SCALES["cpu-best"]) for name, cell in cells.items()}
+    assert {config.modality for config in configs.values()} == {"tables"}
+    assert {tuple(one.name for one in config.evaluate.networks or ()) for config in configs.values()} == {
+        ("mlp", "knn", "logistic", "forest", "boosting")
+    }
+    ours = configs["letter-0.1-ipc10-collabdm"]
+    assert (ours.data.label, ours.local.method, ours.server.lr, ours.server.step) == ("lettr", "kmeans", 0.1, "joint")
+    assert configs["pendigits-0.5-ipc50-local-dm"].local.method == "dm"
+    assert {"letter-ipc10-central-kmeans", "pendigits-0.5-fedavg", "letter-full-data"} <= set(cells)
+    # The recipe of images that the other presets have is none for tables.
+    assert config_of(cells["letter-0.1-ipc10-collabdm"], SCALES["paper"]).server == ours.server
+
+
+def test_a_stand_in_is_read_as_its_own_file_says() -> None:
+    cell = cells_of("tables", "smoke")["letter-0.1-ipc10-collabdm"]
+    assert config_of(cell, SCALES["smoke"]).reading == {"label": "lettr"}
+    assert config_of(cell, SCALES["smoke"], dataset="wine").reading == {}
+
+
+def test_the_table_of_tables_has_a_column_for_each_judge_and_one_for_models() -> None:
+    def record(method: str, networks: Mapping[str, float], **more: object) -> dict[str, object]:
+        tested = [{"network": name, "accuracy": value} for name, value in networks.items()]
+        return {
+            "cell": method,
+            "dataset": "letter",
+            "rank": 0,
+            "note": "",
+            "config": {"method": method, "ipc": 10, "partition": {"beta": 0.1}},
+            "accuracy": {"networks": tested},
+            "bytes": {"up": {"a": 1_000_000, "b": 2_000_000}},
+        } | more
+
+    judged = {"mlp": 0.5, "knn": 0.61, "logistic": 0.7, "forest": 0.8, "boosting": 0.9}
+    records = [
+        record("fedavg", {"mlp": 0.33}),
+        record("collabdm", judged),
+        record("random-real", judged, bytes={"up": {}}),
+        record("full-data", {}, failed="no rows"),
+    ]
+    lines = EXPERIMENTS["tables"].table(records).splitlines()[2:]
+    assert lines == [
+        "| letter | 0.1 | 10 | collabdm | 50.0 | 61.0 | 70.0 | 80.0 | 90.0 |  | 2.00 |  |",
+        "| letter | 0.1 |  | fedavg |  |  |  |  |  | 33.0 | 2.00 |  |",
+        "| letter | pooled | 10 | random-real | 50.0 | 61.0 | 70.0 | 80.0 | 90.0 |  | 0.00 |  |",
+        "| letter | pooled | all | full-data |  |  |  |  |  |  |  | no rows |",
+    ]

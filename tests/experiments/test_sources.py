@@ -1,5 +1,6 @@
 """Where an experiment's data come from, and what stands in for them."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from collabdm.data import load_dataset
 from collabdm.data.presets import PRESETS
-from collabdm.errors import DataError
+from collabdm.errors import DataError, DataWarning
 from collabdm.experiments import SCALES
 from collabdm.experiments.sources import dataset_for, stand_in_for
 from tiny_runs import write_sites
@@ -45,6 +46,19 @@ def test_digits_stand_in_with_stations() -> None:
     assert set(dataset.columns["station"]) == {"a", "b"}
     assert stand_in_for("images", {}, SCALES["smoke"]) == "digits"
     assert stand_in_for("images", {}, SCALES["cpu"]) is None
+
+
+def test_tables_stand_in_for_tables_and_given_ones_are_read_as_asked(tmp_path: Path) -> None:
+    dataset = dataset_for("letter", {}, SCALES["smoke"], modality="tables")
+    assert (dataset.name, stand_in_for("pendigits", {}, SCALES["smoke"])) == ("wine", "breast_cancer")
+    assert stand_in_for("letter", {}, SCALES["cpu"]) is None
+    lines = ["lettr,x,y,split"] + [f"{'AB'[i % 2]},{i},{i % 3},{'test' if i > 29 else 'train'}" for i in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join(lines))
+    given = {"letter": str(tmp_path / "mine.csv")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # of columns as the rows have them, and of the column split
+        dataset = dataset_for("letter", given, SCALES["cpu"], modality="tables", options={"label": "lettr"})
+    assert (dataset.train.classes, len(dataset.train), len(dataset.test)) == (("A", "B"), 30, 10)
 
 
 def test_a_column_names_every_samples_class(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collabdm.experiments import experiment_named
 from collabdm.experiments.base import Cell, Experiment, config_of
 from collabdm.experiments.records import opened, write_record, write_spent
 from collabdm.experiments.status import GFLOP_PER_SECOND, status_of
+from collabdm.modalities import MODALITIES
 from collabdm.planning import work_of
 from collabdm.storage.files import write_json
 from experiments.tiny_experiment import EXPERIMENT, SCALE, cells, registered
@@ -76,6 +77,15 @@ def test_records_alone_say_what_was_spent(tmp_path: Path) -> None:
     found = status_of(EXPERIMENT, folder)
     assert found.spent == 30.0
     assert {one.cell.name: one.spent for one in found.cells}[cell.name] == 30.0
+
+
+@pytest.mark.parametrize("modality", list(MODALITIES))
+def test_data_of_every_kind_are_counted_before_they_are_read(modality: str, tmp_path: Path) -> None:
+    options = {"dataset": "not-read-yet", "modality": modality, "method": "collabdm", "plan.network": "random-features"}
+    experiment = replace(EXPERIMENT, cells=lambda scale: (Cell(name="one", options=options, rank=0),))
+    scale = {"experiment": "tiny", "preset": "cpu-best", "settings": [], "stand_ins": {}}
+    opened(tmp_path / "out", scale)
+    assert status_of(experiment, tmp_path / "out").remaining > 0
 
 
 def test_rivals_that_were_not_measured_are_uncounted(tmp_path: Path) -> None:

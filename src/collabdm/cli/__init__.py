@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from collabdm.cli.contribute import contribute
+from collabdm.cli.demo import demo
 from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
 from collabdm.cli.experiment import experiment
@@ -37,7 +38,7 @@ _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 for command in (
-    *(simulate, compare, schema, keys, plan, contribute, combine, open_masks, distill, forget),
+    *(demo, simulate, compare, schema, keys, plan, contribute, combine, open_masks, distill, forget),
     *(evaluate, train, detect, export, report, info),
 ):
     app.command()(command)

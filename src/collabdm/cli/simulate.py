@@ -34,7 +34,7 @@ from collabdm.cli.progress import progress
 if TYPE_CHECKING:
     from collabdm.config import Config
 
-__all__ = ["compare", "simulate"]
+__all__ = ["compare", "comparison", "simulate"]
 
 
 @configured()
@@ -90,13 +90,31 @@ def compare(
 
     They share partition, seeds and networks, and what they agree on is computed once.
     """
+    named = None if methods is None else listed(methods)
+    comparison(
+        config, named, out, force=force, resume=resume, quiet=quiet, json=json, allow_missing=allow_missing_classes
+    )
+
+
+def comparison(
+    config: "Config",
+    methods: Sequence[str] | None,
+    out: Path,
+    *,
+    force: bool,
+    resume: bool,
+    quiet: bool,
+    json: bool,
+    allow_missing: bool = False,
+) -> None:
+    """Compare `methods` (the usual seven by default) into the folder `out`, and print the table."""
     from collabdm.engine import tune_allocator
     from collabdm.simulation.comparison import COMPARED, compare
 
-    chosen = listed(methods) if methods is not None else COMPARED
+    chosen = COMPARED if methods is None else methods
     tune_allocator()
     with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
-        rows = compare(config, chosen, out, allow_missing=allow_missing_classes, report=report)
+        rows = compare(config, chosen, out, allow_missing=allow_missing, report=report)
     if json:
         print_json(rows)
         return

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from collabdm.matching.aggregation import ESTIMATORS, Rule
 from collabdm.matching.step import StepKind
+from collabdm.modality import Modality
 from collabdm.registry import named_in
 
 __all__ = ["UNBOUNDED", "ServerSpec"]
@@ -17,7 +18,8 @@ UNBOUNDED = 1e9
 class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the server's own work; clients need not know them.
 
-    `passes` over the T targets (Algorithm 1 is one pass); `reach`: how far the gradient of one step takes a sample at
+    `passes` over the T targets (Algorithm 1 is one pass); `lr`: unset, that of the modality if it has its own (tables:
+    0.1); `reach`: how far the gradient of one step takes a sample at
     most, in root mean square over its values, as a multiple of the standard deviation over those of the whole set (at
     the full `lr`; it falls with the schedule), which a large number switches off; `bounded`: whether every step ends
     within the range of real samples (`Modality.bounded`; images: between black and white); `batch`: synthetic samples
@@ -48,6 +50,12 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     clip: Annotated[float, Field(ge=1)] | None = None
     evaluate_every: Annotated[int, Field(ge=0)] = 0
     draw: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+
+    def fitted(self, sample: Modality) -> "ServerSpec":
+        """These settings, with the modality's own rate where `lr` is not set."""
+        if sample.rate is None or "lr" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"lr": sample.rate})
 
     @property
     def rule(self) -> Rule:

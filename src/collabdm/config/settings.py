@@ -312,8 +312,16 @@ def load_config(
 
 
 def config_toml(config: Config) -> bytes:
-    """The whole tree as TOML, which `load_config` reads back to an equal `Config`."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)).encode()
+    """The whole tree as TOML, which `load_config` reads back to an equal `Config`.
+
+    A local method and a rate that were not set are left out, since the modality's may be others than the defaults.
+    """
+    tree = config.model_dump(mode="json", exclude_none=True)
+    if "method" not in config.local.model_fields_set:
+        del tree["local"]["method"]
+    if "lr" not in config.server.model_fields_set:
+        del tree["server"]["lr"]
+    return tomli_w.dumps(tree).encode()
 
 
 def setting_tree(text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from collabdm.data.class_names import check_class_names, spelled_as, tell_spelling
+from collabdm.data.digits import digits_in
 from collabdm.data.flows.facts import flow_facts
 from collabdm.data.hub import read_with_datasets
 from collabdm.data.image_files import is_archive
@@ -28,12 +29,8 @@ from collabdm.data.samples import Dataset, Samples, checked_samples
 from collabdm.data.series import is_series_source, read_series
 from collabdm.data.tabular.reader import holds_tables, read_tables
 from collabdm.errors import ConfigError, DataError, DataWarning, explain
-from collabdm.randomness import Stream
 
 __all__ = ["READERS", "RECOGNISED", "Reader", "load_dataset", "load_samples", "modality_of", "read_images"]
-
-_DIGITS_HELD_OUT = 500
-
 
 Reader = Callable[..., Dataset]
 """From a source's name and the splits asked for to the data set, of which the other splits are empty. Options by which
@@ -189,18 +186,12 @@ def _flows(path: Path) -> Mapping[str, Any]:
 
 
 def _read_digits(splits: Sequence[str]) -> RawData:
-    """Scikit-learn's 1,797 digits, 8x8, 16 grey levels as 0..255; a fixed split of 1,297 and 500."""
-    from sklearn.datasets import load_digits
-
-    pixels, targets = load_digits(return_X_y=True)
-    images = np.rint(np.asarray(pixels) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-    classes = PRESETS["digits"].classes
-    labels = np.asarray(targets, dtype=np.int64)
-    whole = Samples(values=images, labels=labels, classes=classes)
-    train, test = whole.split_indices(_DIGITS_HELD_OUT / len(whole), Stream(0, "digits", "split"))
-    chosen = {"train": train, "test": test}
-    parts = {split: RawPart(images=images[chosen[split]], labels=labels[chosen[split]]) for split in splits}
-    return RawData(name="digits", classes=classes, parts=parts)
+    """Scikit-learn's digits (`collabdm.data.digits`), 16 grey levels as 0..255."""
+    parts = {}
+    for split in splits:
+        values, labels = digits_in(split)
+        parts[split] = RawPart(images=np.rint(values * (255 / 16)).astype(np.uint8)[:, None], labels=labels)
+    return RawData(name="digits", classes=PRESETS["digits"].classes, parts=parts)
 
 
 def _agreeing(preset: Preset | None, raw: RawData) -> Preset | None:

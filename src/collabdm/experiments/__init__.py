@@ -17,6 +17,7 @@ from collabdm.experiments.runner import Outcome, run_experiment
 from collabdm.experiments.strawman import STRAWMAN
 from collabdm.experiments.table2 import TABLE2
 from collabdm.experiments.table3 import TABLE3
+from collabdm.experiments.tabular import TABLES
 from collabdm.experiments.teacher import TEACHER
 
 __all__ = [
@@ -48,6 +49,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ADDITIVE,
         LADDER,
         TEACHER,
+        TABLES,
     )
 }
 

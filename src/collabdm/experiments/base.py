@@ -53,7 +53,10 @@ def config_of(cell: Cell, scale: Scale, settings: Sequence[str] = (), *, dataset
 
     Raises `ConfigError`.
     """
-    options = dict(cell.options) | ({} if dataset is None else {"dataset": dataset})
+    options = dict(cell.options)
+    if dataset is not None:
+        # How the data are read is for the cell's own.
+        options = {key: value for key, value in options.items() if not key.startswith("data.")} | {"dataset": dataset}
     return load_config(preset=scale.base, settings=[*scale.settings, *settings], options=options)
 
 

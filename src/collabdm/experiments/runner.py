@@ -182,7 +182,7 @@ class _Work:
         self._check_data(cell)
         self.clock.enter(cell.name)
         try:
-            dataset = self._dataset(cell.dataset)
+            dataset = self._dataset(cell)
             described["data"] = self._digests[cell.dataset]
             _check_enough(dataset, config)
             metrics = simulate_on(
@@ -238,7 +238,7 @@ class _Work:
         """Data that cannot be had are the cell's own failure, told when it is run; other data are nobody's result."""
         if cell.dataset not in self._datasets:
             with suppress(CollabDMError):
-                self._dataset(cell.dataset)
+                self._dataset(cell)
             if cell.dataset in self._digests:
                 records = read_records(self.folder, list(self.cells.values())).values()
                 same_data(self.folder, cell.dataset, self._digests[cell.dataset], records)
@@ -247,11 +247,14 @@ class _Work:
         self.report(event)
         self.clock.look()
 
-    def _dataset(self, name: str) -> Dataset:
+    def _dataset(self, cell: Cell) -> Dataset:
         """Loaded once for all cells; data that cannot be had are not asked for again."""
+        name, config = cell.dataset, self.configs[cell.name]
         if name not in self._datasets:
+            # Where no cell says what they are, the data themselves do.
+            read = {"modality": config.modality, "options": config.reading} if "modality" in cell.options else {}
             try:
-                self._datasets[name] = found = dataset_for(name, self.data, self.scale)
+                self._datasets[name] = found = dataset_for(name, self.data, self.scale, **read)
                 self._digests[name] = content_digest(found)
             except CollabDMError as error:
                 self._datasets[name] = error

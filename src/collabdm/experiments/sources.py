@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.data.presets import PRESETS
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.experiments.presets import Scale
+from collabdm.modalities import AUTO
 from collabdm.randomness import Stream
 
 __all__ = ["CLASS_COLUMN", "IMAGES", "check_given", "content_digest", "dataset_for", "stand_in_for"]
@@ -22,9 +24,15 @@ CLASS_COLUMN = "class"
 """A column that every data set gets here: the class's number, for a partition of one class per client."""
 
 
+# Tables that come with scikit-learn, for those that do not.
+_TABLES = {"letter": "wine", "pendigits": "breast_cancer"}
+
+
 def stand_in_for(name: str, given: Mapping[str, str], scale: Scale) -> str | None:
     """What is used for the data set `name`, where it is not that data set itself."""
-    return None if name in given else scale.stand_in
+    if name in given or scale.stand_in is None:
+        return None
+    return _TABLES.get(name, scale.stand_in)
 
 
 def check_given(given: Mapping[str, str], names: set[str]) -> None:
@@ -35,18 +43,21 @@ def check_given(given: Mapping[str, str], names: set[str]) -> None:
             raise ConfigError(explain("--data", got=name[:80], expected=expected, fix="check the name"))
 
 
-def dataset_for(name: str, given: Mapping[str, str], scale: Scale) -> Dataset:
+def dataset_for(
+    name: str, given: Mapping[str, str], scale: Scale, *, modality: str = AUTO, options: Mapping[str, Any] | None = None
+) -> Dataset:
     """The data set `name`: from where `given` says, else the scale's stand-in, else by its own name (the hub).
 
     Given data are taken for what they are called here, whatever their folder's name. The stand-in has a made-up column
-    `station`. At a scale with a limit, as many images of every class are kept as it allows.
+    `station`. At a scale with a limit, as many images of every class are kept as it allows. `modality` and `options` as
+    in `load_dataset`.
     Raises `DataError`.
     """
     standing_in = stand_in_for(name, given, scale)
     if name == IMAGES and name not in given and standing_in is None:
         fix = f"make them with `collabdm flows to-images`, and pass --data {IMAGES}=FOLDER"
         raise DataError(explain("images of flows", got="none", expected="a folder", fix=fix))
-    dataset = load_dataset(given.get(name, standing_in or name))
+    dataset = load_dataset(given.get(name, standing_in or name), modality=modality, options=options or {})
     if name in given and name in PRESETS:
         dataset = _named(dataset, name)
     columns = dict(dataset.columns) | {CLASS_COLUMN: dataset.train.labels.astype(str)}

@@ -7,6 +7,10 @@ from typing import Any
 
 from collabdm.config import Config
 from collabdm.data.presets import PRESETS, Preset, generic_preset
+from collabdm.data.series.stored import declared_series
+from collabdm.data.tabular.column import Column
+from collabdm.data.tabular.reader import table_preset
+from collabdm.data.tabular.schema import TableSchema
 from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell, Experiment, config_of
 from collabdm.experiments.presets import Scale, scale_named
@@ -119,9 +123,13 @@ def _rates(finished: Sequence[tuple[Config, float]]) -> dict[str, float]:
 
 
 def _work(config: Config) -> float:
-    preset = PRESETS.get(config.dataset, _FLOWS)
-    return work_of(config, preset)
+    return work_of(config, PRESETS.get(config.dataset) or _UNREAD[config.modality])
 
 
-# Images of flows, of which the size is not known before they are read: the paper's.
-_FLOWS: Preset = generic_preset("images", (1, 64, 64), tuple("abcde"))
+# Sizes of data that are not known before they are read: of images the paper's flows, of others middling ones.
+_COLUMNS = tuple(Column(name=f"column {place}", kind="numeric", low=0, high=1) for place in range(16))
+_UNREAD: dict[str, Preset] = {
+    "images": generic_preset("images", (1, 64, 64), tuple("abcde")),
+    "tables": table_preset("tables", TableSchema(label="class", columns=_COLUMNS), tuple("abcdefghij")),
+    "series": declared_series("series", tuple("abcdefghij"), channels=3, length=128),
+}

@@ -162,9 +162,14 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return max(math.floor(self.participation * len(self.clients) + 1e-9), 1)
 
     @property
+    def clustered(self) -> bool:
+        """Whether the set starts from centres of all local sets together, not from some samples of each of them."""
+        return self.sample.small and self.statistics != "none"
+
+    @property
     def local_per_class(self) -> int:
-        """The most samples that S_k may hold of one class: floor(ipc / K) + 1."""
-        return self.ipc // len(self.clients) + 1
+        """The most samples that S_k may hold of one class: floor(ipc / K) + 1, or ipc where the union is clustered."""
+        return self.ipc if self.clustered else self.ipc // len(self.clients) + 1
 
     @property
     def statistic(self) -> Statistic:

@@ -77,6 +77,7 @@ def distill_round(
     Raises `QuorumError` or `DataError` where the `terms` are not met; `ConfigError` where the samples diverge.
     """
     assert isinstance(config.engine, Engine)
+    config = config.model_copy(update={"server": config.server.fitted(plan.sample)})
     collected = collect(plan, contributions, report=report)
     usable = list(collected.contributions.values())
     initial = checked_start(plan, usable, terms, config.server.draw)

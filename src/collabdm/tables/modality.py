@@ -48,7 +48,10 @@ class Tables(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     network: ClassVar[str] = "random-features"
     judge: ClassVar[str] = "mlp"
     feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="random-features", width=1024)
+    local: ClassVar[str] = "kmeans"
+    rate: ClassVar[float] = 0.1
     judged_as_exported: ClassVar[bool] = True
+    small: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _agree(self) -> "Tables":

@@ -84,9 +84,17 @@ def test_without_aeon_its_sets_say_how_to_have_them(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("collabdm.data.series.bundled.find_spec", lambda name: None)
     with pytest.raises(DataError, match=r'got no package aeon; .* fix: pip install "collabdm\[series\]"'):
         load_samples("series:basic_motions", modality="series")
-    with pytest.raises(DataError, match="data set: got series:typo; expected one of series:acsf1"):
+    with pytest.raises(DataError, match="data set: got series:typo; expected one of series:digits, series:acsf1"):
         load_samples("series:typo", modality="series")
     assert len(BUNDLED) == 8
+
+
+def test_digits_are_series_of_their_rows_in_the_split_of_the_images() -> None:
+    series, images = load_dataset("series:digits"), load_dataset("digits")
+    assert (series.train.shape, series.preset.classes) == ((8, 8), images.preset.classes)
+    for one, other in ((series.train, images.train), (series.test, images.test)):
+        assert np.array_equal(one.labels, other.labels)
+        assert np.array_equal(np.rint(one.values * 255 / 16), other.values[:, 0])
 
 
 def test_what_can_only_be_series_is_known(ts_pair: Path, tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
-"""Series that ship with aeon, by name, and how many steps a plan takes of them; no download."""
+"""Series that ship with aeon, by name, and one that every installation has; no download."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
+from collabdm.data.digits import digits_in
+from collabdm.data.presets import PRESETS
+from collabdm.data.series.raw import RawSeries, SeriesPart
 from collabdm.errors import DataError, explain
 
-__all__ = ["BUNDLED", "PREFIX", "bundled_files"]
+__all__ = ["BUNDLED", "DIGITS", "PREFIX", "bundled_files", "digits_series"]
 
 PREFIX = "series:"
+DIGITS = "series:digits"
+"""scikit-learn's digits, 8x8 grey values, read along their rows."""
 
 BUNDLED = {
     "acsf1": "ACSF1",
@@ -29,7 +34,7 @@ def bundled_files(source: str) -> dict[str, Path]:
     """
     name = BUNDLED.get(source.removeprefix(PREFIX))
     if name is None:
-        expected = ", ".join(PREFIX + known for known in BUNDLED)
+        expected = ", ".join((DIGITS, *(PREFIX + known for known in BUNDLED)))
         raise DataError(explain("data set", got=source, expected=f"one of {expected}", fix="choose one of these"))
     spec = find_spec("aeon")
     if spec is None or spec.origin is None:
@@ -41,3 +46,12 @@ def bundled_files(source: str) -> dict[str, Path]:
         fix = "install another version of aeon, or give .ts files of your own"
         raise DataError(explain(f"data set {source}", got=f"no {missing[0]}", expected="the set in aeon", fix=fix))
     return files
+
+
+def digits_series() -> RawSeries:
+    """The digits as series: a channel for each of the 8 rows of pixels, a step for each of the 8 columns."""
+    parts = {}
+    for split in ("train", "test"):
+        values, labels = digits_in(split)
+        parts[split] = SeriesPart(values=values, labels=labels)
+    return RawSeries(name="digits-series", classes=PRESETS["digits"].classes, parts=parts)

@@ -1,8 +1,8 @@
 """From a source's name to checked series.
 
-A source is `series:NAME` (a set that ships with aeon), a `.ts` file (with a pair NAME_TRAIN.ts and NAME_TEST.ts either
-stands for both) or a folder with such, an `.npz`, a Parquet file or a folder of such, a folder of `.wav` files, or a
-hub repository (`owner/name`, or `owner/name:config`) with columns of lists.
+A source is `series:digits`, `series:NAME` (a set that ships with aeon), a `.ts` file (with a pair NAME_TRAIN.ts and
+NAME_TEST.ts either stands for both) or a folder with such, an `.npz`, a Parquet file or a folder of such, a folder of
+`.wav` files, or a hub repository (`owner/name`, or `owner/name:config`) with columns of lists.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 
 from collabdm.data.samples import Dataset
 from collabdm.data.series.archive import read_archive
-from collabdm.data.series.bundled import PREFIX, bundled_files
+from collabdm.data.series.bundled import DIGITS, PREFIX, bundled_files, digits_series
 from collabdm.data.series.lists import has_lists, read_hub, read_parquet
 from collabdm.data.series.raw import WHOLE, RawSeries, settled_parts
 from collabdm.data.series.sounds import read_sounds, sound_files
@@ -87,6 +87,8 @@ def _reading(source: str, raw: RawSeries, read: Mapping[str, int]) -> Mapping[st
 
 
 def _read(source: str) -> RawSeries:
+    if source == DIGITS:
+        return digits_series()
     if source.startswith(PREFIX):
         return _of_ts_files(source.removeprefix(PREFIX), bundled_files(source))
     path = Path(source).expanduser()

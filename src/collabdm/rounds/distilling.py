@@ -77,7 +77,8 @@ def distill_round(
     Raises `QuorumError` or `DataError` where the `terms` are not met; `ConfigError` where the samples diverge.
     """
     assert isinstance(config.engine, Engine)
-    config = config.model_copy(update={"server": config.server.fitted(plan.sample)})
+    spec = config.server.fitted(plan.sample)
+    config = config.model_copy(update={"server": spec})
     collected = collect(plan, contributions, report=report)
     usable = list(collected.contributions.values())
     initial = checked_start(plan, usable, terms, config.server.draw)
@@ -89,9 +90,7 @@ def distill_round(
     started = time.perf_counter()
     begin_stage()
     target = aggregate(plan, usable, config.server)
-    initial, left_out = protected_start(
-        plan, usable, initial, target, config.server, engine=config.engine, report=report
-    )
+    initial, left_out = protected_start(plan, usable, initial, target, spec, engine=config.engine, report=report)
     coverage = _coverage(plan, collected, initial, target, config.server.rule, report) | {"screened": left_out}
     aggregated, memory = time.perf_counter(), {"aggregate": highest()}
     begin_stage()

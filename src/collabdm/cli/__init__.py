@@ -15,6 +15,7 @@ from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
 from collabdm.cli.experiment import experiment
 from collabdm.cli.flows import flows
+from collabdm.cli.flows_table import to_table
 from collabdm.cli.info import info
 from collabdm.cli.membership import forget
 from collabdm.cli.output import one_line, say
@@ -50,6 +51,7 @@ for command in (
     info,
 ):
     app.command()(command)
+flows.command("to-table")(to_table)
 app.add_typer(flows, name="flows")
 app.add_typer(experiment, name="experiment")
 

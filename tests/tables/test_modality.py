@@ -38,7 +38,7 @@ def a_set(samples: torch.Tensor | None = None) -> DistilledSet:
 def test_a_plan_carries_the_columns_and_refuses_what_cannot_be() -> None:
     preset = Tables.declared({"label": "kind", "columns": [c.model_dump() for c in COLUMNS]}, "auto")
     assert preset == TABLES
-    from collabdm.data.tabular.reader import table_preset
+    from collabdm.data.tabular.preset import table_preset
     from collabdm.data.tabular.schema import TableSchema
 
     facts = table_preset("t", TableSchema(label="kind", columns=COLUMNS), ("a", "b"))

@@ -54,7 +54,7 @@ class ClassifierCard(BaseModel):
     samples: AnyModality | None = None
     """What a sample is, where it is no image: those are described by the two before."""
     flows: dict[str, JsonValue] | None = None
-    """The settings under which its images were made of network flows, if they were."""
+    """The settings under which its images or rows were made of network flows, if they were."""
     facts: dict[str, JsonValue] = {}
     """How it was trained: the distilled set's digest and facts, recipe, seed, engine."""
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pydantic import JsonValue, ValidationError
 
 from collabdm.classifiers.file import Classifier
+from collabdm.classifiers.flow_settings import classes_of, fits
 from collabdm.classifiers.teacher import classifier_of
 from collabdm.config import Config
-from collabdm.data.flows.images import ImageSettings
+from collabdm.data.flows.facts import flow_settings_in
+from collabdm.data.flows.rows import RowSettings
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
 from collabdm.errors import ConfigError, explain
@@ -39,10 +41,10 @@ def train_classifier(
     """The first network that `evaluate` trains with the same settings, and the engine it was trained with: of the
     set's own encoder's kind, unless `config` names another.
 
-    The settings under which the set's images were made of flows go with it: those of the set, or `flows` where the set
-    has none (a server that only saw contributions does not know them). `teacher`: for recipes that ask one.
+    The settings under which the set's images or rows were made of flows go with it: those of the set, or `flows` where
+    the set has none (a server that only saw contributions does not know them). `teacher`: for recipes that ask one.
     Raises `ConfigError` where several networks are asked for, the set's samples are too small for the one, or `flows`
-    would have made other images than the set's.
+    would have made other samples than the set's.
     """
     sample, classes = distilled.sample, len(distilled.classes)
     known, config = sample.preset("distilled set", distilled.classes), for_kind(config, sample)
@@ -100,19 +102,28 @@ def _flow_settings(distilled: DistilledSet, given: Mapping[str, JsonValue] | Non
     known = _digest(own) if isinstance(own, dict) else None
     if given is None:
         return own if isinstance(own, dict) else None
-    settings, shape = ImageSettings.model_validate(given), tuple(distilled.sample.shape)
-    fits = shape[1:] == (settings.side, settings.side) and known in (None, settings.digest())
-    if not fits or not set(distilled.classes) <= set(settings.flow_schema.class_names):
-        got = f"{settings.flow_schema.name}, side {settings.side}, {settings.layout} ({settings.digest()[:12]})"
+    settings = flow_settings_in(given)
+    right = fits(settings, distilled.sample) and known in (None, settings.digest())
+    if not right or not set(distilled.classes) <= set(classes_of(settings)):
+        form = (
+            f"{len(settings.features)} columns"
+            if isinstance(settings, RowSettings)
+            else f"side {settings.side}, {settings.layout}"
+        )
+        got = f"{settings.flow_schema.name}, {form} ({settings.digest()[:12]})"
         expected = f"{distilled.sample.plural} as the distilled set's: {distilled.sample.described}" + (
             f" ({known[:12]})" if known else ""
         )
-        raise ConfigError(explain("--flows", got=got, expected=expected, fix="pass the settings of this set's images"))
+        raise ConfigError(
+            explain(
+                "--flows", got=got, expected=expected, fix=f"pass the settings of this set's {distilled.sample.plural}"
+            )
+        )
     return dict(given)
 
 
 def _digest(flows: Mapping[str, JsonValue]) -> str | None:
     try:
-        return ImageSettings.model_validate(flows).digest()
+        return flow_settings_in(flows).digest()
     except ValidationError:
         return None

@@ -17,6 +17,7 @@ from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
 from collabdm.cli.experiment import experiment
 from collabdm.cli.flows import flows
+from collabdm.cli.flows_table import to_table
 from collabdm.cli.info import info
 from collabdm.cli.masks import combine, keys, open_masks
 from collabdm.cli.membership import forget
@@ -42,6 +43,7 @@ for command in (
     *(evaluate, train, detect, export, report, info),
 ):
     app.command()(command)
+flows.command("to-table")(to_table)
 app.add_typer(flows, name="flows")
 app.add_typer(experiment, name="experiment")
 

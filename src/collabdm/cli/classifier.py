@@ -52,8 +52,16 @@ def evaluate_classifier(config: "Config", path: Path, *, asked: Mapping[str, boo
         raise ConfigError(explain(", ".join(given), got=f"the classifier {path}", expected="a distilled set", fix=fix))
     classifier = load_classifier(path)
     _tell_unused(config)
+    sample = classifier.card.sample
     test = fitting_classifier(
-        load_dataset(config.dataset, splits=("test",), modality=classifier.card.sample.kind).test, classifier
+        load_dataset(
+            config.dataset,
+            splits=("test",),
+            modality=sample.kind,
+            options=config.model_copy(update={"modality": sample.kind}).reading,
+            sample=sample,
+        ).test,
+        classifier,
     )
     tune_allocator()
     with progress(quiet=quiet) as report:
@@ -76,13 +84,15 @@ def classifier_facts(classifier: "Classifier") -> dict[str, Any]:
 
 
 def flow_settings(path: Path) -> dict[str, Any]:
-    """What `--flows` names: how images were made of flows. Raises `ConfigError` or `DataError`."""
+    """What `--flows` names: how images or rows were made of flows. Raises `ConfigError` or `DataError`."""
     from collabdm.data.flows.facts import flow_facts
 
     facts = flow_facts(path)
     if not isinstance(settings := facts.get("flows"), dict):
         expected = "a data set of flows, or its flows.json"
-        raise ConfigError(explain("--flows", got=path, expected=expected, fix="make one: collabdm flows to-images"))
+        raise ConfigError(
+            explain("--flows", got=path, expected=expected, fix="make one: collabdm flows to-images, or to-table")
+        )
     return settings
 
 

@@ -14,21 +14,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
-from collabdm.cli.classifier import flow_settings
+from collabdm.cli.detector import flow_chunks, loaded_detector, own_rows
 from collabdm.cli.options import Json
 from collabdm.cli.output import one_line, print_json, print_table, say
-from collabdm.errors import ClassifierError, CollabDMError, ConfigError, explain
+from collabdm.errors import CollabDMError, ConfigError, explain
 
 if TYPE_CHECKING:
-    from collabdm.classifiers.detection import Policy, Verdict
-    from collabdm.classifiers.file import Classifier
-    from collabdm.data.flows.images import ImageSettings
+    from collabdm.classifiers.verdict import Policy, Verdict
+    from collabdm.cli.detector import Detector
     from collabdm.engine import Engine
 
 __all__ = ["ALARM", "detect"]
 
 ALARM = 3
 SHOWN = 10
+
+# In a table, levels that are not declared are none of them; values are missing where none are declared to be.
+_REPAIRS = {
+    "clipped": "clipped",
+    "other": "other",
+    "trimmed": "trimmed",
+    "unknown": "unknown",
+    "undeclared": "missing",
+}
 
 _STREAMS: dict[str, Literal["station", "host"]] = {"time": "station", "source-host": "host"}
 
@@ -42,7 +50,7 @@ ModelPath = Annotated[
 ]
 FlowsOf = Annotated[
     Path | None,
-    Option(help="A data set of `flows to-images`, or its flows.json: how images are made, if MODEL does not say."),
+    Option(help="A data set of `to-images` or `to-table`, or its flows.json: how samples are made, if MODEL says not."),
 ]
 
 
@@ -65,26 +73,28 @@ def detect(
         str | None, Option(help="The schema the flows have; refused where the classifier was made for another.")
     ] = None,
     flows: FlowsOf = None,
+    benign: Annotated[
+        str | None, Option(metavar="CLASS", help="The class that is no attack, if a MODEL of rows does not say.")
+    ] = None,
     jsonl: Annotated[bool, Option("--jsonl", help="Print one JSON object for every window instead.")] = False,
     json: Json = False,
 ) -> None:
     """Classify network flows; exit code 0 where they are clean, 3 where there is an alarm.
 
-    The flows become windows and images as those did that the classifier was trained on. What is left at the end of a
-    file is padded by repetition, and marked.
+    The flows become windows and images, or rows, as those did that the classifier was trained on. What is left at the
+    end of a file is padded by repetition to a whole window, and marked; a row is a flow, and judged by itself.
     """
-    from collabdm.classifiers.detection import Policy, image_settings, summary, verdict_line
+    from collabdm.classifiers.verdict import Policy, summary, verdict_line
 
     _check_options(json, jsonl, threshold)
-    classifier, digest = _loaded(model, flows)
-    settings, found = image_settings(classifier), list["Verdict"]()
-    _check_schema(schema, settings)
-    min_flows = min_flows or -(-settings.flows_per_image // 2)
+    detector, digest = loaded_detector(model, flows, schema, benign)
+    classifier, found = detector.classifier, list["Verdict"]()
+    min_flows = min_flows or -(-detector.size // 2)
     policy = Policy(threshold=threshold, min_windows=min_windows, min_flows=min_flows)
     repairs: dict[str, dict[str, Any]] = {}
     try:
         for name in files:
-            for verdict in _judged(classifier, name, _STREAMS[by], repairs):
+            for verdict in _judged(detector, name, _STREAMS[by], repairs):
                 found.append(verdict)
                 if jsonl:
                     line = verdict_line(verdict, flagged=policy.flags(verdict), model=digest)
@@ -97,24 +107,11 @@ def detect(
     told = summary(found, policy, classifier.card.classes)
     if json:
         asked = {"by": by, "threshold": threshold, "min_windows": min_windows, "min_flows": min_flows}
-        print_json(told | asked | {"model": digest, "schema": settings.flow_schema.name, "files": repairs})
+        print_json(told | asked | {"model": digest, "schema": detector.schema, "files": repairs})
     elif not jsonl:
         _print(told, found, policy)
     if told["alarm"]:
         raise typer.Exit(ALARM)
-
-
-def _loaded(model: Path, flows: Path | None) -> "tuple[Classifier, str]":
-    """The classifier, which knows how its images were made of flows, and the digest of its file."""
-    from collabdm.classifiers.detection import with_flows
-    from collabdm.classifiers.file import load_classifier
-    from collabdm.data.flows.images import ImageSettings
-
-    classifier = load_classifier(model)
-    digest = classifier.digest()
-    if flows is not None:
-        classifier = with_flows(classifier, ImageSettings.model_validate(flow_settings(flows)))
-    return classifier, digest
 
 
 def _check_options(json: bool, jsonl: bool, threshold: float) -> None:
@@ -125,18 +122,24 @@ def _check_options(json: bool, jsonl: bool, threshold: float) -> None:
 
 
 def _judged(
-    classifier: "Classifier", name: str, stream: Literal["station", "host"], repairs: dict[str, dict[str, Any]]
+    detector: "Detector", name: str, stream: Literal["station", "host"], repairs: dict[str, dict[str, Any]]
 ) -> "Iterator[Verdict]":
-    """A verdict for every window of one file; at its end, what was repaired in it is told and noted in `repairs`."""
-    from collabdm.classifiers.detection import image_settings, verdicts
-    from collabdm.data.flows.reader import read_flows
+    """A verdict for every window or row of one file; at its end, what was repaired in it is told and noted in
+    `repairs`."""
+    from collabdm.classifiers.detection import row_verdicts, verdicts
     from collabdm.data.flows.tally import Tally
 
-    settings, tally = image_settings(classifier), Tally()
+    classifier, tally = detector.classifier, Tally()
     with _path(name) as path:
-        chunks = read_flows(path, settings.flow_schema, keep_leaking=settings.keep_leaking, labelled=False, tally=tally)
-        yield from verdicts(classifier, chunks, source=name, by=stream, engine=_engine())
-    repairs[name] = tally.facts()
+        if detector.schema is None:
+            chunk, repairs[name] = own_rows(classifier, path, name)
+            judged = row_verdicts(classifier, [chunk], source=name, benign=detector.benign, by=stream, engine=_engine())
+            yield from judged
+        else:
+            yield from verdicts(
+                classifier, flow_chunks(classifier, path, tally), source=name, by=stream, engine=_engine()
+            )
+            repairs[name] = tally.facts()
     _tell_repairs(name, repairs[name])
 
 
@@ -146,18 +149,6 @@ def _engine() -> "Engine":
     from collabdm.engine import Engine
 
     return Engine(threads=torch.get_num_threads())
-
-
-def _check_schema(name: str | None, settings: "ImageSettings") -> None:
-    from collabdm.data.flows.schema import load_schema
-
-    if name is None:
-        return
-    given, known = load_schema(name), settings.flow_schema
-    if given.digest() != known.digest():
-        got, expected = (f"{one.name} ({one.digest()[:12]})" for one in (given, known))
-        fix = "pass flows of the classifier's schema, or train a classifier on flows of this one"
-        raise ClassifierError(explain("--schema", got=got, expected=f"{expected}, the classifier's", fix=fix))
 
 
 @contextmanager
@@ -186,8 +177,8 @@ def _tell_repairs(name: str, facts: Mapping[str, Any]) -> None:
         for kind in ("blank_lines", "empty_rows", "header_lines")
         if facts.get(kind)
     ]
-    for kind in ("clipped", "other", "trimmed"):
-        counts += [f"{count} {kind} in {column}" for column, count in facts.get(kind, {}).items()]
+    for kind, told in _REPAIRS.items():
+        counts += [f"{count} {told} in {column}" for column, count in facts.get(kind, {}).items()]
     counts += [f"column {name} twice, the same" for name in facts.get("doubled_columns", ())]
     if counts:
         say(one_line(f"flows {name}: {', '.join(counts)}")[:1000], error=True)
@@ -196,7 +187,10 @@ def _tell_repairs(name: str, facts: Mapping[str, Any]) -> None:
 def _print(told: Mapping[str, Any], found: Sequence["Verdict"], policy: "Policy") -> None:
     limit = f"attack probability of at least {policy.threshold:g}"
     state = "ALARM" if told["alarm"] else "clean"
-    say(f"{state}: {told['flagged']} of {told['windows']} windows flagged ({limit}; {told['padded']} padded)")
+    one_each = told["windows"] == told["flows"] and not told["padded"]
+    counted = "flows flagged" if one_each else "windows flagged"
+    padded = "" if one_each else f"; {told['padded']} padded"
+    say(f"{state}: {told['flagged']} of {told['windows']} {counted} ({limit}{padded})")
     rows = [
         (
             name,
@@ -220,7 +214,9 @@ def _line(one: "Verdict") -> str:
         f"{one.verdict} {100 * one.attack_probability:.1f} %",
         "" if one.first_time is None else _moment(one.first_time),
         f"host {one.host}" if one.host else "",
-        f"{one.flows} flows, lines {one.first_line} to {one.last_line} of {one.source}",
+        f"{one.flows} flows, lines {one.first_line} to {one.last_line} of {one.source}"
+        if one.flows + one.padded > 1
+        else f"line {one.last_line} of {one.source}",
     ]
     return "  ".join(one_line(part) for part in parts if part)
 

@@ -1,4 +1,7 @@
-"""`collabdm flows to-images` and `collabdm flows generate`: from network flows to a data set of images."""
+"""`collabdm flows to-images` and `collabdm flows generate`: from network flows to a data set of images.
+
+`to-table` is in `collabdm.cli.flows_table`.
+"""
 
 import sys
 import time
@@ -9,28 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
+from collabdm.cli.flows_shown import check_flows_folder, shown_reading, told_flows
 from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json
 from collabdm.cli.output import print_facts, print_json, print_table
-from collabdm.errors import RunFolderError, explain, printable, told
+from collabdm.errors import explain, printable, told
 
 if TYPE_CHECKING:
     from collabdm.data.flows.images import ImageSettings
 
-__all__ = ["flows", "generate", "to_images"]
+__all__ = ["TEST", "Schema", "flows", "generate", "to_images"]
 
 flows = typer.Typer(
-    help="Network flows: CSV files to images, and made-up flows for trying it.",
+    help="Network flows: CSV files to images or to a table, and made-up flows for trying it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-# What `to-images` writes.
-_OWN = ("flows.json", "train.parquet", "test.parquet")
-
-_TEST = 0.2
-_LEFT_OUT = {"blank_lines": "blank", "empty_rows": "of separators alone", "header_lines": "the header again"}
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+TEST = 0.2
 
 Schema = Annotated[str, Option(help="5g-nidd, unsw-nb15, argus, or a JSON file.")]
 
@@ -69,7 +68,7 @@ def to_images(
     Then, for example: collabdm simulate --dataset OUT --partition by-column --set partition.column=station
     """
     out = out.resolve()
-    _check_folder(out, force=force)
+    check_flows_folder(out, force=force)
     settings = _settings(
         schema,
         side=side,
@@ -127,7 +126,7 @@ def _made(
     from collabdm.data.flows.dataset import images_of, save_images
     from collabdm.data.flows.synthetic import is_synthetic
 
-    share = (_TEST if test_file is None else 0.0) if test is None else test
+    share = (TEST if test_file is None else 0.0) if test is None else test
     made = images_of(source, settings, test_share=share, test_path=test_file)
     files = [source] if test_file is None else [source, test_file]
     origin: dict[str, Any] = {"file": source.name, "synthetic": any(map(is_synthetic, files))}
@@ -161,46 +160,15 @@ def _settings(schema: str, *, side: int | None, flows_per_image: int | None, **c
         raise ConfigError(explain(option, got=first["input"], expected=told(first), fix=fix)) from None
 
 
-def _check_folder(out: Path, *, force: bool) -> None:
-    """Raise `RunFolderError` where `out` exists; with `force`, only where it is none that this command wrote, has other
-    things in it, or is where the user stands."""
-    if not out.exists():
-        return
-    if force and (out / "flows.json").is_file():
-        others = sorted(path.name for path in out.iterdir() if path.name not in _OWN)
-        if not others and not Path.cwd().is_relative_to(out):
-            return
-        got = f"{out}, which also has {', '.join(others[:5])}" if others else f"{out}, where you are"
-        fix = "choose another --out, or take away what is not of the data set"
-        raise RunFolderError(explain("--force", got=got, expected="an earlier data set of flows alone", fix=fix))
-    fix = "choose another --out" + ("" if force else ", or --force to replace an earlier data set of flows")
-    raise RunFolderError(explain("--out", got=f"{out}, which exists", expected="a new folder", fix=fix))
-
-
 def _shown(facts: Mapping[str, Any], settings: "ImageSettings", seconds: float) -> dict[str, object]:
-    read, size = facts["read"], settings.flows_per_image
-    rows = read["rows"] + facts.get("read_test", {}).get("rows", 0)
+    size = settings.flows_per_image
     leaking = len(settings.flow_schema.features(keep_leaking=True)) - len(settings.flow_schema.features())
     return {
-        "SYNTHETIC": "made by `flows generate`, not measured traffic" if facts["source"]["synthetic"] else "",
-        "flows": f"{rows} ({rows / seconds:,.0f} a second)",
+        **told_flows(facts, seconds),
         "images": f"{settings.side}x{settings.side}, {settings.layout}, {settings.window} windows of {size} flows",
         "features": f"{facts['features']}, {leaking} leaking ones {'kept' if settings.keep_leaking else 'left out'}",
         "not shown": f"{size - facts['flows_seen']:g} of {size} flows" if facts["flows_seen"] < size else "",
-        **_shown_reading(read),
-        **{f"{name}, test file": told for name, told in _shown_reading(facts.get("read_test", {})).items()},
-    }
-
-
-def _shown_reading(read: Mapping[str, Any]) -> dict[str, object]:
-    """What was repaired and left out in a file."""
-    return {
-        "duplicates": read.get("duplicates") or "",
-        "repaired": {k: read[k] for k in ("clipped", "missing", "other", "ports", "trimmed") if k in read},
-        "lines left out": {told: read[kind] for kind, told in _LEFT_OUT.items() if read.get(kind)},
-        "doubled": [f"{name} (the same in both columns)" for name in read.get("doubled_columns", ())],
-        "separator": _SEPARATORS.get(read.get("separator", ","), ""),
-        "ignored": read.get("ignored_columns"),
+        **shown_reading(facts),
     }
 
 

@@ -175,19 +175,27 @@ def _distilled(path: Path) -> dict[str, Any]:
 
 
 def _classifier(path: Path) -> dict[str, Any]:
-    from collabdm.classifiers.detection import image_settings
     from collabdm.classifiers.file import load_classifier
+    from collabdm.classifiers.flow_settings import settings_of
+    from collabdm.data.flows.images import ImageSettings
     from collabdm.networks import spelled_out
 
     classifier = load_classifier(path)
     spec, flows = classifier.card, None
     if spec.flows is not None:
-        settings = image_settings(classifier)
+        settings = settings_of(classifier)
+        form = (
+            {
+                "flows_per_image": settings.flows_per_image,
+                "layout": settings.layout,
+                "window": settings.window,
+            }
+            if isinstance(settings, ImageSettings)
+            else {"columns": len(settings.features)}
+        )
         flows = {
             "schema": settings.flow_schema.name,
-            "flows_per_image": settings.flows_per_image,
-            "layout": settings.layout,
-            "window": settings.window,
+            **form,
             "leaking_columns": settings.keep_leaking,
             "digest": settings.digest(),
         }

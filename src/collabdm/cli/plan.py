@@ -107,7 +107,7 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
 
     if config.data.schema_file is not None and (classes is not None or "dataset" not in config.model_fields_set):
         return _by_schema(config, classes, shape)
-    flows = flow_preset(Path(config.dataset).expanduser()) if config.modality == "images" else None
+    flows = flow_preset(Path(config.dataset).expanduser()) if config.modality in ("images", "tables") else None
     if classes is not None or shape is not None:
         if classes is None or shape is None:
             got = "--shape alone" if classes is None else "--classes alone"
@@ -140,18 +140,20 @@ def _declared(config: "Config", classes: str | None, shape: str | None) -> "Pres
 
 def _by_schema(config: "Config", classes: str | None, shape: str | None) -> "Preset":
     """The facts of a table that nobody needs to have at hand: its columns are in the schema."""
-    from collabdm.data.tabular.reader import table_preset
+    from collabdm.data.tabular.preset import table_preset
     from collabdm.data.tabular.schema import read_schema
 
     if shape is not None:
         raise ConfigError(explain("--shape", got=shape, expected="none beside --schema", fix="leave it out"))
-    if classes is None:
+    schema = read_schema(str(config.data.schema_file))
+    if classes is None and not schema.classes:
         fix = "pass --classes a,b,c, or --dataset FILE to read them from"
         raise ConfigError(explain("--schema", got="no --classes", expected="the names of the classes", fix=fix))
-    schema = read_schema(str(config.data.schema_file))
     if config.data.label is not None:
         schema = schema.model_copy(update={"label": config.data.label})
-    return table_preset(Path(str(config.data.schema_file)).stem, schema, tuple(listed(classes)))
+    return table_preset(
+        Path(str(config.data.schema_file)).stem, schema, schema.classes if classes is None else tuple(listed(classes))
+    )
 
 
 def names_text(names: Sequence[str]) -> str:

@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
-@configured("seed", "device", "engine", "protocol")
+@configured("seed", "device", "engine", "protocol", "label", "test_fraction", "group", "ignore")
 def train(
     config: "Config",
     path: SetPath,
     out: Annotated[Path, Option(help="The classifier file to write (.safetensors).")],
     network: Annotated[
-        str | None, Option(help="convnet, alexnet, vgg11 or resnet18; the set's own encoder by default.")
+        str | None, Option(help="convnet, alexnet, vgg11, resnet18, of rows mlp; the usual one of the set by default.")
     ] = None,
     test: Annotated[str | None, Option(metavar="SOURCE", help="Data whose test part to try it on.")] = None,
     flows: Annotated[
         Path | None,
-        Option(help="A data set of `flows to-images`, or its flows.json: how the set's images were made of flows."),
+        Option(
+            help="A data set of `flows to-images` or `to-table`, or its flows.json: how the set's samples were made."
+        ),
     ] = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -40,10 +42,10 @@ def train(
 ) -> None:
     """Train one classifier on a distilled set and keep it.
 
-    Any architecture that fits the set's images will do; by default it is that of the encoder that made the set, which
-    the set trains best. It is the first of those
+    Any architecture that fits the set's samples will do; by default it is that of the encoder that made the set, which
+    the set trains best, and of rows `mlp`. It is the first of those
     that `evaluate` trains with the same seed, recipe and engine. A set of a round by files does not know how its
-    images were made of flows: for `detect`, say it with --flows.
+    samples were made of flows: for `detect`, say it with --flows.
     """
     from collabdm.classifiers.teacher import teacher_labels
     from collabdm.classifiers.testing import tried
@@ -57,7 +59,7 @@ def train(
     if network is not None:
         config = make_config(config.model_dump(), {"evaluate": {"networks": [network]}})
     distilled = load_set(path)
-    tested = _tested_on(test, distilled) if test is not None else None
+    tested = _tested_on(test, distilled, config) if test is not None else None
     settings = flow_settings(flows) if flows is not None else None
     tune_allocator()
     with progress(quiet=quiet) as report:
@@ -76,9 +78,14 @@ def train(
         print_tried(str(test), found)
 
 
-def _tested_on(source: str, distilled: "DistilledSet") -> "Samples":
+def _tested_on(source: str, distilled: "DistilledSet", config: "Config") -> "Samples":
     from collabdm.data import load_dataset
 
-    return fitting(
-        load_dataset(source, splits=("test",), modality=distilled.sample.kind, sample=distilled.sample).test, distilled
+    data = load_dataset(
+        source,
+        splits=("test",),
+        modality=distilled.sample.kind,
+        options=config.model_copy(update={"modality": distilled.sample.kind}).reading,
+        sample=distilled.sample,
     )
+    return fitting(data.test, distilled)

@@ -12,7 +12,15 @@ from typing import Any, BinaryIO
 from collabdm.errors import RunFolderError, explain
 from collabdm.storage.reading import MOST_JSON, regular_bytes, strict_json
 
-__all__ = ["private_folder", "read_json", "sweep", "write_atomically", "write_json", "written_atomically"]
+__all__ = [
+    "built_folder",
+    "private_folder",
+    "read_json",
+    "sweep",
+    "write_atomically",
+    "write_json",
+    "written_atomically",
+]
 
 _KINDS = {dict: "an object", list: "a list"}
 
@@ -42,6 +50,22 @@ def written_atomically(path: Path, *, private: bool = False) -> Iterator[BinaryI
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def built_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A new folder to fill, which becomes `folder` at the end, and nothing where filling it fails; with `replace`, what
+    was at `folder` goes then."""
+    building = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        building.mkdir(parents=True)
+        yield building
+        if replace:
+            shutil.rmtree(folder, ignore_errors=True)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def private_folder(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Reading tables: what people have in files, and what is said of what cannot be read."""
 
 import gzip
+import json
 import warnings
 from pathlib import Path
 
@@ -223,3 +224,39 @@ def test_parquet_of_lists_or_pictures_is_no_table(tmp_path: Path) -> None:
     assert modality_of(str(tmp_path / "lists.parquet")) == "series"
     assert modality_of("digits") == "images"
     assert modality_of(str(tmp_path / "nowhere")) == "images"
+
+
+def test_a_folders_own_schema_declares_its_columns_and_classes(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("x,y,kind\n5,1,b\n6,2,b\n30,3,b\n")
+    (tmp_path / "test.csv").write_text("x,y,kind\n7,1,a\n")
+    columns = (Column(name="x", kind="numeric", low=0, high=20),)
+    schema = TableSchema(label="kind", columns=columns, classes=("b", "a", "c"))
+    (tmp_path / "schema.json").write_bytes(schema_bytes(schema))
+    assert read_schema(tmp_path / "schema.json") == schema
+    with pytest.warns(DataWarning) as told:
+        data = load_dataset(str(tmp_path))
+    assert not [one for one in told if "as its train part has them" in str(one.message)]
+    assert data.train.values.tolist() == [[5], [6], [20]]
+    assert (data.train.classes, data.test.labels.tolist()) == (("b", "a", "c"), [1])
+    assert data.reading["clipped"] == {"train": {"x": 1}}
+    (tmp_path / "test.csv").write_text("x,y,kind\n7,1,d\n")
+    with pytest.raises(DataError, match="or of the schema"), warnings.catch_warnings(action="ignore"):
+        load_dataset(str(tmp_path))
+
+
+def test_a_schema_of_another_kind_in_the_folder_is_told_and_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("x,kind\n5,b\n6,a\n7,a\n")
+    (tmp_path / "schema.json").write_text('{"$schema": "https://json-schema.org"}')
+    with pytest.warns(DataWarning) as told:
+        load_dataset(str(tmp_path), splits=("train",), options={"label": "kind"})
+    lines = [str(one.message) for one in told]
+    assert any("schema.json: passed over, since it declares no label and columns" in line for line in lines)
+    assert any("1 columns as its train part has them" in line for line in lines)
+
+
+@pytest.mark.parametrize("classes", [["a", "a"], ["\u00e9", "e\u0301"]])
+def test_declared_classes_are_distinct(tmp_path: Path, classes: list[str]) -> None:
+    fields = {"label": "kind", "classes": classes, "columns": [{"name": "x", "kind": "numeric", "low": 0, "high": 1}]}
+    (tmp_path / "s.json").write_text(json.dumps(fields))
+    with pytest.raises(ConfigError, match="class"):
+        read_schema(tmp_path / "s.json")

@@ -12,9 +12,10 @@ __all__ = ["FlowChunk", "joined"]
 class FlowChunk:
     """n flows in the file's order.
 
-    `values`: float32 [n, features], pixels in [0, 1]; `types`: int64 [n], levels of the schema's label column, or None
-    without labels; `stations`: int64 [n], positions in the schema's station names; `lines`: int64 [n], lines of the
-    file (the header is line 1); `times`: float64 [n] in seconds and `hosts`: text [n], where the schema has them.
+    `values`: float32 [n, features], pixels in [0, 1], or as stored rows of a table have them; `types`: int64 [n],
+    levels of the schema's label column, or None without labels; `stations`: int64 [n], positions in the schema's
+    station names; `lines`: int64 [n], lines of the file (the header is line 1); `times`: float64 [n] in seconds and
+    `hosts`: text [n], where the schema has them.
     """
 
     values: np.ndarray

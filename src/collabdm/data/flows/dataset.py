@@ -6,7 +6,6 @@ the images, the counts, and what was repaired.
 """
 
 import io
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +20,13 @@ from collabdm.data.flows.chunk import FlowChunk, joined
 from collabdm.data.flows.facts import FLOWS_FILE
 from collabdm.data.flows.images import ImageSettings, eight_bit, flows_seen, window_image
 from collabdm.data.flows.notes import notes
+from collabdm.data.flows.official_test import check_test_file, schema_of_test_file
 from collabdm.data.flows.reader import read_flows
-from collabdm.data.flows.schema import StationRule
 from collabdm.data.flows.split import for_testing, test_side
 from collabdm.data.flows.tally import Tally
 from collabdm.data.flows.windows import Window, windows
-from collabdm.errors import ConfigError, DataError, explain
-from collabdm.storage.files import write_json
+from collabdm.errors import DataError, explain
+from collabdm.storage.files import built_folder, write_json
 
 __all__ = ["FlowImages", "images_of", "save_images"]
 
@@ -85,14 +84,15 @@ def images_of(
     flows_seen(settings.flows_per_image, len(settings.features), side=side, layout=layout)
     for_testing(0, test_share)
     if test_path is not None:
-        _check_test_file(path, test_path, test_share)
+        check_test_file(path, test_path, test_share)
     part = _read(path, settings)
     assert part.flows.types is not None
     if test_path is None:
         stations = part.flows.stations
         test = test_side(stations, part.flows.types, size=settings.flows_per_image, share=test_share)
         return _made([(False, part, ~test), (True, part, test)])
-    tested = _read(test_path, _of_test_file(settings))
+    schema = schema_of_test_file(settings.flow_schema)
+    tested = _read(test_path, settings.model_copy(update={"flow_schema": schema}))
     return _made([(False, part, np.ones(len(part.flows), bool)), (True, tested, np.ones(len(tested.flows), bool))])
 
 
@@ -151,19 +151,11 @@ def save_images(made: FlowImages, folder: Path, *, source: dict[str, Any], repla
         **({} if made.test_tally is None else {"read_test": made.test_tally.facts()}),
         "settings": settings.model_dump(mode="json"),
     }
-    building = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(building, ignore_errors=True)
-    try:
-        building.mkdir(parents=True)
+    with built_folder(folder, replace=replace) as building:
         for part, rows in (("train", np.flatnonzero(~made.test)), ("test", np.flatnonzero(made.test))):
             if len(rows):
                 _write_part(made, rows, building / f"{part}.parquet")
         write_json(building / FLOWS_FILE, facts)
-        if replace:
-            shutil.rmtree(folder, ignore_errors=True)
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return facts
 
 
@@ -182,25 +174,6 @@ def _read(path: Path, settings: ImageSettings) -> _Part:
     chunks = read_flows(path, settings.flow_schema, keep_leaking=settings.keep_leaking, tally=tally)
     flows = joined([replace(chunk, values=eight_bit(chunk.values)) for chunk in chunks])
     return _Part(path=path, flows=flows, settings=settings, tally=tally)
-
-
-def _check_test_file(path: Path, test_path: Path, share: float) -> None:
-    what, expected = "--test-file", "a file of its own, all that is for testing"
-    if share:
-        fix = "drop --test: then all of the training file is for training"
-        raise ConfigError(explain(what, got=f"also --test {share:g}", expected=expected, fix=fix))
-    if path.exists() and test_path.exists() and path.samefile(test_path):
-        fix = "give another file, or split this one with --test 0.2"
-        raise ConfigError(explain(what, got=f"{test_path}, the training file", expected=expected, fix=fix))
-
-
-def _of_test_file(settings: ImageSettings) -> ImageSettings:
-    """Rows that are counted in the training file say nothing of another: the test file is then one station."""
-    schema = settings.flow_schema
-    if schema.station.kind != "rows":
-        return settings
-    one = schema.model_copy(update={"station": StationRule(names=("test file",))})
-    return settings.model_copy(update={"flow_schema": one})
 
 
 def _no_windows(part: _Part) -> DataError:

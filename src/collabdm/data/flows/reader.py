@@ -1,17 +1,19 @@
-"""A CSV of flows as chunks of pixels: streamed, checked, and with nothing repaired silently."""
+"""A CSV of flows as chunks of pixels or of rows: streamed, checked, and with nothing repaired silently."""
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from collabdm.data.flows.cells import Cells, read_cells
+from collabdm.data.flows.cells import Cells, Texts, read_cells
 from collabdm.data.flows.chunk import FlowChunk
 from collabdm.data.flows.csv_blocks import Block, Header, csv_blocks, read_header
 from collabdm.data.flows.doubled import check_same
+from collabdm.data.flows.rows import number_values, text_values
 from collabdm.data.flows.schema import Column, FlowSchema
 from collabdm.data.flows.stations import Stations
 from collabdm.data.flows.tally import Tally
@@ -23,19 +25,35 @@ __all__ = ["read_flows"]
 _NAMED = 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """What becomes of the cells of a feature: of numbers float64 [n] and of texts, values [n]."""
+
+    numbers: Callable[[Path, np.ndarray, Column, np.ndarray, Tally], np.ndarray]
+    texts: Callable[[Path, np.ndarray, Column, Texts, Tally], np.ndarray]
+
+
+_FORMS = {
+    "pixels": _Form(numbers=number_pixels, texts=text_pixels),
+    "rows": _Form(numbers=number_values, texts=text_values),
+}
+
+
 def read_flows(
     path: Path,
     schema: FlowSchema,
     *,
     keep_leaking: bool = False,
     labelled: bool = True,
+    form: Literal["pixels", "rows"] = "pixels",
     tally: Tally | None = None,
 ) -> Iterator[FlowChunk]:
     """Stream the flows of a `.csv`, plain or packed, about ten thousand at a time, in bounded memory.
 
     The file has a header line; further columns are ignored, and the order of the columns does not matter. Without
     `labelled`, the label column and the station rule are not needed: types are None, and all flows of the first
-    station. `tally` gets the counts of all repairs.
+    station. With the form `rows`, values are those of a table (`collabdm.data.flows.rows`) instead of pixels. `tally`
+    gets the counts of all repairs.
 
     Raises:
         DataError: not such a file, a column missing, or twice with other cells, a row of another length, a cell that is
@@ -48,7 +66,7 @@ def read_flows(
     _check_header(path, found, needed)
     counts.separator = found.separator
     counts.ignored_columns = tuple(name for name in found.names if name not in {c.name for c in schema.columns})
-    reading = _Reading(path, schema, schema.features(keep_leaking=keep_leaking), labelled, counts)
+    reading = _Reading(path, schema, schema.features(keep_leaking=keep_leaking), labelled, _FORMS[form], counts)
     # Positions, not names: columns that nobody needs may be called alike.
     names: list[str] = []
     twins: list[tuple[str, str]] = []
@@ -68,9 +86,9 @@ def read_flows(
 
 class _Reading:
     def __init__(
-        self, path: Path, schema: FlowSchema, features: Sequence[Column], labelled: bool, tally: Tally
+        self, path: Path, schema: FlowSchema, features: Sequence[Column], labelled: bool, form: _Form, tally: Tally
     ) -> None:
-        self._path, self._schema, self._features, self._tally = path, schema, features, tally
+        self._path, self._schema, self._features, self._form, self._tally = path, schema, features, form, tally
         self._labelled = labelled
         self._stations = Stations(path, schema.station)
         self._seen: set[int] | None = set() if schema.deduplicate and labelled else None
@@ -92,14 +110,14 @@ class _Reading:
         values = np.empty((len(lines), len(self._features)), np.float32)
         for position, column in enumerate(self._features):
             if column.kind == "categorical":
-                values[:, position] = text_pixels(path, lines, column, cells.texts[column.name], tally)
+                values[:, position] = self._form.texts(path, lines, column, cells.texts[column.name], tally)
                 continue
             numbers = (
                 port_numbers(path, lines, column, cells.texts[column.name], tally)
                 if column.format == "port"
                 else cells.numbers[column.name]
             )
-            values[:, position] = number_pixels(path, lines, column, numbers, tally)
+            values[:, position] = self._form.numbers(path, lines, column, numbers, tally)
         types = None
         if self._labelled:
             types = label_positions(path, lines, schema.label, cells.texts[schema.label.name], tally)

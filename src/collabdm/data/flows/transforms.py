@@ -13,7 +13,16 @@ from collabdm.data.flows.faults import cell_error
 from collabdm.data.flows.schema import Column
 from collabdm.data.flows.tally import Tally
 
-__all__ = ["PRESENT_FROM", "label_positions", "level_positions", "number_pixels", "port_numbers", "text_pixels"]
+__all__ = [
+    "PRESENT_FROM",
+    "clipped_numbers",
+    "declared_positions",
+    "label_positions",
+    "level_positions",
+    "number_pixels",
+    "port_numbers",
+    "text_pixels",
+]
 
 PRESENT_FROM = 0.125
 """The lowest pixel of a number in a column whose cells may be empty."""
@@ -24,18 +33,25 @@ def number_pixels(path: Path, lines: np.ndarray, column: Column, values: np.ndar
 
     Raises `DataError` for an empty cell that the column does not declare.
     """
-    empty = np.isnan(values)
-    _check_empty(path, lines, column, empty, tally)
     high = column.low if column.high is None else column.high
-    tally.add("clipped", column.name, int(np.count_nonzero((values < column.low) | (values > high))))
-    above = np.clip(values, column.low, high) - column.low
+    above = clipped_numbers(path, lines, column, values, tally) - column.low
     if column.transform == "log1p":
         pixels = np.log1p(above / column.unit) / np.log1p((high - column.low) / column.unit)
     else:
         pixels = above / (high - column.low)
     if column.missing is not None:
-        pixels = np.where(empty, column.missing, PRESENT_FROM + (1 - PRESENT_FROM) * pixels)
+        pixels = np.where(np.isnan(values), column.missing, PRESENT_FROM + (1 - PRESENT_FROM) * pixels)
     return pixels
+
+
+def clipped_numbers(path: Path, lines: np.ndarray, column: Column, values: np.ndarray, tally: Tally) -> np.ndarray:
+    """Numbers float64 [n] within the column's declared range, those outside at its ends and counted; NaN for an empty
+    cell. Raises `DataError` for an empty cell that the column does not declare.
+    """
+    _check_empty(path, lines, column, np.isnan(values), tally)
+    high = column.low if column.high is None else column.high
+    tally.add("clipped", column.name, int(np.count_nonzero((values < column.low) | (values > high))))
+    return np.clip(values, column.low, high)
 
 
 def text_pixels(path: Path, lines: np.ndarray, column: Column, texts: Texts, tally: Tally) -> np.ndarray:
@@ -44,10 +60,15 @@ def text_pixels(path: Path, lines: np.ndarray, column: Column, texts: Texts, tal
     Raises `DataError` for an empty cell or a level that the column does not declare.
     """
     empty = texts.codes < 0
-    _check_empty(path, lines, column, empty, tally)
-    positions = level_positions(path, lines, column, texts, tally)
+    positions = declared_positions(path, lines, column, texts, tally)
     pixels = (positions + 1) / (len(column.levels) + column.other)
     return np.where(empty, 0.0 if column.missing is None else column.missing, pixels)
+
+
+def declared_positions(path: Path, lines: np.ndarray, column: Column, texts: Texts, tally: Tally) -> np.ndarray:
+    """As `level_positions`, where an empty cell is an error unless the column declares it."""
+    _check_empty(path, lines, column, texts.codes < 0, tally)
+    return level_positions(path, lines, column, texts, tally)
 
 
 def level_positions(path: Path, lines: np.ndarray, column: Column, texts: Texts, tally: Tally) -> np.ndarray:

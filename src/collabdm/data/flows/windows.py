@@ -14,7 +14,7 @@ from collabdm.data.flows.chunk import FlowChunk, joined
 from collabdm.data.flows.schema import FlowSchema
 from collabdm.errors import DataError, explain
 
-__all__ = ["ATTACK_SHARE", "Window", "WindowKind", "windows"]
+__all__ = ["ATTACK_SHARE", "Window", "WindowKind", "check_hosts", "windows"]
 
 WindowKind = Literal["pure", "time"]
 
@@ -93,7 +93,13 @@ def windows(
 def _check(chunk: FlowChunk, kind: WindowKind, by: str) -> None:
     if kind == "pure" and chunk.types is None:
         raise DataError(explain("pure windows", got="flows without labels", expected="labels", fix="use --window time"))
-    if by == "host" and chunk.hosts is None:
+    if by == "host":
+        check_hosts(chunk)
+
+
+def check_hosts(chunk: FlowChunk) -> None:
+    """Raise `DataError` for flows without hosts."""
+    if chunk.hosts is None:
         fix = 'write "host": the column of source hosts, in the schema'
         raise DataError(explain("windows by host", got="flows without hosts", expected="hosts", fix=fix))
 

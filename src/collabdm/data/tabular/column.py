@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from collabdm.data.class_names import unreadable
 
-__all__ = ["MOST_COLUMNS", "MOST_LEVELS", "Column", "Text"]
+__all__ = ["LARGEST", "MOST_COLUMNS", "MOST_LEVELS", "Column", "Text"]
 
 MOST_COLUMNS = 4096
 MOST_LEVELS = 1000
@@ -20,8 +20,8 @@ MOST_LEVELS = 1000
 _OPEN_END = 16.0
 _OPEN_UNIT = 4.0
 
-# Beyond it a float32 square is infinite; a declared number is never so large.
-_LARGEST = 1e18
+LARGEST = 1e18
+"""Beyond it a float32 square is infinite; a declared number is never so large."""
 
 
 def _readable(text: str) -> str:
@@ -32,7 +32,7 @@ def _readable(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
-Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 
 
 class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -48,7 +48,7 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     transform: Literal["linear", "asinh"] = "linear"
     low: Number | None = None
     high: Number | None = None
-    scale: Annotated[float, Field(ge=1e-18, le=_LARGEST)] | None = None
+    scale: Annotated[float, Field(ge=1e-18, le=LARGEST)] | None = None
     integer: bool = False
     missing: bool = False
 

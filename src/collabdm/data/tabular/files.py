@@ -50,7 +50,7 @@ def is_table(path: Path) -> bool:
 def table_files(path: Path) -> list[Path]:
     """The tables in a folder that holds nothing else but texts about them; empty for any other folder."""
     inside = [one for one in sorted(path.iterdir()) if not one.name.startswith((".", "_"))]
-    if any(one.name in ("flows.json", "dataset_dict.json", "state.json") for one in inside):
+    if any(one.name in ("dataset_dict.json", "state.json") for one in inside):
         return []
     tables = [one for one in inside if is_table(one)]
     others = [one for one in inside if one not in tables and one.suffix.lower() not in _BESIDE]

@@ -7,12 +7,12 @@ import numpy as np
 
 from collabdm.data.class_names import check_class_names, spelled_as, tell_spelling
 from collabdm.data.tabular.raw import RawTable, as_texts, listed
+from collabdm.data.tabular.schema import MOST_CLASSES
 from collabdm.errors import DataError, explain
 
 __all__ = ["classes_of", "label_column", "labels_in", "texts_of_labels"]
 
 _USUAL = ("label", "labels", "class", "target", "y")
-_MOST_CLASSES = 1000
 
 
 def label_column(raw: RawTable, asked: str | None) -> str:
@@ -60,7 +60,7 @@ def texts_of_labels(raw: RawTable, label: str) -> np.ndarray:
 def classes_of(source: str, label: str, texts: np.ndarray) -> tuple[str, ...]:
     """The distinct labels: numbers by size, all else by name. Raises `DataError` where they are no classes."""
     names = sorted(set(texts.tolist()))
-    if len(names) > _MOST_CLASSES or len(names) > max(len(texts) // 2, 20):
+    if len(names) > MOST_CLASSES or len(names) > max(len(texts) // 2, 20):
         got = f"{len(names)} different labels in {len(texts)} rows ({listed(names, 4)})"
         fix = "name the column of the classes (--label COLUMN), or make few classes of the values"
         raise DataError(explain(f"{source}, label column {label}", got=got, expected="a few classes", fix=fix))
@@ -77,7 +77,7 @@ def labels_in(raw: RawTable, label: str, texts: np.ndarray, classes: Sequence[st
     place = {name: number for number, name in enumerate(classes)}
     for row, text in enumerate(texts.tolist()):
         if text not in place and text not in meant:
-            expected = f"one of the {len(classes)} classes of the train part ({listed(classes)})"
+            expected = f"one of the {len(classes)} classes of the train part, or of the schema ({listed(classes)})"
             fix = "correct the label, or drop the row"
             raise DataError(explain(f"{raw.row(row)}, label column {label}", got=text, expected=expected, fix=fix))
     return np.array([place[meant.get(text, text)] for text in map(str, texts.tolist())], dtype=np.int64)

@@ -12,7 +12,7 @@ from collabdm.errors import DataError, explain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RawTable", "as_texts", "listed", "numbers_in", "raw_table"]
+__all__ = ["RawTable", "as_texts", "listed", "numbers_in", "raw_table", "stands_for_nothing"]
 
 # What programs write for a value that is not there; case does not matter. A dash is a missing number, but a level.
 _NOTHING = ("", "na", "n/a", "#n/a", "nan", "nat", "none", "null", "<na>", "?")
@@ -86,10 +86,15 @@ def _values(column: "pa.ChunkedArray") -> np.ndarray | None:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view":
         trimmed = pc.utf8_trim_whitespace(column.cast(pa.large_string()))  # pyright: ignore
         texts = trimmed.to_numpy(zero_copy_only=False).astype(object)
-        missing = np.array([text is None or text.casefold() in _NOTHING for text in texts.tolist()], dtype=bool)
+        missing = np.array([text is None or stands_for_nothing(text) for text in texts.tolist()], dtype=bool)
         texts[missing] = None
         return texts
     return None
+
+
+def stands_for_nothing(text: str) -> bool:
+    """Whether a cell with this text, without blanks round it, is read as a missing value."""
+    return text.casefold() in _NOTHING
 
 
 def numbers_in(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:

@@ -2,31 +2,35 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from collabdm.data.presets import Preset
+from collabdm.data.flows.facts import FLOWS_FILE, row_facts, row_settings_in
 from collabdm.data.quiet import quietly
 from collabdm.data.samples import Dataset, Samples
 from collabdm.data.tabular.builtin import BUILTIN, builtin_schema, builtin_table
 from collabdm.data.tabular.files import WHOLE, is_table, table_files, tables_of
 from collabdm.data.tabular.labels import classes_of, label_column, labels_in, texts_of_labels
 from collabdm.data.tabular.parting import SPLIT, parted
+from collabdm.data.tabular.preset import table_preset
 from collabdm.data.tabular.proposing import proposed_schema
 from collabdm.data.tabular.raw import RawTable, listed, raw_table
 from collabdm.data.tabular.rows import Reading, rows_by
-from collabdm.data.tabular.schema import TableSchema, read_schema
+from collabdm.data.tabular.schema import TableSchema, own_schema, read_schema
 from collabdm.errors import DataError, DataWarning, explain
 
-__all__ = ["dataset_of_tables", "holds_tables", "proposed_for", "raw_tables", "read_tables", "table_preset"]
+__all__ = ["dataset_of_tables", "holds_tables", "proposed_for", "raw_tables", "read_tables"]
 
 _BUILTIN_TEST = 0.3
 
 
 def holds_tables(source: str) -> bool:
-    """Whether a source is certainly a table: a built-in one, a CSV, TSV or parquet file, or a folder of these."""
+    """Whether a source is certainly a table: a built-in one, a CSV, TSV or parquet file, a folder of these, or the
+    `flows.json` of such a folder."""
     path = Path(source).expanduser()
+    if path.name == FLOWS_FILE and path.is_file():
+        return row_settings_in(path) is not None
     if source in BUILTIN and not path.exists():
         return True
     return is_table(path) or (path.is_dir() and bool(table_files(path)))
@@ -46,8 +50,9 @@ def read_tables(
     """Rows of a built-in table, a file, a folder or a table on the hub.
 
     `label`: the column of labels, by default the schema's, or one that is usually called so. `schema`: a file with
-    declared columns; `sample`: a plan's description of its samples, by which rows are read whatever else is given; with
-    neither the columns are proposed from the train part, which is told. `test_fraction` of a table without parts are
+    declared columns, by default the `schema.json` that lies in the folder; `sample`: a plan's description of its
+    samples, by which rows are read whatever else is given; with none of them the columns are proposed from the train
+    part, which is told. `test_fraction` of a table without parts are
     for testing, whole values of the column `group` where there is one. `ignore`: columns that are no features.
 
     Raises:
@@ -57,20 +62,27 @@ def read_tables(
     if declared is None and schema is not None:
         declared = read_schema(schema)
     path, tables = Path(source).expanduser(), raw_tables(source)
+    if declared is None and path.is_dir():
+        declared = own_schema(path)
     if source in BUILTIN and not path.exists():
         declared = declared or builtin_schema(source)
         test_fraction = test_fraction or _BUILTIN_TEST
     name = source if not path.exists() else path.resolve().name.split(".")[0]
     if declared is not None and label is None:
         label = declared.label if any(declared.label in raw.columns for raw in tables.values()) else None
-    return dataset_of_tables(
+    data = dataset_of_tables(
         name, tables, splits, label=label, declared=declared, fraction=test_fraction, group=group, ignore=ignore
     )
+    # Under other columns or labels than those of its flows, the rows are not what the facts say.
+    return replace(data, facts=row_facts(path, label, declared.columns)) if declared and path.is_dir() else data
 
 
 def raw_tables(source: str) -> Mapping[str, RawTable]:
     """The tables of a source by part, as found. Raises `DataError`."""
     path = Path(source).expanduser()
+    if path.name == FLOWS_FILE and path.is_file():
+        got, fix = "settings and counts, in which no flow is", f"pass the folder {path.resolve().parent}"
+        raise DataError(explain(f"table {path}", got=got, expected="a table", fix=fix))
     if path.exists():
         return tables_of(path)
     return {WHOLE: builtin_table(source)} if source in BUILTIN else _hub_tables(source)
@@ -103,7 +115,7 @@ def dataset_of_tables(
         remarks.append("a real round declares its columns (`collabdm schema`, then `collabdm plan --schema`)")
         told = f"{name}: {len(schema.columns)} columns as its train part has them; {'; '.join(remarks)}"
         warnings.warn(DataWarning(told), stacklevel=4)
-    classes = classes_of(known.source, label, texts_of_labels(known, label))
+    classes = schema.classes or classes_of(known.source, label, texts_of_labels(known, label))
     parts, readings = dict[str, Samples](), dict[str, Reading]()
     for split, raw in chosen.items():
         parts[split], readings[split] = _samples(raw, label, schema, classes, () if declared is None else aside)
@@ -120,15 +132,6 @@ def dataset_of_tables(
         columns=chosen["train"].columns if "train" in chosen else {},
         reading={"read": {split: len(part) for split, part in parts.items()}, "passed_over": {}, **_told(readings)},
     )
-
-
-def table_preset(name: str, schema: TableSchema, classes: tuple[str, ...]) -> Preset:
-    """The declared facts of a table, of which a plan is made."""
-    declared = {
-        "label": schema.label,
-        "columns": [column.model_dump(exclude_defaults=True) for column in schema.columns],
-    }
-    return Preset(name=name, shape=(len(schema.columns),), classes=classes, declared=declared, augment=())
 
 
 def proposed_for(raw: RawTable, label: str, *, ignore: Sequence[str] = ()) -> tuple[TableSchema, list[str]]:

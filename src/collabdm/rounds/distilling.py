@@ -76,9 +76,9 @@ def distill_round(
     every state on the way, and its time is not the server's.
     Raises `QuorumError` or `DataError` where the `terms` are not met; `ConfigError` where the samples diverge.
     """
-    assert isinstance(config.engine, Engine)
     spec = config.server.fitted(plan.sample)
     config = config.model_copy(update={"server": spec})
+    assert isinstance(config.engine, Engine)
     collected = collect(plan, contributions, report=report)
     usable = list(collected.contributions.values())
     initial = checked_start(plan, usable, terms, config.server.draw)

@@ -11,7 +11,7 @@ from data.flows.tiny_flows import HEADER, ROW, write_csv, write_schema
 
 SMALL = (
     *("--set", "plan.seeds=3", "--set", "plan.batch=8", "--set", "local.iterations=3", "--set", "server.passes=1"),
-    *("--set", 'plan.network={name="random-features",width=16}', "--ipc", "1", "--method", "collabdm"),
+    *("--set", 'plan.network={name="random-features",width=16}', "--ipc", "1"),
 )
 JUDGED = ("--set", "evaluate.count=2", "--set", 'evaluate.networks=[{name="mlp",width=8,depth=1}]')
 KINDS = ("ok", "scan", "flood", "odd")
@@ -39,9 +39,10 @@ def made(tmp_path: Path) -> Path:
     return tmp_path / "table"
 
 
-def test_a_round_by_stations_is_held_on_the_table(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["collabdm", "k-fed", "local-dm"])
+def test_a_round_by_stations_is_held_on_the_table(method: str, made: Path, tmp_path: Path) -> None:
     command = ("simulate", "--dataset", made, "--site", "station", *SMALL, *JUDGED, "--engine", "eager", "--quiet")
-    outcome = run(*command, "--out", tmp_path / "run", "--json")
+    outcome = run(*command, "--method", method, "--out", tmp_path / "run", "--json")
     assert (outcome.code, outcome.err) == (0, ""), outcome.err
     assert sorted(outcome.json["bytes"]["up"]) == ["north", "south"]
     distilled = load(tmp_path / "run" / "distilled")

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,14 +43,14 @@ def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: _Judge) -> 
     result = rival.run(job)
     begin_stage()
     if isinstance(result.product, DistilledSet):
-        result.product.save(folder / "distilled", overwrite=True)
+        _told(result.product, job).save(folder / "distilled", overwrite=True)
         found = judge(training_set(result.product))
         networks = [spec.label for spec in networks_tested(job.config, job.preset)]
     else:
         found = _tested(job, result.product, test, folder)
         networks = sorted({model.spec.label for model in result.product})
     if result.pool is not None:
-        result.pool.save(folder / "pool", overwrite=True)
+        _told(result.pool, job).save(folder / "pool", overwrite=True)
     curve, spent = [], found.seconds
     for point in result.curve:
         on_the_way = judge(training_set(point.product), kept=f"networks-{point.rounds}.json")
@@ -73,6 +74,11 @@ def rival_metrics(job: RivalJob, test: Samples, folder: Path, judge: _Judge) -> 
         "memory": with_total(dict(result.memory) | {"evaluate": found.memory}),
         "facts": dict(result.facts),
     }
+
+
+def _told(made: DistilledSet, job: RivalJob) -> DistilledSet:
+    """The set, with what is known of the data on its card: of flows, how the samples were made of them."""
+    return replace(made, facts={**job.facts, **made.facts})
 
 
 def _tested(job: RivalJob, models: tuple[Model, ...], test: Samples, folder: Path) -> Judgement:

@@ -260,3 +260,15 @@ def test_declared_classes_are_distinct(tmp_path: Path, classes: list[str]) -> No
     (tmp_path / "s.json").write_text(json.dumps(fields))
     with pytest.raises(ConfigError, match="class"):
         read_schema(tmp_path / "s.json")
+
+
+def test_a_table_that_lies_there_in_two_forms_counts_once(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "rows.csv").write_text("x,label\n1,a\n2,b\n3,a\n4,b\n")
+    parquet.write_table(pa.table({"x": [1.0, 2.0, 3.0, 4.0], "label": ["a", "b", "a", "b"]}), folder / "rows.parquet")
+    (folder / "columns.png").write_bytes(b"\x89PNG")
+    assert modality_of(str(folder)) == "tables"
+    found, told = quietly(str(folder), splits=("train",))
+    assert "passed over rows.csv, beside files of the same names in another form" in told
+    assert found.train.values[:, 0].tolist() == [1, 2, 3, 4]

@@ -29,6 +29,9 @@ _EXPECTED = "a table: a line with the names of the columns, then a line for each
 # Beside tables in a folder these say something about them.
 _BESIDE = (".md", ".txt", ".json", ".html", ".pdf")
 
+# The picture beside the rows of a distilled set.
+_PICTURE = "columns.png"
+
 
 def is_table(path: Path) -> bool:
     """Whether a file is a table by its name, and of parquet by what it holds: numbers and texts, no pictures, no
@@ -53,7 +56,7 @@ def table_files(path: Path) -> list[Path]:
     if any(one.name in ("dataset_dict.json", "state.json") for one in inside):
         return []
     tables = [one for one in inside if is_table(one)]
-    others = [one for one in inside if one not in tables and one.suffix.lower() not in _BESIDE]
+    others = [one for one in inside if one not in tables and one.name != _PICTURE and one.suffix.lower() not in _BESIDE]
     # Beside pictures, metadata.csv says what these are.
     return [] if others or any(one.stem == "metadata" for one in tables) else tables
 
@@ -62,7 +65,7 @@ def tables_of(path: Path) -> Mapping[str, RawTable]:
     """The tables of a file or a folder by part: `train`, `test` and `validation` as names of files say, or `WHOLE`."""
     if path.is_file():
         return {WHOLE: raw_table(_arrow(path), path.name)}
-    files = table_files(path)
+    files = _once(path, table_files(path))
     by_part: dict[str, list[Path]] = {}
     for file in files:
         by_part.setdefault(split_of(file.name.split(".")[0]) or WHOLE, []).append(file)
@@ -74,6 +77,23 @@ def tables_of(path: Path) -> Mapping[str, RawTable]:
         told = f"{path}: passed over {left}, whose names say no part, beside {', '.join(by_part)}"
         warnings.warn(DataWarning(told), stacklevel=2)
     return {part: _joined(path, own) for part, own in by_part.items()}
+
+
+def _once(path: Path, files: list[Path]) -> list[Path]:
+    """The files, but of those that only differ in their form one each: the rows of a set lie there in two."""
+    by_name: dict[str, list[Path]] = {}
+    for file in files:
+        by_name.setdefault(file.name.split(".")[0], []).append(file)
+    twice = {name: sorted(own, key=_by_form) for name, own in by_name.items() if len(own) > 1}
+    if twice:
+        left = listed([file.name for _, *others in twice.values() for file in others])
+        told = f"{path}: passed over {left}, beside files of the same names in another form"
+        warnings.warn(DataWarning(told), stacklevel=3)
+    return [twice.get(name, own)[0] for name, own in by_name.items()]
+
+
+def _by_form(file: Path) -> tuple[bool, str]:
+    return file.suffix.lower() != ".parquet", file.name
 
 
 def _joined(path: Path, files: list[Path]) -> RawTable:

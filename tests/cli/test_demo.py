@@ -24,7 +24,7 @@ def test_that_of_images_is_the_preset() -> None:
     assert DEMOS["images"].config == load_config(preset="demo")
 
 
-@pytest.mark.parametrize("modality", ["tables", "series"])
+@pytest.mark.parametrize("modality", ["tables", pytest.param("series", marks=pytest.mark.slow)])
 def test_every_method_is_in_the_comparison(modality: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = DEMOS[modality]
     monkeypatch.setitem(DEMOS, modality, Demo(settings={**usual.settings, **FEW}, methods=usual.methods))

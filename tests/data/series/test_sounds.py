@@ -7,6 +7,7 @@ import pytest
 
 from collabdm.data import Dataset, load_dataset, load_samples
 from collabdm.data.series.log_mel import BANDS, RATE, at_rate, log_mel
+from collabdm.data.series.sounds import holds_sounds
 from collabdm.errors import DataError, DataWarning
 from collabdm.randomness import Stream
 from data.series.conftest import tone, write_wave
@@ -160,3 +161,22 @@ def test_a_sound_that_is_not_finite_is_named(tmp_path: Path) -> None:
     write_wave(tmp_path / "a" / "1.wav", np.array([0, np.nan, 0.5], np.float32))
     with pytest.raises(DataError, match=r"sound .*1\.wav: got NaN or infinity"):
         load_samples(str(tmp_path), modality="series")
+
+
+def test_a_look_for_sounds_is_short_and_stays_below_three_folders(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    assert not holds_sounds(tmp_path)
+    (deep / "x.WAV").touch()
+    assert holds_sounds(tmp_path)
+    far = tmp_path / "far" / "b" / "c" / "d" / "e"
+    far.mkdir(parents=True)
+    (far / "x.wav").touch()
+    assert not holds_sounds(tmp_path / "far")
+    many = tmp_path / "many"
+    (many / "z").mkdir(parents=True)
+    (many / "z" / "x.wav").touch()
+    for n in range(5001):
+        (many / f"{n}.png").touch()
+    # Among so many files that are none, no one keeps sounds.
+    assert not holds_sounds(many)

@@ -16,7 +16,7 @@ from collabdm.data.series.archive import read_archive
 from collabdm.data.series.bundled import DIGITS, PREFIX, bundled_files, digits_series
 from collabdm.data.series.lists import has_lists, read_hub, read_parquet
 from collabdm.data.series.raw import WHOLE, RawSeries, settled_parts
-from collabdm.data.series.sounds import read_sounds, sound_files
+from collabdm.data.series.sounds import holds_sounds, read_sounds
 from collabdm.data.series.stored import declared_series
 from collabdm.data.series.ts_file import read_ts
 from collabdm.data.splits import part_named, split_of
@@ -34,7 +34,7 @@ def is_series_source(source: str) -> bool:
     path = Path(source).expanduser()
     if path.is_dir():
         tables = _series_tables(path)
-        return bool(_ts_files(path)) or bool(sound_files(path)) or bool(tables and has_lists(tables[0]))
+        return any(path.glob("*.ts")) or holds_sounds(path) or bool(tables and has_lists(tables[0]))
     ending = path.suffix.lower()
     return ending == ".ts" or (ending == ".parquet" and path.is_file() and has_lists(path))
 

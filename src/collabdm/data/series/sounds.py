@@ -1,5 +1,6 @@
 """Reading folders of `.wav` files as series: a folder per class, or a table of labels beside them."""
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -17,10 +18,13 @@ from collabdm.data.series.stored import stacked
 from collabdm.data.splits import split_of
 from collabdm.errors import DataError, DataWarning, explain
 
-__all__ = ["read_sounds", "sound_files"]
+__all__ = ["holds_sounds", "read_sounds"]
 
 _ENDINGS = (".wav", ".wave")
 _OTHER_SOUNDS = (".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".wma", ".au")
+
+# How far is looked for a first sound.
+_MOST_LOOKED_AT, _DEEPEST = 5000, 3
 
 # A longer recording is cut.
 _MOST_SECONDS = 60
@@ -28,9 +32,19 @@ _MOST_SECONDS = 60
 Parts = tuple[str, ...]
 
 
-def sound_files(folder: Path) -> dict[Parts, Path]:
-    """The `.wav` files at any depth below a folder, by their place; what begins with a dot is none."""
-    return {place: path for place, path in _files(folder).items() if path.suffix.lower() in _ENDINGS}
+def holds_sounds(folder: Path) -> bool:
+    """Whether there is a `.wav` file among the first files of a folder, at most three folders down: a look that stays
+    short in a folder of a million pictures, and at the root of a disk."""
+    seen = 0
+    for place, folders, files in os.walk(folder):
+        if any(name.lower().endswith(_ENDINGS) and not name.startswith(".") for name in files):
+            return True
+        seen += len(files) + len(folders)
+        if seen > _MOST_LOOKED_AT:
+            return False
+        deep = len(Path(place).relative_to(folder).parts) >= _DEEPEST
+        folders[:] = [] if deep else [name for name in sorted(folders) if not name.startswith(".")]
+    return False
 
 
 def read_sounds(folder: Path) -> RawSeries:

@@ -107,6 +107,11 @@ def _promised(
     """Bounded sums and noise, under masks where the plan has them: all that leaves the site."""
     groups, seed, key = _groups(plan, own.get("groups"), len(samples)), own.get("insecure_noise_seed"), own.get("key")
     source: Source = operating_system if seed is None else insecure_source(seed)
+    assert plan.privacy is not None
+    if len(samples) > (most := plan.privacy.samples):
+        # Integers are made for so many: the sums of more would wrap around unseen.
+        got, fix = f"{len(samples)} at this site alone", "ask for a plan with a larger plan.privacy.samples"
+        raise DataError(explain(f"{plan.sample.plural}", got=got, expected=f"at most {most} of all sites", fix=fix))
     begin_stage()
     sums = bounded_sums(plan, samples, engine=engine, groups=groups, client=client, report=report)
     whole = noisy(plan, sums, source)
@@ -120,7 +125,7 @@ def _groups(plan: Plan, groups: np.ndarray | None, count: int) -> np.ndarray | N
         return None
     if groups is None or len(groups) != count:
         got = "none" if groups is None else f"{len(groups)} for {count} samples"
-        fix = "say to whom each sample belongs (groups=, or --group COLUMN)"
+        fix = "say to whom each sample belongs (groups=, or --unit-column COLUMN)"
         raise DataError(explain("groups that plan.privacy protects", got=got, expected="one a sample", fix=fix))
     return groups
 

@@ -127,8 +127,8 @@ def promised(config: Config) -> Config:
     if config.plan.statistics == usual.statistics:
         asked["statistics"] = BOUNDED if features is None else (BOUNDED, GRAM)
     if features is not None and features.norm is None:
-        width = config.plan.features or features.model_copy(update={"width": _PRIVATE_WIDTH})
-        asked["features"] = width.model_copy(update={"norm": "layer"})
+        chosen = config.plan.features or features.model_copy(update={"width": _PRIVATE_WIDTH})
+        asked["features"] = chosen.model_copy(update={"norm": "layer"})
     if config.plan.min_held == usual.min_held:
         asked["min_held"] = 1
     if config.plan.seeds == usual.seeds:

@@ -165,3 +165,9 @@ def test_no_rule_looks_at_single_sites() -> None:
     plan = private_plan()
     with pytest.raises(ConfigError, match=r"a rule with plan\.privacy"):
         aggregate(plan, [], ServerSpec(aggregation="trimmed"))
+
+
+def test_a_site_that_holds_more_than_all_may_is_told() -> None:
+    plan = private_plan(privacy={"epsilon": 1.0, "samples": 4})
+    with pytest.raises(DataError, match="got 5 at this site alone; expected at most 4 of all sites"):
+        contribute(plan, "ada", images(plan, 5), engine=REFERENCE)

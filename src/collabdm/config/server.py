@@ -19,18 +19,18 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the server's own work; clients need not know them.
 
     `passes` over the T targets (Algorithm 1 is one pass); `lr`: unset, that of the modality if it has its own (tables:
-    0.1); `reach`: how far the gradient of one step takes a sample at
-    most, in root mean square over its values, as a multiple of the standard deviation over those of the whole set (at
-    the full `lr`; it falls with the schedule), which a large number switches off; `bounded`: whether every step ends
-    within the range of real samples (`Modality.bounded`; images: between black and white); `batch`: synthetic samples
-    of a class per step (S_t^y), all by default; `weighting`: `count`, by the samples held (the global mean), or
-    `uniform`, all participants alike (the authors' code); `teacher`: where the plan has the Gram matrix, the length of
-    the gradient of its `teacher_loss` on the set as a multiple of the matching gradient's, 0 for none, computed on
-    `teacher_batch` of the samples a step: the ridge classifier's `cross-entropy`, or `kernel`, the error on all data of
-    the batch's own kernel ridge classifier; `aggregation`, `trim` and `clip`: the rule against hostile participants
-    (docs/trust.md), none by default; `evaluate_every`: seeds between evaluations on the way, 0 for none; `draw`: the
-    number by which the start set is drawn, unset by default: a held round takes one that nobody can foresee and keeps
-    it, all else one that follows from the contributions.
+    0.1); `reach`: how far the gradient of one step takes a sample at most, in root mean square over its values, as a
+    multiple of the standard deviation over those of the whole set (at the full `lr`; it falls with the schedule), which
+    a large number switches off; `bounded`: whether every step ends within the range of real samples
+    (`Modality.bounded`; images: between black and white); `batch`: synthetic samples of a class per step (S_t^y), all
+    by default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all participants alike (the
+    authors' code); `teacher`: where the plan has the Gram matrix, the length of the gradient of its `teacher_loss` on
+    the set as a multiple of the matching gradient's, 0 for none, computed on `teacher_batch` of the samples a step: the
+    ridge classifier's `cross-entropy`, or `kernel`, the error on all data of the batch's own kernel ridge classifier;
+    `aggregation`, `trim` and `clip`: the rule against hostile participants (docs/trust.md), none by default;
+    `evaluate_every`: seeds between evaluations on the way, 0 for none; `draw`: the number by which the start set is
+    drawn, unset by default: a held round takes one that nobody can foresee and keeps it, all else one that follows from
+    the contributions.
     """
 
     passes: Annotated[int, Field(ge=0, le=10_000)] = 5

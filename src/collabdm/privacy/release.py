@@ -6,9 +6,10 @@ __all__ = ["release"]
 
 
 def release(sums: Sums) -> Sums:
-    """The sums as they may leave the site. Today they leave as they are.
+    """The sums as they may leave the site: as they are, since the plan promises nothing.
 
-    Clipping each sample's share, adding noise and masking all belong here, and nowhere else: whatever is computed from
-    what this step returns reveals no more than it does. The local set is no sum and does not pass through here.
+    Under `plan.privacy` a site makes other sums, bounded for every sample (`bounded_sums`), and what leaves is those
+    with noise (`noisy`) and masks (`masked`). Whatever is computed from what either way returns reveals no more than it
+    does. The local set is no sum and does not pass through here.
     """
     return sums

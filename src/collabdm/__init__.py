@@ -44,7 +44,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from collabdm.client import contribute
-    from collabdm.config.settings import Config, load_config
+    from collabdm.config.layers import load_config
+    from collabdm.config.settings import Config
     from collabdm.data.loading import load_dataset
     from collabdm.data.samples import Samples
     from collabdm.data.sites import partition
@@ -83,7 +84,7 @@ _HOMES = {
     "encode_plan": "protocol.plan",
     "evaluate": "evaluation.evaluate",
     "load": "distilled.set",
-    "load_config": "config.settings",
+    "load_config": "config.layers",
     "load_dataset": "data.loading",
     "load_table": "data.tabular.frames",
     "make_keys": "privacy.keys",

@@ -1,20 +1,14 @@
-"""The settings of a run: one frozen tree, the same in a TOML file, in `--set key=value` and in Python.
+"""The settings of a run: one frozen tree. Unknown keys are errors."""
 
-Unknown keys are errors. A preset is a partial tree under everything the user gives.
-"""
-
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import tomli_w
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from collabdm.config.explaining import explained
 from collabdm.config.renamed import with_new_names
 from collabdm.config.rivals import RivalsSpec
-from collabdm.config.server import UNBOUNDED, ServerSpec
+from collabdm.config.server import ServerSpec
 from collabdm.data import modality_of
 from collabdm.data.partition import PartitionKind
 from collabdm.engine import Engine, EngineName
@@ -26,24 +20,9 @@ from collabdm.modalities import AUTO, MODALITIES, ModalityName
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import EncodingName, GramBits, LocalSpec, MaskSettings, PrivacySpec, StatisticNames
 from collabdm.registry import named_in
-from collabdm.storage.reading import read_text
 from collabdm.training.recipes import RECIPES
 
-__all__ = [
-    "PRESETS",
-    "Config",
-    "DataSpec",
-    "EvaluateSpec",
-    "PartitionSpec",
-    "PlanSpec",
-    "config_toml",
-    "load_config",
-    "make_config",
-    "setting_tree",
-]
-
-
-_MOST_TOML = 16 * 2**20
+__all__ = ["Config", "DataSpec", "EvaluateSpec", "PartitionSpec", "PlanSpec"]
 
 # The network of `plan.features` where settings say how it is, but not which.
 _FEATURE_MAP = "patches"
@@ -249,130 +228,3 @@ def _modality_in(fields: Mapping[str, Any]) -> str:
     if isinstance(data, Mapping) and data.get("schema_file"):
         return "tables"
     return modality_of(dataset) if isinstance(dataset, str) else ""
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "paper": {
-        "ipc": 50,
-        "plan": {
-            "seeds": 200,
-            "batch": 512,
-            "min_held": 1,
-            "augment": list(MODALITIES["images"].operations),
-            "statistics": "mean",
-        },
-        "local": {"iterations": 1000, "lr": 1.0, "momentum": 0.5, "batch": 256, "reuse": False, "init": "real"},
-        "server": {
-            "passes": 1,
-            "lr": 10.0,
-            "schedule": "constant",
-            "momentum": 0.5,
-            "step": "per-class",
-            "reach": UNBOUNDED,
-        },
-        "evaluate": {"protocol": "paper"},
-    },
-    "demo": {
-        "dataset": "digits",
-        "ipc": 1,
-        # Public data, shared so that one client holds a single image of a class: it takes part with it.
-        "plan": {"seeds": 60, "batch": 128, "min_held": 1},
-        "local": {"iterations": 120},
-    },
-}
-
-
-def make_config(*layers: Mapping[str, Any]) -> Config:
-    """Merge trees, later over earlier, and validate; raises `ConfigError` naming the first bad key."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = _merged(merged, with_new_names(layer))
-    try:
-        return Config.model_validate(merged)
-    except ValidationError as error:
-        raise explained(error, Config) from None
-
-
-def load_config(
-    *,
-    preset: str = "default",
-    file: str | Path | None = None,
-    settings: Sequence[str] = (),
-    options: Mapping[str, Any] = {},
-) -> Config:
-    """Preset, then file, then `key=value` settings (values in TOML, or bare text), then options (dotted keys)."""
-    if preset not in PRESETS:
-        raise ConfigError(explain("preset", got=preset, expected=f"one of {', '.join(PRESETS)}", fix="choose one"))
-    given = {key: value for key, value in options.items() if value is not None}
-    # What one person says in one place is one layer: under an old and a new name at once it is an error.
-    asked = _together(map(setting_tree, settings))
-    chosen = _together(_nested(key, value) for key, value in given.items())
-    return make_config(PRESETS[preset], _read(Path(file)) if file else {}, asked, chosen)
-
-
-def config_toml(config: Config) -> bytes:
-    """The whole tree as TOML, which `load_config` reads back to an equal `Config`.
-
-    A local method and a rate that were not set are left out, since the modality's may be others than the defaults.
-    """
-    tree = config.model_dump(mode="json", exclude_none=True)
-    if "method" not in config.local.model_fields_set:
-        del tree["local"]["method"]
-    if "lr" not in config.server.model_fields_set:
-        del tree["server"]["lr"]
-    return tomli_w.dumps(tree).encode()
-
-
-def setting_tree(text: str) -> dict[str, Any]:
-    """The tree of one `key=value`; raises `ConfigError` for what is none."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(explain("--set", got=text, expected="key=value", fix="for example --set server.passes=3"))
-    try:
-        parsed = _parsed(f"v = {value}")["v"]
-    except (ValueError, RecursionError):
-        parsed = value.strip()
-    return _nested(key.strip(), parsed)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return _parsed(read_text(file, _MOST_TOML))
-    except (OSError, ValueError, RecursionError) as error:
-        got = (isinstance(error, OSError) and error.strerror) or str(error)[:200]
-        raise ConfigError(
-            explain(
-                f"config {file}", got=got, expected="a TOML file in UTF-8", fix="check the path, and save it as UTF-8"
-            )
-        ) from None
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """TOML that could also be written again; raises `ValueError` or `RecursionError`."""
-    tree = tomllib.loads(text)
-    str(tree)  # raises for what is nested too deeply, and for hexadecimal numbers of thousands of digits
-    return tree
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
-
-
-def _together(trees: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for tree in trees:
-        merged = _merged(merged, tree)
-    return merged
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(old, str) and key in ("network", "features"):
-            old = {"name": old}
-        merged[key] = _merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
-    return merged

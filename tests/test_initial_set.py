@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from collabdm.data.tabular.column import Column
+from collabdm.errors import QuorumError
 from collabdm.initial_set import InitialSet, draw_of, initial_set, slots
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
@@ -293,3 +294,10 @@ def test_a_round_that_is_not_refined_unites_rows_as_it_does_images() -> None:
     start = initial_set(plan, [_rows(plan, "ada", [30, 4], rows), _rows(plan, "bob", [5, 0], [[0.9], []])])
     assert {round(value, 4) for value in start.samples[:2, 0].tolist()} <= {-0.9, 0.5, 0.9}
     assert (plan.local_per_class, _rows_plan().local_per_class, _rows_plan(ipc=7).local_per_class) == (2, 2, 7)
+
+
+def test_nobody_who_holds_anything_is_told() -> None:
+    plan = small_plan()
+    nothing = made_up(plan, plan.clients[0], [0, 0, 0], images=[0, 0, 0])
+    with pytest.raises(QuorumError, match="classes held: got none; expected at least one; fix: collect from sites"):
+        initial_set(plan, [nothing])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collabdm.errors import QuorumError, explain
 from collabdm.local.centres import weighted_kmeans
 from collabdm.protocol import Contribution, Plan
 from collabdm.randomness import Stream
@@ -46,12 +47,17 @@ def initial_set(plan: Plan, contributions: Iterable[Contribution], draw: int | N
     came starts from noise with the mean and spread of what was received.
 
     `draw`: an integer that the server alone knows; by default `draw_of` the contributions.
+    Raises `QuorumError` where nobody holds any class, or noise hides whatever is held.
     """
     ordered = sorted(contributions, key=lambda c: c.client)
     draw = draw_of(ordered) if draw is None else draw
     everything = torch.from_numpy(np.concatenate([c.samples for c in ordered]))
     held = np.stack([c.held for c in ordered])
     present = np.flatnonzero(held.sum(axis=0))
+    if not len(present):
+        got = "none" if plan.privacy is None else f"none that stands out from the noise of {len(plan.clients)} sites"
+        fix = "collect from sites with more samples" + (", or promise a larger epsilon" if plan.privacy else "")
+        raise QuorumError(explain("classes held", got=got, expected="at least one", fix=fix))
     samples, topped_up, taken = [], {}, dict.fromkeys((c.client for c in ordered), 0)
     for y in present.tolist():
         sent = {c.client: torch.from_numpy(c.samples[c.labels == y]) for c in ordered}

@@ -225,3 +225,29 @@ def test_many_classes_and_clients_fit_a_page(tmp_path: Path) -> None:
     told = texts(Page(page))
     assert "The first 40 of 120 classes." in told
     assert "120 classes down, 120 answers across" in told
+
+
+AUDIT = {
+    "canaries": 100,
+    "rounds": 16,
+    "alone": False,
+    "attacks": {
+        "nearest": {"sees": "set", "true_positives": 0.25, "auc": 0.9, "members": 800, "epsilon_at_least": 1.5},
+        ATTACK: {"sees": "contributions", "true_positives": 0.0, "auc": 0.5, "members": 800, "epsilon_at_least": 0.0},
+    },
+    "nearness": {"share": 0.6, "p": 0.0123},
+}
+
+
+def test_an_audit_has_a_section_of_its_own(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_json(run / "audit.json", AUDIT)
+    page = Page(run_report(run))
+    page.assert_harmless()
+    assert "Who can be found in the data" in page.headings
+    told = texts(page)
+    for text in ("100 test images with false labels were put", "25.0 % of 800", "0.900", "60.0 % of the set", "0.012"):
+        assert text in told, text
+    write_json(run / "audit.json", AUDIT | {"nearness": {"share": 7}})
+    with pytest.raises(RunFolderError, match=r"audit\.json"):
+        run_report(run)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
+from collabdm.cli.audit import audit
 from collabdm.cli.contribute import contribute
 from collabdm.cli.demo import demo
 from collabdm.cli.detect import detect
@@ -40,7 +41,7 @@ _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 for command in (
     *(demo, simulate, compare, schema, keys, plan, contribute, combine, open_masks, distill, forget),
-    *(evaluate, train, detect, export, report, info),
+    *(evaluate, train, detect, audit, export, report, info),
 ):
     app.command()(command)
 flows.command("to-table")(to_table)

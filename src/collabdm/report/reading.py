@@ -16,10 +16,13 @@ from collabdm.storage.reading import MOST_JSON, read_text
 
 __all__ = [
     "Accuracy",
+    "Attack",
+    "Audit",
     "Begun",
     "Bytes",
     "Cell",
     "Metrics",
+    "Nearness",
     "Network",
     "Partition",
     "Point",
@@ -134,6 +137,33 @@ class Metrics(_Result, frozen=True):
     ipc: int | None = None
     seed: int | None = None
     losses: tuple[float, ...] = ()
+
+
+class Attack(_Read, frozen=True):
+    """What one attack of an audit reached."""
+
+    sees: str
+    true_positives: Share
+    auc: Share
+    members: Count
+    epsilon_at_least: Amount
+
+
+class Nearness(_Read, frozen=True):
+    """How often the nearest real sample is one of the training data."""
+
+    share: Share
+    p: Share
+
+
+class Audit(_Read, frozen=True):
+    """`audit.json`."""
+
+    canaries: Count
+    rounds: Count
+    alone: bool = False
+    attacks: dict[str, Attack]
+    nearness: Nearness
 
 
 class Begun(_Read, frozen=True):

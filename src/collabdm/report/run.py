@@ -11,7 +11,7 @@ from collabdm.data.naming import public_name
 from collabdm.errors import RunFolderError, explain
 from collabdm.report.commands import of_experiment
 from collabdm.report.page import render
-from collabdm.report.reading import Metrics, checked, read_toml
+from collabdm.report.reading import Audit, Metrics, checked, read_toml
 from collabdm.report.result import AFTER, result_view, sets_in
 from collabdm.report.sections import computed_seconds, flattened, mean_up
 from collabdm.storage.files import read_json
@@ -42,6 +42,7 @@ def run_page(folder: Path) -> bytes:
         up=mean_up(metrics),
         result=result_view(metrics, tree, losses=metrics.losses, sets=sets, of_class=6 if len(sets) > 1 else 10),
         seconds=computed_seconds(metrics.seconds),
+        audit=_audit(folder),
         config_text=text,
         command=experiment or _command(metrics, finished),
         saved=experiment is None,
@@ -76,6 +77,11 @@ def settings_of(folder: Path) -> tuple[dict[str, Any], str]:
         tree["dataset"] = public_name(source)
         text = tomli_w.dumps(tree)
     return tree, text
+
+
+def _audit(folder: Path) -> Audit | None:
+    path = folder / "audit.json"
+    return checked(Audit, read_json(path), str(path)) if path.is_file() else None
 
 
 def _named(tree: Mapping[str, Any], key: str) -> str:

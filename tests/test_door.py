@@ -54,6 +54,7 @@ def test_the_example_imports_collabdm_and_torch_only() -> None:
     assert not [node for node in ast.walk(ast.parse(EXAMPLE.read_text())) if isinstance(node, ast.ImportFrom)]
 
 
+@pytest.mark.slow
 def test_the_example_runs() -> None:
     done = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=True)
     accuracy = float(re.search(r"([\d.]+)% of 500 test images right", done.stdout)[1])  # type: ignore[index]

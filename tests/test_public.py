@@ -3,7 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import collabdm
 ROOT = Path(collabdm.__file__).parent
 
 
-@lru_cache(maxsize=1)
+@cache
 def modules() -> dict[str, Path]:
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
@@ -23,6 +23,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
 def imported(module: str, *, at_import: bool = False) -> set[str]:
     """Full names that a module imports anywhere, or only those that its import runs."""
     tree = ast.parse(modules()[module].read_text(encoding="utf-8"))

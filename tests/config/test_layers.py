@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collabdm.config import PRESETS, config_toml, load_config, make_config
@@ -79,6 +79,7 @@ def test_toml_round_trip(tree: dict[str, Any], tmp_path: Path) -> None:
         assert config.engine == Engine(kind="compiled", dtype="bfloat16", chunk=16)
 
 
+@settings(max_examples=12)
 @given(beta=st.floats(1e-300, 1e300), lr=st.floats(1e-300, 1e300), name=st.text(st.characters(codec="utf-8")))
 def test_toml_keeps_every_bit(beta: float, lr: float, name: str) -> None:
     config = make_config({"dataset": name, "partition": {"beta": beta}, "server": {"lr": lr}})

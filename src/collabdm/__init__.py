@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from collabdm.privacy.combining import combine
     from collabdm.privacy.keys import make_keys
     from collabdm.privacy.mask_openings import open_masks, without_masks
-    from collabdm.protocol.contribution import Contribution, decode_contribution, encode_contribution
+    from collabdm.protocol.answer import Contribution
+    from collabdm.protocol.contribution import decode_contribution, encode_contribution
     from collabdm.protocol.plan import Plan, decode_plan, encode_plan
     from collabdm.server import aggregate, distill
     from collabdm.simulation.comparison import compare
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CollabDMError": "errors",
     "Config": "config.settings",
-    "Contribution": "protocol.contribution",
+    "Contribution": "protocol.answer",
     "DistilledSet": "distilled.set",
     "Engine": "engine.engine",
     "Evaluation": "evaluation.evaluate",

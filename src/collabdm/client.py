@@ -1,6 +1,7 @@
 """What one client does: sums over its data under each seed (L_k), and a local distillation (S_k)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -115,7 +116,8 @@ def _promised(
     begin_stage()
     sums = bounded_sums(plan, samples, engine=engine, groups=groups, client=client, report=report)
     whole = noisy(plan, sums, source)
-    return summed_contribution(plan, client, whole) if key is None else masked(plan, key, whole)
+    made = summed_contribution(plan, client, whole) if key is None else masked(plan, key, whole)
+    return made if seed is None else replace(made, insecure=(client,))
 
 
 def _groups(plan: Plan, groups: np.ndarray | None, count: int) -> np.ndarray | None:

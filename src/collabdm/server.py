@@ -23,7 +23,7 @@ from collabdm.matching.step import ClassTarget, Descent, Encoding, SyntheticStat
 from collabdm.matching.target import Target
 from collabdm.methods import method_of
 from collabdm.planning import engine_for
-from collabdm.privacy.claims import mask_facts
+from collabdm.privacy.claims import insecure_facts, mask_facts
 from collabdm.privacy.opening import opened
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import LOCAL_METHODS, Contribution, Plan, checked_answers, plan_digest
@@ -139,7 +139,7 @@ def distill(
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
     check_finite(float(state.samples.abs().max()), spec)
     tell_worse(plan, target, start, state, spec, engine=engine, report=report)
-    return product(plan, state.samples, initial.labels, spec, facts=facts)
+    return product(plan, state.samples, initial.labels, spec, facts=insecure_facts(received) | dict(facts or {}))
 
 
 def protected_start(

@@ -1,5 +1,7 @@
 """What the server makes of noisy sums: without the noise, what a round without a promise would have had."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,12 @@ from collabdm.client import contribute
 from collabdm.config import ServerSpec
 from collabdm.data import Samples
 from collabdm.engine import REFERENCE
-from collabdm.errors import ConfigError, DataError
+from collabdm.errors import ConfigError, ContributionError, DataError
 from collabdm.matching.embedding import embedder_for
 from collabdm.matching.gram import feature_sums
 from collabdm.privacy import opening
 from collabdm.privacy.accountant import noise_multiplier
+from collabdm.privacy.combining import combine
 from collabdm.privacy.opening import feature_noise, opened
 from collabdm.privacy.summing import bounded_sums
 from collabdm.protocol import (
@@ -103,7 +106,7 @@ def test_a_plan_without_a_promise_is_left_alone() -> None:
     assert feature_noise(plan, 3) == 0
 
 
-def test_a_whole_round_under_a_promise_ends_in_a_set_that_names_it() -> None:
+def test_a_whole_round_under_a_promise_ends_in_a_set_that_names_it(tmp_path: Path) -> None:
     plan = private_plan(privacy={"epsilon": 100.0, "samples": 2000}, ipc=2)
     samples = images(plan, 900)
     owner = np.arange(900) % len(plan.clients)
@@ -115,13 +118,37 @@ def test_a_whole_round_under_a_promise_ends_in_a_set_that_names_it() -> None:
     sent = [encode_contribution(one, plan) for one in answers]
     # Only sums, three bytes a number, and no counts or samples beside them.
     size = sum_layout(plan, acceptance(plan)).size
-    assert [set(load(content)) for content in sent] == [{"sums"}] * 3
-    assert all(3 * size < len(content) < 3 * size + 500 for content in sent)
+    assert [set(load(content)) for content in sent] == [{"sums", "insecure"}] * 3
+    assert all(3 * size < len(content) < 3 * size + 600 for content in sent)
     read = [decode_contribution(content, plan) for content in sent]
+    assert [one.insecure for one in read] == [(name,) for name in plan.clients]
     made = distill(plan, read, ServerSpec(passes=1), engine=REFERENCE)
     assert made.facts["privacy"] == plan.model_dump(mode="json")["privacy"]
     assert made.facts["init"] == "noise"
     assert made.counts().tolist() == [2, 2, 2]
+    # Where noise can be taken off, even of one site among several that a relay added, nothing is promised.
+    assert made.facts["insecure_noise"] == list(plan.clients)
+    honest = [replace(one, insecure=()) for one in read]
+    added = combine(plan, [honest[0], read[1]])
+    assert decode_contribution(encode_contribution(added, plan), plan).insecure == (plan.clients[1],)
+    for answers, promises in ((honest, True), ([added, honest[2]], False)):
+        made = distill(plan, answers, ServerSpec(passes=1), engine=REFERENCE)
+        made.save(tmp_path / f"{promises}")
+        card = (tmp_path / f"{promises}" / "README.md").read_text()
+        assert ("**Differential privacy:**" in card) == promises
+        assert ("**NO differential privacy.**" in card) != promises
+
+
+def test_a_site_cannot_say_of_another_that_its_noise_is_known() -> None:
+    plan = private_plan()
+    made = contribute(plan, "ada", images(plan, 5), engine=REFERENCE)
+    assert made.insecure == ()
+    for names in (("bob",), ("ada", "bob"), ("bob", "ada")):
+        content = encode_contribution(replace(made, insecure=names), plan)
+        with pytest.raises(
+            ContributionError, match=r"insecure \[.*expected numbers of the clients whose sums these are"
+        ):
+            decode_contribution(content, plan)
 
 
 def test_noise_is_never_the_same_twice_unless_it_is_asked_for() -> None:

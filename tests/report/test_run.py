@@ -227,6 +227,15 @@ def test_many_classes_and_clients_fit_a_page(tmp_path: Path) -> None:
     assert "120 classes down, 120 answers across" in told
 
 
+def test_noise_that_can_be_taken_off_is_shouted(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    told = json.loads((run / "metrics.json").read_text())
+    write_json(run / "metrics.json", told | {"insecure_noise": ["north", ATTACK]})
+    page = Page(run_report(run))
+    page.assert_harmless()
+    assert "No promise of privacy is kept: the noise of north, " in texts(page)
+
+
 AUDIT = {
     "canaries": 100,
     "rounds": 16,

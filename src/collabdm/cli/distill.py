@@ -100,6 +100,7 @@ def _told(metrics: dict[str, Any]) -> dict[str, Any]:
         "seconds": f"{metrics['seconds']['distill']:.1f}",
         "topped up": metrics["topped_up"],
         "clients missing": metrics["missing"],
+        "NO PRIVACY, noise from a number": metrics.get("insecure_noise"),
         "masks opened of": metrics.get("masks_opened"),
         "classes missing": metrics["missing_classes"],
         "classes not refined": metrics.get("untouched_classes"),

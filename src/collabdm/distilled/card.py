@@ -124,6 +124,13 @@ def _promise(facts: Mapping[str, JsonValue]) -> str | None:
     promised = facts.get("privacy")
     if not isinstance(promised, Mapping):
         return None
+    if insecure := facts.get("insecure_noise"):
+        names = ", ".join(map(str, insecure)) if isinstance(insecure, list) else str(insecure)
+        return (
+            f"**NO differential privacy.** The noise of {markdown_text(names)} was made from a number "
+            "(`--insecure-noise-seed`): whoever knows it takes the noise off again. This set is for a study, and must "
+            "not be handed on as a private one."
+        )
     epsilon, delta, unit = (markdown_text(str(promised.get(name))) for name in ("epsilon", "delta", "unit"))
     masks = facts.get("masks") if isinstance(facts.get("masks"), Mapping) else None
     what, whom = "everything that left a site", "towards everyone, the server too: each site added the noise itself"

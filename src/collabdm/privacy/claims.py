@@ -1,11 +1,13 @@
-"""What a set made under masks can say of itself, for its card."""
+"""What a set made under a promise of privacy can say of itself, for its card."""
+
+from collections.abc import Iterable
 
 from pydantic import JsonValue
 
 from collabdm.privacy.accountant import epsilon_of, noise_multiplier
-from collabdm.protocol import Plan
+from collabdm.protocol import Contribution, Plan
 
-__all__ = ["mask_facts"]
+__all__ = ["insecure_facts", "mask_facts"]
 
 
 def mask_facts(plan: Plan) -> dict[str, JsonValue]:
@@ -16,3 +18,9 @@ def mask_facts(plan: Plan) -> dict[str, JsonValue]:
     share = noise_multiplier(plan.privacy.epsilon, plan.privacy.delta) / plan.noise_shares**0.5
     alone = plan.privacy.epsilon if plan.noise_shares == 1 else float(f"{epsilon_of(share, plan.privacy.delta):.4g}")
     return {"masks": {"threshold": plan.masks.threshold, "epsilon_alone": alone}}
+
+
+def insecure_facts(contributions: Iterable[Contribution]) -> dict[str, JsonValue]:
+    """`insecure_noise`: the sites whose noise follows from a number, so that the promise is not kept; none, no fact."""
+    names: list[JsonValue] = [*sorted({name for one in contributions for name in one.insecure})]
+    return {"insecure_noise": names} if names else {}

@@ -30,7 +30,8 @@ def combine(plan: Plan, contributions: Iterable[Contribution]) -> Contribution:
         raise ContributionError(explain("contributions to combine", got=got, expected="whole ones", fix=fix))
     sites = tuple(sorted(name for one in parts for name in one.stands_for))
     total = np.sum([one.sums for one in parts if one.sums is not None], axis=0) % 2**BITS
-    return summed_contribution(plan, sites[0], total, pairs=_pairs(plan, parts, sites), sites=sites)
+    insecure = tuple(sorted(name for one in parts for name in one.insecure))
+    return summed_contribution(plan, sites[0], total, pairs=_pairs(plan, parts, sites), sites=sites, insecure=insecure)
 
 
 def _pairs(plan: Plan, parts: list[Contribution], sites: tuple[str, ...]) -> np.ndarray | None:

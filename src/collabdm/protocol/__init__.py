@@ -1,15 +1,9 @@
 """What crosses between client and server: the plan down, the contribution up."""
 
 from collabdm.protocol.acceptance import Acceptance, acceptance, feature_parameters, fingerprint, parameters_fingerprint
+from collabdm.protocol.answer import Contribution, summed_contribution
 from collabdm.protocol.answers import checked_answers
-from collabdm.protocol.contribution import (
-    Contribution,
-    bytes_by_part,
-    clipped_share,
-    decode_contribution,
-    encode_contribution,
-    summed_contribution,
-)
+from collabdm.protocol.contribution import bytes_by_part, clipped_share, decode_contribution, encode_contribution
 from collabdm.protocol.encoding import ENCODINGS, EncodingName
 from collabdm.protocol.gram import GramBits
 from collabdm.protocol.local_spec import (

@@ -12,7 +12,7 @@ from collabdm.checking import Checker
 from collabdm.errors import ContributionError, explain
 from collabdm.matching.gram import FeatureMoments
 from collabdm.protocol.acceptance import PAIR_BYTES, Acceptance, acceptance
-from collabdm.protocol.contribution import Contribution
+from collabdm.protocol.answer import Contribution
 from collabdm.protocol.pairs import check_pairs
 from collabdm.protocol.plan import Plan
 from collabdm.protocol.sum_vector import BITS, sum_layout

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,67 +12,24 @@ from safetensors.numpy import load, save
 from collabdm.checking import Checker
 from collabdm.engine.plain import plain_torch
 from collabdm.matching.gram import FeatureMoments
-from collabdm.protocol.acceptance import LONGEST_HEADER, PAIR_BYTES, Acceptance, acceptance, fingerprint
+from collabdm.protocol.acceptance import LONGEST_HEADER, Acceptance, acceptance
+from collabdm.protocol.answer import Contribution
 from collabdm.protocol.encoding import ENCODINGS
 from collabdm.protocol.gram import GRAM_TENSORS, decode_gram, encode_gram
 from collabdm.protocol.plan import Plan, plan_digest
-from collabdm.protocol.sum_vector import packed_sums, sum_layout, unpacked_sums
+from collabdm.protocol.sum_tensors import of_sums, sum_tensors
 from collabdm.storage.reading import strict_json
 
 __all__ = [
-    "Contribution",
     "bytes_by_part",
     "clipped_share",
     "decode_contribution",
     "encode_contribution",
-    "summed_contribution",
 ]
 
 VERSION = 1
 MOST_HELD = 10**9
 METADATA_KEY = "collabdm"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Contribution:
-    """(L_k, S_k) of the paper, with what the server needs to weigh and check it.
-
-    `held`: int64 [classes], the samples the client has of each class (not the number drawn).
-    `statistics`: float32 [assigned seeds, held classes, rows, d], the held classes ascending; a single one in their
-    place where the plan's statistic pools them. On the wire this tensor is called `means`.
-    `samples`, `labels`: S_k, float32 [n, *shape] as networks see them, and int64 [n]; on the wire the samples are
-    called what the plan's modality calls them (`images`).
-    `fingerprint`: of the first encoder's parameters, and of the feature map's, so that a foreign derivation is noticed.
-    `gram`: the second-order statistic, where the plan asks for it; with `held` as its counts.
-    `sums`: where the plan makes a promise of privacy, all that is sent: int64, as `whole_sums` gives it. `held` is
-    then zero, and the other parts are empty.
-    `sites`: the clients, sorted, whose sums these are, where `combine` added those of several; `client` is the first.
-    `pairs`: where the plan has masks, what the site says of the secret between it and each client of the plan (`tag` in
-    `privacy.masks`), uint8 [clients, 16], zero for itself; several sites' are joined bit by bit (exclusive or).
-    `unmasked`: the clients without a contribution whose masks were taken off the sums; such a one does not travel.
-    """
-
-    client: str
-    held: np.ndarray
-    statistics: np.ndarray
-    samples: np.ndarray
-    labels: np.ndarray
-    fingerprint: str
-    gram: FeatureMoments | None = None
-    sums: np.ndarray | None = None
-    sites: tuple[str, ...] = ()
-    pairs: np.ndarray | None = None
-    unmasked: tuple[str, ...] = ()
-
-    @property
-    def stands_for(self) -> tuple[str, ...]:
-        """The clients whose data are in it, sorted."""
-        return self.sites or (self.client,)
-
-    @property
-    def classes_held(self) -> np.ndarray:
-        """The classes held, ascending."""
-        return np.flatnonzero(self.held)
 
 
 @plain_torch()
@@ -94,7 +50,7 @@ def encode_contribution(contribution: Contribution, plan: Plan) -> bytes:
         "version": VERSION,
     }
     if plan.privacy is not None:
-        tensors = _sum_tensors(contribution, plan)
+        tensors = sum_tensors(contribution, plan)
         return save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True, separators=(",", ":"))})
     tensors = {
         "held": contribution.held.astype(np.int64),
@@ -124,7 +80,7 @@ def decode_contribution(
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise check.error(f"unreadable tensors ({error})", "safetensors") from None
     if plan.privacy is not None:
-        return _summed(tensors, client, plan, expected, check)
+        return of_sums(tensors, client, plan, expected, check)
     encoding, sample = ENCODINGS[plan.encoding], plan.sample
     names = {"held", "labels", *encoding.tensors(sample), *(GRAM_TENSORS if plan.gram_bits else ())}
     check.that(set(tensors) == names, sorted(tensors)[:8], f"{', '.join(sorted(names))} ({plan.encoding})")
@@ -146,24 +102,6 @@ def decode_contribution(
         labels=labels,
         fingerprint=expected.fingerprint,
         gram=_gram(tensors, held, plan, expected, check),
-    )
-
-
-def summed_contribution(
-    plan: Plan, client: str, whole: np.ndarray, *, pairs: np.ndarray | None = None, sites: tuple[str, ...] = ()
-) -> Contribution:
-    """The answer to a plan with a promise of privacy: `whole` is what `whole_sums` gives, masked where there are
-    `pairs`."""
-    return Contribution(
-        client=client,
-        held=np.zeros(len(plan.classes), np.int64),
-        statistics=np.zeros((plan.seeds, 0, 1, 0), np.float32),
-        samples=np.zeros((0, *plan.sample.shape), np.float32),
-        labels=np.zeros(0, np.int64),
-        fingerprint=fingerprint(plan),
-        sums=whole,
-        sites=sites,
-        pairs=pairs,
     )
 
 
@@ -218,48 +156,6 @@ def _labels(found: np.ndarray, held: np.ndarray, plan: Plan, check: Checker) -> 
     check.that(bool((per_class <= allowed).all()), f"{per_class.max()} {plural} of a class", f"at most {allowed}")
     check.that(not per_class[held == 0].any(), f"{plural} of a class it does not hold", "only held classes")
     return labels
-
-
-def _sum_tensors(contribution: Contribution, plan: Plan) -> dict[str, np.ndarray]:
-    """All that is sent of sums."""
-    assert contribution.sums is not None
-    assert not contribution.unmasked, "masks were taken off it"
-    tensors = {"sums": packed_sums(contribution.sums)}
-    if plan.masks is not None:
-        assert contribution.pairs is not None
-        tensors["pairs"] = np.ascontiguousarray(contribution.pairs)
-    if contribution.sites:
-        tensors["sites"] = np.array([plan.clients.index(name) for name in contribution.sites], np.int64)
-    return tensors
-
-
-def _summed(
-    tensors: Mapping[str, np.ndarray], client: str, plan: Plan, expected: Acceptance, check: Checker
-) -> Contribution:
-    """An answer to a plan with a promise of privacy, of which nothing but sums is sent."""
-    names, whose = {"sums"} | ({"pairs"} if plan.masks is not None else set()), "plan.privacy"
-    whose += " and plan.masks" if plan.masks is not None else ""
-    wanted = f"{' and '.join(sorted(names, reverse=True))}, and nothing else ({whose})"
-    check.that(set(tensors) - {"sites"} == names, sorted(tensors)[:8], wanted)
-    whole = unpacked_sums(tensors["sums"], sum_layout(plan, expected), check)
-    sites = _sites(tensors["sites"], client, plan, check) if "sites" in tensors else ()
-    pairs = None
-    if plan.masks is not None:
-        pairs = tensors["pairs"]
-        check.form(pairs, "pairs", (len(plan.clients), PAIR_BYTES), np.dtype(np.uint8))
-        own = [plan.clients.index(name) for name in sites or (client,)]
-        check.that(not pairs[own].any(), "pairs of a site with itself", "zeros there")
-    return summed_contribution(plan, client, whole, pairs=pairs, sites=sites)
-
-
-def _sites(found: np.ndarray, client: str, plan: Plan, check: Checker) -> tuple[str, ...]:
-    """Whose sums are in a combined contribution: two clients of the plan or more, of which `client` is the first."""
-    shape = (len(found) if found.ndim == 1 else -1,)
-    numbers = check.integers(found, "sites", shape, len(plan.clients)).tolist()
-    expected = "two numbers of clients or more, ascending, the first that of client"
-    ascending = len(numbers) > 1 and numbers == sorted(set(numbers)) and plan.clients[numbers[0]] == client
-    check.that(ascending, f"sites {numbers[:8]}", expected)
-    return tuple(plan.clients[number] for number in numbers)
 
 
 def _gram(

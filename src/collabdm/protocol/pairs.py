@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from collabdm.errors import ContributionError, explain
-from collabdm.protocol.contribution import Contribution
+from collabdm.protocol.answer import Contribution
 from collabdm.protocol.plan import Plan
 
 __all__ = ["check_pairs", "joined"]

@@ -19,6 +19,7 @@ from collabdm.engine.memory import begin_stage, highest
 from collabdm.initial_set import InitialSet
 from collabdm.matching.aggregation import FEWEST, Rule
 from collabdm.matching.step import SyntheticState
+from collabdm.privacy.claims import insecure_facts
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan, plan_digest
 from collabdm.rounds.inbox import Collected, collect
@@ -94,7 +95,7 @@ def distill_round(
     coverage = _coverage(plan, collected, initial, target, config.server.rule, report) | {"screened": left_out}
     aggregated, memory = time.perf_counter(), {"aggregate": highest()}
     begin_stage()
-    begun, facts = _begun(initial, provenance.present), dict(provenance.facts)
+    begun, facts = _begun(initial, provenance.present), insecure_facts(usable) | dict(provenance.facts)
     made = partial(product, plan, labels=initial.labels, spec=config.server, method=config.method, facts=facts)
     _save_start(plan, target, made(samples=begun), folder)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
@@ -162,6 +163,7 @@ def _coverage(
         "missing_classes": [plan.classes[y] for y in initial.missing],
         "missing": sorted(set(plan.clients) - {name for one in usable for name in one.stands_for}),
         "refused": collected.refused,
+        **insecure_facts(usable),
         **({"masks_opened": sorted({name for one in usable for name in one.unmasked})} if plan.masks else {}),
     }
 

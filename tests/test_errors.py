@@ -1,9 +1,10 @@
 """One line for a user, whatever a stranger's file holds."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collabdm.errors import as_json, explain, printable, shows
+from collabdm.errors import as_json, explain, nearest_name, printable, shows, unknown_name
 
 
 @given(st.text())
@@ -37,3 +38,16 @@ def test_letters_of_every_script_are_shown_and_nothing_that_moves_or_hides_other
     # ESC, newline, C1, direction override, isolate and mark, soft hyphen, BOM, surrogate, private use
     for character in "\x1b\n\x96\u202e\u2066\u200f\u00ad\ufeff\ud800\ue000":
         assert printable(f"a{character}b") == "a?b"
+
+
+@pytest.mark.parametrize(
+    ("got", "near"),
+    [("colabdm", "collabdm"), ("CollabDM", "collabdm"), ("collabdm_pae", "collabdm-pae"), ("xyz", None), ("", None)],
+)
+def test_the_name_that_was_meant(got: str, near: str | None) -> None:
+    known = ("random-real", "collabdm", "collabdm-pae")
+    assert nearest_name(got, known) == near
+    told = unknown_name("method", got, known)
+    assert told.startswith(f"method: got {got}".rstrip())
+    assert "expected one of random-real, collabdm, collabdm-pae; fix: " in told
+    assert told.endswith(f"did you mean {near}?" if near else "choose one of them")

@@ -4,9 +4,10 @@ A message is one line that says what was got, what was expected and how to fix i
 exits with the error's `exit_code`; nothing is half-written.
 """
 
+import difflib
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = [
@@ -25,9 +26,11 @@ __all__ = [
     "as_json",
     "explain",
     "markdown_text",
+    "nearest_name",
     "printable",
     "shows",
     "told",
+    "unknown_name",
 ]
 
 
@@ -97,6 +100,21 @@ def explain(what: str, *, got: object, expected: str, fix: str) -> str:
     if len(told) > _MOST_TOLD:
         told = f"{told[:_MOST_TOLD]} (and {len(told) - _MOST_TOLD} more characters)"
     return printable(" ".join(f"{what}: got {told}; expected {expected}; fix: {fix}".split()))
+
+
+def unknown_name(what: str, got: object, known: Iterable[str]) -> str:
+    """`explain` of a name that is none of the `known`: all of these, and the one that was meant, where one is near."""
+    names, told = list(known), str(got)[:80]
+    near = nearest_name(told, names)
+    fix = "choose one of them" if near is None else f"did you mean {near}?"
+    return explain(what, got=told, expected=f"one of {', '.join(names) or 'none'}", fix=fix)
+
+
+def nearest_name(got: str, known: Iterable[str]) -> str | None:
+    """The known name that somebody who wrote `got` may have meant."""
+    names = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(got[:80].strip().casefold(), names, 1, 0.7)
+    return names[near[0]] if near else None
 
 
 def told(error: Mapping[str, Any]) -> str:

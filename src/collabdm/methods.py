@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, unknown_name
 
 __all__ = ["METHODS", "Method", "method_named", "method_of"]
 
@@ -70,9 +70,7 @@ METHODS: dict[str, Method] = {
 def method_named(name: str) -> Method:
     """The method, or a `ConfigError` that lists them."""
     if name not in METHODS:
-        raise ConfigError(
-            explain("method", got=name[:80], expected=f"one of {', '.join(METHODS)}", fix="choose one of them")
-        )
+        raise ConfigError(unknown_name("method", name, METHODS))
     return METHODS[name]
 
 

@@ -268,3 +268,19 @@ def test_a_width_alone_is_that_of_the_modalitys_own_networks(dataset: str, netwo
     assert plan.network == NetworkSpec(name=network, width=32)
     assert plan.features == NetworkSpec(name=features, width=16)
     assert Config(dataset=dataset, plan={"network": {"width": 32}}).plan.network == plan.network
+
+
+@pytest.mark.parametrize(
+    ("setting", "near"),
+    [
+        ("method=colabdm", "collabdm"),
+        ("plan.encoding=int9", "int8"),
+        ("partition.kind=dirichlett", "dirichlet"),
+        ("evaluate.networks=convnte", "convnet"),
+        ("server.schedule=cosin", "cosine"),
+        ("plan.seed=3", "plan.seeds"),
+    ],
+)
+def test_the_name_that_was_meant_is_told(setting: str, near: str) -> None:
+    with pytest.raises(ConfigError, match=rf"fix: did you mean {near}\?$"):
+        load_config(settings=[setting])

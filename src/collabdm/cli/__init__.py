@@ -1,6 +1,7 @@
 """The command line: parse, call, print. `main` is the entry point `collabdm`."""
 
 import os
+import re
 import signal
 import sys
 import warnings
@@ -65,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(str(error), error.exit_code)
     except _UsageError as error:
         expected = f"what `{error.ctx.command_path if error.ctx else 'collabdm'} --help` lists"
-        _leave(explain("command line", got=error.format_message(), expected=expected, fix="check the spelling"), 2)
+        # Both typer and what it stands on may suggest the same.
+        got = re.sub(r"(Did you mean '[^']*'\?)( \1)+", r"\1", error.format_message())
+        _leave(explain("command line", got=got, expected=expected, fix="check the spelling"), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:

@@ -15,7 +15,7 @@ from collabdm.cli.options import Force, Json, PlanFile, Quiet, configured
 from collabdm.cli.output import bytes_text, print_facts, print_json
 from collabdm.cli.plan import clients_named, names_text, read_plan
 from collabdm.cli.progress import progress
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,8 +143,7 @@ def _units(plan: "Plan", columns: "Mapping[str, np.ndarray]", column: str | None
             raise ConfigError(explain("--unit-column", got=got, expected="it where they are protected", fix=fix))
         return None
     if column not in columns:
-        known = ", ".join(columns) or "none"
-        raise ConfigError(explain("--unit-column", got=column, expected=f"one of {known}", fix="choose one of them"))
+        raise ConfigError(unknown_name("--unit-column", column, columns))
     return columns[column]
 
 

@@ -1,12 +1,11 @@
 """What is wrong with a setting, in one line."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, nearest_name
 
 __all__ = ["explained"]
 
@@ -33,14 +32,24 @@ def explained(error: ValidationError, settings: type[BaseModel]) -> ConfigError:
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return ConfigError(
         explain(
-            f"setting {where or 'combination'}"[:200], got=repr(first["input"])[:80], expected=message, fix="correct it"
+            f"setting {where or 'combination'}"[:200],
+            got=repr(first["input"])[:80],
+            expected=message,
+            fix=_meant(first["input"], message),
         )
     )
 
 
 def _spelling(key: str, settings: type[BaseModel]) -> str:
-    near = difflib.get_close_matches(key, _setting_names(settings), 1, 0.75)
-    return f"check its spelling; {near[0]} is near" if near else "check its spelling"
+    near = nearest_name(key, _setting_names(settings))
+    return f"did you mean {near}?" if near else "check its spelling"
+
+
+def _meant(got: object, expected: str) -> str:
+    """`expected` may list names, as of a table or of a literal."""
+    listed = expected.removeprefix("one of ").replace(" or ", ", ").split(", ")
+    near = nearest_name(got, [name.strip("'") for name in listed]) if isinstance(got, str) and len(listed) > 1 else None
+    return f"did you mean {near}?" if near else "correct it"
 
 
 def _setting_names(model: type[BaseModel], within: str = "") -> list[str]:

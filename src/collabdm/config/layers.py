@@ -15,7 +15,7 @@ from collabdm.config.explaining import explained
 from collabdm.config.renamed import with_new_names
 from collabdm.config.server import UNBOUNDED
 from collabdm.config.settings import Config
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, unknown_name
 from collabdm.modalities import MODALITIES
 from collabdm.storage.reading import read_text
 
@@ -75,7 +75,7 @@ def load_config(
 ) -> Config:
     """Preset, then file, then `key=value` settings (values in TOML, or bare text), then options (dotted keys)."""
     if preset not in PRESETS:
-        raise ConfigError(explain("preset", got=preset, expected=f"one of {', '.join(PRESETS)}", fix="choose one"))
+        raise ConfigError(unknown_name("preset", preset, PRESETS))
     given = {key: value for key, value in options.items() if value is not None}
     # What one person says in one place is one layer: under an old and a new name at once it is an error.
     asked = _together(map(setting_tree, settings))

@@ -28,7 +28,7 @@ from collabdm.data.raw import RawData, RawPart
 from collabdm.data.samples import Dataset, Samples, checked_samples
 from collabdm.data.series import is_series_source, read_series
 from collabdm.data.tabular.reader import holds_tables, read_tables
-from collabdm.errors import ConfigError, DataError, DataWarning, explain
+from collabdm.errors import ConfigError, DataError, DataWarning, explain, nearest_name
 
 __all__ = ["READERS", "RECOGNISED", "Reader", "load_dataset", "load_samples", "modality_of", "read_images"]
 
@@ -167,13 +167,14 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
         hint = next((preset for preset in PRESETS.values() if preset.hub == repository), None)
         config = config or (hint.hub_config if hint else None)
         return read_with_datasets(repository, splits, name=repository.split("/")[1], hint=hint, config=config)
+    near = None if path.exists() else nearest_name(source, PRESETS)
     raise DataError(
         explain(
             f"data set {source}",
             got="a file of another kind" if path.exists() else "no such file, folder or preset",
             expected=f"{', '.join(PRESETS)}, a folder, an .npz, a .zip or .tar of images, or a hub repository"
             " owner/name[:config]",
-            fix="check the name or the path",
+            fix=f"did you mean {near}?" if near else "check the name or the path",
         )
     )
 

@@ -12,7 +12,7 @@ from collabdm.data.samples import Samples
 from collabdm.distilled import DistilledSet
 from collabdm.engine import Engine, found_device
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, unknown_name
 from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import NetworkResult, Trials, network_results
 from collabdm.evaluation.own import own_network, suited
@@ -89,7 +89,7 @@ def _recipe(recipe: Recipe | str) -> Recipe:
         # A changed copy has not been looked at.
         return Recipe.model_validate(recipe.model_dump())
     if not isinstance(recipe, str) or recipe not in RECIPES:
-        raise ConfigError(explain("recipe", got=recipe, expected=f"one of {', '.join(RECIPES)}", fix="choose one"))
+        raise ConfigError(unknown_name("recipe", recipe, RECIPES))
     return RECIPES[recipe]
 
 

@@ -1,6 +1,6 @@
 """The paper's experiments, and one of our own: each a grid of cells in a file of its own, and a line here."""
 
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, unknown_name
 from collabdm.experiments.ablation import ABLATION
 from collabdm.experiments.additive import ADDITIVE
 from collabdm.experiments.base import Cell, Experiment
@@ -57,7 +57,5 @@ EXPERIMENTS: dict[str, Experiment] = {
 def experiment_named(name: str) -> Experiment:
     """The experiment, or a `ConfigError` that lists them."""
     if name not in EXPERIMENTS:
-        raise ConfigError(
-            explain("experiment", got=name[:80], expected=f"one of {', '.join(EXPERIMENTS)}", fix="choose one of them")
-        )
+        raise ConfigError(unknown_name("experiment", name, EXPERIMENTS))
     return EXPERIMENTS[name]

@@ -20,7 +20,7 @@ docs/experiments.md lists; `cpu` and `cpu-best` the reduced defaults; `smoke` a 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, unknown_name
 
 __all__ = ["SCALES", "Scale", "scale_named"]
 
@@ -127,7 +127,5 @@ SCALES: dict[str, Scale] = {
 def scale_named(name: str) -> Scale:
     """The scale, or a `ConfigError` that lists them."""
     if name not in SCALES:
-        raise ConfigError(
-            explain("--preset", got=name[:80], expected=f"one of {', '.join(SCALES)}", fix="choose one of them")
-        )
+        raise ConfigError(unknown_name("--preset", name, SCALES))
     return SCALES[name]

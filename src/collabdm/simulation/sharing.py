@@ -7,7 +7,7 @@ import numpy as np
 from collabdm.config import Config
 from collabdm.data import Dataset, Samples, load_dataset, partition_indices, partition_table
 from collabdm.data.site_names import site_names, tell_alike
-from collabdm.errors import ConfigError, DataError, explain
+from collabdm.errors import ConfigError, DataError, explain, unknown_name
 from collabdm.methods import method_named
 from collabdm.privacy import too_few
 from collabdm.randomness import Stream
@@ -88,7 +88,5 @@ def shard_of(config: Config, client: str) -> Samples:
     dataset = load_dataset(config.dataset, splits=("train",), modality=config.modality, options=config.reading)
     parts = parts_of(config, dataset)
     if client not in parts:
-        raise ConfigError(
-            explain("client", got=client, expected=f"one of {', '.join(parts)}", fix="choose one of them")
-        )
+        raise ConfigError(unknown_name("client", client, parts))
     return dataset.train.take(parts[client])

@@ -21,8 +21,8 @@ class Cell:
 
     `options`: settings by dotted key, over the scale's. `rank`: with little time the lower ranks come first. `paper`:
     its accuracy in percent, from `paper_source`. `anchors`: points (MB up per client, accuracy in percent) that the
-    paper gives of the cell's curve. `note`: what the reader of a result should know. `stand_in`: what a scale that needs no data takes for its data; None:
-    what that scale has for images.
+    paper gives of the cell's curve. `note`: what the reader of a result should know.
+    `stand_in`: what a scale that needs no data takes for its data; None: what that scale has for images.
     """
 
     name: str

@@ -25,7 +25,7 @@ CLASS_COLUMN = "class"
 
 
 def stand_in_for(name: str, given: Mapping[str, str], scale: Scale, own: str | None = None) -> str | None:
-    """What is used for the data set `name`, where it is not that data set itself: its `own` stand-in, or the scale's."""
+    """What is used for the data set `name`, where it is not itself: its `own` stand-in, or the scale's."""
     if name in given or scale.stand_in is None:
         return None
     return own or scale.stand_in

@@ -1,8 +1,8 @@
 """One trial of a classical judge: it learns a set, and says which classes the test data have.
 
 It gets the samples as networks see them, flat where it is `flat`: normalised, tiles expanded, but never augmented or
-mixed. Its targets are the labels. On any number of threads it gives the same bits: operations of linear algebra run on one thread, and
-test samples are shared among threads in chunks of a fixed size.
+mixed. Its targets are the labels. On any number of threads it gives the same bits: operations of linear algebra run on
+one thread, and test samples are shared among threads in chunks of a fixed size.
 """
 
 import warnings

@@ -7,6 +7,7 @@ from collabdm.experiments import EXPERIMENTS, SCALES
 from collabdm.experiments.base import Cell, config_of
 from collabdm.experiments.few_samples import METHODS
 from collabdm.planning import networks_tested
+from collabdm.series.modality import Series
 
 SERIES = EXPERIMENTS["series"]
 
@@ -33,8 +34,10 @@ def test_every_method_has_the_same_round_and_the_same_judges() -> None:
     assert judges == {("convnet1d", "rocket-ridge", "knn")}
     ours = configs["japanese_vowels-0.1-ipc5-collabdm"]
     assert (ours.dataset, ours.partition.beta, ours.ipc) == ("series:japanese_vowels", 0.1, 5)
+    assert (ours.local.method, ours.server.lr) == ("kmeans", Series.rate)
     theirs = configs["japanese_vowels-0.1-ipc5-local-dm"]
-    assert theirs == ours.model_copy(update={"method": "local-dm"})
+    alike = {"method": "local-dm", "local": ours.local.model_copy(update={"method": "dm"})}
+    assert theirs == ours.model_copy(update=alike)
     # The recipe of images that the other presets have is none for series.
     for scale in ("paper", "smoke"):
         assert config_of(cells_at(scale)["basic_motions-0.1-ipc5-collabdm"], SCALES[scale]).server == ours.server

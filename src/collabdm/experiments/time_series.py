@@ -25,7 +25,7 @@ _GRID = FewSamples(
     settings={
         "modality": "series",
         "plan.network": "convnet1d",
-        "server.lr": 20.0,
+        "server.lr": Series.rate,
         "rivals.training.network": "convnet1d",
     },
     local=Series.local,

@@ -50,13 +50,13 @@ class Source:
 class FewSamples:
     """The grid of `sources`, skews, sizes and methods, judged by `judges`; `plural`: what samples are called.
 
-    `settings` are those of every cell, and `local` what sites do in a round that is refined.
+    `settings` are those of every cell, and `refined` those of the one round that is refined.
     """
 
     sources: tuple[Source, ...]
     judges: tuple[str, ...]
     settings: Mapping[str, Any]
-    local: str
+    refined: Mapping[str, Any]
     plural: str
 
     def cells(self, scale: Scale) -> tuple[Cell, ...]:
@@ -86,7 +86,7 @@ class FewSamples:
         options["evaluate.networks"] = self.judges
         # What is without effect is the same for all cells, so that a cell is there once.
         options["ipc"] = scale.reduced(ipc if _sized(method) else source.sizes[0])
-        options["local.method"] = self.local if method == "collabdm" else "dm"
+        options |= {"local.method": "dm", **(self.refined if method == "collabdm" else {})}
         if not _pooled(method):
             options |= {"partition.kind": "dirichlet", "partition.beta": beta}
         return options

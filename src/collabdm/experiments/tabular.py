@@ -26,7 +26,7 @@ _GRID = FewSamples(
         "server.lr": Tables.rate,
         "rivals.training.network": "mlp",
     },
-    local=Tables.local,
+    refined={"local.method": Tables.local},
     plural="rows",
 )
 

@@ -25,10 +25,9 @@ _GRID = FewSamples(
     settings={
         "modality": "series",
         "plan.network": "convnet1d",
-        "server.lr": Series.rate,
         "rivals.training.network": "convnet1d",
     },
-    local=Series.local,
+    refined={"local.method": Series.local, "server.lr": Series.rate},
     plural="series",
 )
 

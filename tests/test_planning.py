@@ -110,11 +110,12 @@ def test_every_setting_of_a_round_reaches_the_plan() -> None:
         ("collabdm", ["local.method=gmm"], "gmm"),
     ],
 )
-def test_sites_of_a_table_send_centres_unless_something_else_is_asked(
-    method: str, settings: list[str], local: str, tmp_path: Path
+@pytest.mark.parametrize("dataset", ["iris", "series:digits"])
+def test_sites_of_tables_and_series_send_centres_unless_something_else_is_asked(
+    dataset: str, method: str, settings: list[str], local: str, tmp_path: Path
 ) -> None:
-    rows = load_dataset("iris")
-    config = load_config(settings=settings, options={"dataset": "iris", "method": method})
+    rows = load_dataset(dataset)
+    config = load_config(settings=settings, options={"dataset": dataset, "method": method})
     (tmp_path / "config.toml").write_bytes(config_toml(config))
     for read in (config, load_config(file=tmp_path / "config.toml")):
         plan = make_plan(read, clients=("a", "b"), preset=rows.preset)

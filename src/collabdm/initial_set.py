@@ -38,13 +38,13 @@ class InitialSet:
 def initial_set(plan: Plan, contributions: Iterable[Contribution], draw: int | None = None) -> InitialSet:
     """Union of S_k (Algorithm 1, line 7) over clients in sorted order, exactly ipc samples of every class held.
 
-    Where the plan has it clustered (small samples, such as rows of tables), the set starts from the k-means centres of
-    all that came of a class, where each sample counts by how many its client holds for each that it sent. Elsewhere
-    every client gets `slots` by the samples it holds (at most `plan.most_held`), and fills them with those it sent.
-    What it cannot fill goes to the others' further samples, again by what they hold. Where all that came is less than
-    ipc, each missing sample is made of the received ones of the class as the modality says (images: tiles from random
-    tiles, or a mix of two), with a little noise so that no two start alike. A class that is held but of which no sample
-    came starts from noise with the mean and spread of what was received.
+    Where the plan has it clustered (small samples, such as rows of tables and most series), the set starts from the
+    k-means centres of all that came of a class, where each sample counts by how many its client holds for each that it
+    sent. Elsewhere every client gets `slots` by the samples it holds (at most `plan.most_held`), and fills them with
+    those it sent. What it cannot fill goes to the others' further samples, again by what they hold. Where all that came
+    is less than ipc, each missing sample is made of the received ones of the class as the modality says (images: tiles
+    from random tiles, or a mix of two), with a little noise so that no two start alike. A class that is held but of
+    which no sample came starts from noise with the mean and spread of what was received.
 
     `draw`: an integer that the server alone knows; by default `draw_of` the contributions.
     Raises `QuorumError` where nobody holds any class, or noise hides whatever is held.

@@ -114,12 +114,15 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
     judged_as_exported: ClassVar[bool] = False
     """Whether a set is judged, and trained on, as `exported` gives it: where what is stored is no sample that there
     could be (half of one level, half of another)."""
-    small: ClassVar[bool] = False
-    """Whether a sample is small beside the mean of an embedding. Then every site of a round that is refined sends as
-    many samples of a class as the set will have, and the server starts from the centres of all of them."""
     largest: ClassVar[float] = 100.0
     """The largest absolute value that a contribution's local set may hold. Refinement starts at these values, so
     whoever sent larger ones would spoil the server's steps for all."""
+
+    @property
+    def small(self) -> bool:
+        """Whether a sample is small beside the means that travel with it. Then every site of a round that is refined
+        sends as many samples of a class as the set will have, and the server starts from the centres of all of them."""
+        return False
 
     @classmethod
     def declared(cls, facts: Mapping[str, Any], normalisation: Any) -> "Modality":

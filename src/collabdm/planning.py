@@ -221,7 +221,7 @@ def network_for(config: Config, preset: Preset) -> NetworkSpec:
 
 def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec | JudgeSpec, ...]:
     """The classifiers that judge a set: as set, else the modality's judge where it has one and no encoder is set, else
-    the encoder's architecture."""
+    the encoder's architecture. Raises `ConfigError` for a classical judge that cannot learn such samples."""
     judge = MODALITIES[config.modality].judge
     if config.evaluate.networks:
         named = config.evaluate.networks
@@ -229,6 +229,9 @@ def networks_tested(config: Config, preset: Preset) -> tuple[NetworkSpec | Judge
         named = (NetworkSpec(name=judge),)
     else:
         named = (network_for(config, preset),)
+    for one in named:
+        if isinstance(one, JudgeSpec):
+            one.check(sample_for(config, preset).shape)
     return tuple(fitted(one, preset) if isinstance(one, NetworkSpec) else one for one in named)
 
 

@@ -49,9 +49,10 @@ def test_digits_stand_in_with_stations() -> None:
 
 
 def test_tables_stand_in_for_tables_and_given_ones_are_read_as_asked(tmp_path: Path) -> None:
-    dataset = dataset_for("letter", {}, SCALES["smoke"], modality="tables")
-    assert (dataset.name, stand_in_for("pendigits", {}, SCALES["smoke"])) == ("wine", "breast_cancer")
-    assert stand_in_for("letter", {}, SCALES["cpu"]) is None
+    dataset = dataset_for("letter", {}, SCALES["smoke"], stand_in="wine", modality="tables")
+    assert (dataset.name, stand_in_for("letter", {}, SCALES["smoke"], "wine")) == ("wine", "wine")
+    assert stand_in_for("letter", {}, SCALES["cpu"], "wine") is None
+    assert stand_in_for("letter", {"letter": "mine.csv"}, SCALES["smoke"], "wine") is None
     lines = ["lettr,x,y,split"] + [f"{'AB'[i % 2]},{i},{i % 3},{'test' if i > 29 else 'train'}" for i in range(40)]
     (tmp_path / "mine.csv").write_text("\n".join(lines))
     given = {"letter": str(tmp_path / "mine.csv")}

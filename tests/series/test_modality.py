@@ -193,3 +193,17 @@ def test_the_card_says_how_a_real_series_is_brought_to_it() -> None:
     assert "goes on with its last value" in card.loading
     assert "no sound" not in card.loading
     assert "no sound can be heard" in series_of(40, 6, front_end="log-mel").card(shown(series_of(40, 6)), 1).loading
+
+
+@pytest.mark.parametrize(("channels", "length", "sent"), [(1, 24, 10), (4, 2048, 10), (1, 8193, 4)])
+def test_of_series_that_are_small_beside_the_means_sites_send_as_many_as_the_set_will_have(
+    channels: int, length: int, sent: int
+) -> None:
+    config = load_config(settings=["modality=series", "method=collabdm", "ipc=10"])
+    preset = Series.preset_of("mine", (channels, length), ("a", "b"))
+    plan = make_plan(config, clients=("north", "east", "south"), preset=preset)
+    assert (plan.local.method, plan.local_per_class, plan.clustered) == ("kmeans", sent, sent == 10)
+    assert config.server.fitted(plan.sample).lr == 1.0
+    alone = load_config(settings=["modality=series", "method=local-dm", "ipc=10"])
+    united = make_plan(alone, clients=plan.clients, preset=preset)
+    assert (united.local.method, united.local_per_class) == ("dm", 4)

@@ -87,7 +87,7 @@ def _config(
         str | None,
         Option(
             metavar="A,B,C",
-            help="What judges the set: networks (convnet, alexnet, ...), logistic, knn, forest, boosting, ridge.",
+            help="What judges the set: networks (convnet, ...), logistic, knn, forest, boosting, ridge, rocket-ridge.",
         ),
     ] = None,
     modality: Annotated[

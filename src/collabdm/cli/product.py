@@ -42,7 +42,9 @@ def evaluate(
     config_file: Path | None = None,
     networks: Annotated[
         str | None,
-        Option(help="Networks to train (convnet, alexnet, ...), and logistic, knn, forest, boosting, ridge: a,b,c."),
+        Option(
+            help="Networks to train (convnet, ...), and logistic, knn, forest, boosting, ridge, rocket-ridge: a,b,c."
+        ),
     ] = None,
     count: Annotated[
         int | None,

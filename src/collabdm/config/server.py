@@ -19,9 +19,9 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the server's own work; clients need not know them.
 
     `passes` over the T targets (Algorithm 1 is one pass); `lr`: unset, that of the modality if it has its own (tables:
-    0.1); `reach`: how far the gradient of one step takes a sample at most, in root mean square over its values, as a
-    multiple of the standard deviation over those of the whole set (at the full `lr`; it falls with the schedule), which
-    a large number switches off; `bounded`: whether every step ends within the range of real samples
+    0.1, series: 1); `reach`: how far the gradient of one step takes a sample at most, in root mean square over its
+    values, as a multiple of the standard deviation over those of the whole set (at the full `lr`; it falls with the
+    schedule), which a large number switches off; `bounded`: whether every step ends within the range of real samples
     (`Modality.bounded`; images: between black and white); `batch`: synthetic samples of a class per step (S_t^y), all
     by default; `weighting`: `count`, by the samples held (the global mean), or `uniform`, all participants alike (the
     authors' code); `teacher`: where the plan has the Gram matrix, the length of the gradient of its `teacher_loss` on

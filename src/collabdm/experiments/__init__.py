@@ -19,6 +19,7 @@ from collabdm.experiments.table2 import TABLE2
 from collabdm.experiments.table3 import TABLE3
 from collabdm.experiments.tabular import TABLES
 from collabdm.experiments.teacher import TEACHER
+from collabdm.experiments.time_series import SERIES
 
 __all__ = [
     "EXPERIMENTS",
@@ -50,6 +51,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         LADDER,
         TEACHER,
         TABLES,
+        SERIES,
     )
 }
 

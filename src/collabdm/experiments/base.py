@@ -22,6 +22,7 @@ class Cell:
     `options`: settings by dotted key, over the scale's. `rank`: with little time the lower ranks come first. `paper`:
     its accuracy in percent, from `paper_source`. `anchors`: points (MB up per client, accuracy in percent) that the
     paper gives of the cell's curve. `note`: what the reader of a result should know.
+    `stand_in`: what a scale that needs no data takes for its data; None: what that scale has for images.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Cell:
     paper_source: str = ""
     anchors: tuple[tuple[float, float], ...] = ()
     note: str = ""
+    stand_in: str | None = None
 
     @property
     def dataset(self) -> str:

@@ -79,7 +79,7 @@ def run_experiment(
     check_settings(cells, settings)
     check_given(data, {cell.dataset for cell in cells})
     chosen = chosen_cells(cells, only)
-    standing_in = {name: stand_in_for(name, data, scale) for name in sorted({cell.dataset for cell in cells})}
+    standing_in = {cell.dataset: stand_in_for(cell.dataset, data, scale, cell.stand_in) for cell in cells}
     configs = {cell.name: config_of(cell, scale, settings, dataset=standing_in[cell.dataset]) for cell in cells}
     for device in sorted({config.device for config in configs.values()}):
         found_device(device)
@@ -87,7 +87,7 @@ def run_experiment(
         "experiment": experiment.name,
         "preset": scale.name,
         "settings": list(settings),
-        "stand_ins": {name: other for name, other in standing_in.items() if other is not None},
+        "stand_ins": {name: other for name, other in sorted(standing_in.items()) if other is not None},
     }
     with locked(folder):
         opened(folder, facts)
@@ -214,7 +214,7 @@ class _Work:
             shutil.rmtree(sent)
 
     def _described(self, cell: Cell, config: Config) -> dict[str, Any]:
-        standing_in = stand_in_for(cell.dataset, self.data, self.scale)
+        standing_in = stand_in_for(cell.dataset, self.data, self.scale, cell.stand_in)
         why = not_comparable(cell, self.scale, self.settings, standing_in)
         given = f"with {', '.join(self.settings)}" if self.settings else ""
         note = cell.note if why is None else f"{why}: not comparable with the paper"
@@ -254,7 +254,8 @@ class _Work:
             # Where no cell says what they are, the data themselves do.
             read = {"modality": config.modality, "options": config.reading} if "modality" in cell.options else {}
             try:
-                self._datasets[name] = found = dataset_for(name, self.data, self.scale, **read)
+                found = dataset_for(name, self.data, self.scale, stand_in=cell.stand_in, **read)
+                self._datasets[name] = found
                 self._digests[name] = content_digest(found)
             except CollabDMError as error:
                 self._datasets[name] = error

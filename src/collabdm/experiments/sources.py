@@ -24,15 +24,11 @@ CLASS_COLUMN = "class"
 """A column that every data set gets here: the class's number, for a partition of one class per client."""
 
 
-# Tables that come with scikit-learn, for those that do not.
-_TABLES = {"letter": "wine", "pendigits": "breast_cancer"}
-
-
-def stand_in_for(name: str, given: Mapping[str, str], scale: Scale) -> str | None:
-    """What is used for the data set `name`, where it is not that data set itself."""
+def stand_in_for(name: str, given: Mapping[str, str], scale: Scale, own: str | None = None) -> str | None:
+    """What is used for the data set `name`, where it is not itself: its `own` stand-in, or the scale's."""
     if name in given or scale.stand_in is None:
         return None
-    return _TABLES.get(name, scale.stand_in)
+    return own or scale.stand_in
 
 
 def check_given(given: Mapping[str, str], names: set[str]) -> None:
@@ -44,16 +40,23 @@ def check_given(given: Mapping[str, str], names: set[str]) -> None:
 
 
 def dataset_for(
-    name: str, given: Mapping[str, str], scale: Scale, *, modality: str = AUTO, options: Mapping[str, Any] | None = None
+    name: str,
+    given: Mapping[str, str],
+    scale: Scale,
+    *,
+    stand_in: str | None = None,
+    modality: str = AUTO,
+    options: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """The data set `name`: from where `given` says, else the scale's stand-in, else by its own name (the hub).
+    """The data set `name`: from where `given` says, else by its own `stand_in` or the scale's where that has one,
+    else by its own name (the hub).
 
     Given data are taken for what they are called here, whatever their folder's name. The stand-in has a made-up column
     `station`. At a scale with a limit, as many images of every class are kept as it allows. `modality` and `options` as
     in `load_dataset`.
     Raises `DataError`.
     """
-    standing_in = stand_in_for(name, given, scale)
+    standing_in = stand_in_for(name, given, scale, stand_in)
     if name == IMAGES and name not in given and standing_in is None:
         fix = f"make them with `collabdm flows to-images`, and pass --data {IMAGES}=FOLDER"
         raise DataError(explain("images of flows", got="none", expected="a folder", fix=fix))

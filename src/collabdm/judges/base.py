@@ -10,7 +10,7 @@ __all__ = ["JudgeSpec", "Learner"]
 
 
 class Learner(Protocol):
-    """What is used of a scikit-learn classifier."""
+    """What is used of a scikit-learn classifier; samples have a shape [n, *shape] where the judge is not `flat`."""
 
     def fit(self, X: np.ndarray, y: np.ndarray, /) -> Any:
         """Learn of samples [n, d] with labels [n]."""
@@ -30,6 +30,8 @@ class JudgeSpec(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False
     """Whether what it learns depends on a seed: one that draws nothing runs once, whatever the recipe's count."""
     dtype: ClassVar[type[np.floating]] = np.float32
     """Of the samples that it gets."""
+    flat: ClassVar[bool] = True
+    """Whether it gets samples flat, [n, d], or as networks see them, [n, *shape]."""
 
     @abstractmethod
     def learner(self, labels: np.ndarray, *, seed: int) -> Learner:
@@ -37,6 +39,9 @@ class JudgeSpec(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False
 
         It leaves the number of threads to the caller, and must learn the same whatever that is.
         """
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise `ConfigError` where it cannot learn samples of this shape; any shape suits one that gets them flat."""
 
     def remark(self, labels: np.ndarray) -> str | None:
         """One line on what in the settings cannot be kept on such a set, and what is done instead."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, SerializeAsAny
 
 from collabdm.judges.base import JudgeSpec
 from collabdm.judges.families import Boosting, Forest, Logistic, NearestNeighbours, Ridge
+from collabdm.judges.rocket_ridge import RocketRidge
 from collabdm.networks import NETWORKS, NetworkSpec, spelled_out
 from collabdm.registry import named_in
 
@@ -19,6 +20,7 @@ JUDGES: dict[str, type[JudgeSpec]] = {
     "forest": Forest,
     "boosting": Boosting,
     "ridge": Ridge,
+    "rocket-ridge": RocketRidge,
 }
 
 

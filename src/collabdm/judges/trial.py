@@ -1,8 +1,8 @@
 """One trial of a classical judge: it learns a set, and says which classes the test data have.
 
-It gets the samples flat, as networks see them: normalised, tiles expanded, but never augmented or mixed. Its targets
-are the labels. On any number of threads it gives the same bits: operations of linear algebra run on one thread, and
-test samples are shared among threads in chunks of a fixed size.
+It gets the samples as networks see them, flat where it is `flat`: normalised, tiles expanded, but never augmented or
+mixed. Its targets are the labels. On any number of threads it gives the same bits: operations of linear algebra run on
+one thread, and test samples are shared among threads in chunks of a fixed size.
 """
 
 import warnings
@@ -46,7 +46,7 @@ def judge_trial(
     learner = _learned(spec, training, labels, seed=seed, threads=threads, tell=tell)
 
     def said(start: int) -> Tensor:
-        shown = _flat(training.sample, test.values[start : start + CHUNK]).astype(spec.dtype, copy=False)
+        shown = _shown(spec, _seen(training.sample, test.values[start : start + CHUNK]))
         with library_threads(1):
             return torch.from_numpy(np.asarray(learner.predict(shown), np.int64))
 
@@ -77,19 +77,23 @@ def _learned(
     if remark := spec.remark(labels):
         tell(remark)
     given = training.samples
-    samples = _flat(training.sample, given.values) if isinstance(given, Samples) else given.cpu().flatten(1).numpy()
+    samples = _seen(training.sample, given.values) if isinstance(given, Samples) else given.cpu()
     learner = spec.learner(labels, seed=seed % 2**32)
     with warnings.catch_warnings(record=True) as raised, library_threads(threads):
         warnings.simplefilter("always")
         with joblib.parallel_config("threading", n_jobs=threads):
-            learner.fit(samples.astype(spec.dtype, copy=False), labels)
+            learner.fit(_shown(spec, samples), labels)
     for line in dict.fromkeys(str(one.message).strip().splitlines()[0].rstrip(".: ") for one in raised):
         tell(f"{spec.label}: {line}; it is taken as it is")
     return learner
 
 
-def _flat(sample: Modality, values: np.ndarray) -> np.ndarray:
-    return sample.tensors(values, device="cpu", dtype=torch.float32).flatten(1).numpy()
+def _seen(sample: Modality, values: np.ndarray) -> Tensor:
+    return sample.tensors(values, device="cpu", dtype=torch.float32)
+
+
+def _shown(spec: JudgeSpec, samples: Tensor) -> np.ndarray:
+    return (samples.flatten(1) if spec.flat else samples).numpy().astype(spec.dtype, copy=False)
 
 
 class _Constant:

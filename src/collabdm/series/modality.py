@@ -28,6 +28,9 @@ __all__ = ["Series"]
 # In a plan: what a site must be able to hold, many times over.
 _MOST_VALUES = 2**20
 
+# The mean of an embedding has 128 x 2 to 128 x 32 values, and every seed has one.
+_SMALL = 2**13
+
 Number = Annotated[float, Field(ge=-1e9, le=1e9)]
 Spread = Annotated[float, Field(ge=1e-9, le=1e9)]
 
@@ -55,6 +58,8 @@ class Series(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     operations: ClassVar[Mapping[str, Operation]] = OPERATIONS
     network: ClassVar[str] = "convnet1d"
     feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="rocket")
+    local: ClassVar[str] = "kmeans"
+    rate: ClassVar[float] = 1.0
 
     @model_validator(mode="after")
     def _agree(self) -> "Series":
@@ -89,6 +94,11 @@ class Series(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     def shape(self) -> tuple[int, int]:
         """(C, L)."""
         return self.channels, self.length
+
+    @property
+    def small(self) -> bool:
+        """Up to 8,192 values, as a few of them are beside the means of a hundred seeds."""
+        return self.channels * self.length <= _SMALL
 
     @property
     def described(self) -> str:

@@ -51,7 +51,6 @@ class Tables(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     local: ClassVar[str] = "kmeans"
     rate: ClassVar[float] = 0.1
     judged_as_exported: ClassVar[bool] = True
-    small: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _agree(self) -> "Tables":
@@ -69,6 +68,11 @@ class Tables(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     def shape(self) -> tuple[int, ...]:
         """(width,): the numbers that networks see of a row."""
         return (self._layout.width,)
+
+    @property
+    def small(self) -> bool:
+        """A row is a few dozen bytes."""
+        return True
 
     @property
     def described(self) -> str:

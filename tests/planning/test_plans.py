@@ -1,26 +1,24 @@
-"""From settings and declared facts to a plan, a recipe and an engine."""
+"""From settings and declared facts to a plan."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-import collabdm.engine.engine
 from collabdm.config import config_toml, load_config
 from collabdm.data import PRESETS, generic_preset, load_dataset
-from collabdm.engine import Engine
 from collabdm.errors import ConfigError
 from collabdm.images.augment import OPERATIONS
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.methods import METHODS
 from collabdm.networks import NetworkSpec
-from collabdm.planning import engine_for, make_plan, networks_tested, recipe_for, resolved
+from collabdm.planning import make_plan
 from collabdm.protocol import Plan, decode_plan, encode_plan
-from collabdm.training.recipes import RECIPES
 
 DIGITS = PRESETS["digits"]
+
+
 NO_FLIP = ("colour", "crop", "cutout", "scale", "rotate")
 
 
@@ -129,7 +127,6 @@ def test_without_a_preset_the_facts_are_those_known_of_the_data_set(dataset: str
     assert make_plan(config, clients=("a", "b")) == make_plan(config, clients=("a", "b"), preset=PRESETS[dataset])
 
 
-# Of CIFAR-100 the classes come with the data.
 @pytest.mark.parametrize("dataset", ["./digits", "owner/name", "cifar100", "here\x1b[31m\n.npz"])
 def test_without_a_preset_an_unknown_data_set_is_refused_in_one_line(dataset: str) -> None:
     with pytest.raises(ConfigError) as raised:
@@ -170,115 +167,6 @@ def test_what_does_not_fit_the_images_is_refused(options: dict[str, Any], mentio
     assert "; expected " in message
     assert "; fix: " in message
     assert message.isprintable()
-
-
-def test_the_encoder_s_architecture_judges_unless_others_are_named() -> None:
-    assert networks_tested(load_config(), DIGITS) == (NetworkSpec(depth=2),)
-    assert networks_tested(load_config(options={"plan.network": "alexnet"}), DIGITS) == (NetworkSpec(name="alexnet"),)
-    named = load_config(options={"evaluate.networks": "resnet18,alexnet"})
-    assert [spec.name for spec in networks_tested(named, DIGITS)] == ["resnet18", "alexnet"]
-
-
-def test_protocols() -> None:
-    paper = recipe_for(load_config(options={"evaluate.protocol": "paper"}))
-    assert (paper.count, paper.epochs, paper.lr, paper.momentum, paper.weight_decay, paper.batch) == (
-        *(20, 1000, 0.01),
-        *(0.9, 5e-4, 256),
-    )
-    assert paper.most_samples is None
-    assert recipe_for(load_config(options={"evaluate.protocol": "paper", "method": "full-data"})) == paper
-    assert recipe_for(load_config(options={"evaluate.count": 7})).count == 7
-    assert recipe_for(load_config(options={"evaluate.epochs": 7})) == RECIPES["fast"].model_copy(update={"epochs": 7})
-    fast, whole = recipe_for(load_config()), recipe_for(load_config(options={"method": "full-data"}))
-    assert fast == RECIPES["fast"]
-    assert whole.epochs_for(50_000) < fast.epochs_for(100)
-
-
-def test_the_engine_is_resolved_from_the_whole_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[float] = []
-
-    def spied(name: str, device: str, gigaflop: float, *, own: bool, tell: object) -> Engine:
-        asked.append(gigaflop)
-        return Engine()
-
-    monkeypatch.setattr("collabdm.planning.resolve_engine", spied)
-
-    def work(*options: dict[str, Any]) -> float:
-        resolved([load_config(options=one) for one in options], DIGITS)
-        return asked[-1]
-
-    one, other = work({}), work({"method": "full-data"})
-    assert work({}, {"method": "full-data"}) == pytest.approx(one + other)
-    assert work({"repeats": 3}) == pytest.approx(3 * one)
-    assert work({"plan.seeds": 400}) > one > work({"method": "local-dm-pae"})
-    assert work({"local.reuse": False}) > one > work({"plan.network": {"width": 8}}) > 0
-    # What was resolved once is kept.
-    kept = Engine(dtype="float64", chunk=7)
-    assert resolved([load_config(options={"engine": kept.model_dump()})], DIGITS) == kept
-
-
-def test_a_site_s_engine_is_chosen_by_its_share_of_the_plan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[float, bool]] = []
-
-    def spied(name: str, device: str, gigaflop: float, *, own: bool, tell: object) -> Engine:
-        asked.append((gigaflop, own))
-        return Engine()
-
-    monkeypatch.setattr("collabdm.planning.resolve_engine", spied)
-
-    def share(plan: Plan, **options: Any) -> tuple[float, bool]:
-        engine_for(load_config(options={key.replace("__", "."): value for key, value in options.items()}), plan)
-        return asked[-1]
-
-    plan = plan_of()
-    own = share(plan)
-    for others in (
-        {"evaluate__count": 50, "evaluate__protocol": "paper", "evaluate__networks": "alexnet,vgg11", "repeats": 9},
-        {
-            "server__passes": 99,
-            "plan__seeds": 7,
-            "ipc": 99,
-            "method": "central-dm",
-            "partition__clients": 9,
-            "local__iterations": 9,
-        },
-    ):
-        assert share(plan, **others) == own
-    resolved(
-        [load_config(options={"partition.clients": 2, "evaluate.count": 1, "evaluate.epochs": 1})],
-        DIGITS,
-    )
-    assert 0 < 2 * own[0] < asked[-1][0]
-    assert share(plan_of(plan__seeds=400)) > own > share(plan_of(plan__batch=64))
-    assert share(plan_of(clients=("a", "b", "c"))) < own > share(plan_of(local__iterations=10))
-    assert share(plan_of(plan__network={"width": 8}))[0] < own[0]
-    kept = Engine(dtype="float64", chunk=7)
-    assert engine_for(load_config(options={"engine": kept.model_dump()}), plan) == kept
-
-
-def test_a_tiny_plan_is_computed_alike_by_simulation_sites_and_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collabdm.engine.engine, "compiler", lambda: "/usr/bin/g++")
-    monkeypatch.setattr("platform.system", lambda: "Linux")
-    tiny: dict[str, Any] = {"ipc": 1, "plan__seeds": 2, "plan__batch": 8, "local__iterations": 5}
-    plan, config = plan_of(**tiny), load_config(options={"device": "cpu"})
-    whole = {"device": "cpu", "evaluate.count": 1, "evaluate.epochs": 2, "partition.clients": 2}
-    whole |= {key.replace("__", "."): value for key, value in tiny.items()}
-    simulated = resolved([load_config(options=whole)], DIGITS)
-    assert engine_for(config, plan) == simulated
-    assert simulated.kind == "eager"
-
-
-def test_auto_compiles_large_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collabdm.engine.engine, "compiler", lambda: "/usr/bin/g++")
-    monkeypatch.setattr("platform.system", lambda: "Linux")
-    small = {"device": "cpu", "plan.seeds": 1, "plan.batch": 1, "local.iterations": 1, "evaluate.count": 1, "ipc": 1}
-    large = {"device": "cpu", "plan.seeds": 2000}
-    assert resolved([load_config(options=small)], DIGITS).kind == "eager"
-    assert resolved([load_config(options=large)], DIGITS).kind == "compiled"
-    assert resolved([load_config(options=large | {"engine": "eager"})], DIGITS).kind == "eager"
-    if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match=r"^device: got cuda"):
-            resolved([load_config(options={"device": "cuda"})], DIGITS)
 
 
 GRAM: dict[str, Any] = {"plan__statistics": "mean,gram", "plan__features": {"width": 16}, "plan__gram_bits": 6}

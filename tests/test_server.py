@@ -794,13 +794,14 @@ def test_the_rate_is_the_modalitys_where_none_is_set() -> None:
     # From noise a set has all the way to go.
     promised = {"privacy": {"epsilon": 10, "delta": 1e-5}}
     private = make_plan(Config(modality="tables", method="collabdm", plan=promised), clients=["a"], preset=iris)
-    assert ServerSpec().fitted(private).lr == 20.0
+    assert (ServerSpec().fitted(private).lr, ServerSpec().fitted(private).passes) == (20.0, 60)
+    assert ServerSpec(passes=5).fitted(private).passes == 5
     assert ServerSpec(lr=0.3).fitted(private).lr == 0.3
     assert ServerSpec(lr=20.0).fitted(rows).lr == 20.0  # the usual one is set
     fitted = ServerSpec(passes=2).fitted(rows)
     assert (fitted.passes, fitted.fitted(rows)) == (2, fitted)
     # A run folder keeps what was not set open, and what was set.
-    assert "lr" not in tomllib.loads(config_toml(Config()).decode())["server"]
+    assert not {"lr", "passes"} & set(tomllib.loads(config_toml(Config()).decode())["server"])
     asked = tomllib.loads(config_toml(Config(server={"lr": 20.0})).decode())
     assert make_config(asked).server.fitted(rows).lr == 20.0
 

@@ -18,7 +18,6 @@ from collabdm.client import contribute
 from collabdm.config import Config, ServerSpec, config_toml, make_config
 from collabdm.config.server import UNBOUNDED
 from collabdm.data import Samples, load_dataset
-from collabdm.data.tabular.column import Column
 from collabdm.engine import EAGER, REFERENCE, Engine
 from collabdm.errors import ConfigError, ContributionError, QuorumError
 from collabdm.initial_set import initial_set
@@ -30,7 +29,6 @@ from collabdm.protocol import Contribution, Plan, acceptance, decode_contributio
 from collabdm.randomness import Stream
 from collabdm.server import Target, aggregate, distill, initial_state, refine, tell_worse
 from collabdm.storage.kept_results import KeptResults
-from collabdm.tables.modality import Tables
 from reference import (
     OPERATIONS,
     Aim,
@@ -790,13 +788,20 @@ def test_contributions_are_a_list() -> None:
 
 def test_the_rate_is_the_modalitys_where_none_is_set() -> None:
     images = small_plan()
-    rows = Tables(columns=(Column(name="size", kind="numeric", low=-1, high=1),))
-    assert (ServerSpec().fitted(rows).lr, ServerSpec().fitted(images.sample).lr) == (0.1, 20.0)
+    iris = load_dataset("iris").preset
+    rows = make_plan(Config(modality="tables", method="collabdm"), clients=["a"], preset=iris)
+    assert (ServerSpec().fitted(rows).lr, ServerSpec().fitted(images).lr) == (0.1, 20.0)
+    # From noise a set has all the way to go.
+    promised = {"privacy": {"epsilon": 10, "delta": 1e-5}}
+    private = make_plan(Config(modality="tables", method="collabdm", plan=promised), clients=["a"], preset=iris)
+    assert (ServerSpec().fitted(private).lr, ServerSpec().fitted(private).passes) == (20.0, 60)
+    assert ServerSpec(passes=5).fitted(private).passes == 5
+    assert ServerSpec(lr=0.3).fitted(private).lr == 0.3
     assert ServerSpec(lr=20.0).fitted(rows).lr == 20.0  # the usual one is set
     fitted = ServerSpec(passes=2).fitted(rows)
     assert (fitted.passes, fitted.fitted(rows)) == (2, fitted)
     # A run folder keeps what was not set open, and what was set.
-    assert "lr" not in tomllib.loads(config_toml(Config()).decode())["server"]
+    assert not {"lr", "passes"} & set(tomllib.loads(config_toml(Config()).decode())["server"])
     asked = tomllib.loads(config_toml(Config(server={"lr": 20.0})).decode())
     assert make_config(asked).server.fitted(rows).lr == 20.0
 

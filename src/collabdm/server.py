@@ -119,15 +119,20 @@ def distill(
     client has two, `ConfigError` where the samples diverge.
     """
     check_rule(plan, spec)
-    spec = spec.fitted(plan.sample)
+    spec = spec.fitted(plan)
     received = checked_answers(plan, contributions)
     if not received:
         fix = "collect the sites' contributions first"
         raise QuorumError(explain("contributions", got="none", expected="at least one", fix=fix))
     initial = initial_set(plan, opened(plan, received), spec.draw)
     if initial.missing:
-        few = f" (or fewer than plan.min_held = {plan.min_held} samples)" if plan.min_held > 1 else ""
-        message = f"nobody holds {', '.join(plan.classes[y] for y in initial.missing)}{few}: missing from the set"
+        few = (
+            f" (or fewer than plan.min_held = {plan.min_held} samples)"
+            if plan.min_held > 1 and not plan.privacy
+            else ""
+        )
+        why = "the promise's noise hides" if plan.privacy else "nobody holds"
+        message = f"{why} {', '.join(plan.classes[y] for y in initial.missing)}{few}: missing from the set"
         report(Event(stage="distill", done=0, total=1, message=message))
     engine = engine or engine_for(Config(), plan, report=report)
     target = _aggregated(plan, received, spec)
@@ -186,7 +191,7 @@ def product(
         **mask_facts(plan),
         "local": plan.local.model_dump(),
         # Who knows the draw of a round could place samples in the next one on its folder.
-        "server": spec.fitted(plan.sample).model_dump(exclude_none=True, exclude={"draw"}),
+        "server": spec.fitted(plan).model_dump(exclude_none=True, exclude={"draw"}),
     }
     return DistilledSet(
         samples=samples.float(),
@@ -232,7 +237,7 @@ def refine(
     seed is left out of its step. Raises `ConfigError` for steps class by class on a statistic that pools classes.
     """
     check_rule(plan, spec)
-    spec = spec.fitted(plan.sample)
+    spec = spec.fitted(plan)
     if plan.statistic.pooled and spec.step == "per-class":
         got, fix = f"per-class with the statistic {plan.statistics}, which pools classes", "set server.step to joint"
         raise ConfigError(explain("server.step", got=got, expected="joint", fix=fix))
@@ -271,7 +276,7 @@ def tell_worse(
     None where nothing was refined.
     """
     seeds = range(0, plan.seeds, math.ceil(plan.seeds / COMPARED)) if plan.seeds else ()
-    spec = spec.fitted(plan.sample)
+    spec = spec.fitted(plan)
     if not spec.passes or not plan.statistic.terms or not seeds:
         if plan.features is not None and spec.passes:
             told = "the plan asks for no means, so the set stays the one it began with; what this round gives is its"

@@ -5,7 +5,8 @@ import pytest
 
 from collabdm.errors import ConfigError, DataError, QuorumError
 from collabdm.initial_set import initial_set
-from collabdm.rounds.terms import Terms, check_quorum, checked_start
+from collabdm.protocol import PrivacySpec
+from collabdm.rounds.terms import Terms, check_quorum, checked_start, missing_classes
 from reference import made_up, small_plan
 
 PLAN = small_plan(clients=("ada", "bob", "cid", "dee", "eve"))
@@ -36,6 +37,13 @@ def test_a_class_that_nobody_holds_may_be_missing() -> None:
     with pytest.raises(DataError, match=r"classes that nobody holds: got class 1; expected none; fix: "):
         checked_start(PLAN, SENT[:1], Terms(min_clients=1))
     assert checked_start(PLAN, SENT[:1], Terms(min_clients=1, allow_missing=True)).missing == (1,)
+
+
+def test_a_class_that_noise_hides_may_well_be_held() -> None:
+    plan = PLAN.model_copy(update={"privacy": PrivacySpec(epsilon=10, delta=1e-5)})
+    told = missing_classes(plan, "class 1")
+    assert told.startswith("classes that the promise's noise hides (few samples, or none): got class 1; expected none;")
+    assert "epsilon" in told
 
 
 def test_a_class_of_which_everybody_sends_nothing_says_how_many_are_needed() -> None:

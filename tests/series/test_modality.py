@@ -203,7 +203,7 @@ def test_of_series_that_are_small_beside_the_means_sites_send_as_many_as_the_set
     preset = Series.preset_of("mine", (channels, length), ("a", "b"))
     plan = make_plan(config, clients=("north", "east", "south"), preset=preset)
     assert (plan.local.method, plan.local_per_class, plan.clustered) == ("kmeans", sent, sent == 10)
-    assert config.server.fitted(plan.sample).lr == 1.0
+    assert config.server.fitted(plan).lr == 1.0
     alone = load_config(settings=["modality=series", "method=local-dm", "ipc=10"])
     united = make_plan(alone, clients=plan.clients, preset=preset)
     assert (united.local.method, united.local_per_class) == ("dm", 4)

@@ -4,6 +4,7 @@ import pytest
 
 from collabdm.config import Config
 from collabdm.data import PRESETS, Preset, generic_preset
+from collabdm.modalities import MODALITIES
 from collabdm.planning import make_plan
 from collabdm.simulation.choices import augmentation_text, fitting_method, fitting_methods
 
@@ -25,6 +26,12 @@ FLOWS = Preset(name="flows", shape=(1, 16, 16), classes=("a", "b"), mean=(0.5,),
 )
 def test_the_augmentation_is_told_with_its_reason(preset: Preset, augment: object, told: str) -> None:
     assert augmentation_text(Config(plan={"augment": augment}), preset).startswith(f"augmentation: {told}")
+
+
+def test_what_is_usual_for_a_data_set_of_images_is_not_said_of_series() -> None:
+    config = Config(modality="series", method="collabdm")
+    preset = MODALITIES["series"].preset_of("digits", (2, 8), ("a", "b"))
+    assert augmentation_text(config, preset).startswith("augmentation: shift (as such series propose; ")
 
 
 @pytest.mark.parametrize(("side", "tiles", "method"), [(4, 1, "collabdm"), (7, 1, "collabdm"), (8, 2, "collabdm-pae")])

@@ -86,13 +86,14 @@ def load_config(
 def config_toml(config: Config) -> bytes:
     """The whole tree as TOML, which `load_config` reads back to an equal `Config`.
 
-    A local method and a rate that were not set are left out, since the modality's may be others than the defaults.
+    What the modality may have otherwise than by default is left out where it was not set: local method, rate, passes.
     """
     tree = config.model_dump(mode="json", exclude_none=True)
     if "method" not in config.local.model_fields_set:
         del tree["local"]["method"]
-    if "lr" not in config.server.model_fields_set:
-        del tree["server"]["lr"]
+    for key in ("lr", "passes"):
+        if key not in config.server.model_fields_set:
+            del tree["server"][key]
     return tomli_w.dumps(tree).encode()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from collabdm.data.columns import label_named
 from collabdm.data.image_files import Parts
 from collabdm.errors import DataError, explain
 
@@ -46,11 +47,26 @@ def metadata_rows(source: str, others: Mapping[Parts, Callable[[], bytes]]) -> d
             got, expected = ", ".join(columns), "a column file_name, with the name of each image"
             fix = "call the column with the files' names file_name"
             raise DataError(explain(f"columns of {what}", got=got, expected=expected, fix=fix))
-        for row in table:
-            if row.get(named):
-                file = PurePosixPath(str(row[named]).strip().replace("\\", "/")).parts
-                values = {str(name).strip(): value for name, value in row.items() if name not in (named, None)}
-                rows.setdefault(place_key((*place[:-1], *file)), {}).update(values)
+        for file, values in _by_file(what, table, named).items():
+            rows.setdefault(place_key((*place[:-1], *file)), {}).update(values)
+    return rows
+
+
+def _by_file(what: str, table: list[dict[Any, Any]], named: Any) -> dict[Parts, dict[str, Any]]:
+    """The rows of one table; of several for a file the last counts. Raises `DataError` where they name two classes:
+    either may be wrong."""
+    rows: dict[Parts, dict[str, Any]] = {}
+    label = label_named([str(name).strip() for row in table[:1] for name in row], certain=False)
+    for row in table:
+        if row.get(named):
+            file = place_key(PurePosixPath(str(row[named]).strip().replace("\\", "/")).parts)
+            values = {str(name).strip(): value for name, value in row.items() if name not in (named, None)}
+            before, own = rows.get(file, values).get(label or ""), values.get(label or "")
+            if before != own:
+                got = f"{'/'.join(file)} twice, with {label} {before} and {own}"
+                fix = "keep the row that is right"
+                raise DataError(explain(f"rows of {what}", got=got, expected="one class for each file", fix=fix))
+            rows.setdefault(file, {}).update(values)
     return rows
 
 

@@ -134,7 +134,7 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         refuse_existing(target, overwrite=False)
         with written_whole(target) as building:
             if not self.sample.write_folder(building, self.expanded()._shown()):
-                got, fix = f"{self.sample.plural}, which have none", "export another format"
+                got, fix = f"{self.sample.plural}, which have none", "export npz or huggingface"
                 raise DistilledSetError(explain("folder of files", got=got, expected="images or rows", fix=fix))
 
     @plain_torch()
@@ -142,7 +142,8 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         """The training samples as one file, `csv` or `parquet`. Raises `DistilledSetError` where they have none."""
         content = self.sample.to_file(format, self.expanded()._shown())
         if content is None:
-            got, fix = f"{self.sample.plural}, which have none", "export another format"
+            got = f"{self.sample.plural}, which have none"
+            fix = "export npz or huggingface, or folder for the files that such samples have"
             raise DistilledSetError(explain(f"file of {format}", got=got, expected="rows of a table", fix=fix))
         return content
 

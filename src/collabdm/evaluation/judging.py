@@ -36,6 +36,8 @@ def judge(
     Results are written to the file `kept` as they come, and networks under way to files beside it: neither is computed
     again.
     """
+    # What of the test data is changed to fit is told, as sites are told it of theirs.
+    training.sample.check_values(dataset.test.values, any_range=dataset.test.any_range)
     results = read_results(kept) if kept else []
     trials = trials_of(config, dataset.preset, engine)
     unfinished = kept.with_suffix("") if kept else None

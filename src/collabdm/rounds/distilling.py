@@ -77,7 +77,7 @@ def distill_round(
     every state on the way, and its time is not the server's.
     Raises `QuorumError` or `DataError` where the `terms` are not met; `ConfigError` where the samples diverge.
     """
-    spec = config.server.fitted(plan.sample)
+    spec = config.server.fitted(plan)
     config = config.model_copy(update={"server": spec})
     assert isinstance(config.engine, Engine)
     collected = collect(plan, contributions, report=report)

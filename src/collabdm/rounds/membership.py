@@ -216,7 +216,7 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
         server = config.server.model_copy(update={"passes": change.passes})
         used, present, history = config.model_copy(update={"server": server}), load(folder / _BEFORE), change.history
         made = [entry for entry in (*history, change.entry) if entry["kind"] != "forget"]
-        server_facts = config.server.fitted(plan.sample).model_dump(exclude_none=True, exclude={"draw"})
+        server_facts = config.server.fitted(plan).model_dump(exclude_none=True, exclude={"draw"})
         facts = change.facts | {"server": server_facts, "changes": made}
     metrics = distill_round(
         plan,

@@ -45,14 +45,19 @@ def checked_start(
     initial = initial_set(plan, opened(plan, contributions), draw)
     if initial.missing and not terms.allow_missing:
         names = ", ".join(plan.classes[y] for y in initial.missing)
-        raise DataError(missing_classes(names, plan.min_held))
+        raise DataError(missing_classes(plan, names))
     return initial
 
 
-def missing_classes(names: str, min_held: int) -> str:
-    """The error of classes that are missing from a round: nobody holds them, or too few to send anything of them."""
+def missing_classes(plan: Plan, names: str) -> str:
+    """The error of classes that are missing from a round: nobody holds them, or too few to send anything of them; under
+    a promise of privacy, nothing of them is to be seen through its noise."""
+    if plan.privacy is not None:
+        fix = "add clients or samples of them, raise epsilon in a new plan, or pass --allow-missing-classes"
+        what = "classes that the promise's noise hides (few samples, or none)"
+        return explain(what, got=names, expected="none", fix=fix)
     fix = "add a client that holds them, or pass --allow-missing-classes"
-    if min_held > 1:
-        needed = f"{min_held} samples or more of each (of fewer nothing is sent: plan.min_held)"
+    if plan.min_held > 1:
+        needed = f"{plan.min_held} samples or more of each (of fewer nothing is sent: plan.min_held)"
         fix = f"add a client that holds {needed}, or pass --allow-missing-classes"
     return explain("classes that nobody holds", got=names, expected="none", fix=fix)

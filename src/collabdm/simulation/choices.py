@@ -20,7 +20,7 @@ def augmentation_text(config: Config, preset: Preset) -> str:
         why = "as plan.augment says"
     elif preset.augment == MILD:
         why = f"mild, as nothing is known of these {plural}; for photographs set plan.augment=all"
-    elif preset.name in PRESETS:
+    elif preset.name in PRESETS and config.modality == "images":
         why = f"as is usual for {preset.name}; plan.augment changes it"
     else:
         why = f"as such {plural} propose; plan.augment changes it"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from collabdm.data.tabular.proposing import proposed_schema
 from collabdm.data.tabular.raw import RawTable
@@ -45,3 +46,38 @@ def test_levels_that_one_row_has_are_not_told() -> None:
 def test_numbers_that_count_rows_are_left_out_by_name_alone() -> None:
     assert proposed(np.arange(20.0), "Unnamed: 0")[1] == "numbers the rows"
     assert proposed(np.arange(20.0), "duration")[1] == ""
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2024-01-{:02}",
+        "{:02}.01.2024",
+        "{}/1/24",
+        "2024-01-{:02}T07:05:00Z",
+        "2024-01-{:02} 9:12:55.250+02:00",
+        "{}/1/2024 9:12 AM",
+        "{} Jan 2024",
+        "07:{:02}",
+    ],
+)
+def test_dates_and_times_are_left_out_however_few_they_are(date: str) -> None:
+    texts = [date.format(1 + day % 9) for day in range(60)]
+    wanted = f"holds dates or times, such as {texts[0]}; "
+    for held in (texts, [*texts, None, "-"]):
+        column, why = proposed(held)
+        assert (column, why[: len(wanted)]) == ({}, wanted)
+
+
+@pytest.mark.parametrize("text", ["10.0.0.{}", "1-{}", "v1.2.{}", "2024-01-{:02}-B"])
+def test_what_only_looks_like_a_date_is_a_level(text: str) -> None:
+    levels = sorted({text.format(1 + place % 9) for place in range(60)})
+    column, _ = proposed([levels[place % 9] for place in range(60)])
+    assert column["levels"] == tuple(levels)
+
+
+def test_numbers_among_which_a_few_texts_are_do_not_become_texts_unseen() -> None:
+    raw = RawTable(source="t", columns={"x": np.array([*map(str, range(9)), "<5"] * 6, object)})
+    schema, _, remarks = proposed_schema(raw, "y")
+    assert schema.columns[0].kind == "categorical"
+    assert remarks == ["x is read as texts, for besides numbers it holds <5 (6 rows)"]

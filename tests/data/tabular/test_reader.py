@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from collabdm.data import Dataset, load_dataset, load_table, modality_of
 from collabdm.data.tabular.column import Column
+from collabdm.data.tabular.reader import read_tables
 from collabdm.data.tabular.schema import TableSchema, read_schema, schema_bytes
 from collabdm.errors import CollabDMError, ConfigError, DataError, DataWarning
 from collabdm.tables.modality import Tables
@@ -272,3 +273,54 @@ def test_a_table_that_lies_there_in_two_forms_counts_once(tmp_path: Path) -> Non
     found, told = quietly(str(folder), splits=("train",))
     assert "passed over rows.csv, beside files of the same names in another form" in told
     assert found.train.values[:, 0].tolist() == [1, 2, 3, 4]
+
+
+def of_a_table(source: str, ignore: tuple[str, ...] = ()) -> np.ndarray:
+    """All rows of one without parts, by columns that it proposes itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return read_tables(source, ("train",), ignore=ignore).train.values
+
+
+def test_what_a_file_is_shows_in_its_bytes_and_not_in_its_name(tmp_path: Path) -> None:
+    packed = tmp_path / "t.csv"
+    text = "a,label\n1.5,x\n2.5,y\n"
+    packed.write_bytes(gzip.compress(text.encode()))
+    plain = csv(tmp_path, text, "p.csv.gz")
+    for source in (str(packed), plain):
+        assert of_a_table(source).tolist() == [[1.5], [2.5]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (rows().encode("utf-16"), "got text in UTF-16, .*; fix: save it as UTF-8"),
+        (b"PK\x03\x04rest", "got a spreadsheet or a ZIP archive; .*; fix: save the sheet as CSV"),
+        (b"PAR1rest", r"got parquet; .*; fix: call it \.parquet"),
+        (b"BZh91AY", "got a file packed with bzip2"),
+        (b"a,label\n1,\0x\n", "got bytes that are no text"),
+        (b"#separator \\x09\n#fields\tuid\tts\tlabel\n1\t2\tx\n", r"got a Zeek log, .* #fields \(uid, ts, label\)"),
+        (b"# made in May\na,label\n1,x\n", r"got a remark above the columns' names \(# made in May\)"),
+    ],
+)
+def test_what_only_is_called_a_table_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        of_a_table(str(tmp_path / "t.csv"))
+
+
+def test_columns_of_several_files_are_matched_by_name(tmp_path: Path) -> None:
+    csv(tmp_path, "a,b,label\n1,2.5,x\n3,4.5,y\n", "north.csv")
+    csv(tmp_path, "label,b,a\nx,6.5,5\n", "south.csv")
+    assert of_a_table(str(tmp_path)).tolist() == [[1, 2.5], [3, 4.5], [5, 6.5]]
+    csv(tmp_path, "label,a,c\nx,6.5,5\n", "south.csv")
+    with pytest.raises(
+        DataError, match=r"south\.csv: got columns of which it lacks b and has besides c; expected those of"
+    ):
+        of_a_table(str(tmp_path))
+
+
+def test_a_column_to_ignore_that_is_not_there_is_a_typing_error(tmp_path: Path) -> None:
+    source = csv(tmp_path, "a,b,label\n1,2.5,x\n3,4.5,y\n")
+    with pytest.raises(DataError, match=r"--ignore, of t\.csv: got bb; expected among a, b, label; fix: correct"):
+        of_a_table(source, ignore=("a", "bb"))

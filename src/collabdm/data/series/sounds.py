@@ -4,7 +4,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import numpy as np
 
 from collabdm.data.columns import label_named
 from collabdm.data.metadata import as_column, is_metadata, metadata_rows, place_key
-from collabdm.data.series.log_mel import BANDS, MOST_FRAMES, RATE, at_rate, log_mel
+from collabdm.data.series.log_mel import BANDS, MOST_FRAMES, log_mel
 from collabdm.data.series.raw import WHOLE, RawSeries, SeriesPart
 from collabdm.data.series.stored import stacked
+from collabdm.data.series.wave_file import NO_LENGTH, read_wave
 from collabdm.data.splits import split_of
 from collabdm.errors import DataError, DataWarning, explain
 
@@ -25,9 +25,6 @@ _OTHER_SOUNDS = (".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif
 
 # How far is looked for a first sound.
 _MOST_LOOKED_AT, _DEEPEST = 5000, 3
-
-# A longer recording is cut.
-_MOST_SECONDS = 60
 
 Parts = tuple[str, ...]
 
@@ -64,11 +61,13 @@ def read_sounds(folder: Path) -> RawSeries:
         raise _no_sounds(folder, everything)
     told: Counter[str] = Counter()
     labels = _by_table(folder, sounds, tables) if tables else _by_folder(folder, sounds)
-    told["sound outside the parts or without a label"] = len(sounds) - len(labels)
+    told[_NO_LABEL] = len(sounds) - len(labels)
     rows = metadata_rows(str(folder), tables) if tables else {}
+    known = {place_key(place) for place in sounds}
+    told[_NO_SOUND] = sum(place not in known for place in rows)
     bands: dict[Parts, np.ndarray] = {}
     for place in labels:
-        wave = _wave(sounds[place], told)
+        wave = read_wave(sounds[place], told)
         if len(wave):
             bands[place] = log_mel(wave)
     passed = {what: number for what, number in told.items() if number and what in _PASSED}
@@ -92,7 +91,8 @@ def read_sounds(folder: Path) -> RawSeries:
     )
 
 
-_PASSED = ("sound outside the parts or without a label", "sound of no length")
+_NO_LABEL, _NO_SOUND = "sound outside the parts or without a label", "row of the table without its sound"
+_PASSED = (_NO_LABEL, _NO_SOUND, NO_LENGTH)
 
 
 def _part(
@@ -158,42 +158,6 @@ def _by_table(folder: Path, sounds: Mapping[Parts, Path], tables: Mapping[Parts,
         got, fix = "no row for any of the sounds", "write into file_name each file's place below the table"
         raise DataError(explain(f"metadata of {folder}", got=got, expected="a row for each sound", fix=fix))
     return labels
-
-
-def _wave(path: Path, told: Counter[str]) -> np.ndarray:
-    """A recording as one channel of about [-1, 1] at `RATE`; what was changed is counted."""
-    from scipy.io import wavfile
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", wavfile.WavFileWarning)
-            rate, data = wavfile.read(BytesIO(path.read_bytes()))
-    except Exception as error:
-        got = f"{type(error).__name__}: {error}"[:200]
-        expected, fix = "a .wav file of plain samples (PCM or floats)", "convert it, or take it out of the data"
-        raise DataError(explain(f"sound {path}", got=got, expected=expected, fix=fix)) from None
-    if not len(data):
-        told["sound of no length"] += 1
-        return np.zeros(0)
-    if len(data) > _MOST_SECONDS * rate:
-        told[f"are longer than {_MOST_SECONDS} seconds (cut)"] += 1
-        data = data[: _MOST_SECONDS * rate]
-    wave = _floats(data)
-    if wave.ndim == 2:
-        told["have several channels (their mean is taken)"] += wave.shape[1] > 1
-        wave = wave.mean(axis=1)
-    if rate != RATE:
-        told[f"have {rate} samples a second (brought to {RATE})"] += 1
-    if not np.isfinite(wave).all():
-        fix = "repair it, or take it out of the data"
-        raise DataError(explain(f"sound {path}", got="NaN or infinity", expected="finite samples", fix=fix))
-    return at_rate(wave, rate)
-
-
-def _floats(data: np.ndarray) -> np.ndarray:
-    if data.dtype == np.uint8:
-        return (data.astype(np.float64) - 128) / 128
-    return data.astype(np.float64) / (-float(np.iinfo(data.dtype).min) if data.dtype.kind == "i" else 1.0)
 
 
 def _no_sounds(folder: Path, everything: Mapping[Parts, Path]) -> DataError:

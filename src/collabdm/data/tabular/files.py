@@ -101,10 +101,17 @@ def _joined(path: Path, files: list[Path]) -> RawTable:
 
     tables = [_arrow(file) for file in files]
     for file, table in zip(files[1:], tables[1:], strict=True):
-        if table.column_names != tables[0].column_names:
-            got, expected = f"columns {listed(table.column_names)}", f"those of {files[0].name}"
+        if sorted(table.column_names) != sorted(tables[0].column_names):
+            first, own = set(tables[0].column_names), set(table.column_names)
+            differ = {"lacks": sorted(first - own), "has besides": sorted(own - first)}
+            got = "columns of which it " + " and ".join(
+                f"{how} {listed(names)}" for how, names in differ.items() if names
+            )
+            expected = f"those of {files[0].name}"
             fix = "give the files of one part the same columns, or name them train and test"
             raise DataError(explain(str(file), got=got, expected=expected, fix=fix))
+    # Columns are matched by name, whatever their order in each file.
+    tables = [table.select(tables[0].column_names) if len(files) > 1 else table for table in tables]
     name = files[0].name if len(files) == 1 else f"{path.name} ({len(files)} files)"
     return raw_table(pa.concat_tables(tables, promote_options="permissive"), name)
 
@@ -126,11 +133,14 @@ def _csv(path: Path) -> "pa.Table":
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    # Arrow unpacks by the name's ending.
-    with pa.input_stream(str(path), compression="detect") as stream:
+    # What a file is shows in its first bytes, whatever its name says.
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with pa.input_stream(str(path), compression="gzip" if packed else None) as stream:
         content = stream.read(_MOST_CSV).removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
     if not content.strip():
         raise DataError(explain(str(path), got="an empty file", expected=_EXPECTED, fix="check that it is complete"))
+    _check_kind(path, content)
     head = content[:_PEEKED].decode(errors="replace").splitlines()[0]
     parted = _parted_by(path, head)
     header = next(csv.reader([head], delimiter=parted))
@@ -144,6 +154,35 @@ def _csv(path: Path) -> "pa.Table":
             column_types={name: pa.string() for name in header}, strings_can_be_null=False
         ),
     )
+
+
+_KINDS = (
+    (codecs.BOM_UTF16_LE, "text in UTF-16, as spreadsheets save it", "save it as UTF-8"),
+    (codecs.BOM_UTF16_BE, "text in UTF-16, as spreadsheets save it", "save it as UTF-8"),
+    (b"PK\x03\x04", "a spreadsheet or a ZIP archive", "save the sheet as CSV, or unpack the archive"),
+    (b"PAR1", "parquet", "call it .parquet"),
+    (b"BZh", "a file packed with bzip2", "unpack it, or pack it with gzip"),
+    (b"\xfd7zXZ", "a file packed with xz", "unpack it, or pack it with gzip"),
+)
+
+
+def _check_kind(path: Path, content: bytes) -> None:
+    """Refuse what only is called a CSV, and lines above the header, which would be taken for it."""
+    got, fix = next(((got, fix) for start, got, fix in _KINDS if content.startswith(start)), (None, ""))
+    head = content[:_PEEKED].decode(errors="replace").splitlines()
+    if got is None and b"\0" in content[:_PEEKED]:
+        got, fix = "bytes that are no text", "save the table as CSV in UTF-8"
+    elif got is None and (zeek := next((line for line in head[:20] if line.startswith("#fields\t")), None)) is not None:
+        got = f"a Zeek log, whose names of columns stand behind #fields ({listed(zeek.split()[1:], 3)})"
+        fix = "make a TSV of it: sed -n 's/^#fields\\t//p' LOG > x.tsv; grep -v '^#' LOG >> x.tsv"
+    elif got is None and head[0].startswith("#") and len(head) > 1 and _fields(head[0]) < _fields(head[1]):
+        got, fix = f"a remark above the columns' names ({head[0][:40]})", "take the lines above the names out"
+    if got is not None:
+        raise DataError(explain(str(path), got=got, expected=_EXPECTED, fix=fix))
+
+
+def _fields(line: str) -> int:
+    return max(line.count(parted) for parted in ",;\t|") + 1
 
 
 def _parted_by(path: Path, head: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from collabdm.data.class_names import look_of, unreadable
 from collabdm.data.tabular.column import MOST_COLUMNS, Column
-from collabdm.data.tabular.raw import RawTable, as_texts, numbers_in
+from collabdm.data.tabular.raw import DASH, RawTable, as_texts, numbers_in
 from collabdm.data.tabular.schema import TableSchema
 from collabdm.errors import DataError, explain
 
@@ -22,6 +22,13 @@ _MOST_LEVELS, _COVERED = 100, 0.8
 _LEAST_ROWS, _FEW_LEVELS = 2, 20
 
 _COUNTERS = re.compile(r"(unnamed: ?\d+|index|id|row|row_?id|row_?number|__index_level_\d+__)?", re.IGNORECASE)
+
+# Of so many different texts among numbers a person may mean a mark of what is missing, or a bound (<5).
+_FEW_WORDS = 3
+
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
+_DAY = r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4})"
+_DATE = re.compile(rf"{_DAY}|({_DAY}[ T,]+)?{_CLOCK}( ?(Z|UTC|GMT|[+-]\d{{2}}:?\d{{2}}))?")
 
 # A tail is heavy where all values need so many times the room that nine of ten need.
 _HEAVY = 8.0
@@ -63,15 +70,30 @@ def _column(name: str, values: np.ndarray, remarks: list[str]) -> Column | str:
     if values.dtype == object:
         numbers, wrong, commas = numbers_in(values)
         if wrong.any():
-            return _categorical(name, values)
+            return _dates(values) or _categorical(name, values, remarks, wrong)
         if commas:
             remarks.append(f"commas in {name} are read as {'the decimal point' if commas == 'decimals' else commas}")
         values = numbers
     return _numeric(name, values)
 
 
-def _categorical(name: str, values: np.ndarray) -> Column | str:
+def _dates(values: np.ndarray) -> str | None:
+    """Why a column of dates or times of day is left out; None for any other. What comes later has none of its days."""
+    present = [text for text in values.tolist() if text is not None and text not in DASH]
+    found = next((text for text in present if _DATE.fullmatch(text)), None)
+    if found is None or sum(_DATE.fullmatch(text) is not None for text in present) < _COVERED * len(present):
+        return None
+    return f"holds dates or times, such as {found}; make numbers of what matters in them, such as the hour"
+
+
+def _categorical(name: str, values: np.ndarray, remarks: list[str], wrong: np.ndarray) -> Column | str:
     texts = as_texts(values)
+    # A column of numbers in which a few cells are none would pass for one of texts without a word.
+    others = list(dict.fromkeys(values[wrong].tolist()))
+    numbers = np.count_nonzero([text is not None for text in texts]) - int(wrong.sum())
+    if 0 < len(others) <= _FEW_WORDS and numbers and len(set(texts[~wrong].tolist()) - {None, *DASH}) > 2:
+        shown = ", ".join(others)
+        remarks.append(f"{name} is read as texts, for besides numbers it holds {shown} ({int(wrong.sum())} rows)")
     present = [text for text in texts.tolist() if text is not None]
     counts = Counter(present)
     usual = {text: n for text, n in counts.items() if len(text) <= 200 and not unreadable(text)}
@@ -83,7 +105,7 @@ def _categorical(name: str, values: np.ndarray) -> Column | str:
     if len(counts) == 1:
         return "has one value only"
     if sum(counts[text] for text in kept) < _COVERED * len(present):
-        return f"has too many different texts ({len(counts)} in {len(present)} rows)"
+        return f"has too many different texts ({len(counts)} in {len(present)} rows, such as {present[0][:40]})"
     return Column(name=name, kind="categorical", levels=tuple(sorted(kept)), missing=len(present) < len(texts))
 
 

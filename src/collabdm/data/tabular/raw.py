@@ -12,11 +12,12 @@ from collabdm.errors import DataError, explain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RawTable", "as_texts", "listed", "numbers_in", "raw_table", "stands_for_nothing"]
+__all__ = ["DASH", "RawTable", "as_texts", "listed", "numbers_in", "raw_table", "stands_for_nothing"]
 
-# What programs write for a value that is not there; case does not matter. A dash is a missing number, but a level.
+# What programs write for a value that is not there; case does not matter.
 _NOTHING = ("", "na", "n/a", "#n/a", "nan", "nat", "none", "null", "<na>", "?")
-_DASH = ("-", "--")
+DASH = ("-", "--")
+"""Cells that are missing among numbers, and a level among texts."""
 
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
@@ -103,7 +104,7 @@ def numbers_in(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     Where every text with a comma has it before three digits, it parts thousands; where all are whole numbers but for
     one comma each, it is the decimal point; else it is no number.
     """
-    present = [text for text in texts.tolist() if text is not None and text not in _DASH]
+    present = [text for text in texts.tolist() if text is not None and text not in DASH]
     with_comma = [text for text in present if "," in text]
     how = ""
     if with_comma and all(_THOUSANDS.fullmatch(text) for text in with_comma):
@@ -113,7 +114,7 @@ def numbers_in(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     change = {"thousands": ("", ","), "decimals": (".", ",")}.get(how)
     numbers, wrong = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=bool)
     for row, text in enumerate(texts.tolist()):
-        if text is None or text in _DASH:
+        if text is None or text in DASH:
             continue
         try:
             # Python reads 1_000 as a number, which no table means by it.

@@ -136,6 +136,11 @@ def dataset_of_tables(
 
 def proposed_for(raw: RawTable, label: str, *, ignore: Sequence[str] = ()) -> tuple[TableSchema, list[str]]:
     """A schema for the rows of `raw`, and what must be told of it, without what a person would not call a feature."""
+    strange = [name for name in ignore if name not in raw.columns and name not in raw.passed]
+    if strange:
+        # A name that is not there would leave in what was to be left out, perhaps the answer itself.
+        got, expected = listed(strange), f"among {listed([*raw.columns, *raw.passed], 30)}"
+        raise DataError(explain(f"--ignore, of {raw.source}", got=got, expected=expected, fix="correct the name"))
     aside = [*ignore, *(name for name in raw.columns if name.casefold() == SPLIT)]
     schema, left_out, remarks = proposed_schema(raw, label, aside=aside)
     if left_out:

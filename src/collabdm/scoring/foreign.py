@@ -79,7 +79,7 @@ def read_foreign(
         notes += more
     else:
         sample.check(read.shape)
-    own = Parts(labels=lookup[read.labels])
+    own = Parts(labels=lookup[read.labels], soft=_soft_column(source, len(read)))
     return _labelled(source, own, labels, sample.tensors(values, device="cpu", dtype=torch.float32), classes, notes)
 
 
@@ -93,6 +93,31 @@ def _loaded(source: str, sample: Modality, options: dict[str, Any]) -> tuple[Sam
         if not issubclass(one.category, DataWarning):
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     return data.train, [str(one.message) for one in raised if issubclass(one.category, DataWarning)]
+
+
+def _soft_column(source: str, rows: int) -> np.ndarray | None:
+    """The soft labels, [rows, m], of a Hugging Face data set that was saved to disk, in a column of lists called
+    `targets`, `soft_labels`, `soft_label`, `probs` or `logits`; None where there are none."""
+    folder = Path(source).expanduser()
+    if not (folder / "state.json").is_file():
+        return None
+    import datasets
+
+    from collabdm.data.quiet import quietly
+
+    with quietly():
+        table = datasets.load_from_disk(str(folder)).with_format(None)
+        name = next((name for name in _SOFT_COLUMNS if name in table.column_names), None)
+        values = None if name is None else table.select_columns([name])[:][name]
+    if values is None or len(values) != rows:
+        return None
+    if not all(isinstance(one, list) and len(one) == len(values[0]) for one in values):
+        got, fix = f"column {name} without a list of one length in every row", "repair or drop the column"
+        raise DataError(explain(f"soft labels of {source}", got=got, expected="a number for each class", fix=fix))
+    return np.array(values, np.float64)
+
+
+_SOFT_COLUMNS = ("targets", "soft_labels", "soft_label", "probs", "logits")
 
 
 def _held(read: Samples) -> list[str]:

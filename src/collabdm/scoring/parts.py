@@ -84,8 +84,7 @@ def _named(source: str, tree: Mapping[str, Any], *, images: bool = True) -> Part
     own = Parts() if inner is None or not images else parts_of(source, inner[1])
     for part in ("labels", "soft", "range", "classes"):
         if part in found:
-            value = _stacked(found[part][1])
-            own = _as_labels(own, value) if part == "labels" else replace(own, **{part: value})
+            own = replace(own, **{part: _stacked(found[part][1])})
     notes = [f"left unread: {', '.join(left[:12])}"] if left and images else []
     return replace(own, notes=(*own.notes, *notes))
 
@@ -106,7 +105,7 @@ def _part(name: str, value: Any) -> str | None:
     if joined in _SOFT or (rest and rest[0] == "soft"):
         return "soft"
     if joined in _LABELS or (rest and rest[-1] in _LABELS):
-        return "labels"
+        return "soft" if isinstance(value, np.ndarray) and _soft(value) else "labels"
     return "images" if joined in _IMAGES or (rest and rest[-1] in _IMAGES) else None
 
 
@@ -135,14 +134,14 @@ def _listed(source: str, tree: Sequence[Any]) -> Parts:
 
 
 def _as_labels(parts: Parts, array: np.ndarray) -> Parts:
-    """With the array as labels, or soft labels where it has more than a single 1 in a row."""
-    if array.ndim != 2 or array.shape[1] == 1 or _one_hot(array):
-        return replace(parts, labels=array)
-    return replace(parts, soft=array) if parts.soft is None else replace(parts, labels=array)
+    return replace(parts, soft=array) if _soft(array) else replace(parts, labels=array)
 
 
-def _one_hot(array: np.ndarray) -> bool:
-    return array.dtype.kind in "biuf" and bool(((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all())
+def _soft(array: np.ndarray) -> bool:
+    """Whether rows say more than one class each: they are several numbers, and not a single 1."""
+    if array.ndim != 2 or array.shape[1] == 1 or array.dtype.kind not in "biuf":
+        return False
+    return not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all())
 
 
 def _stacked(value: Any) -> Any:

@@ -99,6 +99,7 @@ def test_rows_of_a_table_are_scored_by_the_same_command(tmp_path: Path) -> None:
         (["--images", "set.npz", "--full-accuracy", "0.848"], "--full-accuracy"),
         (["--images", "set.npz", "--protocol", "taught"], "--protocol"),
         (["--images", "set.npz", "--out", "scores.md"], "a name for JSON"),
+        (["--images", "set.npz", "--networks", "convnet,convnet"], "convnet twice"),
         (["--images", "none.pt"], "none.pt"),
         (["--images", "none"], "no such file, folder or preset"),
     ],

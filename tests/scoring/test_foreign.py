@@ -38,6 +38,8 @@ def written(path: Path, form: str) -> Path:
             torch.save({"images": unit, "labels": torch.from_numpy(LABELS)}, path / "a.pt")
         case "pt, normalised, nested":
             torch.save({"data": [[expected(), torch.from_numpy(LABELS)]], "accs": [1.0]}, path / "a.pt")
+        case "npy, no labels":
+            np.save(path / "a.npy", LEVELS)
         case "pt, no labels":
             torch.save(unit * 2 - 1, path / "a.pt")
         case "folder":
@@ -48,7 +50,9 @@ def written(path: Path, form: str) -> Path:
     return next(path.iterdir())
 
 
-@pytest.mark.parametrize("form", ["npz", "npz with names", "pt", "pt, normalised, nested", "pt, no labels", "folder"])
+@pytest.mark.parametrize(
+    "form", ["npz", "npz with names", "pt", "pt, normalised, nested", "pt, no labels", "npy, no labels", "folder"]
+)
 def test_the_same_set_in_every_form(form: str, tmp_path: Path) -> None:
     found = read(written(tmp_path, form))
     torch.testing.assert_close(found.samples, expected(), rtol=1e-5, atol=1e-5)

@@ -58,6 +58,8 @@ def test_soft_labels_are_probabilities_or_logits() -> None:
     found, told = probabilities("a", rows, 2, 3)
     np.testing.assert_allclose(found, rows)
     assert told == "soft labels are probabilities"
+    short = np.array([[0.2002, 0.3008, 0.5039]])
+    np.testing.assert_allclose(probabilities("a", short, 1, 3)[0], short / short.sum(), rtol=1e-6)
     logits = np.array([[2.0, 0.0, -1.0], [900.0, 900.0, -900.0]])
     found, told = probabilities("a", logits, 2, 3)
     sums = np.exp(logits[0]).sum()

@@ -25,6 +25,7 @@ SOFT = np.full((4, 2), 0.5, np.float32)
         {"Images_Best": IMAGES, "hard_labels": LABELS},
         {"data": [[IMAGES, LABELS]]},
         {"data": list(IMAGES), "labels": [0, 1, 0, 1]},
+        {"arr_0": IMAGES, "arr_1": LABELS},
         [IMAGES, LABELS],
         [LABELS, IMAGES],
         [{"images": IMAGES, "labels": LABELS}],

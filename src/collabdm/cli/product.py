@@ -97,7 +97,9 @@ def evaluate(
     }
     path = _one_of(path, images, of_foreign, exported)
     if path is None:
-        scores.evaluate_foreign(_with(config, wanted), str(images), **of_foreign, quiet=quiet, json=json)
+        inside = set_folder(Path(str(images)))
+        source = str(images) if inside == Path(str(images)) else str(inside)
+        scores.evaluate_foreign(_with(config, wanted), source, **of_foreign, quiet=quiet, json=json)
         return
     if (model := classifier_path(path)) is not None:
         asked = {"--networks": networks is not None, "--count": count is not None, "--exported": exported is not None}

@@ -158,12 +158,18 @@ def _check(given: "Source", asked: "Asked") -> None:
 def _trials(config: "Config", data: "Dataset", report: "Report") -> Any:
     from collabdm.evaluation.judging import trials_of
     from collabdm.planning import recipe_for, resolved
+    from collabdm.scoring.scores import kind_of
 
     if recipe_for(config).teacher:
         fix = "choose fast, paper or strong"
         got = f"{config.evaluate.protocol}, which asks the teacher of a round"
         raise ConfigError(explain("--protocol", got=got, expected="one for any set", fix=fix))
-    return trials_of(config, data.preset, resolved([config], data.preset, report=report))
+    trials = trials_of(config, data.preset, resolved([config], data.preset, report=report))
+    names = [kind_of(spec) for spec in trials.networks]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        fix = "score them by a command each"
+        raise ConfigError(explain("networks", got=f"{twice} twice", expected="one of each name", fix=fix))
+    return trials
 
 
 def _print(told: dict[str, Any]) -> None:

@@ -52,8 +52,8 @@ def read_foreign(
 ) -> ForeignSet:
     """The set at `source`, for data of such `sample`s and `classes`.
 
-    An `.npz`, or a `.pt` that is never unpickled; else whatever `collabdm.data.load_dataset` reads, of which the train
-    part is the set: folders of images by class, archives, hub names; of other samples their own files. `labels`: a file
+    An `.npz` or `.npy`, or a `.pt` that is never unpickled; else whatever `collabdm.data.load_dataset` reads, of which
+    the train part is the set: folders of images by class, archives, hub names; of other samples their own files. `labels`: a file
     (`.pt`, `.npz`, `.npy`) of labels or soft labels in the order of the images. `levels`, `resize`: of images, as in
     `scoring.pixels`; `options`: of the reader.
 
@@ -61,8 +61,8 @@ def read_foreign(
         DataError: it cannot be read, has no labels of these classes, or does not fit the samples.
     """
     path = Path(source).expanduser()
-    if isinstance(sample, Images) and path.suffix.lower() in (".npz", ".pt", ".pth"):
-        parts = parts_of(source, tree_in(path) if is_torch_file(path) else arrays_of(path))
+    if isinstance(sample, Images) and (path.suffix.lower() in (".npz", ".npy") or is_torch_file(path)):
+        parts = parts_of(source, _tree(source))
         return _of_parts(source, parts, labels, sample, classes, levels=levels, resize=resize)
     if is_torch_file(path) or (levels != "auto" and not isinstance(sample, Images)):
         got, fix = f"{sample.plural}, not images", "give the set in the form that the data set has, and no --levels"
@@ -187,8 +187,8 @@ def _tree(file: str) -> Any:
                 return np.load(opened, allow_pickle=False)
         except (OSError, ValueError) as error:
             got = getattr(error, "strerror", None) or "no array of plain numbers"
-            expected, fix = "a file of numpy.save", "save numbers or text: numpy.save(PATH, labels)"
-            raise DataError(explain(f"labels {file}", got=got, expected=expected, fix=fix)) from None
+            expected, fix = "a file of numpy.save", "save numbers or text: numpy.save(PATH, array)"
+            raise DataError(explain(f"array {file}", got=got, expected=expected, fix=fix)) from None
     return arrays_of(path)
 
 

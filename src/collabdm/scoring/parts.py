@@ -66,6 +66,9 @@ def label_parts(source: str, tree: Any) -> Parts:
 
 
 def _named(source: str, tree: Mapping[str, Any], *, images: bool = True) -> Parts:
+    if tree and images and all(re.fullmatch(r"arr_\d+", str(name)) for name in tree):
+        # What numpy.savez calls arrays that were given without names.
+        return _listed(source, list(tree.values()))
     found: dict[str, tuple[str, Any]] = {}
     left = []
     for name, value in tree.items():

@@ -64,10 +64,6 @@ def scored(source: Source, test: Samples, trials: Trials, asked: Asked, *, repor
     Raises `DataError` where there is no test data, or too few real samples to draw.
     """
     found = _Found()
-    names = [kind_of(spec) for spec in trials.networks]
-    if len(set(names)) < len(names):
-        # Results go by the kind's name.
-        trials = dataclasses.replace(trials, networks=list(dict(zip(names, trials.networks, strict=True)).values()))
     _on_all_data(source, test, trials, asked, found, report)
     _on_the_set(source, test, trials, asked, found, report)
     _on_random(source, test, trials, asked, found, report)

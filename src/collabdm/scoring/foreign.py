@@ -53,9 +53,9 @@ def read_foreign(
     """The set at `source`, for data of such `sample`s and `classes`.
 
     An `.npz` or `.npy`, or a `.pt` that is never unpickled; else whatever `collabdm.data.load_dataset` reads, of which
-    the train part is the set: folders of images by class, archives, hub names; of other samples their own files. `labels`: a file
-    (`.pt`, `.npz`, `.npy`) of labels or soft labels in the order of the images. `levels`, `resize`: of images, as in
-    `scoring.pixels`; `options`: of the reader.
+    the train part is the set: folders of images by class, archives, hub names; of other samples their own files.
+    `labels`: a file (`.pt`, `.npz`, `.npy`) of labels or soft labels in the order of the images. `levels`, `resize`: of
+    images, as in `scoring.pixels`; `options`: of the reader.
 
     Raises:
         DataError: it cannot be read, has no labels of these classes, or does not fit the samples.

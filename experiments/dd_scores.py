@@ -1,7 +1,7 @@
 """LRS of one set by this package and by DD-Ranking's own networks, training loop and score: the same tensors.
 
     pip install ddranking
-    python experiments/ddranking.py
+    python experiments/dd_scores.py
 
 The set is ten cluster centres of each of scikit-learn's digits, in three equal channels (DD-Ranking's ConvNet pads
 images of one channel). Minutes on one core.
@@ -59,7 +59,9 @@ def main() -> None:
 
 def _centres(train: Samples) -> ForeignSet:
     by_class = [train.values[train.of_class(y)][:, 0].reshape(-1, 64) for y in range(10)]
-    centres = np.concatenate([KMeans(IPC, random_state=0, n_init=1).fit(rows).cluster_centers_ for rows in by_class])
+    centres = np.concatenate(
+        [KMeans(IPC, random_state=0, n_init="auto").fit(rows).cluster_centers_ for rows in by_class]
+    )
     pixels = np.repeat((centres / 255).astype(np.float32).reshape(-1, 1, 8, 8), 3, 1)
     labels = torch.arange(10).repeat_interleave(IPC)
     samples = SAMPLE.tensors(pixels, device="cpu", dtype=torch.float32)
@@ -71,7 +73,7 @@ def _tensors(part: Samples) -> Tensor:
 
 
 def _theirs(images: Tensor, labels: Tensor, test: Samples, epochs: int) -> float:
-    """The accuracy in [0, 1] of their ConvNet after the last epoch of their loop; the rate falls at half-time, as ours."""
+    """The accuracy in [0, 1] of their ConvNet after the last epoch of their loop; the rate falls where ours does."""
     from ddranking.utils import (  # pyright: ignore
         TensorDataset,
         get_lr_scheduler,

@@ -146,3 +146,8 @@ def test_random_rows_have_the_classes_of_the_set_and_differ_by_draw(source: Sour
     assert set(first.tolist()) != set(second.tolist())
     with pytest.raises(DataError, match=r"got \d+ of 0; expected at least 100000"):
         random_rows(source.train, [100_000] + [0] * 9, 0, 0)
+
+
+def test_all_data_are_shown_as_asked_but_no_longer_than_the_recipe_says() -> None:
+    asked = Asked(full_shown=3000)
+    assert [asked.epochs(size, RECIPE) for size in (10_000, 1500, 1000, 10)] == [1, 2, 3, 6]

@@ -45,6 +45,10 @@ class Asked:
     attacks: bool = False
     attacked: int = 1000
 
+    def epochs(self, size: int, recipe: Recipe) -> int:
+        """Of training on all data, `size` samples of it: at least one, and no more than the recipe has."""
+        return max(min(self.full_shown // size, recipe.epochs), 1)
+
 
 @dataclass(kw_only=True)
 class _Found:
@@ -87,7 +91,7 @@ def _on_all_data(source: Source, test: Samples, trials: Trials, asked: Asked, fo
     """One network of each kind, shown so many samples; it is the teacher that labels real samples softly."""
     if not asked.full_shown:
         return
-    shown = max(asked.full_shown // len(source.train), 1)
+    shown = asked.epochs(len(source.train), trials.recipe)
     recipe = trials.recipe.model_copy(update={"epochs": shown, "most_samples": None, "teacher": 0.0})
     training = source.all_data()
     for spec in trials.networks:

@@ -56,7 +56,7 @@ def _sentences(source: Source, trials: Trials, asked: Asked, found: Mapping[str,
         f"Networks: {'; '.join(described(spec) for spec in trials.networks)}",
         f"Random real {plural}: as many of each class as the set has, drawn anew for each network",
     ]
-    shown = max(asked.full_shown // len(source.train), 1)
+    shown = asked.epochs(len(source.train), recipe)
     if FULL in found["accuracy"]:
         lines.append(
             f"All data: one network of each kind, {shown} epochs over {len(source.train)} {plural}; what more epochs "

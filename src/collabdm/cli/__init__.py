@@ -18,6 +18,7 @@ from collabdm.cli.demo import demo
 from collabdm.cli.detect import detect
 from collabdm.cli.distill import distill
 from collabdm.cli.experiment import experiment
+from collabdm.cli.export import export
 from collabdm.cli.flows import flows
 from collabdm.cli.flows_table import to_table
 from collabdm.cli.info import info
@@ -25,7 +26,7 @@ from collabdm.cli.masks import combine, keys, open_masks
 from collabdm.cli.membership import forget
 from collabdm.cli.output import one_line, say
 from collabdm.cli.plan import plan
-from collabdm.cli.product import evaluate, export
+from collabdm.cli.product import evaluate
 from collabdm.cli.report import report
 from collabdm.cli.schema import schema
 from collabdm.cli.simulate import compare, simulate

@@ -1,18 +1,16 @@
-"""`collabdm evaluate` and `collabdm export`: what to do with a distilled set, or how right a classifier is."""
+"""`collabdm evaluate`: what a distilled set is worth, or how right a classifier is."""
 
-import io
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from collabdm.cli import scores
 from collabdm.cli.classifier import classifier_path, evaluate_classifier
-from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json, Quiet, configured, listed
-from collabdm.cli.output import accuracy_text, print_facts, print_json, print_table, say
+from collabdm.cli.output import accuracy_text, print_json, print_table, say
 from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, DataError, DistilledSetError, explain
 
@@ -22,61 +20,116 @@ if TYPE_CHECKING:
     from collabdm.distilled.set import DistilledSet
     from collabdm.training.recipes import Recipe
 
-__all__ = ["SetPath", "evaluate", "export", "fitting", "load_set", "set_folder"]
+__all__ = ["SetPath", "evaluate", "fitting", "load_set", "set_folder"]
 
 SetPath = Annotated[
     Path, Argument(metavar="PATH", help="A distilled set, or a run folder with one.", show_default=False)
+]
+
+_Judged = Annotated[
+    Path | None,
+    Argument(
+        metavar="[PATH]", help="A distilled set, a classifier file, or a run folder with one.", show_default=False
+    ),
+]
+_Networks = Annotated[
+    str | None,
+    Option(help="Networks to train (convnet, ...), and logistic, knn, forest, boosting, ridge, rocket-ridge: a,b,c."),
+]
+_Count = Annotated[
+    int | None,
+    Option(help="Networks of each kind; by default 3, or 20 (paper). A judge that draws nothing runs once."),
+]
+_Exported = Annotated[
+    bool | None,
+    Option(
+        "--exported/--no-exported",
+        help="Judge a set's exported files too, as whoever gets them reads them; done by default.",
+    ),
 ]
 
 
 @configured("dataset", "seed", "device", "engine", "protocol", "label", "test_fraction", "group")
 def evaluate(
     config: "Config",
-    path: Annotated[
-        Path,
-        Argument(
-            metavar="PATH", help="A distilled set, a classifier file, or a run folder with one.", show_default=False
-        ),
-    ],
+    path: _Judged = None,
     dataset: str | None = None,
     config_file: Path | None = None,
-    networks: Annotated[
-        str | None,
-        Option(
-            help="Networks to train (convnet, ...), and logistic, knn, forest, boosting, ridge, rocket-ridge: a,b,c."
-        ),
-    ] = None,
-    count: Annotated[
-        int | None,
-        Option(help="Networks of each kind; by default 3, or 20 (paper). A judge that draws nothing runs once."),
-    ] = None,
-    exported: Annotated[
-        bool | None,
-        Option(
-            "--exported/--no-exported",
-            help="Judge a set's exported files too, as whoever gets them reads them; done by default.",
-        ),
-    ] = None,
+    networks: _Networks = None,
+    count: _Count = None,
+    exported: _Exported = None,
+    images: scores.Images = None,
+    labels: scores.Labels = None,
+    levels: scores.Levels = "auto",
+    resize: scores.Resize = False,
+    full_data: scores.FullData = None,
+    full_accuracy: scores.FullAccuracy = None,
+    attacks: scores.Attacks = False,
+    out: scores.Out = None,
+    force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Test models trained on a set, or a classifier.
+    """Test models trained on a set, or a classifier; with --images, score anybody's set.
 
     Without --networks they are of the set's own kind: the encoder that made it, with its width, depth, norm and
     pooling. The card of a set warns where its exported 8-bit files train worse by more than a point.
 
     A classifier file is one that `train` wrote, the `teacher.safetensors` of a round or the `model-0.safetensors` of a
     rival. It is tested on the data's test part; nothing is trained.
+
+    With --images the set is anybody's. It is held beside random real images of its size and all data, by accuracy and
+    by the scores of DD-Ranking (docs/scores.md).
     """
     if dataset is None and config_file is None:
         raise ConfigError(explain("--dataset", got="none", expected="data to test on", fix="pass --dataset SOURCE"))
+    given = {"networks": listed(networks) if networks is not None else None, "count": count}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    of_foreign = {
+        "labels": labels,
+        "levels": levels,
+        "resize": resize,
+        "full_data": full_data,
+        "full_accuracy": full_accuracy,
+        "attacks": attacks,
+        "out": out,
+        "force": force,
+    }
+    path = _one_of(path, images, of_foreign, exported)
+    if path is None:
+        inside = set_folder(Path(str(images)))
+        source = str(images) if inside == Path(str(images)) else str(inside)
+        scores.evaluate_foreign(_with(config, wanted), source, **of_foreign, quiet=quiet, json=json)
+        return
     if (model := classifier_path(path)) is not None:
         asked = {"--networks": networks is not None, "--count": count is not None, "--exported": exported is not None}
         evaluate_classifier(config, model, asked=asked, quiet=quiet, json=json)
         return
-    given = {"networks": listed(networks) if networks is not None else None, "count": count}
-    wanted = {name: value for name, value in given.items() if value is not None}
     _evaluate_set(config, path, wanted, exported=exported is not False, quiet=quiet, json=json)
+
+
+def _one_of(path: Path | None, images: str | None, of_foreign: Mapping[str, Any], exported: bool | None) -> Path | None:
+    """`path`, or None where `images` are given instead. Raises `ConfigError` where it is both, none, or with options of
+    the other."""
+    if (path is None) == (images is None):
+        got = "none" if path is None else f"{path} and --images {images}"
+        fix = "give PATH, or --images SOURCE for a set that somebody else made"
+        raise ConfigError(explain("set to evaluate", got=got, expected="one", fix=fix))
+    usual = {"levels": "auto"}
+    asked = [name for name, value in of_foreign.items() if value not in (None, False) and value != usual.get(name)]
+    if images is None and asked:
+        got, fix = f"--{asked[0].replace('_', '-')}", "leave it out, or give the set with --images"
+        raise ConfigError(explain("evaluate PATH", got=got, expected="no option of --images", fix=fix))
+    if images is not None and exported is not None:
+        fix = "leave it out: what is read is what was exported"
+        raise ConfigError(explain("--images", got="--exported or --no-exported", expected="neither", fix=fix))
+    return path
+
+
+def _with(config: "Config", wanted: Mapping[str, Any]) -> "Config":
+    from collabdm.config import make_config
+
+    return make_config(config.model_dump(), {"evaluate": wanted})
 
 
 def _evaluate_set(
@@ -151,43 +204,6 @@ def _print_accuracies(found: Mapping[str, Mapping[str, Any]], network: str, reci
     print_table(("network", *found, "networks", "protocol"), rows)
 
 
-def export(
-    path: SetPath,
-    out: Annotated[Path, Option(help="The file or folder to write.")],
-    format: Annotated[
-        Literal["images", "csv", "parquet", "folder", "npz", "huggingface", "safetensors"],
-        Option(
-            help="PNG folders; a table as one file; a folder of what such samples have as files; arrays x, y, classes; "
-            "a folder for datasets.load_from_disk; or the exact floats."
-        ),
-    ],
-    expanded: Annotated[
-        bool, Option("--expanded", help="safetensors: write what the tiles unfold to, as all other formats do.")
-    ] = False,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Write a distilled set in another format."""
-    from collabdm.storage.files import write_atomically
-
-    check_new(out, force=force)
-    distilled = load_set(path)
-    chosen = distilled if format == "safetensors" and not expanded else distilled.expanded()
-    match format:
-        case "images" | "folder":
-            chosen.to_folder(out)
-        case "csv" | "parquet":
-            write_atomically(out, chosen.to_file(format))
-        case "npz":
-            write_atomically(out, _npz(chosen))
-        case "huggingface":
-            _save_huggingface(chosen, out)
-        case "safetensors":
-            write_atomically(out, chosen.to_bytes())
-    facts = {"format": format, chosen.sample.plural: len(chosen), "classes": len(chosen.classes)}
-    print_json(facts | {"path": str(out)}) if json else print_facts(f"exported: {out}", facts)
-
-
 def _tell_lost(folder: Path, accuracy: float, exported: float) -> None:
     """Say, here and in the set's card, where the exported files train worse by more than a point."""
     from collabdm.distilled.measured import MOST_LOST, warn_in_card
@@ -237,23 +253,3 @@ def fitting(test: "Samples", distilled: "DistilledSet") -> "Samples":
         fix = "test on the kind of data that the set was made from"
         raise DataError(explain(f"test {distilled.sample.plural}", got=got, expected=expected, fix=fix)) from None
     return test.with_classes(distilled.classes)
-
-
-def _npz(chosen: "DistilledSet") -> bytes:
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **chosen.to_arrays())
-    return buffer.getvalue()
-
-
-def _save_huggingface(chosen: "DistilledSet", out: Path) -> None:
-    from collabdm.data.quiet import quietly
-
-    building = out.with_name(f".{out.name}.part")
-    try:
-        with quietly():
-            chosen.to_huggingface().save_to_disk(building)
-        building.rename(out)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

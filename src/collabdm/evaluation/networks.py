@@ -65,13 +65,14 @@ class NetworkResult:
 class Trials:
     """Which networks are trained and how: `recipe.count` of each kind, seeded from `seed`, under an engine.
 
-    A classical judge that draws nothing runs once.
+    A classical judge that draws nothing runs once. `first`: the index of the first network of each kind.
     """
 
     networks: Sequence[NetworkSpec | JudgeSpec]
     recipe: Recipe
     seed: int
     engine: Engine
+    first: int = 0
 
 
 def network_results(
@@ -136,7 +137,7 @@ def _jobs(
     training: TrainingSet, test: Samples, trials: Trials, done: int, unfinished: Path | None, report: Report
 ) -> list[_Job]:
     """One for each network that is left."""
-    pairs = [(spec, i) for spec in trials.networks for i in range(_runs(spec, trials.recipe))]
+    pairs = [(spec, trials.first + i) for spec in trials.networks for i in range(_runs(spec, trials.recipe))]
     digest = training.digest() if unfinished else ""
     return [
         _Job(

@@ -14,6 +14,7 @@ from collabdm.experiments.mnist_iid import MNIST_IID
 from collabdm.experiments.presets import SCALES, Scale, scale_named
 from collabdm.experiments.robustness import ROBUSTNESS
 from collabdm.experiments.runner import Outcome, run_experiment
+from collabdm.experiments.sharing import SHARING
 from collabdm.experiments.strawman import STRAWMAN
 from collabdm.experiments.table2 import TABLE2
 from collabdm.experiments.table3 import TABLE3
@@ -52,6 +53,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         TEACHER,
         TABLES,
         SERIES,
+        SHARING,
     )
 }
 

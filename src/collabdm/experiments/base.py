@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from collabdm.config import Config, load_config, setting_tree
+from collabdm.data import Dataset
+from collabdm.engine import Engine
 from collabdm.errors import ConfigError, explain
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.tables import results_table
+from collabdm.progress import Report
 
-__all__ = ["Cell", "Experiment", "Record", "check_settings", "config_of", "not_comparable"]
+__all__ = ["Cell", "Experiment", "FinishedRun", "Record", "check_settings", "config_of", "not_comparable"]
 
 Record = Mapping[str, Any]
 """A cell's JSON."""
@@ -40,14 +44,30 @@ class Cell:
         return self.options["dataset"]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FinishedRun:
+    """A cell's run once it is finished: its data and settings, and the folder that has its set."""
+
+    dataset: Dataset
+    config: Config
+    folder: Path
+    engine: Engine
+    report: Report
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """`cells` at a scale, with distinct names; `table`: the cells' records as Markdown."""
+    """`cells` at a scale, with distinct names; `table`: the cells' records as Markdown.
+
+    `measure`: what is found out of a finished run beside its metrics, plain JSON; the record has it as `measured`. It
+    is asked again where it was interrupted, so it keeps in the run's folder what took long.
+    """
 
     name: str
     summary: str
     cells: Callable[[Scale], tuple[Cell, ...]]
     table: Callable[[Sequence[Record]], str] = results_table
+    measure: Callable[[FinishedRun], Mapping[str, Any]] | None = None
 
 
 def config_of(cell: Cell, scale: Scale, settings: Sequence[str] = (), *, dataset: str | None = None) -> Config:

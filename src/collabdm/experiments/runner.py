@@ -7,7 +7,7 @@ does not stop the others.
 import fnmatch
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from collabdm.config import Config
 from collabdm.data import Dataset
 from collabdm.engine import Engine, found_device
 from collabdm.errors import CollabDMError, ConfigError, DataError, RunFolderError, explain
-from collabdm.experiments.base import Cell, Experiment, check_settings, config_of, not_comparable
+from collabdm.experiments.base import Cell, Experiment, FinishedRun, check_settings, config_of, not_comparable
 from collabdm.experiments.budget import Budget, BudgetSpentError, Clock
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.record_shapes import FinishedRecord, check_shape
@@ -95,6 +95,7 @@ def run_experiment(
         _check_unchanged(folder, configs, records)
         work = _Work(
             experiment=experiment.name,
+            measure=experiment.measure,
             scale=scale,
             folder=folder,
             cells={cell.name: cell for cell in cells},
@@ -162,6 +163,7 @@ def _worked_off(work: "_Work", chosen: Sequence[Cell], records: Mapping[str, Map
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Work:
     experiment: str
+    measure: Callable[[FinishedRun], Mapping[str, Any]] | None
     scale: Scale
     folder: Path
     cells: Mapping[str, Cell]
@@ -185,17 +187,14 @@ class _Work:
             dataset = self._dataset(cell)
             described["data"] = self._digests[cell.dataset]
             _check_enough(dataset, config)
-            metrics = simulate_on(
-                dataset,
-                config,
-                run,
-                engine=self._engine(cell, dataset),
-                kept=self.folder / "kept",
-                report=self._told,
-            )
+            engine = self._engine(cell, dataset)
+            metrics = simulate_on(dataset, config, run, engine=engine, kept=self.folder / "kept", report=self._told)
             # A run that was finished before is as its folder has it.
             tree, fix = finished_record(described, metrics, 0.0), f"remove {run}, and run the cell again"
             check_shape(FinishedRecord, tree, run / "metrics.json", expected="what a run measured", fix=fix)
+            if self.measure is not None:
+                finished = FinishedRun(dataset=dataset, config=config, folder=run, engine=engine, report=self._told)
+                described["measured"] = dict(self.measure(finished))
             record = finished_record(described, metrics, self.clock.leave())
         except CollabDMError as error:
             record = failed_record(described, error, self.clock.leave())

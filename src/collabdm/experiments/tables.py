@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from collabdm.errors import printable
+from collabdm.evaluation.markdown import markdown
 from collabdm.training.recipes import recipe_text
 
 __all__ = [
@@ -62,12 +62,6 @@ def accuracy_by_network(
             ]
         )
     return markdown([corner, *columns, LARGEST, "note"], lines)
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; a cell's own bars, line ends and control characters cannot break it."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
 
 
 def accuracy_and_spread(record: Mapping[str, Any]) -> str:
@@ -136,7 +130,3 @@ def _line(record: Mapping[str, Any]) -> list[str]:
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _escaped(text: str) -> str:
-    return printable(" ".join(text.split())).replace("|", "\\|")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["experiment", "list_experiments", "report", "run", "status"]
 
 SOME_FAILED = 2
+MOST_NAMED = 5
 DEFAULT_PRESET = "cpu"
 
 experiment = typer.Typer(
@@ -78,7 +79,8 @@ def run(
 ) -> None:
     """Run what is not finished, the most informative cells first, and print the table.
 
-    An interrupted run goes on where it was: repeat the command. --preset and --set are remembered.
+    An interrupted run goes on where it was: repeat the command. --preset and --set are remembered. Repeated while it
+    runs, here or on a machine that sees the same folder, it works on the cells that nobody is at.
     """
     from collabdm.engine import tune_allocator
     from collabdm.experiments import experiment_named, run_experiment, scale_named
@@ -133,12 +135,14 @@ def report(name: Name, out: Out) -> None:
     from collabdm.experiments.status import status_of
     from collabdm.report import experiment_report
     from collabdm.storage.files import write_atomically
+    from collabdm.storage.locks import door
 
     chosen = experiment_named(name)
     found = status_of(chosen, out)
     remaining = len(found.cells) - found.count("finished")
     page = experiment_report(name, chosen.summary, found.records, remaining, settings=found.settings, folder=out)
-    write_atomically(out / "report.html", page)
+    with door(out):
+        write_atomically(out / "report.html", page)
     say(_table(chosen, found))
     say(f"\n{out / 'report.html'}")
 
@@ -146,15 +150,22 @@ def report(name: Name, out: Out) -> None:
 def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
     from collabdm.experiments.status import status_of
     from collabdm.storage.files import write_atomically
+    from collabdm.storage.locks import door
 
-    found = status_of(chosen, out)
-    table = _table(chosen, found)
-    write_atomically(out / "table.md", table.encode() + b"\n")
+    # Of two processes that end at once, the one that writes last has seen the records of both.
+    with door(out):
+        found = status_of(chosen, out)
+        table = _table(chosen, found)
+        write_atomically(out / "table.md", table.encode() + b"\n")
     say(table)
     for cell, why in outcome.failed.items():
         say(f"failed: {cell}: {one_line(why)}", error=True)
     if outcome.stopped is not None:
         say(f"the budget is spent, in {outcome.stopped}: repeat the command to go on there", error=True)
+    if outcome.taken:
+        others = f" and {len(outcome.taken) - MOST_NAMED} more" if len(outcome.taken) > MOST_NAMED else ""
+        named = f"{', '.join(outcome.taken[:MOST_NAMED])}{others}"
+        say(f"left to other processes, which are at work there: {named}", error=True)
     say()
     print_facts(str(out), _summary(found))
 

@@ -45,7 +45,7 @@ def here(tasks: Sequence[Task], asked: Mapping[str, Any], report: object) -> Ite
     assert asked == {"num_cpus": 2}
     for task in tasks[:-1]:
         yield run_task(task)
-    yield died(tasks[-1], MemoryError("worker\nkilled: out of memory"))
+    yield died(tasks[-1], RuntimeError("Traceback\nMemoryError: no room\nsee log"))
 
 
 def test_every_cell_is_one_task_and_what_became_of_it_is_counted_and_told(
@@ -56,7 +56,7 @@ def test_every_cell_is_one_task_and_what_became_of_it_is_counted_and_told(
     monkeypatch.setitem(spread.EXECUTORS, "here", here)
     spread_with = {"asked": {"num_cpus": 2}, "report": told.append}
     outcome = spread_experiment(grid(folder), "here", **spread_with)
-    why = "its process died: killed: out of memory"
+    why = "its process died: MemoryError: no room"
     assert outcome == Outcome(finished=2, failed={RANKED[2]: why}, left=0)
     assert [one.message for one in told] == [
         f"{RANKED[0]}: finished",

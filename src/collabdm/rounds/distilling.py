@@ -80,7 +80,7 @@ def distill_round(
     config = config.model_copy(update={"server": spec})
     assert isinstance(config.engine, Engine)
     collected = collect(plan, contributions, report=report)
-    usable = list(collected.contributions.values())
+    usable = collected.answers
     initial = checked_start(plan, usable, terms, config.server.draw)
     basis = _basis(plan, collected, config, provenance.present)
     finished = _finished(folder, basis)
@@ -147,7 +147,7 @@ def _coverage(
     plan: Plan, collected: Collected, initial: InitialSet, target: Target, rule: Rule, report: Report
 ) -> dict[str, Any]:
     """The metrics of who sent what, and of what nobody sent; what a user should know is told."""
-    usable = collected.contributions.values()
+    masked = collected.contributions.values() if plan.masks else ()
     return {
         "bytes": {
             "down": dict.fromkeys(plan.clients, len(encode_plan(plan))),
@@ -160,9 +160,9 @@ def _coverage(
         "unprotected": _unprotected(plan, target, rule, report),
         "untouched_classes": _untouched(plan, target, initial, report),
         "missing_classes": [plan.classes[y] for y in initial.missing],
-        "missing": sorted(set(plan.clients) - {name for one in usable for name in one.stands_for}),
+        "missing": sorted(set(plan.clients) - collected.sites),
         "refused": collected.refused,
-        **({"masks_opened": sorted({name for one in usable for name in one.unmasked})} if plan.masks else {}),
+        **({"masks_opened": sorted({name for one in masked for name in one.unmasked})} if plan.masks else {}),
     }
 
 

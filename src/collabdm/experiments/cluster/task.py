@@ -2,6 +2,7 @@
 see."""
 
 import glob
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ __all__ = ["Shell", "Task", "TaskEnd", "died", "run_task"]
 
 # Of what one cell says, so many lines reach the process that hands the cells out.
 _MOST_LINES = 50
+_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,5 +77,9 @@ def run_task(task: Task) -> TaskEnd:
 
 def died(task: Task, error: BaseException) -> TaskEnd:
     """The end of a task whose process ended before its cell did: nothing is recorded, and the cell can go on."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return TaskEnd(cell=task.cell, state="died", why=f"its process died: {lines[-1].strip()[:300]}")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # Of a traceback the line that says what went wrong; what follows it is about log files.
+    telling = [line for line in lines if _ERROR.match(line)]
+    return TaskEnd(
+        cell=task.cell, state="died", why=f"its process died: {(telling or lines)[-1 if telling else 0][:300]}"
+    )

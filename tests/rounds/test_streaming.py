@@ -81,7 +81,8 @@ def test_a_rule_looks_at_some_seeds_at_a_time(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(stored, "HELD_BYTES", 0)
     living = _Living(monkeypatch)
     seed_by_seed = aggregate(plan, collect(plan, tmp_path / "sent").answers, TRIMMED)
-    assert living.most <= 2
+    # As above, and the last of those that were counted.
+    assert living.most <= 3
     assert seed_by_seed.values.tobytes() == at_once.values.tobytes()
     assert not np.array_equal(at_once.values, aggregate(plan, made).values)
 

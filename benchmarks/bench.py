@@ -1,6 +1,10 @@
-"""Every hot loop against plain eager float32 torch, in one run: prints a table, writes `latest.json`.
+"""Every hot loop against plain eager float32 torch, in one run: prints a table and what fell, writes `latest.json`.
 
     make bench                                                    (about ten minutes on two cores)
+
+What fell: each loop's share of the probe, its peak in the same minute, and its speed-up, against the last report of a
+processor of the same family. A loop that lost more than 15 % is named. Nothing fails by it: on a shared machine one run
+may be unlucky, so run it again before you look for a cause.
 
 Both sides run in the same process, once with the system's default allocator and once with glibc told to keep freed
 memory (what the command line does). The share of the peak is that of the encoder's second and third convolution
@@ -11,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -18,19 +23,23 @@ from pathlib import Path
 from typing import Any
 
 from collabdm.engine import Engine
+from collabdm.errors import RunFolderError
 from collabdm.rounds.run_folder import environment
-from collabdm.storage.files import write_json
+from collabdm.storage.files import read_json, write_json
 
 HERE = Path(__file__).parent
+LARGEST_FALL = 0.15
+MEASURED = {"peak_share": "of the peak", "speedup": "times plain torch"}
 
 
 def main() -> None:
     """Measure with both allocators and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE / "latest.json")
+    parser.add_argument("--against", type=Path, help="an earlier report, by default the one at --out")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, for both sides")
     given = parser.parse_args()
-    started = time.time()
+    started, before = time.time(), _earlier(given.against or given.out)
     default, tuned = (_measured("--device", given.device, *options) for options in ((), ("--tuned",)))
     report = {
         "commit": _commit(),
@@ -49,6 +58,51 @@ def main() -> None:
         print(f"{'':20}{'seconds':>10}{'plain':>10}{'speed-up':>10}{'images/s':>10}{'GFLOP/s':>10}{'of peak':>10}")
         for loop, row in report[name].items():
             print(_line(loop, row))
+    print()
+    for line in compared(before, report):
+        print(line)
+
+
+def compared(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
+    """What fell since the report `before`, a line each, or why the two say nothing of each other."""
+    if before is None:
+        return ["nothing to compare with: there was no earlier report"]
+    families = [family(report["hardware"]["device"]) for report in (before, now)]
+    engines = [report["hardware"]["engine"] for report in (before, now)]
+    if families[0] != families[1] or any(engines[0][key] != engines[1][key] for key in ("kind", "dtype", "threads")):
+        named = [
+            f"{one}, {engine['dtype']} on {engine['threads']}" for one, engine in zip(families, engines, strict=True)
+        ]
+        return [f"not compared: the earlier report is of {named[0]}, this one of {named[1]}"]
+    fell, seen = [], 0
+    for side in ("loops", "tuned"):
+        for loop, row in now[side].items():
+            for name, words in MEASURED.items():
+                old = before.get(side, {}).get(loop, {}).get(name)
+                if old is None or name not in row:
+                    continue
+                seen += 1
+                if row[name] < (1 - LARGEST_FALL) * old:
+                    told = f"{loop} ({side}): {old:.2f} -> {row[name]:.2f} {words}"
+                    fell.append(f"fell by {1 - row[name] / old:.0%}: {told}")
+    since = f"since {before.get('commit')}"
+    if not fell:
+        return [f"none of {seen} figures fell by more than {LARGEST_FALL:.0%} {since}"]
+    return [*fell, f"{len(fell)} of {seen} figures fell by more than {LARGEST_FALL:.0%} {since}: run it again first"]
+
+
+def family(device: str) -> str:
+    """A processor's or an accelerator's name without clock, number of cores and what marks the single model."""
+    name = re.sub(r"\((R|TM|r|tm)\)|@.*|\bCPU\b|(\d+-Core )?Processor$", " ", device)
+    return " ".join(re.sub(r"\b(\d{2})\d{2}\w*", r"\1xx", name).split())
+
+
+def _earlier(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_json(path, dict) if path.exists() else None
+    except RunFolderError as error:
+        print(f"not compared: {error}", file=sys.stderr)
+        return None
 
 
 def _line(loop: str, row: dict[str, float]) -> str:

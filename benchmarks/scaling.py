@@ -1,10 +1,12 @@
 """How time and memory grow: one factor at a time around a base, every cell in a process of its own.
 
-    python benchmarks/scaling.py [--out FILE] [--memory]
+    python benchmarks/scaling.py [--out FILE] [--memory | --sites]
 
 Client: seconds of the statistics, of the local stage, and peak memory beyond the data. Server: seconds of aggregation
 and of distillation, and peak memory. Data are random pixels. `--memory` measures one large client instead: 200,000
-CIFAR-sized images, T = 500, B = 512 (ten minutes on two cores).
+CIFAR-sized images, T = 500, B = 512 (ten minutes on two cores). `--sites` measures whole simulations of 10, 100 and
+1,000 clients instead, of which ten take part at a seed: 8x8 pixels, 40 images a client, T = 20, a ConvNet of width 32
+(a few minutes).
 """
 
 import argparse
@@ -22,14 +24,16 @@ import torch
 
 from collabdm.client import contribute
 from collabdm.config import ServerSpec, load_config
-from collabdm.data import Samples
+from collabdm.data import Dataset, Samples
 from collabdm.data.presets import generic_preset
 from collabdm.engine import resolve_engine, tune_allocator
 from collabdm.planning import make_plan
-from collabdm.protocol import Contribution, Plan, acceptance, decode_contribution, encode_contribution
+from collabdm.protocol import Contribution, Plan, acceptance, encode_contribution
 from collabdm.randomness import Stream
 from collabdm.rounds.contributing import contribution_name
+from collabdm.rounds.inbox import collect
 from collabdm.server import aggregate, initial_state, refine
+from collabdm.simulation.simulate import simulate_on
 from collabdm.storage.files import write_json
 from collabdm.storage.kept_results import KeptResults
 
@@ -38,6 +42,7 @@ CLIENT = {"seeds": 10, "batch": 256, "ipc": 10, "side": 32, "samples": 10_000, "
 SERVER = {"seeds": 10, "ipc": 10, "side": 32, "clients": 5, "batch": 256}
 CLIENT_GRID = {"seeds": (20, 40), "batch": (128, 512), "ipc": (50,), "side": (64,), "samples": (40_000,)}
 SERVER_GRID = {"seeds": (20, 40), "clients": (20, 80), "ipc": (50,), "side": (64,)}
+SITES, TAKING_PART = (10, 100, 1000), 10
 LARGE = CLIENT | {"seeds": 500, "batch": 512, "samples": 200_000}
 
 
@@ -46,14 +51,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "scaling.json")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--sites", action="store_true")
     parser.add_argument("--cell", nargs=2, metavar=("SIDE", "JSON"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.cell:
         side, settings = given.cell
-        print(json.dumps({"client": client, "server": server}[side](**json.loads(settings))))
+        measure = {"client": client, "server": server, "sites": sites}[side]
+        print(json.dumps(measure(**json.loads(settings))))
         return
     if given.memory:
         print(json.dumps(_in_process("client", LARGE), indent=2))
+        return
+    if given.sites:
+        _print_sites()
         return
     rows = []
     for side, base, grid in (("client", CLIENT, CLIENT_GRID), ("server", SERVER, SERVER_GRID)):
@@ -103,9 +113,7 @@ def server(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> dict
             )
             (Path(folder) / contribution_name(plan, name)).write_bytes(encode_contribution(made, plan))
         before, started = _peak(), time.perf_counter()
-        files = sorted(Path(folder).iterdir())
-        received = (decode_contribution(path.read_bytes(), plan, expected=expected) for path in files)
-        target = aggregate(plan, received, spec)
+        target = aggregate(plan, collect(plan, Path(folder)).answers, spec)
         aggregated = time.perf_counter()
         for _ in refine(plan, target, initial_state(images, labels, engine), spec, engine=engine):
             pass
@@ -114,6 +122,49 @@ def server(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> dict
         "distill_seconds": time.perf_counter() - aggregated,
         "peak_beyond_data": _peak() - before,
     }
+
+
+def sites(*, clients: int) -> dict[str, float]:
+    """A whole simulation of so many clients, each with 40 images."""
+    images = Stream(1, "pixels").integers(256, (40 * clients + 100, 1, 8, 8)).astype(np.uint8)
+    labels = np.arange(len(images)) % len(CLASSES)
+    data = Samples(values=images, labels=labels, classes=CLASSES)
+    train, test = data.take(np.arange(100, len(images))), data.take(np.arange(100))
+    preset = generic_preset("random", (1, 8, 8), CLASSES)
+    options = {
+        "ipc": 10,
+        "partition.kind": "iid",
+        "partition.clients": clients,
+        **{"plan.seeds": 20, "plan.batch": 32, "plan.participation": TAKING_PART / clients, "plan.min_held": 1},
+        "plan.network": {"name": "convnet", "width": 32},
+        **{"local.iterations": 5, "server.passes": 1, "evaluate.count": 1, "evaluate.epochs": 1},
+    }
+    engine = resolve_engine("eager", "cpu", 0.0)
+    before, started = _peak(), time.process_time()
+    with TemporaryDirectory() as folder:
+        dataset = Dataset(name="random", train=train, test=test, preset=preset, columns={})
+        found = simulate_on(dataset, load_config(options=options), Path(folder) / "run", engine=engine)
+    return {
+        "clients": clients,
+        "client_seconds": sum(found["seconds"]["client"].values()) / clients,
+        "aggregate_seconds": found["seconds"]["aggregate"],
+        "distill_seconds": found["seconds"]["distill"],
+        "processor_seconds": time.process_time() - started,
+        "bytes_up": sum(found["bytes"]["up"].values()) / clients,
+        "peak_beyond_start": _peak() - before,
+        "data_bytes": images.nbytes,
+    }
+
+
+def _print_sites() -> None:
+    print(
+        f"{'clients':>8}{'s a client':>12}{'aggregate, s':>14}{'distill, s':>12}{'CPU, s':>8}{'kB up':>8}{'MB more':>9}"
+    )
+    for clients in SITES:
+        row = _in_process("sites", {"clients": clients})
+        times = f"{row['client_seconds']:>12.4f}{row['aggregate_seconds']:>14.2f}{row['distill_seconds']:>12.2f}"
+        sizes = f"{row['bytes_up'] / 1e3:>8.1f}{row['peak_beyond_start'] / 1e6:>9.0f}"
+        print(f"{clients:>8}{times}{row['processor_seconds']:>8.0f}{sizes}", flush=True)
 
 
 def _plan(*, seeds: int, batch: int, ipc: int, side: int, clients: int) -> Plan:

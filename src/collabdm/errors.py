@@ -18,6 +18,7 @@ __all__ = [
     "DataError",
     "DataWarning",
     "DistilledSetError",
+    "FolderBusyError",
     "PlanError",
     "QuorumError",
     "RenamedWarning",
@@ -66,6 +67,10 @@ class ClassifierError(CollabDMError):
 
 class RunFolderError(CollabDMError):
     """A run folder exists already, or cannot be resumed."""
+
+
+class FolderBusyError(RunFolderError):
+    """Another process is at work in a run folder."""
 
 
 class QuorumError(CollabDMError):

@@ -17,6 +17,7 @@ from torch import Tensor
 from collabdm.errors import QuorumError, explain
 from collabdm.local.centres import weighted_kmeans
 from collabdm.protocol import Contribution, Plan
+from collabdm.protocol.stored import in_order
 from collabdm.randomness import Stream
 
 __all__ = ["InitialSet", "draw_of", "initial_set", "slots"]
@@ -49,34 +50,31 @@ def initial_set(plan: Plan, contributions: Iterable[Contribution], draw: int | N
     `draw`: an integer that the server alone knows; by default `draw_of` the contributions.
     Raises `QuorumError` where nobody holds any class, or noise hides whatever is held.
     """
-    ordered = sorted(contributions, key=lambda c: c.client)
+    ordered = in_order(contributions)
     draw = draw_of(ordered) if draw is None else draw
-    everything = torch.from_numpy(np.concatenate([c.samples for c in ordered]))
-    held = np.stack([c.held for c in ordered])
-    present = np.flatnonzero(held.sum(axis=0))
-    if not len(present):
+    # Of all contributions at once only labels and counts are held, and the samples that are taken.
+    clients, held, labels = _looked_at(ordered)
+    present = np.flatnonzero(held.sum(axis=0)).tolist()
+    if not present:
         got = "none" if plan.privacy is None else f"none that stands out from the noise of {len(plan.clients)} sites"
         fix = "collect from sites with more samples" + (", or promise a larger epsilon" if plan.privacy else "")
         raise QuorumError(explain("classes held", got=got, expected="at least one", fix=fix))
-    samples, topped_up, taken = [], {}, dict.fromkeys((c.client for c in ordered), 0)
-    for y in present.tolist():
-        sent = {c.client: torch.from_numpy(c.samples[c.labels == y]) for c in ordered}
-        weight = held[:, y] if plan.most_held is None else np.minimum(held[:, y], plan.most_held)
-        # Of a class that it does not hold nothing of a client counts.
-        sent = {client: own if counts else own[:0] for (client, own), counts in zip(sent.items(), weight, strict=True)}
-        used = sent if plan.clustered else _cut(plan, sent, weight, draw, y)
-        taken = {client: taken[client] + len(own) for client, own in used.items()}
-        union = _centres(plan, used, weight, draw, y) if plan.clustered else torch.cat([*used.values()])
+    weights = {y: held[:, y] if plan.most_held is None else np.minimum(held[:, y], plan.most_held) for y in present}
+    rows = {y: _rows(plan, clients, labels, weights[y], draw, y) for y in present}
+    sent = _samples(ordered, rows)
+    samples, topped_up = [], {}
+    for y in present:
+        union = _centres(plan, sent[y], weights[y], draw, y) if plan.clustered else torch.cat(sent[y])
         if len(union) < plan.ipc:
             topped_up[y] = plan.ipc - len(union)
-            union = torch.cat([union, _made(plan, y, union, everything, topped_up[y])])
+            union = torch.cat([union, _made(plan, y, union, ordered, topped_up[y])])
         samples.append(union)
     return InitialSet(
         samples=torch.cat(samples),
         labels=torch.from_numpy(np.repeat(present, plan.ipc)),
         topped_up=topped_up,
         missing=tuple(np.flatnonzero(held.sum(axis=0) == 0).tolist()),
-        taken=taken,
+        taken={client: sum(len(of[k]) for of in rows.values()) for k, client in enumerate(clients)},
         draw=draw,
     )
 
@@ -105,35 +103,65 @@ def slots(held: np.ndarray, sent: Sequence[int], total: int, stream: Stream) -> 
 def draw_of(contributions: Iterable[Contribution]) -> int:
     """An integer below 2**53 that all the contributions decide: nobody who has not seen the others' can foresee it."""
     digest = hashlib.sha256()
-    for one in sorted(contributions, key=lambda c: c.client):
+    for one in in_order(contributions):
         for value in (one.held, one.labels, one.samples):
             digest.update(np.ascontiguousarray(value).data)
     return int.from_bytes(digest.digest()[:8], "big") >> 11
 
 
-def _cut(plan: Plan, sent: Mapping[str, Tensor], weight: np.ndarray, draw: int, y: int) -> dict[str, Tensor]:
-    """Of what each client sent of class `y` as many as it has slots."""
-    chosen = slots(weight, [len(own) for own in sent.values()], plan.ipc, Stream(draw, "slots", y))
-    return {
-        client: own[torch.from_numpy(np.sort(Stream(draw, "cut", y, client).choose(len(own), count)))]
-        for (client, own), count in zip(sent.items(), chosen.tolist(), strict=True)
-    }
+def _looked_at(ordered: Sequence[Contribution]) -> tuple[list[str], np.ndarray, list[np.ndarray]]:
+    """Of all contributions, each read once: clients, samples held int64 [clients, classes], and labels of what came."""
+    clients, held, labels = list[str](), list[np.ndarray](), list[np.ndarray]()
+    for one in ordered:
+        clients.append(one.client)
+        held.append(one.held)
+        labels.append(one.labels)
+    return clients, np.stack(held), labels
 
 
-def _centres(plan: Plan, sent: Mapping[str, Tensor], weight: np.ndarray, draw: int, y: int) -> Tensor:
+def _rows(
+    plan: Plan, clients: Sequence[str], labels: Sequence[np.ndarray], weight: np.ndarray, draw: int, y: int
+) -> list[np.ndarray]:
+    """Which rows of each client's local set are taken of class `y`: all where the set is clustered, else as many as it
+    has slots. Of a class that it does not hold nothing of a client counts."""
+    nothing = np.empty(0, np.int64)
+    rows = [np.flatnonzero(own == y) if counts else nothing for own, counts in zip(labels, weight, strict=True)]
+    if plan.clustered:
+        return rows
+    counts = slots(weight, [len(own) for own in rows], plan.ipc, Stream(draw, "slots", y)).tolist()
+    return [
+        own[np.sort(Stream(draw, "cut", y, client).choose(len(own), count))] if count else nothing
+        for client, own, count in zip(clients, rows, counts, strict=True)
+    ]
+
+
+def _samples(ordered: Sequence[Contribution], rows: Mapping[int, Sequence[np.ndarray]]) -> dict[int, list[Tensor]]:
+    """Those rows' samples by class and client; a contribution of which none is taken is not looked at."""
+    found: dict[int, list[Tensor]] = {y: [] for y in rows}
+    empty = torch.from_numpy(ordered[0].samples[:0])
+    for k in range(len(ordered)):
+        one = ordered[k] if any(len(of[k]) for of in rows.values()) else None
+        for y, of in rows.items():
+            found[y].append(empty if one is None else torch.from_numpy(one.samples[of[k]]))
+    return found
+
+
+def _centres(plan: Plan, sent: Sequence[Tensor], weight: np.ndarray, draw: int, y: int) -> Tensor:
     """At most ipc centres of all that came of class `y`, [m, *shape]: each sample stands for its share of its
     client's."""
-    union = torch.cat([*sent.values()])
+    union = torch.cat([*sent])
     if not len(union):
         return union
-    sizes = np.array([len(own) for own in sent.values()])
+    sizes = np.array([len(own) for own in sent])
     share = np.repeat(weight / np.maximum(sizes, 1), sizes)
     centres, _ = weighted_kmeans(union.flatten(1).double().numpy(), share, plan.ipc, Stream(draw, "centres", y))
     return torch.from_numpy(centres).float().view(-1, *plan.sample.shape)
 
 
-def _made(plan: Plan, y: int, union: Tensor, everything: Tensor, count: int) -> Tensor:
+def _made(plan: Plan, y: int, union: Tensor, ordered: Sequence[Contribution], count: int) -> Tensor:
+    """`count` samples of class `y`; all that came is held at once here, since what is made is like it."""
     stream = Stream(plan.seed, "top-up", y)
+    everything = torch.from_numpy(np.concatenate([one.samples for one in ordered]))
     source = everything if len(everything) else torch.zeros(1, *plan.sample.shape)
     spread = float(source.std(correction=0)) or 1.0
     noise = torch.from_numpy(stream.uniform((count, *plan.sample.shape), -math.sqrt(3), math.sqrt(3))).float()

@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 USUAL = ServerSpec()
+MOST_COMPARED = 256 * 2**20
+"""Bytes of the participants' statistics that a rule looks at in one go, over as many seeds as that is."""
 COMPARED = 10
 """The seeds at which a refined set is held against its start: a hundredth of the work of five passes over 200."""
 
@@ -67,7 +69,7 @@ def aggregate(plan: Plan, contributions: Iterable[Contribution], spec: ServerSpe
     participant. Sums run in float64 over clients in sorted order, whatever the order given, so that the result does not
     depend on it. Rules see statistics in their additive form: there the mean over clients is that over all samples, so
     a rule that drops nothing is the plain mean, while a mean of variances would lose the spread between clients. Beyond
-    the contributions and the result, memory holds the participants' values at one (t, y).
+    the result, memory holds one contribution at a time of stored ones; a rule holds as much as it compares at once.
     Raises `ContributionError` where one does not answer this plan, or a client has two; `ConfigError` where a rule is
     asked for that cannot protect what the plan asks for.
     """
@@ -79,26 +81,47 @@ def _aggregated(plan: Plan, contributions: Sequence[Contribution], spec: ServerS
     """The target of contributions that were checked, in sorted order."""
     equations = pooled_equations(plan, contributions) if plan.features else None
     contributions = opened(plan, contributions)
-    statistic, classes = plan.statistic, len(plan.classes)
     features = embedder_for(plan.network, plan.sample.shape, EAGER).features
-    shape = (plan.seeds, statistic.groups(classes))
-    values = np.zeros((*shape, statistic.rows(features), features))
-    weights, drawn, holders = np.zeros(shape), np.zeros((plan.seeds, classes), np.int64), np.zeros(shape, np.int64)
-    senders = [_Sender(plan, contribution, spec) for contribution in contributions]
-    for t in range(plan.seeds):
-        present = [sender for sender in senders if t in sender.rows]
-        drawn[t] = sum((sender.drawn for sender in present), np.zeros(classes, np.int64))
-        for group in range(shape[1]):
-            participants = [sender for sender in present if group in sender.columns]
-            if not participants:
-                continue
-            sent = np.stack([sender.statistic(t, group) for sender in participants])
-            weighed = np.array([sender.weight[group] for sender in participants])
-            additive = statistic.additive(torch.from_numpy(sent).double())
-            values[t, group] = statistic.finish(combined(additive, torch.from_numpy(weighed), spec.rule)).numpy()
-            weights[t, group] = weighed.sum()
-            holders[t, group] = len(participants)
+    groups, rows = plan.statistic.groups(len(plan.classes)), plan.statistic.rows(features)
+    values = np.zeros((plan.seeds, groups, rows, features))
+    weights, drawn = np.zeros((plan.seeds, groups)), np.zeros((plan.seeds, len(plan.classes)), np.int64)
+    holders = np.zeros((plan.seeds, groups), np.int64)
+    for one in contributions:
+        sender = _Sender(plan, one, spec)
+        for t in sender.rows:
+            # In this order at every (t, y), one after another: what comes out does not depend on how they are read.
+            if not spec.rule.protects:
+                values[t, sender.groups] += sender.additive(t) * sender.weights[:, None, None]
+            weights[t, sender.groups] += sender.weights
+            drawn[t] += sender.drawn
+            holders[t, sender.groups] += 1
+    if spec.rule.protects:
+        _protected(plan, contributions, spec, values)
+    else:
+        covered = weights > 0
+        values[covered] = plan.statistic.finish(
+            torch.from_numpy(values[covered] / weights[covered][:, None, None])
+        ).numpy()
     return Target(values=values, weights=weights, drawn=drawn, holders=holders, equations=equations)
+
+
+def _protected(plan: Plan, contributions: Sequence[Contribution], spec: ServerSpec, values: np.ndarray) -> None:
+    """Fill `values` by a rule, which looks at all participants of a (t, y) at once: for so many seeds at a time that no
+    more than `MOST_COMPARED` is held, and for one at least."""
+    size = plan.participants_per_seed * values[0].size * np.dtype(np.float32).itemsize
+    step = max(MOST_COMPARED // max(size, 1), 1)
+    for first in range(0, plan.seeds, step):
+        sent: dict[tuple[int, int], list[tuple[np.ndarray, float]]] = {}
+        for one in contributions:
+            sender = _Sender(plan, one, spec)
+            for t in sender.rows:
+                if first <= t < first + step:
+                    for group, own, weight in zip(sender.groups, sender.sent(t), sender.weights, strict=True):
+                        sent.setdefault((t, int(group)), []).append((own.copy(), weight))
+        for place, parts in sent.items():
+            additive = plan.statistic.additive(torch.from_numpy(np.stack([own for own, _ in parts])).double())
+            weights = torch.tensor([weight for _, weight in parts], dtype=torch.float64)
+            values[place] = plan.statistic.finish(combined(additive, weights, spec.rule)).numpy()
 
 
 @plain_torch()
@@ -144,7 +167,7 @@ def distill(
         report(Event(stage="distill", done=refinement.steps, total=refinement.total, loss=refinement.loss))
     check_finite(float(state.samples.abs().max()), spec)
     tell_worse(plan, target, start, state, spec, engine=engine, report=report)
-    return product(plan, state.samples, initial.labels, spec, facts=insecure_facts(received) | dict(facts or {}))
+    return product(plan, state.samples, initial.labels, spec, facts=insecure_facts(plan, received) | dict(facts or {}))
 
 
 def protected_start(
@@ -161,7 +184,8 @@ def protected_start(
     did not, by client and why, which is told."""
     if not spec.rule.protects:
         return initial, {}
-    found = screened(plan, contributions, target, engine)
+    # Samples are held against all others': here every contribution is in memory.
+    found = screened(plan, tuple(contributions), target, engine)
     if not found.left_out:
         return initial, {}
     report(Event(stage="aggregate", done=1, total=1, message=told_screened(found.left_out)))
@@ -325,22 +349,28 @@ def _targets(plan: Plan, target: Target, t: int, engine: Engine) -> Targets:
 
 
 class _Sender:
-    """One contribution, found by seed and group (a class, or all classes where the statistic pools them)."""
+    """One contribution: what it says at a seed of every group that it has (a class, or all classes where the statistic
+    pools them)."""
 
     def __init__(self, plan: Plan, contribution: Contribution, spec: ServerSpec) -> None:
+        """`groups` and the `weights` of each; `rows` by seed; `drawn` by class."""
         held = contribution.held
         capped = held if plan.most_held is None else np.minimum(held, plan.most_held)
         weight = capped.astype(np.float64) if spec.weighting == "count" else np.ones(len(held))
         pooled = plan.statistic.pooled
         self.rows = {t: row for row, t in enumerate(plan.assigned(contribution.client))}
-        self.columns = {0: 0} if pooled else {int(y): i for i, y in enumerate(contribution.classes_held)}
-        self.weight = _all_held(weight, held, spec) if pooled else weight
+        self.groups = np.zeros(1, np.int64) if pooled else contribution.classes_held
+        self.weights = _all_held(weight, held, spec) if pooled else weight[self.groups]
         self.drawn = np.minimum(held, plan.batch)
-        self._statistics = contribution.statistics
+        self._statistic, self._sent = plan.statistic, contribution.statistics
 
-    def statistic(self, t: int, group: int) -> np.ndarray:
-        """[rows, d], as sent."""
-        return self._statistics[self.rows[t], self.columns[group]]
+    def sent(self, t: int) -> np.ndarray:
+        """As sent: float32 [groups, rows, d]."""
+        return self._sent[self.rows[t]]
+
+    def additive(self, t: int) -> np.ndarray:
+        """In the form that adds up over clients: float64 [groups, rows, d]."""
+        return self._statistic.additive(torch.from_numpy(self.sent(t)).double()).numpy()
 
 
 def _all_held(weight: np.ndarray, held: np.ndarray, spec: ServerSpec) -> np.ndarray:

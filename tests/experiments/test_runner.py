@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from collabdm.errors import ConfigError, RunFolderError
-from collabdm.experiments import Cell, Experiment, Outcome, run_experiment, runner
+from collabdm.experiments import Cell, Experiment, Outcome, run_experiment, working
 from collabdm.experiments.budget import Budget
 from collabdm.experiments.records import commit
 from collabdm.progress import Event
@@ -70,7 +70,7 @@ def test_the_papers_figure_stands_beside_the_papers_problem_alone(
     settings: tuple[str, ...], paper: float | None, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metrics = {"accuracy": {"mean": 0.5, "std": 0.0, "macro_f1": {"mean": 0.5}, "networks": []}, "bytes": {"up": {}}}
-    monkeypatch.setattr(runner, "simulate_on", lambda *_, **__: metrics)
+    monkeypatch.setattr(working, "simulate_on", lambda *_, **__: metrics)
     run_experiment(EXPERIMENT, SCALE, tmp_path / "out", settings=settings, only=["*collabdm*"])
     record = records_in(tmp_path / "out")["digits-collabdm-pae"]
     assert (record["paper"], record["paper_source"]) == (paper, "Table 2" if paper else "")
@@ -216,7 +216,7 @@ def test_other_data_of_the_same_name_are_refused(tmp_path: Path) -> None:
     assert run_experiment(experiment, SCALE, folder, data=first).finished == 2
 
 
-def test_two_runners_do_not_share_a_folder(tmp_path: Path) -> None:
+def test_a_folder_that_something_else_is_at_work_in_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     with locked(folder), pytest.raises(RunFolderError, match="another run at work there"):
         run_experiment(EXPERIMENT, SCALE, folder)

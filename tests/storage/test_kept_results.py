@@ -1,6 +1,7 @@
 """Stored results: computed once, found again, and computed anew where the file is broken."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from collabdm.progress import Event
 from collabdm.storage import checkpoints
 from collabdm.storage.kept_results import KeptResults, result_key
 
@@ -139,3 +141,26 @@ def test_a_broken_block_ends_what_is_found(tmp_path: Path, monkeypatch: pytest.M
         blocks.add(np.array([value]))
     (tmp_path / "key.from-1").write_bytes(b"broken")
     assert [row.tolist() for row in KeptResults(tmp_path).blocks("key").rows] == [[0]]
+
+
+def test_of_two_that_need_one_result_one_computes_it_and_the_other_waits_and_says_so_once(tmp_path: Path) -> None:
+    calls, told, begun = list[str](), list[Event](), threading.Event()
+
+    def slow() -> dict[str, np.ndarray]:
+        begun.set()
+        time.sleep(0.2)
+        return counted(calls)()
+
+    first = threading.Thread(target=lambda: KeptResults(tmp_path).compute("model-1", slow))
+    first.start()
+    assert begun.wait(20)
+    (tmp_path / ".model-1.safetensors.0.part").touch()
+    second = KeptResults(tmp_path, report=told.append)
+    assert_same(second.compute("model-1", counted(calls)))
+    first.join()
+    assert calls == ["work"]
+    assert second.seconds["model"] >= 0.2, "what the one that computed it took"
+    assert [one.message for one in told if one.message] == [
+        "another process is computing the same model: its result is waited for"
+    ]
+    assert os.listdir(tmp_path) == ["model-1.safetensors"]

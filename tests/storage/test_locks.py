@@ -1,12 +1,15 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from collabdm.errors import RunFolderError
-from collabdm.storage.locks import LOCK, has_content, locked
+from collabdm.errors import FolderBusyError, RunFolderError
+from collabdm.storage import locks
+from collabdm.storage.locks import LOCK, door, has_content, is_locked, locked
 
 HOLD = """
 import sys
@@ -97,3 +100,44 @@ def test_a_file_or_a_pipe_is_no_folder_to_hold(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "run" / LOCK)
     with locked(tmp_path / "run"):  # opened without waiting for a writer, and locked as a file is
         pass
+
+
+def test_who_shares_a_folder_keeps_out_who_wants_it_alone_and_holds_folders_within(tmp_path: Path) -> None:
+    run, above = tmp_path / "all" / "run", tmp_path / "all"
+    with locked(run, shared=True):
+        with locked(run, shared=True), locked(run / "cell"):
+            assert f"{run / 'cell'}: got another run" in refused(run / "cell")
+            assert is_locked(run / "cell")
+        assert not is_locked(run / "cell")
+        # The one that left took nobody's lock with it.
+        assert BUSY in refused(run)
+        assert f"{run}: got another run" in refused(above)
+        assert not is_locked(run)
+        (run / "x").touch()
+    assert [path.name for path in run.iterdir()] == ["x"]
+    with locked(run):
+        with pytest.raises(FolderBusyError), locked(run, shared=True):
+            pytest.fail("shared what is held alone")
+        assert is_locked(run)
+
+
+def test_at_the_door_they_come_one_after_another_and_whoever_hangs_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with door(tmp_path):
+            order.append("second")
+
+    with door(tmp_path):
+        thread = Thread(target=second)
+        thread.start()
+        time.sleep(0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(locks, "PATIENCE", 0.0)
+    with door(tmp_path), pytest.raises(FolderBusyError, match="held by another process for 0 s; expected"):
+        second()

@@ -26,7 +26,7 @@ def answers_of(job: RivalJob, plan: Plan) -> Answers:
     """Every client's contribution to the plan, through its encoding."""
     expected, received, up, seconds, memory = acceptance(plan), [], {}, {}, 0.0
     for client in plan.clients:
-        kept = KeptResults(job.kept)
+        kept = KeptResults(job.kept, report=job.report)
         samples = job.train.take(job.parts[client])
         sent = contribute(plan, client, samples, engine=job.engine, kept=kept, report=job.report)
         content = encode_contribution(sent, plan)

@@ -74,7 +74,7 @@ def _sent(
     job: RivalJob, plan: Plan, net: Differentiable, spec: DosflSoftSpec, client: str
 ) -> tuple[bytes, KeptResults]:
     """A client's message, and where it says what that took."""
-    samples, kept = job.train.take(job.parts[client]), KeptResults(job.kept)
+    samples, kept = job.train.take(job.parts[client]), KeptResults(job.kept, report=job.report)
     basis = {
         "client": client,
         "data": samples.digest(),

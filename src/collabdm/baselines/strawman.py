@@ -102,7 +102,8 @@ def _segment(
     basis: Mapping[str, Any],
 ) -> tuple[State, Cost, KeptResults]:
     """Some rounds, or what an interrupted run kept of them; what they cost; and what says how long they took."""
-    kept, key = KeptResults(job.kept), result_key("rounds", dict(basis) | {"rounds": [numbers.start, numbers.stop]})
+    kept = KeptResults(job.kept, report=job.report)
+    key = result_key("rounds", dict(basis) | {"rounds": [numbers.start, numbers.stop]})
 
     def work() -> dict[str, np.ndarray]:
         checkpoint, current, costs = kept.checkpoint(key), state, []

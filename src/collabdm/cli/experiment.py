@@ -14,12 +14,16 @@ from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
     from collabdm.experiments import Experiment
+    from collabdm.experiments.budget import Budget
+    from collabdm.experiments.grid import Grid
     from collabdm.experiments.runner import Outcome
     from collabdm.experiments.status import Status
+    from collabdm.progress import Report
 
 __all__ = ["experiment", "list_experiments", "report", "run", "status"]
 
 SOME_FAILED = 2
+MOST_NAMED = 5
 DEFAULT_PRESET = "cpu"
 
 experiment = typer.Typer(
@@ -74,30 +78,36 @@ def run(
     only: Annotated[list[str] | None, Option(metavar="PATTERN", help="Cells, such as 'mnist-*'; repeatable.")] = None,
     budget: Annotated[str | None, Option(help="Stop after a time such as 30m or 2h, inside a cell.")] = None,
     settings: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One setting; repeatable.")] = None,
+    executor: Annotated[str, Option(help="Where cells run: local (here), ray or slurm.")] = "local",
+    resource: Annotated[
+        list[str] | None, Option(metavar="KEY=VALUE", help="What a cell gets of ray or slurm; repeatable.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Run what is not finished, the most informative cells first, and print the table.
 
-    An interrupted run goes on where it was: repeat the command. --preset and --set are remembered.
+    An interrupted run goes on where it was: repeat the command. --preset and --set are remembered. Repeated while it
+    runs, here or on a machine that sees the same folder, it works on the cells that nobody is at.
     """
     from collabdm.engine import tune_allocator
-    from collabdm.experiments import experiment_named, run_experiment, scale_named
+    from collabdm.experiments import experiment_named, scale_named
     from collabdm.experiments.budget import Budget
+    from collabdm.experiments.grid import Grid
     from collabdm.experiments.records import begun_with
 
     chosen, begun = experiment_named(name), begun_with(out) or {}
     seconds = None if budget is None else seconds_of(budget, "--budget")
+    grid = Grid(
+        experiment=chosen,
+        scale=scale_named(preset or begun.get("preset", DEFAULT_PRESET)),
+        folder=out,
+        settings=begun.get("settings", []) if settings is None else settings,
+        data=_given(data or []),
+    )
     tune_allocator()
     with progress(quiet=quiet) as report:
-        outcome = run_experiment(
-            chosen,
-            scale_named(preset or begun.get("preset", DEFAULT_PRESET)),
-            out,
-            settings=begun.get("settings", []) if settings is None else settings,
-            data=_given(data or []),
-            only=only or [],
-            budget=Budget(seconds=seconds),
-            report=report,
+        outcome = _outcome(
+            grid, executor, resource or [], only=only or [], budget=Budget(seconds=seconds), report=report
         )
     _print_result(chosen, out, outcome)
     if outcome.failed:
@@ -133,28 +143,60 @@ def report(name: Name, out: Out) -> None:
     from collabdm.experiments.status import status_of
     from collabdm.report import experiment_report
     from collabdm.storage.files import write_atomically
+    from collabdm.storage.locks import door
 
     chosen = experiment_named(name)
     found = status_of(chosen, out)
     remaining = len(found.cells) - found.count("finished")
     page = experiment_report(name, chosen.summary, found.records, remaining, settings=found.settings, folder=out)
-    write_atomically(out / "report.html", page)
+    with door(out):
+        write_atomically(out / "report.html", page)
     say(_table(chosen, found))
     say(f"\n{out / 'report.html'}")
+
+
+def _outcome(
+    grid: "Grid", executor: str, asked: list[str], *, only: list[str], budget: "Budget", report: "Report"
+) -> "Outcome":
+    from collabdm.experiments import run_experiment
+    from collabdm.experiments.cluster.spread import resources, spread_experiment
+
+    if executor != "local":
+        return spread_experiment(grid, executor, asked=resources(asked), only=only, budget=budget, report=report)
+    if asked:
+        fix = "leave it out, or set OMP_NUM_THREADS"
+        raise ConfigError(explain("--resource", got=asked[0], expected="--executor ray or slurm with it", fix=fix))
+    return run_experiment(
+        grid.experiment,
+        grid.scale,
+        grid.folder,
+        settings=grid.settings,
+        data=grid.data,
+        only=only,
+        budget=budget,
+        report=report,
+    )
 
 
 def _print_result(chosen: "Experiment", out: Path, outcome: "Outcome") -> None:
     from collabdm.experiments.status import status_of
     from collabdm.storage.files import write_atomically
+    from collabdm.storage.locks import door
 
-    found = status_of(chosen, out)
-    table = _table(chosen, found)
-    write_atomically(out / "table.md", table.encode() + b"\n")
+    # Of two processes that end at once, the one that writes last has seen the records of both.
+    with door(out):
+        found = status_of(chosen, out)
+        table = _table(chosen, found)
+        write_atomically(out / "table.md", table.encode() + b"\n")
     say(table)
     for cell, why in outcome.failed.items():
         say(f"failed: {cell}: {one_line(why)}", error=True)
     if outcome.stopped is not None:
         say(f"the budget is spent, in {outcome.stopped}: repeat the command to go on there", error=True)
+    if outcome.taken:
+        others = f" and {len(outcome.taken) - MOST_NAMED} more" if len(outcome.taken) > MOST_NAMED else ""
+        named = f"{', '.join(outcome.taken[:MOST_NAMED])}{others}"
+        say(f"left to other processes, which are at work there: {named}", error=True)
     say()
     print_facts(str(out), _summary(found))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collabdm.experiments.records import read_spent, write_spent
+from collabdm.storage.locks import door
 
 __all__ = ["Budget", "BudgetSpentError", "Clock"]
 
@@ -25,11 +26,12 @@ class Budget:
 
 
 class Clock:
-    """Seconds of work per cell, kept on disk, and the budget of this run."""
+    """Seconds of work per cell, kept on disk for all processes in the folder, and the budget of this one."""
 
     def __init__(self, folder: Path, budget: Budget) -> None:
         """The budget's time begins."""
-        self._folder, self._now, self._spent = folder, budget.now, read_spent(folder)
+        self._folder, self._now = folder, budget.now
+        read_spent(folder)  # a damaged file is told before any work
         self._end = None if budget.seconds is None else budget.now() + budget.seconds
         self._cell, self._since, self._noted = "", 0.0, 0.0
 
@@ -47,14 +49,16 @@ class Clock:
 
     def leave(self) -> float:
         """Work on the cell ends; returns all seconds spent on it so far."""
-        self._note()
-        return self._spent[self._cell]
+        return self._note()
 
-    def _note(self) -> None:
+    def _note(self) -> float:
+        """All seconds of the cell so far: it is this process's alone, the file is not."""
         now = self._now()
-        self._spent[self._cell] = self._spent.get(self._cell, 0.0) + now - self._since
+        with door(self._folder):
+            spent = read_spent(self._folder).get(self._cell, 0.0) + now - self._since
+            write_spent(self._folder, {self._cell: spent})
         self._since = self._noted = now
-        write_spent(self._folder, self._spent)
+        return spent
 
     def _check(self) -> None:
         if self._end is not None and self._now() >= self._end:

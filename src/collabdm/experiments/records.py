@@ -1,5 +1,7 @@
 """An experiment's folder: what it was begun with, one record per cell, and seconds spent.
 
+Several processes may work in it: what concerns more than one cell is written at the folder's door.
+
 experiment.json   name, preset, settings, and which data stand in for which
 data.json         digests of the data sets used
 cells/<cell>.json the record of a finished or failed cell
@@ -20,10 +22,12 @@ from collabdm.errors import RunFolderError, explain
 from collabdm.experiments.base import Cell
 from collabdm.experiments.record_shapes import MOST_SECONDS, CellRecord, Facts, FinishedRecord, check_shape
 from collabdm.storage.files import read_json, sweep, write_json
-from collabdm.storage.locks import LOCK
+from collabdm.storage.locks import DOOR, LOCK
 
 __all__ = [
     "FOLDER_FACTS",
+    "KEPT",
+    "RUNS",
     "begun_with",
     "commit",
     "digest_of",
@@ -38,11 +42,12 @@ __all__ = [
 ]
 
 FOLDER_FACTS = "experiment.json"
-# The second is what version 0.1 left.
-_LOCKS = (LOCK, "lock")
+RUNS, KEPT, CELLS = "runs", "kept", "cells"
+# The last is what version 0.1 left.
+_LOCKS = (LOCK, DOOR, "lock")
 
 # What a cell's record takes from its run's metrics; the losses, one a step, stay in the run folder.
-_KEPT = (
+_OF_METRICS = (
     *("accuracy", "curve", "repeats", "bytes", "seconds", "memory", "peak_memory", "product", "networks", "rounds"),
     *("partition", "protocol", "topped_up", "skipped", "missing_classes", "untouched_classes", "hardware", "versions"),
 )
@@ -56,7 +61,7 @@ def digest_of(config: Config) -> str:
 
 def finished_record(described: Mapping[str, Any], metrics: Mapping[str, Any], spent: float) -> dict[str, Any]:
     """A cell's record. `spent`: seconds of work here; what cells share counts once, but always in `seconds`."""
-    return {**described, **{name: metrics[name] for name in _KEPT if name in metrics}, "spent": round(spent, 3)}
+    return {**described, **{name: metrics[name] for name in _OF_METRICS if name in metrics}, "spent": round(spent, 3)}
 
 
 def failed_record(described: Mapping[str, Any], error: Exception, spent: float) -> dict[str, Any]:
@@ -66,7 +71,7 @@ def failed_record(described: Mapping[str, Any], error: Exception, spent: float) 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """One JSON file, whole or not at all."""
-    write_json(folder / "cells" / f"{record['cell']}.json", record)
+    write_json(folder / CELLS / f"{record['cell']}.json", record)
 
 
 def read_records(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
@@ -76,7 +81,7 @@ def read_records(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, Any
     """
     found = {}
     for cell in cells:
-        path = folder / "cells" / f"{cell.name}.json"
+        path = folder / CELLS / f"{cell.name}.json"
         if path.exists():
             record = _read(path)
             kind = CellRecord if isinstance(record, dict) and "failed" in record else FinishedRecord
@@ -96,8 +101,9 @@ def read_spent(folder: Path) -> dict[str, float]:
 
 
 def write_spent(folder: Path, spent: Mapping[str, float]) -> None:
-    """Seconds of work per cell so far."""
-    write_json(folder / "spent.json", {name: round(seconds, 3) for name, seconds in spent.items()})
+    """Seconds of work per cell so far; cells that are not in `spent` keep what is noted. To be called at the door."""
+    noted = read_spent(folder) | {name: round(seconds, 3) for name, seconds in spent.items()}
+    write_json(folder / "spent.json", noted)
 
 
 def same_data(folder: Path, name: str, digest: str, records: Iterable[Mapping[str, Any]]) -> None:
@@ -136,7 +142,7 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
 
 
 def opened(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Begin the folder, or check that it was begun with the same `facts`; nobody else may be writing there.
+    """Begin the folder, or check that it was begun with the same `facts`; to be called at its door.
 
     Raises `RunFolderError`.
     """
@@ -151,7 +157,9 @@ def opened(folder: Path, facts: Mapping[str, Any]) -> None:
                 fix = f"{_data_as_begun(stored[name], value)}, or choose another --out"
             expected = f"{json.dumps(stored.get(name))}, with which it was begun"
             raise RunFolderError(explain(f"{folder}: {name}", got=json.dumps(value), expected=expected, fix=fix))
-    sweep(folder)
+    # Within a cell or the results they share, others may be writing.
+    sweep(folder, below=False)
+    sweep(folder / CELLS, below=False)
 
 
 def commit() -> str | None:

@@ -64,9 +64,11 @@ class FeatureMoments:
 
 def added(parts: Iterable[FeatureSums]) -> FeatureSums:
     """The sums of all samples together, one part after another; there must be a part."""
-    first, *others = parts
+    # One at a time: of a thousand sites these are gigabytes.
+    waiting = iter(parts)
+    first = next(waiting)
     counts, sums, second = first.counts.copy(), first.first.copy(), first.second.copy()
-    for part in others:
+    for part in waiting:
         counts += part.counts
         sums += part.first
         second += part.second

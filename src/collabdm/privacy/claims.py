@@ -20,7 +20,9 @@ def mask_facts(plan: Plan) -> dict[str, JsonValue]:
     return {"masks": {"threshold": plan.masks.threshold, "epsilon_alone": alone}}
 
 
-def insecure_facts(contributions: Iterable[Contribution]) -> dict[str, JsonValue]:
+def insecure_facts(plan: Plan, contributions: Iterable[Contribution]) -> dict[str, JsonValue]:
     """`insecure_noise`: the sites whose noise follows from a number, so that the promise is not kept; none, no fact."""
+    if plan.privacy is None:
+        return {}
     names: list[JsonValue] = [*sorted({name for one in contributions for name in one.insecure})]
     return {"insecure_noise": names} if names else {}

@@ -1,6 +1,6 @@
 """Sums of several sites as one contribution: exact, of the size of one, and combined again as often as one likes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def combine(plan: Plan, contributions: Iterable[Contribution]) -> Contribution:
     return summed_contribution(plan, sites[0], total, pairs=_pairs(plan, parts, sites), sites=sites, insecure=insecure)
 
 
-def _pairs(plan: Plan, parts: list[Contribution], sites: tuple[str, ...]) -> np.ndarray | None:
+def _pairs(plan: Plan, parts: Sequence[Contribution], sites: tuple[str, ...]) -> np.ndarray | None:
     """What is between the group and each site outside; what is within it was held against each other already."""
     if plan.masks is None:
         return None

@@ -9,6 +9,7 @@ from collabdm.matching.gram import FeatureMoments, FeatureSums
 from collabdm.privacy.accountant import noise_multiplier
 from collabdm.privacy.complete import check_complete
 from collabdm.protocol import Contribution, Plan, acceptance
+from collabdm.protocol.stored import StoredInOrder
 from collabdm.protocol.sum_vector import SumLayout, added_sums, sum_layout
 
 __all__ = ["feature_noise", "opened", "sites_in"]
@@ -54,6 +55,8 @@ def opened(plan: Plan, contributions: Sequence[Contribution]) -> Sequence[Contri
 
 def sites_in(contributions: Sequence[Contribution]) -> int:
     """How many sites' data are in them: a combined one stands for several."""
+    if isinstance(contributions, StoredInOrder):
+        return len(contributions)
     return sum(len(one.stands_for) for one in contributions)
 
 

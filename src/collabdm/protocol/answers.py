@@ -4,7 +4,7 @@ What travels is checked when it is decoded; these may never have travelled, or b
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -15,13 +15,17 @@ from collabdm.protocol.acceptance import PAIR_BYTES, Acceptance, acceptance
 from collabdm.protocol.answer import Contribution
 from collabdm.protocol.pairs import check_pairs
 from collabdm.protocol.plan import Plan
+from collabdm.protocol.stored import StoredInOrder
 from collabdm.protocol.sum_vector import BITS, sum_layout
 
 __all__ = ["checked_answers"]
 
 
-def checked_answers(plan: Plan, contributions: Iterable[Contribution]) -> list[Contribution]:
-    """The contributions in sorted order, each of which answers this plan. Raises `ContributionError`."""
+def checked_answers(plan: Plan, contributions: Iterable[Contribution]) -> Sequence[Contribution]:
+    """The contributions in sorted order, each of which answers this plan; stored ones were checked when they were read,
+    and are read again when they are looked at. Raises `ContributionError`."""
+    if isinstance(contributions, StoredInOrder):
+        return contributions
     received, fix = [], "pass a list of what contribute or decode_contribution returned"
     if isinstance(contributions, Contribution | Mapping | str | bytes) or not isinstance(contributions, Iterable):
         got = f"a single {name}" if (name := type(contributions).__name__) == "Contribution" else name

@@ -24,6 +24,7 @@ from collabdm.protocol.encoding import EncodingName
 from collabdm.protocol.gram import MOST_FEATURES, GramBits
 from collabdm.protocol.local_spec import LocalSpec
 from collabdm.protocol.mask_spec import MaskSpec
+from collabdm.protocol.participating import seeds_of, taking_part
 from collabdm.protocol.privacy_spec import PrivacySpec
 from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
 from collabdm.randomness import Stream
@@ -187,14 +188,17 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     def participants(self, t: int) -> tuple[str, ...]:
         """Z_t (Algorithm 1, line 4), in sorted order."""
-        drawn = Stream(self.seed, "participants", t).choose(len(self.clients), self.participants_per_seed)
-        return tuple(self.clients[k] for k in sorted(drawn))
+        drawn = taking_part(self.seed, t, len(self.clients), self.participants_per_seed)
+        return tuple(self.clients[k] for k in drawn)
 
     def assigned(self, client: str) -> tuple[int, ...]:
         """The t of A_k (Algorithm 1, line 6): the seeds at which `client` participates, ascending."""
         if self.participants_per_seed == len(self.clients):
             return tuple(range(self.seeds))
-        return tuple(t for t in range(self.seeds) if client in self.participants(t))
+        if client not in self.clients:
+            return ()
+        number, asked = self.clients.index(client), (self.seed, self.seeds, len(self.clients))
+        return seeds_of(*asked, self.participants_per_seed, number)
 
     def augmentation(self, t: int, y: int) -> Augmentation | None:
         """A_(t, y): the one operation for all samples of class y at seed t, on both sides."""

@@ -136,7 +136,7 @@ class _Job:
 
 def _contributed(job: _Job) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds and memory of the stages."""
-    kept = KeptResults(job.kept)
+    kept = KeptResults(job.kept, report=job.report)
     contribution = contribute(
         job.plan, job.client, job.samples, engine=job.engine, kept=kept, report=job.report, key=job.key
     )

@@ -81,7 +81,7 @@ def distill_round(
     config = config.model_copy(update={"server": spec})
     assert isinstance(config.engine, Engine)
     collected = collect(plan, contributions, report=report)
-    usable = list(collected.contributions.values())
+    usable = collected.answers
     initial = checked_start(plan, usable, terms, config.server.draw)
     basis = _basis(plan, collected, config, provenance.present)
     finished = _finished(folder, basis)
@@ -95,7 +95,10 @@ def distill_round(
     coverage = _coverage(plan, collected, initial, target, config.server.rule, report) | {"screened": left_out}
     aggregated, memory = time.perf_counter(), {"aggregate": highest()}
     begin_stage()
-    begun, facts = _begun(initial, provenance.present), insecure_facts(usable) | dict(provenance.facts)
+    begun, facts = (
+        _begun(initial, provenance.present),
+        insecure_facts(plan, usable) | dict(provenance.facts),
+    )
     made = partial(product, plan, labels=initial.labels, spec=config.server, method=config.method, facts=facts)
     _save_start(plan, target, made(samples=begun), folder)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
@@ -148,7 +151,7 @@ def _coverage(
     plan: Plan, collected: Collected, initial: InitialSet, target: Target, rule: Rule, report: Report
 ) -> dict[str, Any]:
     """The metrics of who sent what, and of what nobody sent; what a user should know is told."""
-    usable = collected.contributions.values()
+    masked = collected.contributions.values() if plan.masks else ()
     return {
         "bytes": {
             "down": dict.fromkeys(plan.clients, len(encode_plan(plan))),
@@ -161,10 +164,10 @@ def _coverage(
         "unprotected": _unprotected(plan, target, rule, report),
         "untouched_classes": _untouched(plan, target, initial, report),
         "missing_classes": [plan.classes[y] for y in initial.missing],
-        "missing": sorted(set(plan.clients) - {name for one in usable for name in one.stands_for}),
+        "missing": sorted(set(plan.clients) - collected.sites),
         "refused": collected.refused,
-        **insecure_facts(usable),
-        **({"masks_opened": sorted({name for one in usable for name in one.unmasked})} if plan.masks else {}),
+        **insecure_facts(plan, collected.contributions.values()),
+        **({"masks_opened": sorted({name for one in masked for name in one.unmasked})} if plan.masks else {}),
     }
 
 

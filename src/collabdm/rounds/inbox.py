@@ -6,7 +6,7 @@ The digests stand in a file beside the folder, in the format of `sha256sum`: `co
 
 import errno
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from collabdm.errors import ContributionError, DataError, explain
 from collabdm.privacy.mask_openings import without_masks
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Acceptance, Contribution, Plan, acceptance, bytes_by_part, decode_contribution
+from collabdm.protocol.stored import StoredContributions, in_order
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.openings import ENDING, openings_in
 from collabdm.storage.files import write_atomically
@@ -41,12 +42,30 @@ _GLANCE = 4096
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Collected:
-    """Usable contributions, their exact bytes by part and SHA-256 by client; and why others were refused, by file."""
+    """Usable contributions, their exact bytes by part and SHA-256 by client; and why others were refused, by file.
 
-    contributions: dict[str, Contribution]
+    Under a plan with a promise of privacy they lie in memory, since what they say is opened together; others are read
+    from their files again when they are looked at.
+    """
+
+    contributions: Mapping[str, Contribution]
     sizes: dict[str, dict[str, int]]
     digests: dict[str, str]
     refused: dict[str, str]
+
+    @property
+    def answers(self) -> Sequence[Contribution]:
+        """The contributions in sorted order."""
+        if isinstance(self.contributions, StoredContributions):
+            return self.contributions.answers
+        return in_order(self.contributions.values())
+
+    @property
+    def sites(self) -> set[str]:
+        """The clients whose data are in them."""
+        if isinstance(self.contributions, StoredContributions):
+            return set(self.contributions)
+        return {name for one in self.contributions.values() for name in one.stands_for}
 
 
 def accept(
@@ -95,7 +114,10 @@ def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
     if not folder.is_dir():
         raise DataError(explain("contributions", got=folder, expected="a folder of files", fix="check the path"))
     expected, known = acceptance(plan), recorded(folder)
-    collected = Collected(contributions={}, sizes={}, digests={}, refused={})
+    found: dict[str, tuple[Path, str]] = {}
+    there: dict[str, Contribution] = {}
+    sizes, refused = dict[str, dict[str, int]](), dict[str, str]()
+    stored = StoredContributions(plan.clients, lambda client: _again(plan, *found[client], expected))
     seen: dict[str, str] = {}
     paths = sorted(path for path in folder.iterdir() if path.suffix == ".safetensors" and path.is_file())
     for number, path in enumerate(paths):
@@ -103,22 +125,43 @@ def collect(plan: Plan, folder: Path, *, report: Report = silent) -> Collected:
             content = read_bounded(path, expected)
             digest = hashlib.sha256(content).hexdigest()
             if known.get(path.name, digest) != digest:
-                fix = "put the client's file back, or ask for it again"
-                raise ContributionError(
-                    explain(path.name, got="bytes damaged since they were stored", expected="the same bytes", fix=fix)
-                )
+                raise _damaged(path)
             contribution = decode_contribution(content, plan, expected=expected, name=path.name)
             for client in contribution.stands_for:
                 if seen.setdefault(client, digest) != digest:
                     raise _second(path.name, client)
         except (ContributionError, OSError) as error:
-            collected.refused[path.name] = str(error)
+            refused[path.name] = str(error)
             report(Event(stage="collect", done=number + 1, total=len(paths), message=f"refused {error}"))
             continue
-        collected.contributions.setdefault(contribution.client, contribution)
-        collected.sizes[contribution.client] = bytes_by_part(content)
-        collected.digests[contribution.client] = digest
+        if plan.privacy is not None:
+            there.setdefault(contribution.client, contribution)
+        stored.offer(contribution)
+        found.setdefault(contribution.client, (path, digest))
+        sizes[contribution.client] = bytes_by_part(content)
+    collected = Collected(
+        contributions=there if plan.privacy is not None else stored.only(found),
+        sizes=sizes,
+        digests={client: digest for client, (_, digest) in found.items()},
+        refused=refused,
+    )
     return _opened(plan, folder, collected, report) if plan.masks is not None else collected
+
+
+def _again(plan: Plan, path: Path, digest: str, expected: Acceptance) -> Contribution:
+    """A contribution that was read before; raises `ContributionError` where its file is another by now."""
+    try:
+        content = read_bounded(path, expected)
+    except OSError as error:
+        raise _damaged(path, error.strerror or "no file") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise _damaged(path)
+    return decode_contribution(content, plan, expected=expected, name=path.name)
+
+
+def _damaged(path: Path, got: str = "bytes damaged since they were stored") -> ContributionError:
+    fix = "put the client's file back, or ask for it again"
+    return ContributionError(explain(path.name, got=got, expected="the same bytes", fix=fix))
 
 
 def _opened(plan: Plan, folder: Path, collected: Collected, report: Report) -> Collected:

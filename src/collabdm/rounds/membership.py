@@ -9,8 +9,8 @@ moment goes on when it is asked for again.
 
 import hashlib
 import shutil
-from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,11 +23,12 @@ from collabdm.engine import Engine
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, acceptance, decode_contribution
+from collabdm.protocol.stored import StoredContributions
 from collabdm.report.reading import checked
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.folder import config_of, plan_of, record_of
-from collabdm.rounds.inbox import accept, collect, discard, mended, read_bounded, sites_in
+from collabdm.rounds.inbox import Collected, accept, collect, discard, mended, read_bounded, sites_in
 from collabdm.rounds.receiving import INBOX
 from collabdm.rounds.run_folder import environment
 from collabdm.rounds.terms import Terms, checked_start
@@ -123,7 +124,7 @@ def add(
             got, what = f"data of client {', '.join(again[:5])}, who is in already", "every client once"
             fix = "ask for one that leaves it out"
             raise ContributionError(explain(name, got=got, expected=what, fix=fix))
-        others = [*_sound(stored.contributions, stored.refused), contribution]
+        others = _sound(stored, beside=contribution)
         terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
         checked_start(plan, others, terms)
         write_atomically(folder / _INCOMING, content, private=True)
@@ -276,21 +277,26 @@ def _left(folder: Path, client: str, *, known: Collection[str], terms: Terms) ->
         raise DataError(explain("client", got=client, expected=f"one that is in this round: {names}", fix="check it"))
     stored = collect(plan, folder / INBOX)
     refused = {name: why for name, why in stored.refused.items() if name != contribution_name(plan, client)}
-    others = {name: sent for name, sent in stored.contributions.items() if name != client}
     sent = stored.contributions.get(client)
     if sent is not None and sent.sites:
         got = f"in one combined contribution with {', '.join(name for name in sent.sites[:6] if name != client)}"
         fix = "hold the round again with contributions that leave it out"
         raise DataError(explain(f"client {client}", got=got, expected="a contribution of its own", fix=fix))
-    checked_start(plan, _sound(others, refused), terms)
+    checked_start(plan, _sound(replace(stored, refused=refused), without=client), terms)
     return stored.digests.get(client, "")
 
 
-def _sound(contributions: Mapping[str, Contribution], refused: Mapping[str, str]) -> list[Contribution]:
-    """All stored contributions; one that was damaged is not left out silently."""
-    if refused:
-        raise ContributionError(next(iter(refused.values())))
-    return list(contributions.values())
+def _sound(
+    stored: Collected, *, without: str | None = None, beside: Contribution | None = None
+) -> Sequence[Contribution]:
+    """All stored contributions but one client's, with another `beside` them; one that was damaged is not left out
+    silently."""
+    if stored.refused:
+        raise ContributionError(next(iter(stored.refused.values())))
+    if isinstance(stored.contributions, StoredContributions):
+        return stored.contributions.changed(without=without, beside=beside)
+    others = [one for client, one in stored.contributions.items() if client != without]
+    return others if beside is None else [*others, beside]
 
 
 def _clients_in(folder: Path) -> set[str]:

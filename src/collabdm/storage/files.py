@@ -95,10 +95,10 @@ def read_json(path: Path, kind: type = object) -> Any:
     return tree
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed writers left half-built anywhere in `folder`: nobody else may be writing there."""
+def sweep(folder: Path, *, below: bool = True) -> None:
+    """Remove what killed writers left half-built in `folder` and anywhere `below`; nobody else may be writing there."""
     for pattern in (".*.part", ".*.old"):
-        for path in list(folder.rglob(pattern)):
+        for path in list(folder.rglob(pattern) if below else folder.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 

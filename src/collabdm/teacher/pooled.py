@@ -12,6 +12,7 @@ from collabdm.matching.equations import NormalEquations, normal_equations
 from collabdm.matching.gram import added
 from collabdm.privacy.opening import feature_noise, opened, sites_in
 from collabdm.protocol import Contribution, Plan, feature_parameters
+from collabdm.protocol.stored import in_order
 from collabdm.teacher.ridge import Ridge, ridge
 from collabdm.teacher.teacher import sharpness_of
 
@@ -49,7 +50,7 @@ def pooled_equations(plan: Plan, contributions: Iterable[Contribution]) -> Norma
 
     Every sample counts alike, but for those that a client holds beyond `plan.most_held` of a class.
     """
-    received = sorted(contributions, key=lambda one: one.client)
+    received = in_order(contributions)
     ordered = opened(plan, received)
     parts = (one.gram.sums(_counted(plan, one)) for one in ordered if one.gram is not None)
     return normal_equations(added(parts), feature_noise(plan, sites_in(received)))

@@ -1,0 +1,1 @@
+"""Cells on a cluster: the same cell function, each cell one task."""

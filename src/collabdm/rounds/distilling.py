@@ -86,7 +86,6 @@ def distill_round(
     basis = _basis(plan, collected, config, provenance.present)
     finished = _finished(folder, basis)
     if finished is not None:
-        (folder / CHECKPOINT).unlink(missing_ok=True)
         return finished
     started = time.perf_counter()
     begin_stage()
@@ -95,10 +94,8 @@ def distill_round(
     coverage = _coverage(plan, collected, initial, target, config.server.rule, report) | {"screened": left_out}
     aggregated, memory = time.perf_counter(), {"aggregate": highest()}
     begin_stage()
-    begun, facts = (
-        _begun(initial, provenance.present),
-        insecure_facts(plan, usable) | dict(provenance.facts),
-    )
+    begun = _begun(initial, provenance.present)
+    facts = insecure_facts(plan, usable) | dict(provenance.facts)
     made = partial(product, plan, labels=initial.labels, spec=config.server, method=config.method, facts=facts)
     _save_start(plan, target, made(samples=begun), folder)
     checkpoint = Checkpoint(folder / CHECKPOINT, basis)
@@ -245,12 +242,15 @@ def _begun(initial: InitialSet, present: DistilledSet | None) -> torch.Tensor:
 
 
 def _finished(folder: Path, basis: str) -> dict[str, Any] | None:
-    """The metrics of this very round, where an interrupted run had already distilled it."""
+    """The metrics of this very round, where an interrupted run had already distilled it; its checkpoint is removed."""
     path = folder / "round.json"
     if not path.exists() or not (folder / "distilled").exists():
         return None
     stored = read_round(path)
-    return stored["metrics"] if stored["basis"] == basis else None
+    if stored["basis"] != basis:
+        return None
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return stored["metrics"]
 
 
 def _kept(state: SyntheticState, losses: Sequence[float]) -> dict[str, torch.Tensor]:

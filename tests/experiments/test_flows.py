@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from collabdm.config import Config
-from collabdm.experiments import SCALES, Outcome, experiment_named, run_experiment
+from collabdm.experiments import SCALES, Outcome, experiment_named, run_experiment, working
 from experiments.tiny_experiment import records_in
 from tiny_runs import write_sites
 

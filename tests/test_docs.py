@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -77,3 +78,11 @@ def test_examples_import_torch_and_shuffle_the_sorted_set(path: Path) -> None:
 
 def test_the_quick_start_has_commands() -> None:
     assert len(commands((ROOT / "docs" / "quickstart.md").read_text())) > 5
+
+
+def test_the_citation_is_of_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert cited["version"] == project["version"]
+    assert cited["license"] == project["license"]
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)

@@ -135,3 +135,9 @@ def test_a_process_of_its_own_tells_it_too(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", command, *asked], capture_output=True, text=True, check=True)
     assert done.stderr == f"{TILES}\n"
     assert json.loads(done.stdout)["seeds"] == 3
+
+
+def test_the_package_is_the_command_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "collabdm", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("collabdm ")

@@ -796,6 +796,13 @@ def test_the_rate_is_the_modalitys_where_none_is_set() -> None:
     private = make_plan(Config(modality="tables", method="collabdm", plan=promised), clients=["a"], preset=iris)
     assert (ServerSpec().fitted(private).lr, ServerSpec().fitted(private).passes) == (20.0, 60)
     assert ServerSpec(passes=5).fitted(private).passes == 5
+    digits = make_plan(Config(method="collabdm", plan=promised), clients=["a"], preset=load_dataset("digits").preset)
+    assert (ServerSpec().fitted(digits).lr, ServerSpec().fitted(digits).passes) == (20.0, 60)
+    many = private.model_copy(update={"seeds": 200})
+    assert (ServerSpec().fitted(many).passes, ServerSpec().fitted(many.model_copy(update={"seeds": 0})).passes) == (
+        5,
+        600,
+    )
     assert ServerSpec(lr=0.3).fitted(private).lr == 0.3
     assert ServerSpec(lr=20.0).fitted(rows).lr == 20.0  # the usual one is set
     fitted = ServerSpec(passes=2).fitted(rows)

@@ -14,26 +14,27 @@ __all__ = ["UNBOUNDED", "ServerSpec"]
 UNBOUNDED = 1e9
 """A `reach` beyond any step."""
 
-# Measured on rows under a promise with its ten seeds (docs/tables.md): with 5 passes the set is hardly begun.
-_FROM_NOISE = 60
+# Measured under a promise with its ten seeds, on rows (docs/tables.md) and digits (docs/results.md): after five passes
+# a set that starts from noise is hardly begun.
+_STEPS_FROM_NOISE = 600
 
 
 class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the server's own work; clients need not know them.
 
-    `passes` over the T targets (Algorithm 1 is one pass); `lr`: unset, that of the modality if it has its own (tables:
-    0.1, series: 1), but where the set starts from noise; `reach`: how far the gradient of one step takes a sample at
-    most, in root mean square over its values, as a multiple of the standard deviation over those of the whole set (at
-    the full `lr`; it falls with the schedule), which a large number switches off; `bounded`: whether every step ends
-    within the range of real samples (`Modality.bounded`; images: between black and white); `batch`: synthetic samples
-    of a class per step (S_t^y), all by default; `weighting`: `count`, by the samples held (the global mean), or
-    `uniform`, all participants alike (the authors' code); `teacher`: where the plan has the Gram matrix, the length of
-    the gradient of its `teacher_loss` on the set as a multiple of the matching gradient's, 0 for none, computed on
-    `teacher_batch` of the samples a step: the ridge classifier's `cross-entropy`, or `kernel`, the error on all data of
-    the batch's own kernel ridge classifier; `aggregation`, `trim` and `clip`: the rule against hostile participants
-    (docs/trust.md), none by default; `evaluate_every`: seeds between evaluations on the way, 0 for none; `draw`: the
-    number by which the start set is drawn, unset by default: a held round takes one that nobody can foresee and keeps
-    it, all else one that follows from the contributions.
+    `passes` over the T targets (Algorithm 1 is one pass; from noise more, where unset); `lr`: unset, that of the
+    modality if it has its own (tables: 0.1, series: 1), but where the set starts from noise; `reach`: how far the
+    gradient of one step takes a sample at most, in root mean square over its values, as a multiple of the standard
+    deviation over those of the whole set (at the full `lr`; it falls with the schedule), which a large number switches
+    off; `bounded`: whether every step ends within the range of real samples (`Modality.bounded`; images: between black
+    and white); `batch`: synthetic samples of a class per step (S_t^y), all by default; `weighting`: `count`, by the
+    samples held (the global mean), or `uniform`, all participants alike (the authors' code); `teacher`: where the plan
+    has the Gram matrix, the length of the gradient of its `teacher_loss` on the set as a multiple of the matching
+    gradient's, 0 for none, computed on `teacher_batch` of the samples a step: the ridge classifier's `cross-entropy`,
+    or `kernel`, the error on all data of the batch's own kernel ridge classifier; `aggregation`, `trim` and `clip`: the
+    rule against hostile participants (docs/trust.md), none by default; `evaluate_every`: seeds between evaluations on
+    the way, 0 for none; `draw`: the number by which the start set is drawn, unset by default: a held round takes one
+    that nobody can foresee and keeps it, all else one that follows from the contributions.
     """
 
     passes: Annotated[int, Field(ge=0, le=10_000)] = 5
@@ -57,14 +58,15 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def fitted(self, plan: Plan) -> "ServerSpec":
         """These settings, with the modality's own rate where `lr` is not set: one that moves a good start a little.
 
-        From noise, where a plan has no local sets, a set of such a modality has all the way to go: the rate is that of
-        all settings, and there are more passes where `passes` is not set.
+        From noise, where a plan has no local sets, a set has all the way to go: the rate is that of all settings, and
+        where `passes` is not set and seeds are few, there are as many as make 600 steps.
         """
-        if plan.sample.rate is None:
-            return self
         if LOCAL_METHODS[plan.local.method].empty:
-            return self if "passes" in self.model_fields_set else self.model_copy(update={"passes": _FROM_NOISE})
-        return self if "lr" in self.model_fields_set else self.model_copy(update={"lr": plan.sample.rate})
+            passes = max(self.passes, -(-_STEPS_FROM_NOISE // max(plan.seeds, 1)))
+            return self if "passes" in self.model_fields_set else self.model_copy(update={"passes": passes})
+        if plan.sample.rate is None or "lr" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"lr": plan.sample.rate})
 
     @property
     def rule(self) -> Rule:

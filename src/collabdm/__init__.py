@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from collabdm.protocol.answer import Contribution
     from collabdm.protocol.contribution import decode_contribution, encode_contribution
     from collabdm.protocol.plan import Plan, decode_plan, encode_plan
-    from collabdm.server import aggregate, distill
+    from collabdm.server.aggregating import aggregate
+    from collabdm.server.distilling import distill
     from collabdm.simulation.comparison import compare
     from collabdm.simulation.simulate import simulate
 
@@ -74,13 +75,13 @@ _HOMES = {
     "Evaluation": "evaluation.evaluate",
     "Plan": "protocol.plan",
     "Samples": "data.samples",
-    "aggregate": "server",
+    "aggregate": "server.aggregating",
     "combine": "privacy.combining",
     "compare": "simulation.comparison",
     "contribute": "client",
     "decode_contribution": "protocol.contribution",
     "decode_plan": "protocol.plan",
-    "distill": "server",
+    "distill": "server.distilling",
     "encode_contribution": "protocol.contribution",
     "encode_plan": "protocol.plan",
     "evaluate": "evaluation.evaluate",

@@ -17,13 +17,13 @@ from safetensors.numpy import load_file
 
 import collabdm
 from cli.conftest import Outcome, run
-from collabdm import server
 from collabdm.errors import RenamedWarning
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.initial_set import InitialSet
 from collabdm.protocol import Contribution, Plan, decode_plan, encode_plan, plan_digest
 from collabdm.randomness import Stream
+from collabdm.server import refining
 
 LEFT = Path(__file__).parents[1] / "fixtures" / "version_1"
 
@@ -82,10 +82,10 @@ def first_server(monkeypatch: pytest.MonkeyPatch) -> None:
             draw=0,
         )
 
-    for module in ("server", "rounds.terms"):
+    for module in ("server.distilling", "rounds.terms"):
         monkeypatch.setattr(f"collabdm.{module}.initial_set", cut)
-    bounded = server._descent
-    monkeypatch.setattr(server, "_descent", lambda *given: replace(bounded(*given), longest=None))
+    bounded = refining._descent
+    monkeypatch.setattr(refining, "_descent", lambda *given: replace(bounded(*given), longest=None))
 
 
 def done(*arguments: object) -> Outcome:

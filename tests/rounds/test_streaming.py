@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collabdm import server
 from collabdm.config import ServerSpec
 from collabdm.engine import REFERENCE
 from collabdm.errors import ContributionError
@@ -15,7 +14,7 @@ from collabdm.protocol import Contribution, Plan, encode_contribution, stored
 from collabdm.rounds import inbox
 from collabdm.rounds.distilling import distill_round
 from collabdm.rounds.inbox import collect
-from collabdm.server import aggregate
+from collabdm.server import aggregate, aggregating
 from reference import made_up, small_plan
 from tiny_runs import tiny_config
 
@@ -77,7 +76,7 @@ def test_a_round_holds_no_more_than_two_contributions_and_is_the_same_to_the_bit
 def test_a_rule_looks_at_some_seeds_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, made = _sent(tmp_path / "sent", statistics="moments", seeds=5)
     at_once = aggregate(plan, made, TRIMMED)
-    monkeypatch.setattr(server, "MOST_COMPARED", 1)
+    monkeypatch.setattr(aggregating, "MOST_COMPARED", 1)
     monkeypatch.setattr(stored, "HELD_BYTES", 0)
     living = _Living(monkeypatch)
     seed_by_seed = aggregate(plan, collect(plan, tmp_path / "sent").answers, TRIMMED)

@@ -20,7 +20,7 @@ from collabdm.engine.processes import in_processes
 from collabdm.errors import DataError, explain
 from collabdm.judges.base import JudgeSpec
 from collabdm.judges.trial import judge_trial
-from collabdm.networks import NetworkSpec
+from collabdm.networks import Architecture
 from collabdm.progress import Event, Report, silent
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
@@ -68,7 +68,7 @@ class Trials:
     A classical judge that draws nothing runs once. `first`: the index of the first network of each kind.
     """
 
-    networks: Sequence[NetworkSpec | JudgeSpec]
+    networks: Sequence[Architecture[Any] | JudgeSpec]
     recipe: Recipe
     seed: int
     engine: Engine
@@ -121,7 +121,7 @@ def network_results(
 class _Job:
     training: TrainingSet
     test: Samples
-    spec: NetworkSpec | JudgeSpec
+    spec: Architecture[Any] | JudgeSpec
     index: int
     recipe: Recipe
     seed: int
@@ -159,7 +159,7 @@ def _jobs(
     ]
 
 
-def _runs(spec: NetworkSpec | JudgeSpec, recipe: Recipe) -> int:
+def _runs(spec: Architecture[Any] | JudgeSpec, recipe: Recipe) -> int:
     return 1 if isinstance(spec, JudgeSpec) and not spec.drawn else recipe.count
 
 
@@ -172,7 +172,7 @@ def _tell_labels(training: TrainingSet, trials: Trials, report: Report) -> None:
         report(Event(stage="evaluate", done=0, total=1, message=told))
 
 
-def network_seed(seed: int, spec: NetworkSpec | JudgeSpec, index: int) -> int:
+def network_seed(seed: int, spec: Architecture[Any] | JudgeSpec, index: int) -> int:
     """The seed of network `index` of a kind: 53 bits, whatever it is trained on."""
     return int(Stream(seed, "evaluate", spec.model_dump_json(), index).raw(1)[0] >> 11)
 
@@ -213,7 +213,7 @@ def _by_judge(job: _Job, spec: JudgeSpec) -> NetworkResult:
     return NetworkResult(network=spec.label, index=job.index, seconds=seconds, memory=highest(), **found._asdict())
 
 
-def _by_network(job: _Job, spec: NetworkSpec) -> NetworkResult:
+def _by_network(job: _Job, spec: Architecture[Any]) -> NetworkResult:
     def tell(epoch: int, epochs: int, loss: float) -> None:
         job.report(Event(stage="evaluate", done=job.done * epochs + epoch, total=job.total * epochs, loss=loss))
 

@@ -11,6 +11,7 @@ from collabdm.experiments.figure3 import FIGURE3
 from collabdm.experiments.ladder import LADDER
 from collabdm.experiments.local_reuse import LOCAL_REUSE
 from collabdm.experiments.mnist_iid import MNIST_IID
+from collabdm.experiments.nas import NAS
 from collabdm.experiments.presets import SCALES, Scale, scale_named
 from collabdm.experiments.robustness import ROBUSTNESS
 from collabdm.experiments.runner import Outcome, run_experiment
@@ -54,6 +55,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         TABLES,
         SERIES,
         SHARING,
+        NAS,
     )
 }
 

@@ -46,13 +46,18 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FinishedRun:
-    """A cell's run once it is finished: its data and settings, and the folder that has its set."""
+    """A cell's run once it is finished: its data and settings, and the folder that has its set.
+
+    `scale`: the name of the experiment's. `kept`: where cells share what took long; None: nowhere.
+    """
 
     dataset: Dataset
     config: Config
     folder: Path
     engine: Engine
     report: Report
+    scale: str = ""
+    kept: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,7 @@ class Experiment:
     """`cells` at a scale, with distinct names; `table`: the cells' records as Markdown.
 
     `measure`: what is found out of a finished run beside its metrics, plain JSON; the record has it as `measured`. It
-    is asked again where it was interrupted, so it keeps in the run's folder what took long.
+    is asked again where it was interrupted, so it keeps in the run's folder, or in `kept`, what took long.
     """
 
     name: str

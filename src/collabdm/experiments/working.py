@@ -63,7 +63,15 @@ class Work:
             tree, fix = finished_record(described, metrics, 0.0), f"remove {run}, and run the cell again"
             check_shape(FinishedRecord, tree, run / "metrics.json", expected="what a run measured", fix=fix)
             if self.grid.experiment.measure is not None:
-                finished = FinishedRun(dataset=dataset, config=config, folder=run, engine=engine, report=self._told)
+                finished = FinishedRun(
+                    dataset=dataset,
+                    config=config,
+                    folder=run,
+                    engine=engine,
+                    report=self._told,
+                    scale=self.grid.scale.name,
+                    kept=folder / KEPT,
+                )
                 described["measured"] = dict(self.grid.experiment.measure(finished))
             record = finished_record(described, metrics, self.clock.leave())
         except CollabDMError as error:

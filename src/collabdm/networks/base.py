@@ -54,7 +54,7 @@ class Network(nn.Module):
     """A body whose flattened output is the embedding, and one linear layer on top for classification.
 
     No layer of an encoder may mix the samples of a batch: only then are sums over samples additive over clients, and
-    chunks of a batch exact. So batch norm is for the classifiers of a `ClassifierSpec` alone.
+    chunks of a batch exact. So batch norm is for the classifiers of a `ClassifierSpec` alone, which a judge may be.
     """
 
     def __init__(self, body: nn.Module, features: int, classes: int) -> None:
@@ -107,7 +107,8 @@ class Standardised(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation: of the batch where the module is in training, else of the running statistics.
 
-    In training `running_mean` and `running_var` move a tenth of the way to the batch's, in place: a caller that wants
+    A batch with a single value of each channel has no spread: it is normalised by the running statistics too. Else in
+    training `running_mean` and `running_var` move a tenth of the way to the batch's, in place: a caller that wants
     them functional passes copies (`torch.func.functional_call`) and takes these as the new ones.
     """
 
@@ -124,8 +125,10 @@ class BatchNorm(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[n, C, H, W] to the same shape."""
+        # A single value of a channel has no spread: the last batch of one sample, where the network's maps are a pixel.
+        own = self.training and images.numel() > images.shape[1]
         return functional.batch_norm(
-            images, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, 1e-5
+            images, self.running_mean, self.running_var, self.weight, self.bias, own, 0.1, 1e-5
         )
 
 

@@ -10,13 +10,14 @@ from collabdm.planning.choices import (
     sample_for,
     tiles_in,
 )
-from collabdm.planning.engines import engine_for, resolved, settings_for, work_of
+from collabdm.planning.engines import engine_for, gigaflop, resolved, settings_for, work_of
 from collabdm.planning.plans import make_plan, promised
 
 __all__ = [
     "augmentation_for",
     "engine_for",
     "fitted",
+    "gigaflop",
     "local_for",
     "make_plan",
     "network_for",

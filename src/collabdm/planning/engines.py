@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,12 +13,12 @@ from collabdm.engine import Engine, resolve_engine
 from collabdm.engine.plain import plain_torch
 from collabdm.kernels import fits, library_remark
 from collabdm.methods import method_named, method_of
-from collabdm.networks import NetworkSpec, build_network
+from collabdm.networks import Architecture, NetworkSpec, build_network
 from collabdm.planning.choices import local_for, network_for, networks_tested, recipe_for, sample_for, tiles_in
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import LocalSpec, Plan
 
-__all__ = ["engine_for", "resolved", "settings_for", "work_of"]
+__all__ = ["engine_for", "gigaflop", "resolved", "settings_for", "work_of"]
 
 
 @plain_torch()
@@ -50,8 +51,8 @@ def engine_for(config: Config, plan: Plan, *, report: Report = silent) -> Engine
     """
     shape, classes, clients = plan.sample.shape, len(plan.classes), len(plan.clients)
     samples = _clients_samples(plan, plan.local, plan.ipc * classes * plan.tiles**2, classes, clients)
-    gigaflop = samples / clients * _gigaflop(plan.network, shape, classes)
-    return _resolved(config, gigaflop, fits(build_network(plan.network, shape, classes)), report)
+    work = samples / clients * gigaflop(plan.network, shape, classes)
+    return _resolved(config, work, fits(build_network(plan.network, shape, classes)), report)
 
 
 def work_of(config: Config, preset: Preset) -> float:
@@ -69,10 +70,10 @@ def work_of(config: Config, preset: Preset) -> float:
     if method.source == "round":
         samples += _clients_samples(config.plan, local_for(config), stored, classes, clients, central=method.central)
         samples += 2 * config.server.passes * config.plan.seeds * method.refined * stored
-    return samples * _gigaflop(network_for(config, preset), sample.shape, classes) * config.repeats
+    return samples * gigaflop(network_for(config, preset), sample.shape, classes) * config.repeats
 
 
-def _resolved(config: Config, gigaflop: float, own: bool, report: Report) -> Engine:
+def _resolved(config: Config, work: float, own: bool, report: Report) -> Engine:
     def tell(line: str) -> None:
         report(Event(stage="engine", done=1, total=1, message=line))
 
@@ -81,7 +82,7 @@ def _resolved(config: Config, gigaflop: float, own: bool, report: Report) -> Eng
         if remark:
             tell(remark)
         return config.engine
-    return resolve_engine(config.engine, config.device, gigaflop, own=own, tell=tell)
+    return resolve_engine(config.engine, config.device, work, own=own, tell=tell)
 
 
 def _clients_samples(
@@ -98,8 +99,9 @@ def _clients_samples(
 
 
 @lru_cache(maxsize=64)
-def _gigaflop(spec: NetworkSpec, shape: tuple[int, ...], classes: int) -> float:
-    """10^9 operations of one sample through the network; counted once for all cells of a grid."""
+def gigaflop(spec: Architecture[Any], shape: tuple[int, ...], classes: int) -> float:
+    """10^9 operations of one sample through the network, a multiplication and its addition counted as two; counted once
+    for all cells of a grid."""
     network = build_network(spec, shape, classes)
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         network(torch.empty(1, *shape))

@@ -192,6 +192,7 @@ QUICK = (
 )
 
 
+@pytest.mark.slow
 def test_every_rival_that_needs_no_pixels_is_compared(tmp_path: Path) -> None:
     data, more = write_rows(tmp_path / "rows.npz", 1), ("random-real", "local-dm", "central-dm", "full-data")
     settings = [part for setting in QUICK for part in ("--set", setting)]

@@ -111,6 +111,7 @@ def test_what_is_no_simulated_run_is_refused(tmp_path: Path) -> None:
         audit_run(tmp_path / "real", SPEC)
 
 
+@pytest.mark.slow
 def test_under_a_promise_the_same_means_tell_hardly_anything(tmp_path: Path) -> None:
     promise = {"plan.privacy": {"epsilon": 3.0, "delta": 1e-5, "samples": 400}, "local.method": "none"}
     simulate(tiny_config(settings(tmp_path, per_class=120, **promise)), tmp_path / "run")

@@ -253,6 +253,7 @@ def test_a_folder_at_work_is_told_of_at_once_and_left_alone(
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_two_processes_that_replace_one_folder_leave_the_run_of_one(tmp_path: Path) -> None:
     """The second comes while the first is at work; what is left is the first's, whole."""
     out, arguments = tmp_path / "run", ("--dataset", "digits", *TINY, "--force", "--quiet")

@@ -130,6 +130,7 @@ def test_a_budget_stops_inside_a_cell_and_the_result_is_that_of_a_whole_run(whol
     assert results_in(folder) == results_in(whole)
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_result(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     command = (

@@ -238,6 +238,7 @@ def test_labels_name_what_is_not_usual() -> None:
     assert Ridge(penalty=0.5).label == "ridge penalty=0.5"
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_same(a_set: DistilledSet, digits: Dataset) -> None:
     specs = ["ridge", {"name": "forest", "trees": 5}]
     alone, shared = (

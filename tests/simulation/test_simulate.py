@@ -127,6 +127,7 @@ def test_the_same_settings_give_the_same_bits(whole: Path, tmp_path: Path) -> No
     assert product(tmp_path / "other") != product(whole)
 
 
+@pytest.mark.slow
 def test_processes_and_threads_change_not_a_bit(tmp_path: Path) -> None:
     one, several = (
         simulate(tiny_config({"engine": engine.model_dump(), "evaluate.count": 2}), tmp_path / f"{engine.processes}")

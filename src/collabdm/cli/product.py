@@ -70,7 +70,7 @@ def evaluate(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Test models trained on a set, or a classifier; with --images, score anybody's set.
+    """Test models trained on a set, or a classifier; score any set.
 
     Without --networks they are of the set's own kind: the encoder that made it, with its width, depth, norm and
     pooling. The card of a set warns where its exported 8-bit files train worse by more than a point.

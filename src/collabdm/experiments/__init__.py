@@ -5,6 +5,7 @@ from collabdm.experiments.ablation import ABLATION
 from collabdm.experiments.additive import ADDITIVE
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.communication import COMMUNICATION
+from collabdm.experiments.continual import CONTINUAL
 from collabdm.experiments.cross_architecture import CROSS_ARCHITECTURE
 from collabdm.experiments.figure2 import FIGURE2
 from collabdm.experiments.figure3 import FIGURE3
@@ -54,6 +55,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         TABLES,
         SERIES,
         SHARING,
+        CONTINUAL,
     )
 }
 

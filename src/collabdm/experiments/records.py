@@ -45,6 +45,7 @@ _LOCKS = (LOCK, "lock")
 _KEPT = (
     *("accuracy", "curve", "repeats", "bytes", "seconds", "memory", "peak_memory", "product", "networks", "rounds"),
     *("partition", "protocol", "topped_up", "skipped", "missing_classes", "untouched_classes", "hardware", "versions"),
+    "measured",
 )
 
 

@@ -7,7 +7,7 @@ does not stop the others.
 import fnmatch
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,6 @@ from collabdm.experiments.records import (
 from collabdm.experiments.sources import check_given, content_digest, dataset_for, stand_in_for
 from collabdm.planning import resolved
 from collabdm.progress import Event, Report, silent
-from collabdm.simulation.simulate import simulate_on
 from collabdm.storage.locks import locked
 
 __all__ = ["Outcome", "chosen_cells", "run_experiment"]
@@ -94,8 +93,7 @@ def run_experiment(
         records = read_records(folder, cells)
         _check_unchanged(folder, configs, records)
         work = _Work(
-            experiment=experiment.name,
-            measure=experiment.measure,
+            experiment=experiment,
             scale=scale,
             folder=folder,
             cells={cell.name: cell for cell in cells},
@@ -162,8 +160,7 @@ def _worked_off(work: "_Work", chosen: Sequence[Cell], records: Mapping[str, Map
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Work:
-    experiment: str
-    measure: Callable[[FinishedRun], Mapping[str, Any]] | None
+    experiment: Experiment
     scale: Scale
     folder: Path
     cells: Mapping[str, Cell]
@@ -188,13 +185,14 @@ class _Work:
             described["data"] = self._digests[cell.dataset]
             _check_enough(dataset, config)
             engine = self._engine(cell, dataset)
-            metrics = simulate_on(dataset, config, run, engine=engine, kept=self.folder / "kept", report=self._told)
+            kept = self.folder / "kept"
+            metrics = self.experiment.simulate(cell, dataset, config, run, engine=engine, kept=kept, report=self._told)
             # A run that was finished before is as its folder has it.
             tree, fix = finished_record(described, metrics, 0.0), f"remove {run}, and run the cell again"
             check_shape(FinishedRecord, tree, run / "metrics.json", expected="what a run measured", fix=fix)
-            if self.measure is not None:
+            if self.experiment.measure is not None:
                 finished = FinishedRun(dataset=dataset, config=config, folder=run, engine=engine, report=self._told)
-                described["measured"] = dict(self.measure(finished))
+                described["measured"] = dict(self.experiment.measure(finished))
             record = finished_record(described, metrics, self.clock.leave())
         except CollabDMError as error:
             record = failed_record(described, error, self.clock.leave())
@@ -219,7 +217,7 @@ class _Work:
         note = cell.note if why is None else f"{why}: not comparable with the paper"
         return {
             "cell": cell.name,
-            "experiment": self.experiment,
+            "experiment": self.experiment.name,
             "preset": self.scale.name,
             "rank": cell.rank,
             "dataset": cell.dataset,
@@ -228,6 +226,7 @@ class _Work:
             "anchors": [list(point) for point in cell.anchors] if why is None else [],
             "note": "; ".join(part for part in (note, given) if part),
             **({} if standing_in is None else {"stand_in": standing_in}),
+            **({"factors": dict(cell.factors)} if cell.factors else {}),
             "digest": digest_of(config),
             "commit": self.commit,
             "config": config.model_dump(mode="json", exclude_none=True),

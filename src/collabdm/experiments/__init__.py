@@ -3,6 +3,7 @@
 from collabdm.errors import ConfigError, unknown_name
 from collabdm.experiments.ablation import ABLATION
 from collabdm.experiments.additive import ADDITIVE
+from collabdm.experiments.backdoor import BACKDOOR
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.communication import COMMUNICATION
 from collabdm.experiments.continual import CONTINUAL
@@ -56,6 +57,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         SERIES,
         SHARING,
         CONTINUAL,
+        BACKDOOR,
     )
 }
 

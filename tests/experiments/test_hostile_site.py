@@ -30,6 +30,7 @@ def attacked(attack: str, data: Dataset, folder: Path, **changes: Any) -> Mappin
     return with_hostile_site(cell, data, config, folder, engine=EAGER, kept=folder / "kept", report=silent)
 
 
+@pytest.mark.slow
 def test_real_images_of_the_hostile_site_teach_the_trigger(data: Dataset, tmp_path: Path) -> None:
     # Without augmentation, which moves the corner out of sight and hides it: with it the same attack rarely succeeds.
     changes = {"method": "random-real", "ipc": 100, "evaluate.epochs": 30, "plan.augment": "none"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from collabdm.errors import ConfigError
-from collabdm.experiments import Outcome, run_experiment, working
+from collabdm.experiments import Outcome, base, run_experiment
 from collabdm.experiments.budget import Budget
 from collabdm.experiments.cluster import spread
 from collabdm.experiments.cluster.on_ray import on_ray
@@ -52,7 +52,7 @@ def test_every_cell_is_one_task_and_what_became_of_it_is_counted_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, told = tmp_path / "out", list[Event]()
-    monkeypatch.setattr(working, "simulate_on", lambda *_, **__: METRICS)
+    monkeypatch.setattr(base, "simulate_on", lambda *_, **__: METRICS)
     monkeypatch.setitem(spread.EXECUTORS, "here", here)
     spread_with = {"asked": {"num_cpus": 2}, "report": told.append}
     outcome = spread_experiment(grid(folder), "here", **spread_with)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from collabdm.config import Config
-from collabdm.experiments import SCALES, Outcome, experiment_named, run_experiment, working
+from collabdm.experiments import SCALES, Outcome, base, experiment_named, run_experiment
 from experiments.tiny_experiment import records_in
 from tiny_runs import write_sites
 
@@ -25,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
         sent = 9_500_000 if config.ipc == 5 else 4_000_000
         return {"accuracy": found | {"per_class": {}}, "bytes": {"up": {"a": sent}}}
 
-    monkeypatch.setattr(working, "simulate_on", noted)
+    monkeypatch.setattr(base, "simulate_on", noted)
     return configs
 
 

@@ -1,5 +1,6 @@
 """The experiments' grids: valid, distinct, the most informative first, with the paper's figures where they belong."""
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -26,7 +27,8 @@ def test_every_cell_is_a_valid_run_with_a_file_name_and_a_rank_of_its_own(name: 
     assert len({cell.name for cell in cells}) == len({cell.rank for cell in cells}) == len(cells)
     assert all(re.fullmatch(r"[a-z0-9_.-]+", cell.name) for cell in cells)
     # No run twice, but for what the names of stand-ins hide.
-    assert len({config.model_dump_json() for config in configs}) == len(cells)
+    runs = {(config.model_dump_json(), json.dumps(cell.factors)) for cell, config in zip(cells, configs, strict=True)}
+    assert len(runs) == len(cells)
     assert all((cell.paper is None and not cell.anchors) or cell.paper_source for cell in cells)
 
 

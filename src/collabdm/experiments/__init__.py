@@ -3,8 +3,10 @@
 from collabdm.errors import ConfigError, unknown_name
 from collabdm.experiments.ablation import ABLATION
 from collabdm.experiments.additive import ADDITIVE
+from collabdm.experiments.backdoor import BACKDOOR
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.communication import COMMUNICATION
+from collabdm.experiments.continual import CONTINUAL
 from collabdm.experiments.cross_architecture import CROSS_ARCHITECTURE
 from collabdm.experiments.figure2 import FIGURE2
 from collabdm.experiments.figure3 import FIGURE3
@@ -56,6 +58,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         SERIES,
         SHARING,
         NAS,
+        CONTINUAL,
+        BACKDOOR,
     )
 }
 

@@ -1,9 +1,9 @@
 """What an experiment is: a grid of cells, each one configuration and what the paper says of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from collabdm.config import Config, load_config, setting_tree
 from collabdm.data import Dataset
@@ -12,8 +12,19 @@ from collabdm.errors import ConfigError, explain
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.tables import results_table
 from collabdm.progress import Report
+from collabdm.simulation.simulate import simulate_on
 
-__all__ = ["Cell", "Experiment", "FinishedRun", "Record", "check_settings", "config_of", "not_comparable"]
+__all__ = [
+    "Cell",
+    "Experiment",
+    "FinishedRun",
+    "Record",
+    "Simulation",
+    "check_settings",
+    "config_of",
+    "not_comparable",
+    "simulated",
+]
 
 Record = Mapping[str, Any]
 """A cell's JSON."""
@@ -27,6 +38,7 @@ class Cell:
     its accuracy in percent, from `paper_source`. `anchors`: points (MB up per client, accuracy in percent) that the
     paper gives of the cell's curve. `note`: what the reader of a result should know.
     `stand_in`: what a scale that needs no data takes for its data; None: what that scale has for images.
+    `factors`: what else makes the cell where that is no setting, plain JSON; for the experiment's own `simulate`.
     """
 
     name: str
@@ -37,6 +49,7 @@ class Cell:
     anchors: tuple[tuple[float, float], ...] = ()
     note: str = ""
     stand_in: str | None = None
+    factors: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -60,10 +73,39 @@ class FinishedRun:
     kept: Path | None = None
 
 
+class Simulation(Protocol):
+    """A cell's run into a folder; returns its metrics, as `simulate_on` does, and goes on where it was interrupted.
+
+    What it finds out besides, plain JSON, stands in the metrics as `measured`, and the record has it too.
+    """
+
+    def __call__(
+        self,
+        cell: Cell,
+        dataset: Dataset,
+        config: Config,
+        folder: Path,
+        *,
+        engine: Engine,
+        kept: Path,
+        report: Report,
+    ) -> Mapping[str, Any]:
+        """`kept`: the folder of costly results that cells share."""
+        ...
+
+
+def simulated(
+    cell: Cell, dataset: Dataset, config: Config, folder: Path, *, engine: Engine, kept: Path, report: Report
+) -> Mapping[str, Any]:
+    """The usual `Simulation`: the settings say all of the cell."""
+    return simulate_on(dataset, config, folder, engine=engine, kept=kept, report=report)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """`cells` at a scale, with distinct names; `table`: the cells' records as Markdown.
 
+    `simulate`: how a cell is run, where one run of all parties on the cell's data is not it.
     `measure`: what is found out of a finished run beside its metrics, plain JSON; the record has it as `measured`. It
     is asked again where it was interrupted, so it keeps in the run's folder, or in `kept`, what took long.
     """
@@ -72,6 +114,7 @@ class Experiment:
     summary: str
     cells: Callable[[Scale], tuple[Cell, ...]]
     table: Callable[[Sequence[Record]], str] = results_table
+    simulate: Simulation = simulated
     measure: Callable[[FinishedRun], Mapping[str, Any]] | None = None
 
 

@@ -30,7 +30,8 @@ class Scale:
     """One row of the table above.
 
     `base`: the preset of `collabdm.config` below the `settings` (`key=value`). `whole`: whether grids are crossed
-    whole; else an experiment keeps one value of most factors. `ipc`: images per class that stand for the wanted ones.
+    whole; else an experiment keeps one value of most factors. `large`: whether data are in that ask for a graphics
+    card, where an experiment has smaller ones too. `ipc`: images per class that stand for the wanted ones.
     `images`: at most so many training and test images are kept; `stand_in`: data for what was not given.
     """
 
@@ -39,6 +40,7 @@ class Scale:
     base: str
     settings: tuple[str, ...]
     whole: bool = True
+    large: bool = True
     ipc: Mapping[int, int] = field(default_factory=dict)
     images: tuple[int, int] | None = None
     stand_in: str | None = None
@@ -97,12 +99,14 @@ SCALES: dict[str, Scale] = {
             summary="the paper's recipe, reduced: T 100, B 128, 300 local iterations, one network for 200 epochs",
             base="paper",
             settings=(*_PAPER, *_REDUCED),
+            large=False,
         ),
         Scale(
             name="cpu-best",
             summary="our best settings, reduced as cpu",
             base="default",
             settings=(_PAPER[0], "plan.min_held=1", *_REDUCED),
+            large=False,
         ),
         Scale(
             name="smoke",
@@ -116,6 +120,7 @@ SCALES: dict[str, Scale] = {
                 *_FEW_STEPS,
             ),
             whole=False,
+            large=False,
             ipc={295: 20, 50: 5, 20: 4, 10: 3, 5: 2},
             images=(1300, 500),
             stand_in="digits",

@@ -50,6 +50,7 @@ _LOCKS = (LOCK, DOOR, "lock")
 _OF_METRICS = (
     *("accuracy", "curve", "repeats", "bytes", "seconds", "memory", "peak_memory", "product", "networks", "rounds"),
     *("partition", "protocol", "topped_up", "skipped", "missing_classes", "untouched_classes", "hardware", "versions"),
+    "measured",
 )
 
 

@@ -28,7 +28,6 @@ from collabdm.experiments.records import (
 from collabdm.experiments.sources import content_digest, dataset_for, stand_in_for
 from collabdm.planning import resolved
 from collabdm.progress import Event, Report
-from collabdm.simulation.simulate import simulate_on
 from collabdm.storage.locks import door
 
 __all__ = ["Work"]
@@ -58,7 +57,8 @@ class Work:
             described["data"] = self._digests[cell.dataset]
             _check_enough(dataset, config)
             engine = self._engine(cell, dataset)
-            metrics = simulate_on(dataset, config, run, engine=engine, kept=folder / KEPT, report=self._told)
+            simulate, kept = self.grid.experiment.simulate, folder / KEPT
+            metrics = simulate(cell, dataset, config, run, engine=engine, kept=kept, report=self._told)
             # A run that was finished before is as its folder has it.
             tree, fix = finished_record(described, metrics, 0.0), f"remove {run}, and run the cell again"
             check_shape(FinishedRecord, tree, run / "metrics.json", expected="what a run measured", fix=fix)
@@ -70,7 +70,7 @@ class Work:
                     engine=engine,
                     report=self._told,
                     scale=self.grid.scale.name,
-                    kept=folder / KEPT,
+                    kept=kept,
                 )
                 described["measured"] = dict(self.grid.experiment.measure(finished))
             record = finished_record(described, metrics, self.clock.leave())
@@ -108,6 +108,7 @@ class Work:
             "anchors": [list(point) for point in cell.anchors] if why is None else [],
             "note": "; ".join(part for part in (note, given) if part),
             **({} if standing_in is None else {"stand_in": standing_in}),
+            **({"factors": dict(cell.factors)} if cell.factors else {}),
             "digest": digest_of(config),
             "commit": self.commit,
             "config": config.model_dump(mode="json", exclude_none=True),

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from collabdm.errors import ConfigError, RunFolderError
-from collabdm.experiments import Cell, Experiment, Outcome, run_experiment, working
+from collabdm.experiments import Cell, Experiment, Outcome, base, run_experiment
 from collabdm.experiments.budget import Budget
 from collabdm.experiments.records import commit
 from collabdm.progress import Event
@@ -70,7 +70,7 @@ def test_the_papers_figure_stands_beside_the_papers_problem_alone(
     settings: tuple[str, ...], paper: float | None, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metrics = {"accuracy": {"mean": 0.5, "std": 0.0, "macro_f1": {"mean": 0.5}, "networks": []}, "bytes": {"up": {}}}
-    monkeypatch.setattr(working, "simulate_on", lambda *_, **__: metrics)
+    monkeypatch.setattr(base, "simulate_on", lambda *_, **__: metrics)
     run_experiment(EXPERIMENT, SCALE, tmp_path / "out", settings=settings, only=["*collabdm*"])
     record = records_in(tmp_path / "out")["digits-collabdm-pae"]
     assert (record["paper"], record["paper_source"]) == (paper, "Table 2" if paper else "")

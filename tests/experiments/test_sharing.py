@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collabdm.errors import RunFolderError
-from collabdm.experiments import Outcome, run_experiment, working
+from collabdm.experiments import Outcome, base, run_experiment
 from collabdm.experiments.base import config_of
 from collabdm.experiments.budget import Budget
 from collabdm.experiments.claims import family_of
@@ -46,7 +46,7 @@ def _registered() -> Iterator[None]:
 def instant(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The cells that were run, each in no time."""
     run: list[str] = []
-    monkeypatch.setattr(working, "simulate_on", lambda data, config, folder, **_: run.append(folder.name) or METRICS)
+    monkeypatch.setattr(base, "simulate_on", lambda data, config, folder, **_: run.append(folder.name) or METRICS)
     return run
 
 
@@ -124,7 +124,7 @@ def test_what_another_process_finished_or_failed_meanwhile_is_counted_and_not_ru
             write_record(folder, {**records_in(source)[RANKED[2]], "failed": "no room", "spent": 1.5})
         return METRICS
 
-    monkeypatch.setattr(working, "simulate_on", first)
+    monkeypatch.setattr(base, "simulate_on", first)
     run_experiment(EXPERIMENT, SCALE, source)
     run.clear()
     outcome = run_experiment(EXPERIMENT, SCALE, folder)
@@ -142,7 +142,7 @@ def test_seconds_that_others_noted_stay(tmp_path: Path, monkeypatch: pytest.Monk
         path.write_text(json.dumps(spent | {RANKED[2]: 7.0}))
         return METRICS
 
-    monkeypatch.setattr(working, "simulate_on", noted)
+    monkeypatch.setattr(base, "simulate_on", noted)
     run_experiment(EXPERIMENT, SCALE, folder, only=RANKED[:2], budget=Budget(now=lambda: float(next(ticks))))
     assert json.loads((folder / "spent.json").read_text()) == {RANKED[0]: 1.0, RANKED[1]: 1.0, RANKED[2]: 7.0}
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, SerializeAsAny
 from collabdm.judges.base import JudgeSpec
 from collabdm.judges.families import Boosting, Forest, Logistic, NearestNeighbours, Ridge
 from collabdm.judges.rocket_ridge import RocketRidge
-from collabdm.networks import NETWORKS, NetworkSpec, spelled_out
+from collabdm.networks import NETWORKS, Architecture, NetworkSpec, spelled_out
 from collabdm.registry import named_in
 
 __all__ = ["JUDGES", "AnyJudge", "described", "judge_in"]
@@ -46,6 +46,6 @@ AnyJudge = Annotated[SerializeAsAny[NetworkSpec | JudgeSpec], BeforeValidator(ju
 """A field that holds a `NetworkSpec` or a `JudgeSpec`."""
 
 
-def described(spec: NetworkSpec | JudgeSpec) -> str:
+def described(spec: Architecture[Any] | JudgeSpec) -> str:
     """For people: the name and every setting, as in `knn neighbours=1` or `convnet width=128 depth=3 ...`."""
     return spec.spelled_out if isinstance(spec, JudgeSpec) else spelled_out(spec)

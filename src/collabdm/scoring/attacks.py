@@ -5,6 +5,7 @@ Sizes are in pixels, black 0 and white 1; what is attacked stays within them.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.images.modality import Images
-from collabdm.networks import NetworkSpec, applied, build_network
+from collabdm.networks import Architecture, applied, build_network
 from collabdm.randomness import Stream
 
 __all__ = ["Attack", "attacked", "attacked_accuracies", "usual_attacks"]
@@ -53,7 +54,7 @@ def usual_attacks() -> tuple[Attack, ...]:
 
 def attacked_accuracies(
     parameters: Mapping[str, Tensor],
-    spec: NetworkSpec,
+    spec: Architecture[Any],
     test: Samples,
     sample: Images,
     attacks: Sequence[Attack],

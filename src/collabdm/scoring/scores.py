@@ -17,7 +17,7 @@ from collabdm.evaluation.networks import NetworkResult, Trials, network_results,
 from collabdm.images.modality import Images
 from collabdm.judges.base import JudgeSpec
 from collabdm.judges.trial import judge_trial
-from collabdm.networks import NetworkSpec
+from collabdm.networks import Architecture, NetworkSpec
 from collabdm.progress import Event, Report, silent
 from collabdm.randomness import Stream
 from collabdm.scoring.attacks import attacked_accuracies, usual_attacks
@@ -82,7 +82,7 @@ def scored(source: Source, test: Samples, trials: Trials, asked: Asked, *, repor
     }
 
 
-def kind_of(spec: NetworkSpec | JudgeSpec) -> str:
+def kind_of(spec: Architecture[Any] | JudgeSpec) -> str:
     """The name under which results of a network or judge stand."""
     return spec.label if isinstance(spec, JudgeSpec) else spec.name
 
@@ -146,7 +146,9 @@ def _single(trials: Trials) -> Recipe:
     return trials.recipe.model_copy(update={"count": 1})
 
 
-def _taught(source: Source, rows: Any, spec: NetworkSpec | JudgeSpec, found: _Found, trials: Trials) -> Tensor | None:
+def _taught(
+    source: Source, rows: Any, spec: Architecture[Any] | JudgeSpec, found: _Found, trials: Trials
+) -> Tensor | None:
     """Soft labels of real samples, by the network that learned all data: only where the set has such labels too."""
     teacher = found.teachers.get(kind_of(spec))
     if source.foreign.targets is None or teacher is None or isinstance(spec, JudgeSpec):

@@ -33,7 +33,7 @@ from collabdm.protocol import (
     encode_plan,
 )
 from collabdm.randomness import Stream
-from collabdm.rounds.membership import Change, under_way
+from collabdm.rounds.change import Change, under_way
 from collabdm.rounds.records import HELD, SIMULATED, read_metrics, read_reception, read_round
 from collabdm.storage.checkpoints import Checkpoint
 from fuzzing import Family

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collabdm.client import contribute
+    from collabdm.client.site import contribute
     from collabdm.config.layers import load_config
     from collabdm.config.settings import Config
     from collabdm.data.loading import load_dataset
@@ -78,7 +78,7 @@ _HOMES = {
     "aggregate": "server.aggregating",
     "combine": "privacy.combining",
     "compare": "simulation.comparison",
-    "contribute": "client",
+    "contribute": "client.site",
     "decode_contribution": "protocol.contribution",
     "decode_plan": "protocol.plan",
     "distill": "server.distilling",

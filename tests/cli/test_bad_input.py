@@ -208,7 +208,7 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(tmp_path: Path, monk
     asked = ("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / "run", "--quiet")
     assert run(*asked).code == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr("collabdm.simulation.simulate.distill_round", full)
+    monkeypatch.setattr("collabdm.simulation.round.distill_round", full)
     assert_refused(run(*asked, "--force"), "No space left on device")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     # Nothing was to be replaced here: what is done so far is kept for --resume.

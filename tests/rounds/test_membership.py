@@ -23,9 +23,10 @@ from collabdm.protocol import Plan, encode_contribution
 from collabdm.rounds import Reception, hold
 from collabdm.rounds import distilling as rounds
 from collabdm.rounds import membership as changes
+from collabdm.rounds.change import under_way
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.inbox import collect
-from collabdm.rounds.membership import add, carry_out, forget, remove, under_way, unknown_files
+from collabdm.rounds.membership import add, carry_out, forget, remove, unknown_files
 from collabdm.rounds.receiving import INBOX, receive
 from collabdm.rounds.terms import USUAL, Terms
 from collabdm.server import aggregate
@@ -256,7 +257,7 @@ class Kill(BaseException):
     """As `kill -9`: nothing is cleaned up but what `finally` does."""
 
 
-STEPS = ("write_json", "write_atomically", "accept", "discard", "_purge", "_write", "distill_round")
+STEPS = ("write_json", "write_atomically", "accept", "discard", "_purge", "write_change", "distill_round")
 CHANGES: dict[str, Callable[[Path, Mapping[str, bytes]], Any]] = {
     "add": lambda folder, files: add(folder, files["dee"], name="late"),
     "remove": lambda folder, files: remove(folder, "bob"),

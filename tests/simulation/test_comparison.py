@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from collabdm import client as client_module
+from collabdm.client import site, sums
 from collabdm.config import load_config
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
@@ -42,13 +42,14 @@ def _quick() -> Iterator[None]:
 
 def counted(patch: pytest.MonkeyPatch, name: str) -> list[str]:
     """The clients that a stage was computed for."""
-    original, clients = getattr(client_module, name), list[str]()
+    module = {"client_sums": sums, "distill_locally": site}[name]
+    original, clients = getattr(module, name), list[str]()
 
     def call(plan: Any, client: str, *arguments: Any, **others: Any) -> Any:
         clients.append(client)
         return original(plan, client, *arguments, **others)
 
-    patch.setattr(client_module, name, call)
+    patch.setattr(module, name, call)
     return clients
 
 

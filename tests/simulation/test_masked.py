@@ -9,7 +9,7 @@ from collabdm.data import load_dataset
 from collabdm.engine import REFERENCE
 from collabdm.errors import CollabDMError
 from collabdm.protocol import decode_contribution, decode_plan
-from collabdm.simulation import simulate as module
+from collabdm.simulation import round as module
 from collabdm.simulation.simulate import simulate_on
 
 

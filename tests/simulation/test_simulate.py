@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from collabdm import client as client_module
-from collabdm.client import contribute
+from collabdm.client import contribute, site, sums
 from collabdm.config import Config, config_toml
 from collabdm.data import load_dataset
 from collabdm.distilled.set import load
@@ -29,7 +28,7 @@ from collabdm.images.partition_expand import expand
 from collabdm.progress import Event
 from collabdm.protocol import decode_plan, encode_contribution
 from collabdm.randomness import Stream
-from collabdm.simulation import simulate as simulation_module
+from collabdm.simulation import round as round_module
 from collabdm.simulation.sharing import parts_of
 from collabdm.simulation.simulate import simulate
 from interruptions import Killed, killed_after
@@ -141,7 +140,7 @@ def test_processes_and_threads_change_not_a_bit(tmp_path: Path) -> None:
 
 def test_a_finished_run_is_not_run_again(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = (whole / "metrics.json").stat().st_mtime_ns
-    monkeypatch.setattr(simulation_module, "contribute_all", None)
+    monkeypatch.setattr(round_module, "contribute_all", None)
     assert simulate(tiny_config(), whole) == metrics_of(whole)
     assert (whole / "metrics.json").stat().st_mtime_ns == written
     with pytest.raises(RunFolderError, match="other settings"):
@@ -166,18 +165,22 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, stop_at: in
     return calls
 
 
-@pytest.mark.parametrize("stage", ["client_sums", "distill_locally"])
+# Where each stage of a client is called.
+STAGES = {"client_sums": sums, "distill_locally": site}
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
 def test_finished_clients_are_not_computed_again(
     stage: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        counted(patch, client_module, stage, stop_at=1)
+        counted(patch, STAGES[stage], stage, stop_at=1)
         with pytest.raises(Stop):
             simulate(tiny_config(), tmp_path / "run")
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "contributions").iterdir()}
     assert len(first) == 1
-    statistics = counted(monkeypatch, client_module, "client_sums")
-    local = counted(monkeypatch, client_module, "distill_locally")
+    statistics = counted(monkeypatch, sums, "client_sums")
+    local = counted(monkeypatch, site, "distill_locally")
     metrics = simulate(tiny_config(), tmp_path / "run")
     # What the second client had finished before its local stage is found again too.
     assert [call[1] for call in statistics] == (["1", "2"] if stage == "client_sums" else ["2"])
@@ -490,7 +493,7 @@ def test_a_killed_process_leaves_what_can_be_resumed(tmp_path: Path, monkeypatch
     left = sorted(place.glob("*.safetensors"))
     before = {path: path.read_bytes() for path in left}
     simulate(config, tmp_path / "whole")
-    calls = counted(monkeypatch, client_module, "client_sums")
+    calls = counted(monkeypatch, sums, "client_sums")
     simulate(config, folder)
     # The next client's may have been finished and stored before its file was written.
     assert len(left) + len(calls) in (5, 6)

@@ -53,7 +53,7 @@ def distill(
     from collabdm.engine import tune_allocator
     from collabdm.planning import settings_for
     from collabdm.rounds import hold
-    from collabdm.rounds.membership import under_way
+    from collabdm.rounds.change import under_way
     from collabdm.rounds.terms import Terms
 
     tune_allocator()

@@ -31,7 +31,8 @@ def changed(
     quiet: bool,
 ) -> dict[str, Any]:
     """Add a file, remove a client, or finish whatever change was interrupted; returns the metrics, with a `note`."""
-    from collabdm.rounds.membership import add, carry_out, remove, under_way
+    from collabdm.rounds.change import under_way
+    from collabdm.rounds.membership import add, carry_out, remove
 
     with _alone_in(out), progress(quiet=quiet) as report:
         if added is None and removed is None:

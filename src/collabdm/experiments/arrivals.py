@@ -19,10 +19,11 @@ from collabdm.experiments.class_steps import Steps
 from collabdm.planning import make_plan
 from collabdm.progress import Event, Report
 from collabdm.protocol import Plan, encode_plan
+from collabdm.rounds.change import under_way
 from collabdm.rounds.contributing import contribute_all, contribution_name
 from collabdm.rounds.distilling import distill_round
 from collabdm.rounds.inbox import seal
-from collabdm.rounds.membership import add, under_way
+from collabdm.rounds.membership import add
 from collabdm.rounds.receiving import INBOX
 from collabdm.rounds.run_folder import environment, settled_config
 from collabdm.rounds.terms import Terms

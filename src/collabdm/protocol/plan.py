@@ -8,8 +8,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
@@ -25,6 +24,7 @@ from collabdm.protocol.gram import MOST_FEATURES, GramBits
 from collabdm.protocol.local_spec import LocalSpec
 from collabdm.protocol.mask_spec import MaskSpec
 from collabdm.protocol.participating import seeds_of, taking_part
+from collabdm.protocol.plan_versions import first_location, first_version, second_version
 from collabdm.protocol.privacy_spec import PrivacySpec
 from collabdm.protocol.statistic_names import GRAM, StatisticNames, asks_gram, per_seed
 from collabdm.randomness import Stream
@@ -223,7 +223,7 @@ def encode_plan(plan: Plan) -> bytes:
     if plan.privacy is not None and plan.privacy.noise == "site":
         # Likewise.
         del fields["privacy"]["noise"]
-    text = json.dumps(_first_version(fields) if plan.version == 1 else fields, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(first_version(fields) if plan.version == 1 else fields, sort_keys=True, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
@@ -249,14 +249,14 @@ def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
         fix = "use the CollabDM release that wrote it, or make the plan anew"
         raise PlanError(explain(name, got=f"version {as_json(version)}", expected=f"version 1 or {VERSION}", fix=fix))
     try:
-        current = fields if version != 1 else _second_version(fields)
+        current = fields if version != 1 else second_version(fields)
         plan = Plan.model_validate(current)
         wrong = no_number(current, plan.model_dump())
     except ConfigError as error:  # tiles that do not fit the samples, or names of another version
         raise PlanError(f"{name}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = _first_location(first["loc"]) if version == 1 else first["loc"]
+        place = first_location(first["loc"]) if version == 1 else first["loc"]
         where = ".".join(str(part) for part in place) or "plan"
         raise PlanError(
             explain(
@@ -274,32 +274,3 @@ def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
     read = f"{name}: pae is called tiles now, and normalisation is part of sample; the plan is read as it was meant"
     warnings.warn(RenamedWarning(read), stacklevel=2)
     return plan
-
-
-def _second_version(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a plan of version 1 under the names of version 2. Raises `ConfigError` where some are so named."""
-    sample = fields.get("sample")
-    later = {"min_held", "tiles"} & set(fields) | {"kind", "normalisation"} & set(
-        sample if isinstance(sample, Mapping) else ()
-    )
-    if later:
-        fix = "make the plan anew with collabdm plan"
-        raise ConfigError(explain("version 1", got=", ".join(sorted(later)), expected="its own names", fix=fix))
-    renamed = {name: value for name, value in fields.items() if name not in ("pae", "normalisation")}
-    if isinstance(sample, Mapping):
-        renamed["sample"] = {"kind": "images", **sample, "normalisation": fields.get("normalisation")}
-    return renamed | ({"tiles": fields["pae"]} if "pae" in fields else {})
-
-
-def _first_location(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where a field of version 2 stands in a plan of version 1."""
-    if place[:1] == ("tiles",):
-        return "pae", *place[1:]
-    return place[1:] if place[:2] == ("sample", "normalisation") else place
-
-
-def _first_version(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The other way round."""
-    sample = {name: value for name, value in fields["sample"].items() if name not in ("kind", "normalisation")}
-    renamed = {name: value for name, value in fields.items() if name != "tiles"}
-    return renamed | {"sample": sample, "normalisation": fields["sample"]["normalisation"], "pae": fields["tiles"]}

@@ -13,9 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, Field, field_validator
+from typing import Any
 
 from collabdm.classifiers.teacher import TEACHER
 from collabdm.distilled.set import load
@@ -24,7 +22,7 @@ from collabdm.errors import ContributionError, DataError, RunFolderError, explai
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, acceptance, decode_contribution
 from collabdm.protocol.stored import StoredContributions
-from collabdm.report.reading import checked
+from collabdm.rounds.change import PENDING, Change, under_way, write_change
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.distilling import Provenance, distill_round
 from collabdm.rounds.folder import config_of, plan_of, record_of
@@ -35,55 +33,16 @@ from collabdm.rounds.terms import Terms, checked_start
 from collabdm.storage.files import read_json, sweep, write_atomically, write_json
 from collabdm.storage.locks import LOCK
 
-__all__ = ["Change", "add", "carry_out", "forget", "read_late", "remove", "under_way", "unknown_files"]
+__all__ = ["add", "carry_out", "forget", "read_late", "remove", "unknown_files"]
 
-Kind = Literal["add", "remove", "forget"]
 
-_PENDING, _BEFORE, _INCOMING = "change.json", "before.safetensors", "incoming.safetensors"
+_BEFORE, _INCOMING = "before.safetensors", "incoming.safetensors"
 # All that a round, a change or an evaluation derives from contributions, and that forgetting removes.
 _DERIVED = (
     *("initial", "distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
     *("checkpoint.safetensors", TEACHER, _BEFORE, _INCOMING),
 )
-_KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", _PENDING, LOCK)
-
-
-class Change(BaseModel, frozen=True, extra="forbid"):
-    """One change, with all that carrying it out needs to know.
-
-    `digest`: SHA-256 of the contribution added or left out; `passes` over the T seeds; `when`: begun, in UTC; `facts`
-    of the round and `history` (earlier entries); `purged`: forgetting has removed what was derived.
-    """
-
-    kind: Kind
-    client: str
-    digest: str = ""
-    passes: Annotated[int, Field(ge=0)] = 1
-    when: str = ""
-    min_clients: int | None = None
-    allow_missing: bool = False
-    facts: dict[str, Any] = {}
-    history: tuple[dict[str, Any], ...] = ()
-    """Entries of `round.json`."""
-    purged: bool = False
-
-    @field_validator("history")
-    @classmethod
-    def _are_entries(cls, history: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        if not all(isinstance(one.get("kind"), str) and isinstance(one.get("client"), str) for one in history):
-            raise ValueError("every entry has a kind and a client")
-        return history
-
-    @property
-    def asked(self) -> tuple[str, str, str, int]:
-        """What makes two requests the same."""
-        return self.kind, self.client, self.digest if self.kind == "add" else "", self.passes
-
-    @property
-    def entry(self) -> dict[str, Any]:
-        """Its line in the history; forgetting keeps no digest."""
-        known = {"kind": self.kind, "client": self.client, "when": self.when}
-        return known if self.kind == "forget" else known | {"digest": self.digest, "passes": self.passes}
+_KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", PENDING, LOCK)
 
 
 def add(
@@ -184,12 +143,6 @@ def forget(
     return carry_out(folder, report=report)
 
 
-def under_way(folder: Path) -> Change | None:
-    """The change that was begun in `folder` and not finished. Raises `RunFolderError` where its file is damaged."""
-    path = folder / _PENDING
-    return checked(Change, read_json(path, dict), str(path)) if path.exists() else None
-
-
 def unknown_files(folder: Path) -> list[str]:
     """What lies in a run folder and is not known to come from a round: forgetting leaves it alone."""
     return sorted(path.name for path in folder.iterdir() if path.name not in (*_KEPT, *_DERIVED))
@@ -212,7 +165,7 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
         history = tuple(entry for entry in change.history if entry["kind"] == "forget")
         if not change.purged:
             _purge(folder)
-            _write(folder, change.model_copy(update={"purged": True, "history": history}))
+            write_change(folder, change.model_copy(update={"purged": True, "history": history}))
     else:
         server = config.server.model_copy(update={"passes": change.passes})
         used, present, history = config.model_copy(update={"server": server}), load(folder / _BEFORE), change.history
@@ -229,7 +182,7 @@ def carry_out(folder: Path, *, report: Report = silent) -> dict[str, Any]:
         report=report,
     )
     write_json(folder / "metrics.json", metrics | environment(config.engine, metrics.get("memory")))
-    (folder / _PENDING).unlink()
+    (folder / PENDING).unlink()
     for name in (_BEFORE, _INCOMING):
         (folder / name).unlink(missing_ok=True)
     return metrics
@@ -262,11 +215,7 @@ def _begin(folder: Path, change: Change) -> None:
     facts = {name: value for name, value in record.get("facts", {}).items() if name not in ("changes", "server")}
     known = {"facts": facts, "history": record.get("history", [])}
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    _write(folder, Change.model_validate(change.model_dump() | known | {"when": when}))
-
-
-def _write(folder: Path, change: Change) -> None:
-    write_json(folder / _PENDING, change.model_dump(mode="json"))
+    write_change(folder, Change.model_validate(change.model_dump() | known | {"when": when}))
 
 
 def _left(folder: Path, client: str, *, known: Collection[str], terms: Terms) -> str:

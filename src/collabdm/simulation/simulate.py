@@ -4,59 +4,41 @@ Every contribution goes through the encoding and a file, as between real sites, 
 give the same set to the bit under the same engine (`auto` may choose another for a whole run than for a site's share).
 """
 
-import dataclasses
 import shutil
-import time
-from collections.abc import Mapping
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from collabdm.baselines import RivalJob, rival_named
 from collabdm.baselines.client_models import client_network
 from collabdm.baselines.judged import rival_metrics
-from collabdm.classifiers.teacher import teacher_labels
 from collabdm.config import Config
-from collabdm.data import Dataset, load_dataset, partition_table
+from collabdm.data import Dataset, load_dataset
 from collabdm.data.naming import public_name
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage, with_total
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import CollabDMError, DataError, explain
-from collabdm.evaluation.judging import Judgement, judge, training_set
-from collabdm.evaluation.networks import summary, without_confusion
+from collabdm.errors import DataError, explain
+from collabdm.evaluation.judging import training_set
+from collabdm.evaluation.networks import summary
 from collabdm.methods import method_named
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.planning import make_plan, networks_tested, recipe_for, resolved, sample_for, tiles_in
-from collabdm.privacy.keys import SiteKey
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Plan, encode_plan
-from collabdm.report.pictures import partition_picture
-from collabdm.rounds.contributing import contribute_all
-from collabdm.rounds.distilling import Provenance, distill_round
-from collabdm.rounds.folder import plan_of
-from collabdm.rounds.inbox import seal
 from collabdm.rounds.records import SIMULATED
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
-from collabdm.rounds.terms import Terms, check_quorum
+from collabdm.rounds.terms import Terms
 from collabdm.rounds.upload import fitted_upload
-from collabdm.server import Refinement, product
 from collabdm.simulation.choices import augmentation_text, check_taught, fitting_method
-from collabdm.simulation.curves import bytes_at
 from collabdm.simulation.pooled import all_data, random_real_set
 from collabdm.simulation.repeats import gathered
-from collabdm.simulation.sharing import check_enough, left_out, parts_of
+from collabdm.simulation.round import round_metrics
+from collabdm.simulation.run import Run, shared
+from collabdm.simulation.sharing import check_enough, parts_of
 from collabdm.simulation.site_keys import drop_keys, public_halves, site_keys
-from collabdm.storage.files import read_json, write_atomically, write_json
+from collabdm.storage.files import write_json
 from collabdm.teacher import check_rule
 from collabdm.training.training_set import TrainingSet
-
-# What a release may put into a plan that the one before it would have put otherwise from the same settings.
-_CHANGED = ("version", "min_held", "augment")
 
 __all__ = ["check_usable", "simulate", "simulate_on"]
 
@@ -116,11 +98,11 @@ def simulate_on(
     if finished is not None:
         return finished
     terms = Terms(min_clients=min_clients, allow_missing=allow_missing)
-    run = _Run(dataset, config, folder, kept, terms, logged(folder, report))
+    run = Run(dataset, config, folder, kept, terms, logged(folder, report))
     if config.repeats > 1:
         metrics = _repeated(run)
     else:
-        by_source = {"full": _full, "real": _real, "round": _round, "rival": _rival}
+        by_source = {"full": _full, "real": _real, "round": round_metrics, "rival": _rival}
         metrics = by_source[method_named(config.method).source](run)
     described: dict[str, Any] = {
         "method": config.method,
@@ -167,114 +149,7 @@ def check_usable(dataset: Dataset, config: Config, allow_missing: bool) -> None:
         check_rule(make_plan(config, clients=parts, preset=preset, keys=keys), config.server)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Run:
-    dataset: Dataset
-    config: Config
-    folder: Path
-    kept: Path | None
-    terms: Terms
-    report: Report
-
-    @property
-    def engine(self) -> Engine:
-        assert isinstance(self.config.engine, Engine)
-        return self.config.engine
-
-    def judge(self, training: TrainingSet, *, kept: str = "networks.json") -> Judgement:
-        path = self.folder / kept
-        return judge(training, self.dataset, self.config, engine=self.engine, kept=path, report=self.report)
-
-
-def _round(run: _Run) -> dict[str, Any]:
-    config, dataset, started = run.config, run.dataset, time.perf_counter()
-    parts = parts_of(config, dataset)
-    train = dataset.train
-    keys = site_keys(config, parts, run.folder)
-    plan = _plan_of(run, parts, keys)
-    check_quorum(plan, run.terms)
-    write_atomically(run.folder / "plan.json", encode_plan(plan))
-    seconds, memory = contribute_all(
-        plan,
-        run.dataset.train,
-        parts,
-        run.folder / "contributions",
-        engine=run.engine,
-        kept=run.kept or run.folder / "kept",
-        keys=keys,
-        report=run.report,
-    )
-    seal(run.folder / "contributions")
-    kept = run.folder / "curve.json"
-    curve: list[dict[str, Any]] = read_json(kept, list) if kept.exists() else []
-    metrics = distill_round(
-        plan,
-        run.folder / "contributions",
-        run.folder,
-        config,
-        terms=run.terms,
-        provenance=Provenance(facts={"dataset": dataset.name, **dataset.facts}),
-        report=run.report,
-        visit=partial(_judge_on_the_way, run, plan, curve),
-    )
-    if method_named(config.method).central:
-        metrics["bytes"] = {"down": {}, "up": {}}
-    begin_stage()
-    found = run.judge(training_set(load(run.folder / "distilled"), teacher_labels(run.folder)))
-    server = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill"))
-    # Version 0.1 did not note what a point took.
-    judged = found.seconds + sum(point.pop("seconds", 0.0) for point in curve)
-    ends = {"server": server, "evaluate": judged, "total": time.perf_counter() - started}
-    metrics["seconds"] = seconds | metrics["seconds"] | ends
-    metrics["memory"] = with_total(memory | metrics.get("memory", {}) | {"evaluate": found.memory})
-    return {
-        "accuracy": summary(found.results, train.classes),
-        **({"curve": [point | bytes_at(point["steps"], plan, metrics["bytes"]) for point in curve]} if curve else {}),
-        **metrics,
-        "product": "set",
-        "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
-        "rounds": 0 if method_named(config.method).central else 1,
-        "partition": _shared(run, parts),
-        **({"left_out": few} if (few := left_out(plan.min_held, train, parts)) else {}),
-        "protocol": recipe_for(config).model_dump(),
-    }
-
-
-def _plan_of(run: _Run, parts: Mapping[str, np.ndarray], keys: dict[str, SiteKey]) -> Plan:
-    """The plan that the settings give: as an earlier release wrote it from the same settings, where the folder has
-    contributions that answer that."""
-    made = make_plan(run.config, clients=parts, preset=run.dataset.preset, keys=public_halves(keys))
-    with suppress(CollabDMError):
-        stored = plan_of(run.folder)
-        if stored == made.model_copy(update={name: getattr(stored, name) for name in _CHANGED}):
-            return stored
-    return made
-
-
-def _judge_on_the_way(run: _Run, plan: Plan, curve: list[dict[str, Any]], refinement: Refinement) -> None:
-    """Add a point to `curve` and to `curve.json`, every `evaluate_every` steps but for the last."""
-    every, steps = run.config.server.evaluate_every, refinement.steps
-    # A resumed run passes again through the steps after its last checkpoint.
-    judged = any(point["steps"] == steps for point in curve)
-    if every and steps % every == 0 and steps < refinement.total and not judged:
-        chosen = product(plan, refinement.state.samples, refinement.state.labels, run.config.server)
-        found = run.judge(training_set(chosen, teacher_labels(run.folder)), kept=f"networks-{steps}.json")
-        point = {"steps": steps, **without_confusion(summary(found.results, run.dataset.train.classes))}
-        curve.append(point | {"seconds": found.seconds})
-        write_json(run.folder / "curve.json", curve)
-
-
-def _shared(run: _Run, parts: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The partition's settings, and how many samples of each class every client holds; also as a picture."""
-    train, settings = run.dataset.train, run.config.partition
-    table = partition_table(train, dict(parts))
-    write_atomically(run.folder / "partition.png", partition_picture(table, list(parts), list(train.classes)))
-    held = {"kind": settings.kind, "clients": list(parts), "samples": table.tolist()}
-    shared = settings.model_dump(mode="json", exclude_none=True)
-    return shared | {"participation": run.config.plan.participation} | held
-
-
-def _rival(run: _Run) -> dict[str, Any]:
+def _rival(run: Run) -> dict[str, Any]:
     config, dataset = run.config, run.dataset
     parts = parts_of(config, dataset)
     job = RivalJob(
@@ -289,20 +164,20 @@ def _rival(run: _Run) -> dict[str, Any]:
     )
     metrics = rival_metrics(job, dataset.test, run.folder, run.judge)
     protocol = {"protocol": recipe_for(config).model_dump()} if metrics["product"] == "set" else {}
-    return metrics | {"partition": _shared(run, parts)} | protocol
+    return metrics | {"partition": shared(run, parts)} | protocol
 
 
-def _real(run: _Run) -> dict[str, Any]:
+def _real(run: Run) -> dict[str, Any]:
     chosen = random_real_set(run.dataset, run.config, engine=run.engine)
     chosen.save(run.folder / "distilled", overwrite=True)
     return _judged(run, training_set(load(run.folder / "distilled")))
 
 
-def _full(run: _Run) -> dict[str, Any]:
+def _full(run: Run) -> dict[str, Any]:
     return _judged(run, all_data(run.dataset, run.config))
 
 
-def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:
+def _judged(run: Run, training: TrainingSet) -> dict[str, Any]:
     """Metrics of a method that holds no round."""
     begin_stage()
     found = run.judge(training)
@@ -319,7 +194,7 @@ def _judged(run: _Run, training: TrainingSet) -> dict[str, Any]:
     }
 
 
-def _repeated(run: _Run) -> dict[str, Any]:
+def _repeated(run: Run) -> dict[str, Any]:
     """Whole experiments with fresh partitions and seeds, gathered."""
     repeats = []
     for number in range(run.config.repeats):

@@ -1,4 +1,4 @@
-"""What one client does: sums over its data under each seed (L_k), and a local distillation (S_k)."""
+"""What one client does: sums over its data, and a local distillation (S_k); or noisy sums alone."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from collabdm.checking import LARGEST_VALUE
+from collabdm.client.sums import basis, kept_sums
 from collabdm.config import Config
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
@@ -14,11 +15,8 @@ from collabdm.engine.memory import begin_stage
 from collabdm.engine.plain import plain_torch
 from collabdm.errors import DataError, PlanError, explain
 from collabdm.local import distill_locally
-from collabdm.matching.embedding import class_sums, embedder_for
-from collabdm.matching.gram import FeatureMoments, FeatureSums, feature_sums
-from collabdm.matching.statistic import Term, joint_terms, term_rows
+from collabdm.matching.gram import FeatureMoments
 from collabdm.matching.sums import Sums
-from collabdm.networks import build_network
 from collabdm.planning import engine_for
 from collabdm.privacy import enough_held, few_text, release, too_few
 from collabdm.privacy.keys import SiteKey
@@ -26,11 +24,10 @@ from collabdm.privacy.masks import check_key, masked
 from collabdm.privacy.noise import Source, insecure_source, noisy, operating_system
 from collabdm.privacy.summing import bounded_sums
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Contribution, Plan, feature_parameters, fingerprint, per_seed, summed_contribution
-from collabdm.randomness import Stream
-from collabdm.storage.kept_results import Blocks, KeptResults, result_key
+from collabdm.protocol import Contribution, Plan, fingerprint, per_seed, summed_contribution
+from collabdm.storage.kept_results import KeptResults, result_key
 
-__all__ = ["SiteOptions", "client_sums", "contribute", "sums_key", "tell_left_out"]
+__all__ = ["SiteOptions", "contribute", "tell_left_out"]
 
 
 class SiteOptions(TypedDict, total=False):
@@ -82,7 +79,7 @@ def contribute(
     tell_left_out(plan, client, samples, report)
     samples = _without_few(plan, client, samples)
     kept, engine = kept or KeptResults(), engine or engine_for(Config(), plan, report=report)
-    sums = _kept_sums(plan, client, samples, engine, kept, report)
+    sums = kept_sums(plan, client, samples, engine, kept, report)
     local = _kept_local(plan, client, samples, sums, engine, kept, report)
     # Everything that leaves the site but for the local set is made of what this step returns.
     released = release(sums)
@@ -140,95 +137,6 @@ def tell_left_out(plan: Plan, client: str, samples: Samples, report: Report) -> 
         report(Event(stage="contribution", client=client, done=0, total=1, message=told))
 
 
-def client_sums(
-    plan: Plan,
-    client: str,
-    samples: Samples,
-    *,
-    engine: Engine,
-    blocks: Blocks | None = None,
-    report: Report = silent,
-) -> np.ndarray:
-    """Sums over the embeddings of the drawn batch, per assigned seed and class held (line 22).
-
-    float64 [seeds, held classes, rows, d], the rows of `_terms(plan)` one after another. Every class's batch is
-    `plan.batch` samples without replacement, or all of them if fewer. Seeds whose rows `blocks` has are not computed
-    again.
-    """
-    blocks = blocks or Blocks()
-    embedder, terms = embedder_for(plan.network, plan.sample.shape, engine), _terms(plan)
-    members = {int(y): samples.of_class(int(y)) for y in np.flatnonzero(samples.counts())}
-    assigned = plan.assigned(client)
-    values = np.empty((len(assigned), len(members), term_rows(terms, embedder.features), embedder.features))
-    for row, found in enumerate(blocks.rows):
-        values[row] = found
-    for row, t in list(enumerate(assigned))[len(blocks.rows) :]:
-        encoder = embedder.encoder(plan.encoder_seed(t))
-        drawn = {
-            y: rows[Stream(plan.seed, "batch", client, t, y).choose(len(rows), plan.batch)]
-            for y, rows in members.items()
-        }
-        augmentations = {y: plan.augmentation(t, y) for y in members}
-        values[row] = class_sums(embedder, encoder, samples.values, drawn, augmentations, plan.sample, terms)
-        blocks.add(values[row])
-        report(Event(stage="statistics", client=client, done=row + 1, total=len(assigned)))
-    return values
-
-
-def sums_key(plan: Plan, client: str, samples: Samples, *, engine: Engine) -> str:
-    """The key under which `contribute` keeps what `client_sums` computes."""
-    terms = [term.name for term in _terms(plan)]
-    return result_key("statistics", _basis(plan, client, samples, engine) | {"terms": terms})
-
-
-def _terms(plan: Plan) -> tuple[Term, ...]:
-    """What is summed: for the server, and for a local method that matches the same sums."""
-    statistics = (plan.statistic, plan.local.statistic)
-    return joint_terms(statistic for statistic in statistics if statistic is not None)
-
-
-def _kept_sums(plan: Plan, client: str, samples: Samples, engine: Engine, kept: KeptResults, report: Report) -> Sums:
-    terms, seeds = _terms(plan), plan.assigned(client)
-    gram = _kept_gram(plan, client, samples, engine, kept, report)
-    drawn = {y: min(plan.batch, int(held)) for y, held in enumerate(samples.counts()) if held}
-    if not terms:
-        features = build_network(plan.network, plan.sample.shape, classes=1).features
-        nothing = np.zeros((len(seeds), len(drawn), 0, features))
-        return Sums(terms=(), seeds=(), drawn=drawn, values=nothing, gram=gram)
-    key = sums_key(plan, client, samples, engine=engine)
-    begin_stage()
-
-    def computed() -> dict[str, np.ndarray]:
-        blocks = kept.blocks(key)
-        return {"values": client_sums(plan, client, samples, engine=engine, blocks=blocks, report=report)}
-
-    return Sums(terms=terms, seeds=seeds, drawn=drawn, values=kept.compute(key, computed)["values"], gram=gram)
-
-
-def _kept_gram(
-    plan: Plan, client: str, samples: Samples, engine: Engine, kept: KeptResults, report: Report
-) -> FeatureSums | None:
-    """The second-order sums over all samples of the client; None where the plan asks for none."""
-    if plan.features is None:
-        return None
-    basis = {
-        "data": samples.digest(),
-        "engine": engine.model_dump(exclude={"threads", "processes"}),
-        "plan": plan.model_dump(mode="json", include={"seed", "sample", "features", "classes", "augment"}),
-    }
-    spec = plan.features
-    begin_stage()
-
-    def computed() -> dict[str, np.ndarray]:
-        embedder = embedder_for(spec, plan.sample.shape, engine)
-        parameters = embedder.placed(feature_parameters(plan))
-        found = feature_sums(embedder, parameters, samples, plan.sample, plan.augment)
-        report(Event(stage="gram", client=client, done=1, total=1))
-        return {"counts": found.counts, "first": found.first, "second": found.second}
-
-    return FeatureSums(**kept.compute(result_key("gram", basis), computed))
-
-
 def _kept_local(
     plan: Plan,
     client: str,
@@ -241,7 +149,7 @@ def _kept_local(
     """S_k: `samples` and `labels`. Raises `PlanError` where it diverges."""
     local = plan.local.model_dump(mode="json", exclude_none=True)
     asked = {"local": local, "ipc": plan.ipc, "tiles": plan.tiles}
-    key = result_key("local", _basis(plan, client, samples, engine) | asked)
+    key = result_key("local", basis(plan, client, samples, engine) | asked)
     begin_stage()
 
     def computed() -> dict[str, np.ndarray]:
@@ -254,18 +162,6 @@ def _kept_local(
         got, fix = f"{plan.sample.plural} that diverged at {setting} = {rate}", f"ask for a smaller {setting}"
         raise PlanError(explain("local distillation", got=got, expected="finite values", fix=fix))
     return made
-
-
-def _basis(plan: Plan, client: str, samples: Samples, engine: Engine) -> dict[str, object]:
-    """All that the statistics depend on."""
-    others = {"version", "statistics", "features", "gram_bits", "encoding", "local", "ipc", "tiles"}
-    others |= {"most_held", "min_held"}
-    return {
-        "client": client,
-        "data": samples.digest(),
-        "engine": engine.model_dump(exclude={"threads", "processes"}),
-        "plan": plan.model_dump(mode="json", exclude=others),
-    }
 
 
 def _without_few(plan: Plan, client: str, samples: Samples) -> Samples:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from collabdm import client as client_module
-from collabdm.client import client_sums, contribute, sums_key
+from collabdm.client import client_sums, contribute, site, sums, sums_key
 from collabdm.data import Samples
 from collabdm.engine import EAGER, REFERENCE
 from collabdm.errors import CollabDMError, DataError, PlanError
@@ -242,8 +241,8 @@ def test_stored_stages_give_the_same_bytes_and_are_not_computed_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(client_module, "client_sums", refuse)
-    monkeypatch.setattr(client_module, "distill_locally", refuse)
+    monkeypatch.setattr(sums, "client_sums", refuse)
+    monkeypatch.setattr(site, "distill_locally", refuse)
     second = encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan)
     assert fresh == first == second
 
@@ -553,7 +552,7 @@ def test_kept_gram_sums_are_found_again(
     for number, change in enumerate(others, 2):
         contribute(small_plan(**GRAM | change), "ada", samples, engine=EAGER, kept=kept)
         assert stored() == number
-    monkeypatch.setattr(client_module, "feature_sums", None)
+    monkeypatch.setattr(sums, "feature_sums", None)
     assert encode_contribution(contribute(plan, "ada", samples, engine=EAGER, kept=kept), plan) == first
 
 

@@ -62,12 +62,15 @@ def initial_set(plan: Plan, contributions: Iterable[Contribution], draw: int | N
     weights = {y: held[:, y] if plan.most_held is None else np.minimum(held[:, y], plan.most_held) for y in present}
     rows = {y: _rows(plan, clients, labels, weights[y], draw, y) for y in present}
     sent = _samples(ordered, rows)
-    samples, topped_up = [], {}
+    samples, topped_up, everything = [], {}, None
     for y in present:
         union = _centres(plan, sent[y], weights[y], draw, y) if plan.clustered else torch.cat(sent[y])
         if len(union) < plan.ipc:
             topped_up[y] = plan.ipc - len(union)
-            union = torch.cat([union, _made(plan, y, union, ordered, topped_up[y])])
+            if everything is None:
+                # What is made is like all that came, which is held at once here, and read once for all classes.
+                everything = torch.cat([torch.from_numpy(one.samples) for one in ordered])
+            union = torch.cat([union, _made(plan, y, union, everything, topped_up[y])])
         samples.append(union)
     return InitialSet(
         samples=torch.cat(samples),
@@ -158,10 +161,9 @@ def _centres(plan: Plan, sent: Sequence[Tensor], weight: np.ndarray, draw: int, 
     return torch.from_numpy(centres).float().view(-1, *plan.sample.shape)
 
 
-def _made(plan: Plan, y: int, union: Tensor, ordered: Sequence[Contribution], count: int) -> Tensor:
-    """`count` samples of class `y`; all that came is held at once here, since what is made is like it."""
+def _made(plan: Plan, y: int, union: Tensor, everything: Tensor, count: int) -> Tensor:
+    """`count` samples of class `y`, like the `union` of what came of it, or where that is empty like `everything`."""
     stream = Stream(plan.seed, "top-up", y)
-    everything = torch.from_numpy(np.concatenate([one.samples for one in ordered]))
     source = everything if len(everything) else torch.zeros(1, *plan.sample.shape)
     spread = float(source.std(correction=0)) or 1.0
     noise = torch.from_numpy(stream.uniform((count, *plan.sample.shape), -math.sqrt(3), math.sqrt(3))).float()

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from collabdm.audit.likelihood import FEW, likelihood_ratios, rates
+from collabdm.audit.likelihood import FEW, comparable, likelihood_ratios, rates
 
 
 def test_ratios_are_those_of_normal_distributions_fitted_to_the_other_rounds() -> None:
@@ -50,6 +50,18 @@ def test_a_canary_with_too_few_shadows_is_left_out() -> None:
     ratios = likelihood_ratios(np.random.default_rng(2).normal(size=(6, 2)), member)
     assert np.isfinite(ratios[:, 0]).all()
     assert np.isnan(ratios[:, 1]).all()
+
+
+def test_what_can_be_compared_is_what_has_a_ratio() -> None:
+    draw = np.random.default_rng(3)
+    seen = set()
+    for _ in range(200):
+        member = draw.random((6, 2)) < draw.choice([0.2, 0.5, 0.8])
+        known = np.isfinite(likelihood_ratios(draw.normal(size=(6, 2)), member))
+        expected = bool((known & member).any() and (known & ~member).any())
+        assert comparable(member) == expected
+        seen.add(expected)
+    assert seen == {True, False}
 
 
 def test_rates_of_known_scores() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from collabdm.audit import AuditSpec
-from collabdm.audit.of_run import audit_run
+from collabdm.audit import AuditSpec, audit_run, auditing
 from collabdm.errors import CollabDMError, ConfigError, RunFolderError
 from collabdm.simulation.simulate import simulate
 from tiny_runs import tiny_config, two_epochs, write_sites
@@ -101,6 +101,15 @@ def test_too_little_is_refused(run: Path, spec: AuditSpec, says: str) -> None:
     with pytest.raises(ConfigError) as refused:
         audit_run(run, spec)
     assert str(refused.value).startswith(says)
+
+
+def test_coins_that_leave_nothing_to_compare_are_told_before_any_work(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "included", lambda count, number, *, seed: np.full(count, number > 0))
+    with pytest.raises(ConfigError, match=r"^canaries of the audit: got 3 in 6 rounds; .*; fix: ask for more rounds"):
+        audit_run(run, AuditSpec(canaries=3, rounds=6))
+    assert not (run / "audit").exists()
 
 
 def test_what_is_no_simulated_run_is_refused(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_data_that_cannot_be_had_fail_their_cells_and_the_exit_code_says_so(tmp_
         (("run", "tiny", "--preset", "tiny", "--data", "digits"), "NAME=PATH"),
         (("run", "tiny", "--preset", "tiny", "--data", "svhn=here"), "expected one of digits"),
         (("run", "tiny", "--preset", "tiny", "--only", "no*"), "see `experiment list NAME"),
-        (("run", "tiny", "--preset", "tiny", "--executor", "dask"), "expected local, ray, slurm"),
+        (("run", "tiny", "--preset", "tiny", "--executor", "dask"), "expected one of local, ray, slurm"),
         (("run", "tiny", "--preset", "tiny", "--resource", "num_cpus=2"), "expected --executor ray or slurm with it"),
         (("run", "tiny", "--preset", "tiny", "--executor", "ray", "--resource", "cpus"), "expected KEY=VALUE"),
         (("run", "tiny", "--preset", "tiny", "--set", "ipc=x"), "ipc"),

@@ -98,7 +98,7 @@ def test_what_is_asked_of_a_cluster_is_checked(tmp_path: Path) -> None:
     }
     with pytest.raises(ConfigError, match="--resource: got cpus; expected KEY=VALUE"):
         resources(["cpus"])
-    with pytest.raises(ConfigError, match="--executor: got dask; expected local, ray, slurm"):
+    with pytest.raises(ConfigError, match="--executor: got dask; expected one of local, ray, slurm"):
         spread_experiment(grid(tmp_path / "out"), "dask")
     assert not (tmp_path / "out").exists()
     task = Task(grid=grid(tmp_path / "out"), cell=RANKED[0])

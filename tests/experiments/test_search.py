@@ -67,7 +67,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def part(samples: Samples, count: int) -> Samples:
-    return samples.take(samples.split_indices(count / len(samples), Stream(0, "search", "samples"))[1])
+    return samples.take(samples.split_indices(count / len(samples), Stream(0, "experiments", "share"))[1])
 
 
 def test_accuracies_are_those_of_two_trainings_of_each_network(finished: FinishedRun) -> None:

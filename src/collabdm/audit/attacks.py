@@ -78,33 +78,41 @@ def _teacher(seen: Seen, canaries: Canaries) -> np.ndarray:
 def _means(seen: Seen, canaries: Canaries) -> np.ndarray:
     """How far the statistics lie towards the canary's own embeddings, which the server can compute for any sample: the
     share of a class's mean that would be due to it."""
-    received = {one.client: one for one in opened(seen.plan, seen.contributions)}
-    only, plan = next(iter(received.values())), seen.plan
-    senders = [received.get(str(name), only) for name in canaries.clients]
+    plan, senders = seen.plan, {one.client: _Sender(seen.plan, one) for one in opened(seen.plan, seen.contributions)}
+    # Under a promise all sites are one.
+    only = next(iter(senders.values()))
     towards, lengths = np.zeros(len(canaries)), np.zeros(len(canaries))
     embedder, shown = embedder_for(plan.network, plan.sample.shape, seen.engine), _shown(seen, canaries)
     labels, term = canaries.samples.labels, plan.statistic.terms[0]
     for t in range(plan.seeds):
         encoder = embedder.encoder(plan.encoder_seed(t))
-        for y in np.unique(labels):
+        for y in np.unique(labels).tolist():
             mine = np.flatnonzero(labels == y)
             given = shown[torch.from_numpy(mine)].to(seen.engine.device, seen.engine.sample_dtype)
-            embedded = embedder.embed(encoder, plan.sample.augment(given, plan.augmentation(t, int(y))))
+            embedded = embedder.embed(encoder, plan.sample.augment(given, plan.augmentation(t, y)))
             own = term.of(embedded)[:, 0].double().cpu().numpy()
             centre = own.mean(axis=0)
             for i, vector in zip(mine, own - centre, strict=True):
-                if (sent := _sent(plan, senders[i], t, int(y))) is not None:
+                sent = senders.get(str(canaries.clients[i]), only).sent(t, y)
+                if sent is not None:
                     towards[i] += float((sent - centre) @ vector)
                     lengths[i] += float(vector @ vector)
     return np.where(lengths > 0, towards / np.maximum(lengths, np.finfo(np.float64).tiny), _ABSENT)
 
 
-def _sent(plan: Plan, sender: Contribution, t: int, y: int) -> np.ndarray | None:
-    """The first vector of the statistic at (t, y), float64 [d]; None where it was not sent."""
-    held, assigned = sender.classes_held.tolist(), plan.assigned(sender.client)
-    if y not in held or t not in assigned:
-        return None
-    return sender.statistics[assigned.index(t), held.index(y), 0].astype(np.float64)
+class _Sender:
+    """A contribution's statistics, found by seed and class."""
+
+    def __init__(self, plan: Plan, contribution: Contribution) -> None:
+        self._rows = {t: row for row, t in enumerate(plan.assigned(contribution.client))}
+        self._columns = {y: column for column, y in enumerate(contribution.classes_held.tolist())}
+        self._statistics = contribution.statistics
+
+    def sent(self, t: int, y: int) -> np.ndarray | None:
+        """The first vector at (t, y), float64 [d]; None where it was not sent."""
+        if t not in self._rows or y not in self._columns:
+            return None
+        return self._statistics[self._rows[t], self._columns[y], 0].astype(np.float64)
 
 
 def _shown(seen: Seen, canaries: Canaries) -> Tensor:

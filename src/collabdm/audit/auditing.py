@@ -14,8 +14,8 @@ import torch
 
 from collabdm.audit.attacks import ATTACKS, ON_THE_SET, Seen, attacks_for
 from collabdm.audit.canaries import Canaries, draw_canaries, included, with_canaries
-from collabdm.audit.likelihood import likelihood_ratios, rates
-from collabdm.audit.neighbours import nearness
+from collabdm.audit.likelihood import comparable, likelihood_ratios, rates
+from collabdm.audit.neighbours import Nearness, nearness
 from collabdm.audit.one_run import epsilon_at_least, guesses
 from collabdm.client import contribute
 from collabdm.config import Config
@@ -26,7 +26,7 @@ from collabdm.errors import ConfigError, explain
 from collabdm.methods import method_named
 from collabdm.planning import make_plan
 from collabdm.progress import Event, Report, silent
-from collabdm.protocol import Plan
+from collabdm.protocol import decode_contribution, encode_contribution
 from collabdm.randomness import Stream
 from collabdm.server import distill
 from collabdm.simulation.sharing import parts_of
@@ -67,35 +67,77 @@ def audited(
 
     Plain JSON: `canaries`, `rounds`, `attacks` (by name: `true_positives` at `false_positives`, `auc`, and
     `epsilon_at_least`, from the first round alone, with 95 % confidence) and `nearness`. Scores of finished rounds lie
-    in `folder`, by which an interrupted audit goes on. Raises `ConfigError` for a method without a round, and what
-    `draw_canaries` raises.
+    in `folder`, by which an interrupted audit goes on. Raises `ConfigError` for a method without a round or too few
+    canaries and rounds, and what `draw_canaries` raises.
     """
     _check(config, spec)
     parts = parts_of(config, dataset)
     canaries = draw_canaries(dataset, parts, count=spec.canaries, alone=spec.alone, seed=config.seed)
-    keys = site_keys(config, parts)
-    plan = make_plan(config, clients=parts, preset=dataset.preset, keys=public_halves(keys))
-    names, end = attacks_for(plan), None if spec.seconds is None else time.monotonic() + spec.seconds
-    found: list[dict[str, list[float]]] = []
-    for number in range(spec.rounds):
-        if end is not None and time.monotonic() > end and number >= FEWEST_ROUNDS:
-            told = f"the budget is spent: {number} of {spec.rounds} rounds"
-            report(Event(stage="audit", done=number, total=spec.rounds, message=told))
+    audit = _Audit(dataset=dataset, config=config, parts=parts, canaries=canaries, folder=folder, engine=engine)
+    member = np.stack([included(len(canaries), number, seed=config.seed) for number in range(spec.rounds)])
+    _check_coins(member)
+    found, end = list[dict[str, list[float]]](), None if spec.seconds is None else time.monotonic() + spec.seconds
+    while len(found) < spec.rounds:
+        done = len(found)
+        if end is not None and time.monotonic() > end and done >= FEWEST_ROUNDS and comparable(member[:done]):
+            told = f"the budget is spent: {done} of {spec.rounds} rounds"
+            report(Event(stage="audit", done=done, total=spec.rounds, message=told))
             break
-        found.append(_scores(dataset, config, parts, canaries, number, folder, engine, report))
-        report(Event(stage="audit", done=number + 1, total=spec.rounds))
-    member = np.stack([included(len(canaries), number, seed=config.seed) for number in range(len(found))])
-    delta = plan.privacy.delta if plan.privacy is not None else _DELTA
-    attacks = {name: _found(np.array([one[name] for one in found]), member, delta) for name in names}
+        found.append(audit.scores(done))
+        report(Event(stage="audit", done=done + 1, total=spec.rounds))
+    promise = config.plan.privacy
+    delta = promise.delta if promise is not None else _DELTA
     return {
         "canaries": len(canaries),
         "alone": spec.alone,
         "rounds": len(found),
         "delta": delta,
-        "attacks": {name: {"sees": "set" if name in ON_THE_SET else "contributions"} | attacks[name] for name in names},
-        "nearness": asdict(_nearness(dataset, plan, made, config.seed)),
-        "promise": plan.privacy.model_dump(mode="json") if plan.privacy is not None else None,
+        "attacks": {
+            name: {"sees": "set" if name in ON_THE_SET else "contributions"}
+            | _found(np.array([one[name] for one in found]), member[: len(found)], delta)
+            for name in found[0]
+        },
+        "nearness": asdict(_nearness(dataset, made, config.seed)),
+        "promise": promise.model_dump(mode="json") if promise is not None else None,
     }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Audit:
+    """The rounds that are held, one for each number: the same but for the coins, and for noise."""
+
+    dataset: Dataset
+    config: Config
+    parts: Mapping[str, np.ndarray]
+    canaries: Canaries
+    folder: Path
+    engine: Engine
+
+    def scores(self, number: int) -> dict[str, list[float]]:
+        """Every attack's scores of all canaries in a round, computed once."""
+        canaries = self.canaries
+        path = self.folder / f"{'alone-' if canaries.alone else ''}{len(canaries)}-round-{number}.json"
+        if path.exists():
+            return read_json(path, dict)
+        seen = self._seen(number)
+        scores = {name: ATTACKS[name](seen, canaries).tolist() for name in attacks_for(seen.plan)}
+        write_json(path, scores)
+        return scores
+
+    def _seen(self, number: int) -> Seen:
+        """The round, encoded as between real sites. Sites without canaries do their work once."""
+        keys = site_keys(self.config, self.parts)
+        plan = make_plan(self.config, clients=self.parts, preset=self.dataset.preset, keys=public_halves(keys))
+        chosen = included(len(self.canaries), number, seed=self.config.seed)
+        held = with_canaries(self.dataset.train, self.parts, self.canaries, chosen)
+        kept = KeptResults(self.folder / "kept")
+        sent = [
+            encode_contribution(contribute(plan, name, own, engine=self.engine, kept=kept, key=keys.get(name)), plan)
+            for name, own in sorted(held.items())
+        ]
+        received = [decode_contribution(content, plan) for content in sent]
+        distilled = distill(plan, received, self.config.server, engine=self.engine)
+        return Seen(plan=plan, contributions=received, distilled=distilled, engine=self.engine)
 
 
 def _check(config: Config, spec: AuditSpec) -> None:
@@ -114,46 +156,12 @@ def _check(config: Config, spec: AuditSpec) -> None:
         raise ConfigError(explain("audit", got=got, expected=expected, fix="ask for more"))
 
 
-def _scores(
-    dataset: Dataset,
-    config: Config,
-    parts: Mapping[str, np.ndarray],
-    canaries: Canaries,
-    number: int,
-    folder: Path,
-    engine: Engine,
-    report: Report,
-) -> dict[str, list[float]]:
-    """Every attack's scores of all canaries in a round, computed once."""
-    path = folder / f"{'alone-' if canaries.alone else ''}{len(canaries)}-round-{number}.json"
-    if path.exists():
-        return read_json(path, dict)
-    seen = _seen(dataset, config, parts, canaries, number, KeptResults(folder / "kept"), engine, report)
-    scores = {name: ATTACKS[name](seen, canaries).tolist() for name in attacks_for(seen.plan)}
-    write_json(path, scores)
-    return scores
-
-
-def _seen(
-    dataset: Dataset,
-    config: Config,
-    parts: Mapping[str, np.ndarray],
-    canaries: Canaries,
-    number: int,
-    kept: KeptResults,
-    engine: Engine,
-    report: Report,
-) -> Seen:
-    """The round of one number. Sites without canaries do their work once."""
-    keys = site_keys(config, parts)
-    plan = make_plan(config, clients=parts, preset=dataset.preset, keys=public_halves(keys))
-    chosen = included(len(canaries), number, seed=config.seed)
-    held = with_canaries(dataset.train, parts, canaries, chosen)
-    contributions = [
-        contribute(plan, name, held[name], engine=engine, kept=kept, key=keys.get(name)) for name in sorted(held)
-    ]
-    distilled = distill(plan, contributions, config.server, engine=engine)
-    return Seen(plan=plan, contributions=contributions, distilled=distilled, engine=engine)
+def _check_coins(member: np.ndarray) -> None:
+    """Raise `ConfigError` where the coins fell so that nothing can be compared, before anything is computed."""
+    if not comparable(member):
+        rounds, count = member.shape
+        got, expected = f"{count} in {rounds} rounds", "some that are in two other rounds and out of two"
+        raise ConfigError(explain("canaries of the audit", got=got, expected=expected, fix="ask for more rounds"))
 
 
 def _found(scores: np.ndarray, member: np.ndarray, delta: float) -> dict[str, float | int | None]:
@@ -166,13 +174,11 @@ def _found(scores: np.ndarray, member: np.ndarray, delta: float) -> dict[str, fl
     return asdict(reached) | {"right": right, "guessed": guessed, "epsilon_at_least": bound}
 
 
-def _nearness(dataset: Dataset, plan: Plan, made: DistilledSet, seed: int) -> Any:
+def _nearness(dataset: Dataset, made: DistilledSet, seed: int) -> Nearness:
     """Of the run's own set: its samples against as many training as test samples."""
     count, stream = min(len(dataset.train), len(dataset.test), 5000), Stream(seed, "nearness")
-    real = [
-        plan.sample.tensors(
-            part.values[np.sort(stream.choose(len(part), count))], device="cpu", dtype=torch.float32
-        ).numpy()
+    training, unseen = (
+        made.sample.tensors(part.values[np.sort(stream.choose(len(part), count))], device="cpu", dtype=torch.float32)
         for part in (dataset.train, dataset.test)
-    ]
-    return nearness(made.expanded().samples.float().numpy(), *real)
+    )
+    return nearness(made.expanded().samples.float().numpy(), training.numpy(), unseen.numpy())

@@ -37,10 +37,12 @@ def draw_canaries(dataset: Dataset, parts: Mapping[str, np.ndarray], *, count: i
     left out for no other reason. With `alone` each has a client and a class to itself: no client loses more than half
     of its classes by that. Raises `DataError` where there is no place for any.
     """
+    # Before anything is drawn: what follows is the same for every count that is cut to this.
+    count = min(count, len(dataset.test))
     stream, classes = Stream(seed, "canaries"), len(dataset.train.classes)
     table = {name: dataset.train.take(rows).counts() for name, rows in parts.items()}
     places = _own_places(table, stream) if alone else _shared_places(table, count, stream)
-    places = places[: min(count, len(dataset.test))]
+    places = places[:count]
     if not places or classes < 2:
         got, fix = f"{classes} classes at {len(table)} clients", "audit a run with more classes at a client"
         raise DataError(explain("places for canaries", got=got, expected="at least one", fix=fix))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Rates", "likelihood_ratios", "rates"]
+__all__ = ["Rates", "comparable", "likelihood_ratios", "rates"]
 
 FEW = 16
 """Below so many shadows with (or without) a canary, all canaries share one variance, as in the paper."""
@@ -28,6 +28,12 @@ class Rates:
     others: int
 
 
+def comparable(member: np.ndarray) -> bool:
+    """Whether there are a member and another, bool [rounds, m], that have two shadows of either kind each."""
+    others = np.stack([_enough(member, target) for target in range(len(member))])
+    return bool((others & member).any() and (others & ~member).any())
+
+
 def likelihood_ratios(scores: np.ndarray, member: np.ndarray) -> np.ndarray:
     """The log of how much likelier each score is of a member, float64 [rounds, m]; NaN where shadows are too few.
 
@@ -37,11 +43,11 @@ def likelihood_ratios(scores: np.ndarray, member: np.ndarray) -> np.ndarray:
     """
     ratios = np.full(scores.shape, np.nan)
     for target in range(len(scores)):
-        shadows = np.arange(len(scores)) != target
-        seen, was = scores[shadows], member[shadows]
-        enough = (was.sum(axis=0) >= 2) & ((~was).sum(axis=0) >= 2)
+        enough = _enough(member, target)
         if not enough.any():
             continue
+        shadows = np.arange(len(scores)) != target
+        seen, was = scores[shadows], member[shadows]
         with_it, without = (_normal(seen[:, enough], which[:, enough]) for which in (was, ~was))
         given = scores[target, enough]
         ratios[target, enough] = _log_density(given, *with_it) - _log_density(given, *without)
@@ -65,6 +71,12 @@ def rates(scores: np.ndarray, member: np.ndarray, *, false_positives: float = 0.
         members=len(inside),
         others=len(outside),
     )
+
+
+def _enough(member: np.ndarray, target: int) -> np.ndarray:
+    """Which canaries are in two of the other rounds, and out of two: bool [m]."""
+    others = np.delete(member, target, axis=0)
+    return (others.sum(axis=0) >= 2) & ((~others).sum(axis=0) >= 2)
 
 
 def _normal(scores: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

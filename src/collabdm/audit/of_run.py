@@ -17,7 +17,7 @@ from collabdm.storage.files import write_atomically, write_json
 from collabdm.storage.locks import locked
 from collabdm.storage.reading import read_text
 
-__all__ = ["audit_run", "card_lines"]
+__all__ = ["audit_run"]
 
 _MOST_BYTES = 2**24
 _PRIVACY = "## Privacy\n"
@@ -41,12 +41,8 @@ def audit_run(folder: Path, spec: AuditSpec, *, report: Report = silent) -> dict
     return found
 
 
-def card_lines(found: Mapping[str, Any]) -> tuple[str, str]:
-    """What the audit found, in two sentences for whoever gets the set: on the set, and on what the server received."""
-    return _line(found, "set"), _line(found, "contributions")
-
-
 def _line(found: Mapping[str, Any], sees: str) -> str:
+    """What the attacks found that see the set, or what the server received, for whoever gets the set."""
     attacks = [one for one in found["attacks"].values() if one["sees"] == sees]
     what = "the set" if sees == "set" else "what the server received"
     if not attacks:
@@ -60,26 +56,20 @@ def _line(found: Mapping[str, Any], sees: str) -> str:
 
 
 def _settings(folder: Path) -> Config:
-    missing = next(
-        (name for name in ("config.toml", "metrics.json", "plan.json", "distilled") if not _has(folder, name)), None
-    )
+    needed = ("config.toml", "metrics.json", "plan.json", "distilled")
+    missing = next((name for name in needed if not (folder / name).exists()), None)
     if missing is not None:
         fix = "give the folder of a finished `collabdm simulate`: an audit holds its round again, which needs all data"
         raise RunFolderError(explain(f"{folder}", got=f"no {missing}", expected="a simulated run", fix=fix))
     return load_config(file=folder / "config.toml")
 
 
-def _has(folder: Path, name: str) -> bool:
-    return (folder / name).exists()
-
-
 def _into_card(path: Path, found: Mapping[str, Any]) -> None:
-    """The two lines of `card_lines` at the head of the card's section on privacy, instead of an earlier audit's."""
+    """Two lines at the head of the card's section on privacy, instead of an earlier audit's."""
     if not path.is_file():
         return
     placed = f", {found['canaries']} mislabelled canaries, {found['rounds']} rounds"
-    first, second = card_lines(found)
-    lines = f"> **Audited**{placed}. {first}\n> {second}\n\n"
+    lines = f"> **Audited**{placed}. {_line(found, 'set')}\n> {_line(found, 'contributions')}\n\n"
     card = _LINES.sub("", read_text(path, _MOST_BYTES))
     if _PRIVACY in card:
         head, _, rest = card.partition(_PRIVACY)

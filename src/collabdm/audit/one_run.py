@@ -22,7 +22,8 @@ def guesses(scores: np.ndarray, member: np.ndarray, count: int) -> int:
 def epsilon_at_least(right: int, guessed: int, *, count: int, delta: float, error: float = 0.05) -> float:
     """The largest epsilon that so good guesses refute, with a chance of at most `error` to be wrong; 0 for none.
 
-    Each of `count` canaries was in the round by a fair coin; of `guessed` guesses `right` were right."""
+    Each of `count` canaries was in the round by a fair coin; of `guessed` guesses `right` were right.
+    """
     if not refuted(0.0, right, guessed, count=count, delta=delta, error=error):
         return 0.0
     low, high = 0.0, _LARGEST

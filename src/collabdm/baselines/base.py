@@ -13,7 +13,7 @@ from collabdm.data import Samples
 from collabdm.data.presets import Preset
 from collabdm.distilled.set import DistilledSet
 from collabdm.engine import Engine
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, unknown_name
 from collabdm.images.modality import Images
 from collabdm.methods import METHODS, method_named
 from collabdm.modality import Modality
@@ -108,6 +108,6 @@ def rival_named(name: str) -> Rival:
     """The rival of a method whose source is `rival`. Raises `ConfigError` for any other method."""
     method = method_named(name)
     if method.source != "rival":
-        rivals = ", ".join(name for name, other in METHODS.items() if other.source == "rival")
-        raise ConfigError(explain("rival", got=name, expected=f"one of {rivals}", fix="choose one of them"))
+        rivals = [name for name, other in METHODS.items() if other.source == "rival"]
+        raise ConfigError(unknown_name("rival", name, rivals))
     return resolved_entry(method.run)

@@ -29,8 +29,7 @@ def audit(
     there. The result goes into RUN/audit.json, the report and, in two lines, the card of the set. An interrupted audit
     goes on with the same command.
     """
-    from collabdm.audit import AuditSpec
-    from collabdm.audit.of_run import audit_run
+    from collabdm.audit import AuditSpec, audit_run
     from collabdm.engine import tune_allocator
 
     seconds = None if budget is None else seconds_of(budget, "--budget")

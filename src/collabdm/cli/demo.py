@@ -9,7 +9,7 @@ from typer import Option
 
 from collabdm.cli.options import Force, Json, Quiet, Resume
 from collabdm.cli.simulate import comparison
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
     from collabdm.config import Config
@@ -72,8 +72,7 @@ def demo(
     Images: scikit-learn's digits; tables: its measurements of wine; series: the digits, read row after row.
     """
     if modality not in DEMOS:
-        fix = "choose one of them"
-        raise ConfigError(explain("--modality", got=modality[:80], expected=f"one of {', '.join(DEMOS)}", fix=fix))
+        raise ConfigError(unknown_name("--modality", modality, DEMOS))
     chosen = DEMOS[modality]
     folder = Path("runs") / ("demo" if modality == "images" else f"demo-{modality}") if out is None else out
     comparison(chosen.config, chosen.methods, folder, force=force, resume=resume, quiet=quiet, json=json)

@@ -1,6 +1,5 @@
 """A backdoor: one site of ten plants a trigger before it contributes. Does a rule, or leaving out S_k, keep it away?"""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ from collabdm.evaluation.markdown import markdown
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.hostile_site import with_hostile_site
 from collabdm.experiments.presets import Scale
-from collabdm.experiments.tables import accuracy_and_spread
+from collabdm.experiments.tables import accuracy_and_spread, percent_and_spread
 
 __all__ = ["BACKDOOR"]
 
@@ -54,13 +53,8 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
             lines.append([*shown, "", "", "", record["failed"]])
             continue
         for trigger, success in record["measured"]["success"].items():
-            lines.append([*shown, trigger, _percent(success), accuracy_and_spread(record), record["note"]])
+            lines.append([*shown, trigger, percent_and_spread(success), accuracy_and_spread(record), record["note"]])
     return markdown(header, lines)
-
-
-def _percent(values: Sequence[float]) -> str:
-    mean = f"{100 * statistics.fmean(values):.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
 
 
 BACKDOOR = Experiment(

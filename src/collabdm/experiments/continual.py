@@ -12,6 +12,7 @@ from collabdm.evaluation.markdown import markdown
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.in_steps import learned_in_steps
 from collabdm.experiments.presets import Scale
+from collabdm.experiments.tables import percent_and_spread
 
 __all__ = ["CONTINUAL"]
 
@@ -77,13 +78,16 @@ def _line(dataset: str, steps: int, row: str, group: Sequence[Mapping[str, Any]]
     shown = ", ".join(f"{100 * statistics.fmean(step):.1f}" for step in zip(*after, strict=True))
     means, forgotten = ([statistics.fmean(one[name]) for one in orders] for name in ("mean", "forgetting"))
     notes = "; ".join(dict.fromkeys(note for one in group if (note := one["note"])))
-    return [dataset, str(steps), row, str(len(group)), shown, _percent(means), _percent(forgotten), notes]
-
-
-def _percent(values: Sequence[float]) -> str:
-    """The mean and, of several class orders, the standard deviation over them."""
-    mean = f"{100 * statistics.fmean(values):.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+    return [
+        dataset,
+        str(steps),
+        row,
+        str(len(group)),
+        shown,
+        percent_and_spread(means),
+        percent_and_spread(forgotten),
+        notes,
+    ]
 
 
 CONTINUAL = Experiment(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from collabdm.data.samples import Samples
 from collabdm.distilled.set import load
@@ -21,11 +20,13 @@ from collabdm.evaluation.networks import NetworkResult, Trials, network_results
 from collabdm.experiments.base import FinishedRun
 from collabdm.experiments.ranking import Statistic, bootstrap, regret, spearman, top_spearman
 from collabdm.experiments.search_grid import GRID, buildable, cheap, stratified
+from collabdm.experiments.sources import share
 from collabdm.methods import method_named
 from collabdm.networks import ClassifierSpec
-from collabdm.planning import augmentation_for, sample_for
+from collabdm.planning import sample_for
 from collabdm.progress import Event
 from collabdm.randomness import Stream
+from collabdm.simulation.pooled import all_data
 from collabdm.storage.kept_results import result_key
 from collabdm.training.recipes import Recipe
 from collabdm.training.training_set import TrainingSet
@@ -63,10 +64,10 @@ def searched(run: FinishedRun, search: Search) -> dict[str, Any]:
     """Accuracies of every network by both trainings, in [0, 1], and `scores_of` them, as plain JSON; of a run without
     repeats."""
     specs, left_out = _specs(run, search)
-    all_data, test = run.dataset.train, _part(run.dataset.test, search.test)
-    full = _ranked(run, search, specs, _real(run, _part(all_data, search.full)), test, counts=True)
+    test = run.dataset.test.take(share(run.dataset.test, search.test))
+    full = _ranked(run, search, specs, _real(run, search.full), test, counts=True)
     if method_named(run.config.method).source == "full":
-        cheaper = _real(run, _part(all_data, search.shown))
+        cheaper = _real(run, search.shown)
     else:
         cheaper = training_set(load(run.folder / "distilled"))
     proxy = _ranked(run, search, specs, cheaper, test, counts=False)
@@ -161,20 +162,10 @@ def _engine(engine: Engine) -> Engine:
     return engine.model_copy(update={"kind": "eager", "dtype": dtype} | cores)
 
 
-def _real(run: FinishedRun, samples: Samples) -> TrainingSet:
-    return TrainingSet(
-        samples=samples,
-        labels=torch.from_numpy(samples.labels),
-        sample=sample_for(run.config, run.dataset.preset),
-        augment=augmentation_for(run.config, run.dataset.preset),
-    )
-
-
-def _part(samples: Samples, most: int) -> Samples:
-    """At most so many, the classes' shares kept; the same for every seed."""
-    if len(samples) <= most:
-        return samples
-    return samples.take(samples.split_indices(most / len(samples), Stream(0, "search", "samples"))[1])
+def _real(run: FinishedRun, most: int) -> TrainingSet:
+    """All data, or at most so many of them, the same for every seed."""
+    train = run.dataset.train
+    return all_data(dataclasses.replace(run.dataset, train=train.take(share(train, most))), run.config)
 
 
 def _seconds(results: Sequence[NetworkResult]) -> float:

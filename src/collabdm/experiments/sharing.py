@@ -3,13 +3,13 @@
 Its network is another than the encoder that made the set, and it is tested on shifted images too (`third_party`).
 """
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collabdm.evaluation.markdown import markdown
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.presets import Scale
+from collabdm.experiments.tables import percent_and_spread
 from collabdm.experiments.third_party import SHIFTS, gains
 
 __all__ = ["SHARING"]
@@ -60,16 +60,11 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
         sizes, accuracy = record["measured"]["images"], record["measured"]["accuracy"]
         sizes = sizes | {"both": sizes["own"] + sizes["set"]}
         for part, told in _TRAINED_ON.items():
-            right = [_percent(accuracy[part][shift]) for shift in SHIFTS]
+            right = [percent_and_spread(accuracy[part][shift]) for shift in SHIFTS]
             lines.append(
                 [*shown, record["measured"]["network"]["name"], told, str(sizes[part]), *right, record["note"]]
             )
     return markdown(header, lines)
-
-
-def _percent(values: Sequence[float]) -> str:
-    mean = f"{100 * statistics.fmean(values):.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
 
 
 SHARING = Experiment(

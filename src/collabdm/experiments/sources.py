@@ -15,7 +15,7 @@ from collabdm.experiments.presets import Scale
 from collabdm.modalities import AUTO
 from collabdm.randomness import Stream
 
-__all__ = ["CLASS_COLUMN", "IMAGES", "check_given", "content_digest", "dataset_for", "stand_in_for"]
+__all__ = ["CLASS_COLUMN", "IMAGES", "check_given", "content_digest", "dataset_for", "share", "stand_in_for"]
 
 IMAGES = "images"
 """The name of images of flows, which have no home on the hub."""
@@ -92,13 +92,13 @@ def _named(dataset: Dataset, name: str) -> Dataset:
 
 
 def _cut(dataset: Dataset, train: int, test: int) -> Dataset:
-    kept = _share(dataset.train, train)
+    kept = share(dataset.train, train)
     columns = {name: values[kept] for name, values in dataset.columns.items()}
-    tested = dataset.test.take(_share(dataset.test, test))
+    tested = dataset.test.take(share(dataset.test, test))
     return replace(dataset, train=dataset.train.take(kept), test=tested, columns=columns)
 
 
-def _share(samples: Samples, most: int) -> np.ndarray:
+def share(samples: Samples, most: int) -> np.ndarray:
     """Rows of at most `most` samples, the classes' shares kept."""
     if len(samples) <= most:
         return np.arange(len(samples))

@@ -16,6 +16,7 @@ __all__ = [
     "markdown",
     "matrix",
     "megabytes_up",
+    "percent_and_spread",
     "recipes_line",
     "results_table",
 ]
@@ -69,6 +70,12 @@ def accuracy_and_spread(record: Mapping[str, Any]) -> str:
     accuracy = record["accuracy"]
     mean = f"{100 * accuracy['mean']:.1f}"
     return mean if len(accuracy["networks"]) < 2 else f"{mean} ± {100 * accuracy['std']:.1f}"
+
+
+def percent_and_spread(values: Sequence[float]) -> str:
+    """The same of plain shares in [0, 1], of networks or of repeats."""
+    mean = f"{100 * statistics.fmean(values):.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
 
 
 def accuracy_beside_paper(record: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from collabdm.data.flows.behaviour import BEHAVIOURS, columns_of
 from collabdm.data.flows.schema import FlowSchema, load_schema
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, unknown_name
 from collabdm.randomness import Stream
 from collabdm.storage.files import write_json, written_atomically
 
@@ -70,8 +70,7 @@ def write_flows(path: Path, *, blocks: list[Block], seed: int) -> dict[str, Any]
     for block in blocks:
         for level, flows in (("Benign", block.benign), (block.type, block.malicious)):
             if level not in BEHAVIOURS:
-                known = ", ".join(BEHAVIOURS)
-                raise ConfigError(explain("type of flows", got=level, expected=known, fix="choose one of them"))
+                raise ConfigError(unknown_name("type of flows", level, BEHAVIOURS))
             station = counts.setdefault(block.station, {})
             station[level] = station.get(level, 0) + flows
     facts = {"synthetic": True, "note": _NOTE, "schema": _SCHEMA, "seed": seed, "flows": counts}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, unknown_name
 from collabdm.experiments.base import Cell
 from collabdm.experiments.budget import Budget
 from collabdm.experiments.cluster.task import Shell, Task, TaskEnd
@@ -99,8 +99,7 @@ class _Tally:
 
 def _shell(executor: str) -> Shell:
     if executor not in EXECUTORS:
-        expected = f"local, {', '.join(EXECUTORS)}"
-        raise ConfigError(explain("--executor", got=executor[:80], expected=expected, fix="choose one of them"))
+        raise ConfigError(unknown_name("--executor", executor, ["local", *EXECUTORS]))
     return resolved_entry(EXECUTORS[executor])
 
 

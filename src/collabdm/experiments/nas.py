@@ -19,7 +19,7 @@ METHODS = ("collabdm-pae", "full-data", "random-real", "central-herding")
 
 # As in the literature: the whole grid, 200 epochs of 2,000 expanded images, 100 of all 50,000.
 _WHOLE = Search(full=5_000_000, shown=400_000, test=10_000, lr=0.01, batch=256)
-_REDUCED = Search(full=16_000, shown=8_000, test=4_000, networks=60, gigaflop=0.25)
+_REDUCED = Search(full=30_000, shown=6_000, test=4_000, networks=60, gigaflop=0.03)
 SEARCHES: dict[str, Search] = {
     "paper": _WHOLE,
     "best": _WHOLE,

@@ -26,7 +26,7 @@ def test_that_of_images_is_the_preset() -> None:
 
 @pytest.mark.parametrize(
     ("modality", "most"),
-    [("tables", 3), *(pytest.param(kind, None, marks=pytest.mark.slow) for kind in ("tables", "series"))],
+    [("tables", 1), *(pytest.param(kind, None, marks=pytest.mark.slow) for kind in ("tables", "series"))],
 )
 def test_every_method_is_in_the_comparison(
     modality: str, most: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,7 +16,10 @@ SMALL = (
     *("--set", "plan.statistics=mean,gram"),
     *("--set", 'plan.features={name="random-features",width=64}', "--engine", "eager", "--quiet"),
 )
-NETWORK = ("--set", 'evaluate.networks=[{name="mlp",width=16,depth=1}]', "--engine", "eager", "--quiet")
+NETWORK = (
+    *("--set", 'evaluate.networks=[{name="mlp",width=16,depth=1}]', "--set", "evaluate.count=1"),
+    *("--set", "evaluate.epochs=100", "--engine", "eager", "--quiet"),
+)
 KINDS = ["benign"] * 12 + ["scan"] * 8 + ["benign"] * 4
 
 

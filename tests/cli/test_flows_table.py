@@ -39,7 +39,9 @@ def made(tmp_path: Path) -> Path:
     return tmp_path / "table"
 
 
-@pytest.mark.parametrize("method", ["collabdm", "k-fed", "local-dm"])
+@pytest.mark.parametrize(
+    "method", ["collabdm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("k-fed", "local-dm"))]
+)
 def test_a_round_by_stations_is_held_on_the_table(method: str, made: Path, tmp_path: Path) -> None:
     command = ("simulate", "--dataset", made, "--site", "station", *SMALL, *JUDGED, "--engine", "eager", "--quiet")
     outcome = run(*command, "--method", method, "--out", tmp_path / "run", "--json")

@@ -1,7 +1,7 @@
 """`kill -9` of a simulation, of the file server and of a client: what is started again ends with the same bytes.
 
-Normally one kill each, at a sign that the work is under way; in the slow tier ten of each, at seeded moments spread
-over the whole run.
+Normally one kill of a simulation, at a sign that the work is under way; in the slow tier such kills of the others too,
+and ten of each at seeded moments spread over the whole run.
 """
 
 import json
@@ -139,7 +139,8 @@ def arriving(whole: tuple[Path, float], tmp_path: Path) -> Iterator[tuple[Path, 
         thread.join()
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [None, *range(KILLS)])
 def test_a_killed_server_goes_on_to_the_same_set(
     moment: int | None,
     whole: tuple[Path, float],
@@ -168,7 +169,8 @@ def test_a_killed_server_goes_on_to_the_same_set(
     assert not [name for name in _files(folder) if name.endswith((".part", ".old"))]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [None, *range(KILLS)])
 def test_a_killed_client_goes_on_to_the_same_bytes(
     moment: int | None, whole: tuple[Path, float], tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def test_the_library_is_built_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp
     assert len(built.read_bytes()) == len(whole)
 
 
+@pytest.mark.slow
 def test_without_a_place_to_keep_them_kernels_are_for_one_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

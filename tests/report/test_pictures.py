@@ -87,7 +87,7 @@ def test_names_are_text_and_no_formulas() -> None:
     opened(partition_picture(np.ones((1, 2), np.int64), ["$\\bar$"], ["$\\foo$", "$"]))
 
 
-@pytest.mark.parametrize(("clients", "classes"), [(1, 2), (5, 10), (50, 10), (120, 40)])
+@pytest.mark.parametrize(("clients", "classes"), [(1, 2), (5, 10), (120, 40)])
 def test_partition_is_darkest_where_most_is_held(clients: int, classes: int) -> None:
     names = [f"client-{k}" for k in range(clients)], [f"class {k}" for k in range(classes)]
     counts = np.zeros((clients, classes), np.int64)

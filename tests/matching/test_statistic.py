@@ -65,7 +65,7 @@ def _travelling(statistic: Statistic, samples: torch.Tensor) -> torch.Tensor:
     return statistic.finish(torch.cat(means)) if means else torch.empty(0, samples.shape[1], dtype=samples.dtype)
 
 
-def test_directions_are_of_length_one_and_their_loss_is_the_distance_of_their_means() -> None:
+def test_directions_are_of_length_one_and_their_loss_is_the_distance_of_their_means_in_features_of_size_one() -> None:
     real, synthetic = embeddings(6, seed=1), embeddings(4, seed=2)
 
     def by_hand(one: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,7 @@ def test_directions_are_of_length_one_and_their_loss_is_the_distance_of_their_me
     torch.testing.assert_close(term.of(real)[:, 0], torch.stack([by_hand(one) for one in real]))
     target = torch.stack([by_hand(one) for one in real]).mean(0, keepdim=True)
     expected = (target[0] - torch.stack([by_hand(one) for one in synthetic]).mean(0)).square().sum()
-    torch.testing.assert_close(DIRECTION.loss(target, 6, synthetic), expected)
+    torch.testing.assert_close(DIRECTION.loss(target, 6, synthetic), real.shape[1] * expected)
     # A sample of which the encoder says one number throughout says nothing, and breaks nothing.
     assert torch.equal(term.of(torch.full((1, 5), 3.0)), torch.zeros(1, 1, 5))
 

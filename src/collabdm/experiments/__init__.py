@@ -15,6 +15,7 @@ from collabdm.experiments.local_reuse import LOCAL_REUSE
 from collabdm.experiments.mnist_iid import MNIST_IID
 from collabdm.experiments.nas import NAS
 from collabdm.experiments.presets import SCALES, Scale, scale_named
+from collabdm.experiments.promise import PROMISE
 from collabdm.experiments.robustness import ROBUSTNESS
 from collabdm.experiments.runner import Outcome, run_experiment
 from collabdm.experiments.sharing import SHARING
@@ -60,6 +61,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         NAS,
         CONTINUAL,
         BACKDOOR,
+        PROMISE,
     )
 }
 

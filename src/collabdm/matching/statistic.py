@@ -111,8 +111,11 @@ def _direction(embeddings: Tensor) -> Tensor:
 
 
 def _direction_loss(target: Tensor, drawn: int, embeddings: Tensor) -> Tensor:
-    """Squared distance of the mean directions."""
-    return (target[0] - _direction(embeddings).mean(dim=0)[0]).square().sum()
+    """Squared distance of the mean directions, each as long as d features of the size one.
+
+    So a rate moves a set about as far as it does where embeddings themselves are matched.
+    """
+    return embeddings.shape[1] * (target[0] - _direction(embeddings).mean(dim=0)[0]).square().sum()
 
 
 def _root(variance: Tensor) -> Tensor:

@@ -1,0 +1,91 @@
+"""What a promise of privacy costs: sets and teachers of one masked round, by epsilon (Table of docs/privacy.md).
+
+Five clients under `dirichlet` 0.1, noise in the sum; then each site's own whole noise, and a curve over epsilon.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from collabdm.classifiers.file import load_classifier
+from collabdm.evaluation.markdown import markdown
+from collabdm.experiments.base import Cell, Experiment, FinishedRun
+from collabdm.experiments.presets import Scale
+from collabdm.experiments.tables import accuracy_and_spread, megabytes_up
+
+__all__ = ["PROMISE", "SEEDS"]
+
+DELTA, CLIENTS = 1e-5, 5
+SEEDS = 10
+"""Few, as the noise of a mean grows with them; all samples take part at each."""
+_ASKED = tuple((dataset, epsilon, "sum") for epsilon in (10, 1) for dataset in ("mnist", "fashion_mnist", "cifar10"))
+_BY_SITE = tuple(("mnist", epsilon, "site") for epsilon in (10, 1))
+_CURVE = tuple(("mnist", epsilon, "sum") for epsilon in (3, 0.3))
+_BLOCK = 500
+
+
+def _cells(scale: Scale) -> tuple[Cell, ...]:
+    wanted = (*_ASKED, *_BY_SITE, *_CURVE) if scale.whole else (("mnist", 100, "sum"), ("mnist", 100, "site"))
+    ipc = 50 if scale.large else 10
+    return tuple(
+        Cell(
+            name=f"{dataset}-{ipc}-epsilon{epsilon:g}-{noise}",
+            options={
+                "dataset": dataset,
+                "method": "collabdm-pae",
+                "ipc": scale.reduced(ipc),
+                "plan.seeds": SEEDS,
+                "plan.privacy": {"epsilon": float(epsilon), "delta": DELTA, "noise": noise},
+                "plan.masks": {"threshold": CLIENTS},
+                "local.method": "none",
+                "partition.kind": "dirichlet",
+                "partition.clients": CLIENTS,
+                "partition.beta": 0.1,
+                # The steps that the defaults make of so few seeds, and their rate, whatever the scale's recipe is.
+                "server.passes": 60 if scale.whole else 2,
+                "server.lr": 20.0,
+                "server.step": "joint",
+                "server.weighting": "count",
+            },
+            rank=rank,
+        )
+        for rank, (dataset, epsilon, noise) in enumerate(wanted)
+    )
+
+
+def _measure(run: FinishedRun) -> Mapping[str, Any]:
+    """The teacher's accuracy on the test samples, in [0, 1], of every repeat."""
+    found = []
+    for folder in sorted({run.folder, *run.folder.glob("repeat-*")}):
+        if (path := folder / "teacher.safetensors").is_file():
+            classifier, test = load_classifier(path), run.dataset.test
+            right = 0
+            for start in range(0, len(test), _BLOCK):
+                block = test.values[start : start + _BLOCK]
+                right += int((classifier.probabilities(block).argmax(1) == test.labels[start : start + _BLOCK]).sum())
+            found.append(right / len(test))
+    return {"teacher": found}
+
+
+def _table(records: Sequence[Mapping[str, Any]]) -> str:
+    """A line a cell: the set and the teacher under each promise."""
+    header = ["data set", "ipc", "epsilon", "noise", "the set, %", "the teacher, %", "MB up", "note"]
+    lines = []
+    for record in sorted(records, key=lambda one: (one["dataset"], one["rank"])):
+        promise = record["config"]["plan"]["privacy"]
+        shown = [record["dataset"], str(record["config"]["ipc"]), f"{promise['epsilon']:g}", promise["noise"]]
+        if "failed" in record:
+            lines.append([*shown, "", "", "", record["failed"]])
+            continue
+        teachers = record["measured"]["teacher"]
+        told = f"{100 * sum(teachers) / len(teachers):.1f}" if teachers else ""
+        lines.append([*shown, accuracy_and_spread(record), told, f"{megabytes_up(record):.2f}", record["note"]])
+    return markdown(header, lines)
+
+
+PROMISE = Experiment(
+    name="privacy",
+    summary="Our own: sets and teachers under differential privacy, epsilon 10 and 1, five sites under masks",
+    cells=_cells,
+    table=_table,
+    measure=_measure,
+)

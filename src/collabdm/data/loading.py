@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from collabdm.data.class_names import check_class_names, spelled_as, tell_spelling
+from collabdm.data.class_names import check_class_names, spelled_as, tell_kept_apart, tell_spelling
 from collabdm.data.digits import digits_in
 from collabdm.data.flows.facts import flow_facts
 from collabdm.data.hub import read_with_datasets
@@ -234,10 +234,13 @@ def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, S
         own = values[split]
         return _positions(named[split], own, by_name if own.dtype.kind == "U" else lookup)
 
-    return {
+    found = {
         split: checked_samples(part.images, positions(split), classes, source=named[split], any_range=part.any_range)
         for split, part in raw.parts.items()
     }
+    known = next(iter(found.values()))
+    tell_kept_apart(source, dict(zip(classes, known.counts().tolist(), strict=True)))
+    return found
 
 
 def _classes(values: np.ndarray, candidate: Preset | None) -> tuple[tuple[str, ...], dict[object, int]]:

@@ -9,6 +9,7 @@ from collabdm.distilled.format import Metadata
 from collabdm.errors import markdown_text
 from collabdm.modality import CardText
 from collabdm.networks import NetworkSpec, spelled_out
+from collabdm.protocol import LOCAL_METHODS
 from collabdm.storage.tensor_file import canonical
 
 __all__ = ["encoder_text", "write_card"]
@@ -101,6 +102,12 @@ def _privacy(metadata: Metadata) -> str:
             f"**This set consists of real {plural}**, copied or shrunk from the source data. "
             "Share it only where you may share those."
         )
+    elif init == "real" and (centres := _centres(metadata.facts)):
+        origin = (
+            f"**The {plural} were initialised from {centres} of real {plural}, and carry them:** a centre is the mean "
+            f"of real {plural} that lie together, one of few is close to each of these, and a site that held too few "
+            f"of a class gave the {plural} themselves. Share this set only where you may share those {plural}."
+        )
     elif init == "real":
         origin = (
             f"**The {plural} were initialised from real {plural}, and carry them:** people, places or text in the "
@@ -117,6 +124,13 @@ def _privacy(metadata: Metadata) -> str:
         f"{_statistics(metadata)}Unless the facts above say so, there is "
         "**no differential-privacy guarantee**."
     )
+
+
+def _centres(facts: Mapping[str, JsonValue]) -> str:
+    """What the sites made of their samples to start from, where these were means; empty where not."""
+    local = facts.get("local")
+    method = LOCAL_METHODS.get(str(local.get("method"))) if isinstance(local, Mapping) else None
+    return method.centres if method else ""
 
 
 def _promise(facts: Mapping[str, JsonValue]) -> str | None:

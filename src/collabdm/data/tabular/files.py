@@ -5,11 +5,11 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collabdm.data.splits import split_of
+from collabdm.data.splits import part_named, split_of
 from collabdm.data.tabular.raw import RawTable, listed, raw_table
 from collabdm.errors import DataError, DataWarning, explain
 
@@ -61,8 +61,11 @@ def table_files(path: Path) -> list[Path]:
     return [] if others or any(one.stem == "metadata" for one in tables) else tables
 
 
-def tables_of(path: Path) -> Mapping[str, RawTable]:
-    """The tables of a file or a folder by part: `train`, `test` and `validation` as names of files say, or `WHOLE`."""
+def tables_of(path: Path, splits: Sequence[str] = ()) -> Mapping[str, RawTable]:
+    """The tables of a file or a folder by part: `train`, `test` and `validation` as names of files say, or `WHOLE`.
+
+    `splits`: of a folder with several parts only those that are one of these, all where there are none.
+    """
     if path.is_file():
         return {WHOLE: raw_table(_arrow(path), path.name)}
     files = _once(path, table_files(path))
@@ -76,6 +79,9 @@ def tables_of(path: Path) -> Mapping[str, RawTable]:
         left = listed([file.name for file in by_part.pop(WHOLE)])
         told = f"{path}: passed over {left}, whose names say no part, beside {', '.join(by_part)}"
         warnings.warn(DataWarning(told), stacklevel=2)
+    if splits and len(by_part) > 1:
+        wanted = {part_named(str(path), split, by_part, lambda _: True) for split in splits}
+        by_part = {part: own for part, own in by_part.items() if part in wanted}
     return {part: _joined(path, own) for part, own in by_part.items()}
 
 

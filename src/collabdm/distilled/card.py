@@ -18,14 +18,14 @@ _LONGEST_FACT = 300
 _TARGETS = "\n\nThe file also holds the tensor `targets`: float32 [samples, classes], a probability for each class."
 
 
-def write_card(metadata: Metadata, text: CardText, total: int, digest: str) -> str:
+def write_card(metadata: Metadata, text: CardText, total: int, digest: str, *, licence: str | None = None) -> str:
     """Markdown with YAML front matter; `text`: what the modality says of its samples, of which there are `total`;
-    `digest`: SHA-256 of the set's file, in hex."""
+    `digest`: SHA-256 of the set's file, in hex; `licence`: the hub's name of one."""
     title = f"{_title_of(metadata.facts)}, distilled with {metadata.method}"
     made = "Made with CollabDM, collaborative data distillation in one round."
     soft = "Every sample also has soft targets, a probability for each class." if metadata.targets else ""
     sections = [
-        _front_matter(title, text, total, digest),
+        _front_matter(title, text, total, digest, licence),
         f"# {markdown_text(title)}\n\n{text.summary} {f'{soft} ' if soft else ''}{made}",
         text.preview,
         f"## Classes\n\n{text.classes}",
@@ -51,13 +51,14 @@ def _title_of(facts: Mapping[str, JsonValue]) -> str:
     return name if isinstance(name, str) and name else "A small training set"
 
 
-def _front_matter(title: str, text: CardText, total: int, digest: str) -> str:
+def _front_matter(title: str, text: CardText, total: int, digest: str, licence: str | None) -> str:
     bounds = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
     size = next((name for bound, name in bounds if total < bound), "1M<n<10M")
     return "\n".join(
         [
             "---",
             f"pretty_name: {json.dumps(title)}",
+            *([f"license: {licence}"] if licence else []),
             *(["task_categories:", f"- {text.task}"] if text.task else []),
             "tags:",
             "- collabdm",

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -128,10 +129,27 @@ def _arrow(path: Path) -> "pa.Table":
 
     try:
         if path.suffix.lower() == ".parquet":
-            return parquet.read_table(path)
+            return _named_classes(parquet.read_table(path))
         return _csv(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, str(error)) from None
+
+
+def _named_classes(table: "pa.Table") -> "pa.Table":
+    """With the names of classes in place of their numbers, where Hugging Face's library wrote these into the file."""
+    import pyarrow as pa
+
+    try:
+        features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
+        named = {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return table
+    for name, names in named.items():
+        if name in table.column_names and pa.types.is_integer(table.column(name).type):
+            values = table.column(name).to_pylist()
+            texts = [names[y] if y is not None and 0 <= y < len(names) else None for y in values]
+            table = table.set_column(table.column_names.index(name), name, pa.array(texts, pa.string()))
+    return table
 
 
 def _csv(path: Path) -> "pa.Table":

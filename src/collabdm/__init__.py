@@ -19,6 +19,7 @@ __all__ = [
     "Engine",
     "Evaluation",
     "Plan",
+    "Progress",
     "Samples",
     "aggregate",
     "combine",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from collabdm.privacy.combining import combine
     from collabdm.privacy.keys import make_keys
     from collabdm.privacy.mask_openings import open_masks, without_masks
+    from collabdm.progress import Progress
     from collabdm.protocol.answer import Contribution
     from collabdm.protocol.contribution import decode_contribution, encode_contribution
     from collabdm.protocol.plan import Plan, decode_plan, encode_plan
@@ -74,6 +76,7 @@ _HOMES = {
     "Engine": "engine.engine",
     "Evaluation": "evaluation.evaluate",
     "Plan": "protocol.plan",
+    "Progress": "progress",
     "Samples": "data.samples",
     "aggregate": "server.aggregating",
     "combine": "privacy.combining",

@@ -277,6 +277,14 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
         """The arrays that an `.npz` export holds of the samples: `x`, and what must be known to read it."""
         return {"x": samples.numpy()}
 
+    def to_float_arrays(self, samples: Tensor) -> dict[str, np.ndarray]:
+        """As `to_arrays`, but with all digits that the samples have."""
+        return self.to_arrays(samples)
+
+    def stored_values(self, samples: Tensor) -> np.ndarray:
+        """Samples [n, *shape] as a reader would store them: `tensors` gives them again, or close to them."""
+        return samples.float().numpy()
+
     def bounded(self, samples: Tensor) -> Tensor:
         """Samples [n, *shape] with every value where real samples have theirs; as they are where that is anywhere."""
         return samples

@@ -138,11 +138,11 @@ def test_export(expanded: bool, simulated: Simulated, tmp_path: Path) -> None:
         assert np.array_equal(arrays["y"], chosen.labels)
         assert arrays["classes"].tolist() == list(chosen.classes)
     assert (tmp_path / "safetensors").read_bytes() == (chosen if expanded else stored).to_bytes()
-    table = datasets.load_from_disk(str(tmp_path / "huggingface"))
+    table = datasets.load_dataset(str(tmp_path / "huggingface"), split="train", cache_dir=str(tmp_path / "cache"))
     assert isinstance(table, datasets.Dataset)
     assert np.array_equal(np.stack([np.asarray(image) for image in table[:]["image"]]), pixels)
     assert len(list((tmp_path / "images").rglob("*.png"))) == len(pixels)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["huggingface", "images", "npz", "safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "huggingface", "images", "npz", "safetensors"]
 
 
 def test_export_never_removes_a_folder(simulated: Simulated, tmp_path: Path) -> None:

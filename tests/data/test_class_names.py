@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from collabdm.data import load_dataset
-from collabdm.data.class_names import check_class_names, unreadable
-from collabdm.errors import DataError
+from collabdm.data.class_names import check_class_names, unreadable, written_alike
+from collabdm.errors import DataError, DataWarning
 
 BAD = {
     "a\x1b[2J": "U+001B (a control character)",
@@ -55,3 +55,32 @@ def test_a_folder_in_an_older_encoding_is_refused_as_it_is_read(tmp_path: Path) 
         Image.fromarray(np.full((8, 8), 9, np.uint8)).save(folder / "0.png")
     with pytest.raises(DataError, match=r"not UTF-8\); fix: rename that class in the data .*convmv"):
         load_dataset(str(tmp_path / "data"), splits=("train",))
+
+
+def test_names_that_may_be_meant_for_one() -> None:
+    counts = {
+        "Yes": 12,
+        "yes": 3,
+        "no": 9,
+        "no-one": 1,
+        "no one": 2,
+        "A": 1,
+        "A-": 1,
+        "1": 4,
+        "1.0": 5,
+        "-1": 1,
+        "10": 1,
+    }
+    assert written_alike(counts) == ["Yes (12), yes (3)", "no one (2), no-one (1)", "1 (4), 1.0 (5)"]
+
+
+def test_classes_that_differ_in_capitals_are_told_with_their_counts_and_stay_two(tmp_path: Path) -> None:
+    labels = np.array(["Yes", "yes", "no", "Yes"])
+    np.savez(tmp_path / "series.npz", x=np.arange(12, dtype=np.float32).reshape(4, 3), y=labels)
+    np.savez(tmp_path / "images.npz", x=np.arange(64, dtype=np.uint8).reshape(4, 4, 4), y=labels)
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{n},{label}\n" for n, label in enumerate(labels)))
+    for name, modality in (("series.npz", "series"), ("images.npz", "images"), ("t.csv", "tables")):
+        with pytest.warns(DataWarning) as told:
+            found = load_dataset(str(tmp_path / name), splits=("train",), modality=modality)
+        assert any("kept apart: Yes (2), yes (1)" in str(one.message) for one in told)
+        assert set(found.train.classes) == {"Yes", "yes", "no"}

@@ -81,6 +81,13 @@ def test_expansion_is_explained_where_it_is_needed(tmp_path: Path) -> None:
     ("method", "facts", "statement"),
     [
         ("collabdm", {"init": "real"}, "initialised from real images, and carry them"),
+        (
+            "collabdm",
+            {"init": "real", "local": {"method": "kmeans"}},
+            "initialised from centres of k-means of real images",
+        ),
+        ("collabdm", {"init": "real", "local": {"method": "herding"}}, "initialised from real images, and carry them"),
+        ("collabdm", {"init": "real", "local": "?"}, "initialised from real images, and carry them"),
         ("collabdm", {"init": "noise"}, "initialised from noise"),
         ("collabdm", {}, "assume that they carry real images"),
         ("random-real-pae", {"init": "real"}, "consists of real images"),

@@ -35,7 +35,7 @@ def points_set(job: RivalJob, points: Mapping[int, Tensor], facts: Mapping[str, 
     )
 
 
-def _run(job: RivalJob, centres: Centres) -> RivalResult:
+def _run(job: RivalJob, centres: Centres, method: str) -> RivalResult:
     """`ipc` points of every class, or as many as the class has samples."""
     started, points = time.perf_counter(), dict[int, Tensor]()
     begin_stage()
@@ -45,7 +45,7 @@ def _run(job: RivalJob, centres: Centres) -> RivalResult:
         points[y], told = class_points(job.train, rows, count, centres, job.sample, stream)
         job.report(Event(stage="server", done=number + 1, total=len(held), message=told))
     return RivalResult(
-        product=points_set(job, points, {}),
+        product=points_set(job, points, {"init": "real", "local": {"method": method}}),
         bytes_down={},
         bytes_up={},
         rounds=0,
@@ -55,10 +55,11 @@ def _run(job: RivalJob, centres: Centres) -> RivalResult:
     )
 
 
-def _rival(name: str, centres: Centres) -> Rival:
-    return Rival(name=name, product="set", run=lambda job: _run(job, centres))
+def _rival(method: str, centres: Centres) -> Rival:
+    """Named after the local method that does the same at a site."""
+    return Rival(name=f"central-{method}", product="set", run=lambda job: _run(job, centres, method))
 
 
-CENTRAL_KMEANS = _rival("central-kmeans", KMEANS)
-CENTRAL_AGGLOMERATIVE = _rival("central-agglomerative", AGGLOMERATIVE)
-CENTRAL_HERDING = _rival("central-herding", HERDING)
+CENTRAL_KMEANS = _rival("kmeans", KMEANS)
+CENTRAL_AGGLOMERATIVE = _rival("agglomerative", AGGLOMERATIVE)
+CENTRAL_HERDING = _rival("herding", HERDING)

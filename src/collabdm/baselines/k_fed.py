@@ -67,7 +67,9 @@ def _run(job: RivalJob) -> RivalResult:
         size = f"{len(received[client]):,} bytes up"
         job.report(Event(stage="local", client=client, done=number + 1, total=len(plan.clients), message=size))
     memory, started = highest(), time.perf_counter()
-    product = points_set(job, joined(plan, received), {"clients": len(plan.clients)})
+    product = points_set(
+        job, joined(plan, received), {"clients": len(plan.clients), "init": "real", "local": {"method": "kmeans"}}
+    )
     return RivalResult(
         product=product,
         bytes_down=dict.fromkeys(plan.clients, len(encode_plan(plan))),

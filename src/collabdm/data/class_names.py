@@ -1,13 +1,23 @@
 """Names of classes as people read them: which two look the same, and which differ in their spelling only."""
 
+import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from collabdm.errors import DataError, DataWarning, explain, shows
 
-__all__ = ["check_class_names", "look_of", "same_look", "spelled_as", "tell_spelling", "unreadable"]
+__all__ = [
+    "check_class_names",
+    "look_of",
+    "same_look",
+    "spelled_as",
+    "tell_kept_apart",
+    "tell_spelling",
+    "unreadable",
+    "written_alike",
+]
 
 # Between letters, and never seen: a joiner, a non-joiner, a break without a space, a joiner of words.
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060"))
@@ -80,6 +90,31 @@ def tell_spelling(source: str, meant: dict[str, str]) -> None:
             ),
             stacklevel=3,
         )
+
+
+def written_alike(counts: Mapping[str, int]) -> list[str]:
+    """Of names, by how many samples each has, those that a person may mean for one, as `Yes (12), yes (3)`: they differ
+    in capitals, in blanks, `-` and `_`, or are one number in two forms (1 and 1.0)."""
+    groups: dict[str, list[str]] = {}
+    for name in counts:
+        groups.setdefault(_meant(name), []).append(name)
+    return [", ".join(f"{name} ({counts[name]})" for name in sorted(own)) for own in groups.values() if len(own) > 1]
+
+
+def tell_kept_apart(source: str, counts: Mapping[str, int]) -> None:
+    """Warn in one line of classes, by how many samples each has, that may be meant for one and are kept apart."""
+    if alike := written_alike(counts):
+        more = f" and {len(alike) - 12} more" if len(alike) > 12 else ""
+        told = f"classes that differ in their spelling only are kept apart: {'; '.join(alike[:12])}{more}"
+        warnings.warn(DataWarning(f"{source}: {told}; write them alike where they are one"), stacklevel=3)
+
+
+def _meant(name: str) -> str:
+    """What a name has in common with others that may mean the same."""
+    try:
+        return str(float(name))
+    except ValueError:
+        return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", _folded(name))
 
 
 def _folded(name: str) -> str:

@@ -1,8 +1,8 @@
 """From a source's name to checked samples.
 
 A source is `digits` (scikit-learn's, no download), a preset's name (`cifar10`: its hub repository), a path to a folder,
-to an archive of image files or to an `.npz`, or a hub repository (`owner/name`, or `owner/name:config`). A preset's
-name wins over a folder of that name: write `./cifar10`.
+to an archive of image files, to an `.npz` or a `.pt`, to what `collabdm export` wrote, or a hub repository
+(`owner/name`, or `owner/name:config`). A preset's name wins over a folder of that name: write `./cifar10`.
 """
 
 import inspect
@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from collabdm.data.class_names import check_class_names, spelled_as, tell_spelling
+from collabdm.data.class_names import check_class_names, spelled_as, tell_kept_apart, tell_spelling
 from collabdm.data.digits import digits_in
 from collabdm.data.flows.facts import flow_facts
 from collabdm.data.hub import read_with_datasets
@@ -23,12 +23,16 @@ from collabdm.data.image_files import is_archive
 from collabdm.data.image_folder import found_images, read_image_files
 from collabdm.data.labels import settled_labels
 from collabdm.data.npz import read_npz
+from collabdm.data.options import TableOptions
 from collabdm.data.presets import PRESETS, Preset, generic_preset, preset_named
 from collabdm.data.raw import RawData, RawPart
 from collabdm.data.samples import Dataset, Samples, checked_samples
 from collabdm.data.series import is_series_source, read_series
+from collabdm.data.set_files import READ_SET, kind_of_set_file
 from collabdm.data.tabular.reader import holds_tables, read_tables
 from collabdm.errors import ConfigError, DataError, DataWarning, explain, nearest_name
+from collabdm.registry import resolved_entry
+from collabdm.storage.torch_file import is_torch_file
 
 __all__ = ["READERS", "RECOGNISED", "Reader", "load_dataset", "load_samples", "modality_of", "read_images"]
 
@@ -45,45 +49,69 @@ def load_dataset(
     modality: str = "auto",
     options: Mapping[str, Any] | None = None,
     sample: Any = None,
+    **named: Unpack[TableOptions],
 ) -> Dataset:
     """Load the asked `splits` of a data set; a split not asked for is empty.
 
     `modality`: what the data are, a name in `READERS`, or `auto` (`modality_of`). Images are described in
-    `read_images`, tables in `collabdm.data.tabular.reader.read_tables`. `options` are the reader's own, by name (of
-    tables `label`, `schema`, ...); `sample`: the description, of a plan or a set, by which the samples are to be read.
+    `read_images`, tables in `collabdm.data.tabular.reader.read_tables`. The options of a table can be given by name:
+    `label`, `ignore` (columns that are no features), `schema`, `test_fraction`, `group`; those of any reader as
+    `options`. `site`: the column that names each sample's site, no feature, by which `partition` shares the data;
+    `sample`: the description, of a plan or a set, by which the samples are to be read.
 
     Raises:
-        DataError: unknown, unreadable or unusable data; the message says which.
+        DataError: unknown, unreadable or unusable data, or no column of sites; the message says which.
         ConfigError: the reader has no such option.
     """
     if not splits or not set(splits) <= {"train", "test"}:
         raise ValueError(f"splits must be some of train and test, not {splits!r}")
-    modality = modality_of(source) if modality == "auto" else modality
+    stored = kind_of_set_file(source)
+    if modality == "auto":
+        modality = stored or modality_of(source)
+    if stored is not None and modality != stored:
+        fix = f"leave modality out, or set it to {stored}"
+        raise DataError(explain(f"distilled set {source}", got=f"a set of {stored}", expected=modality, fix=fix))
     if modality not in READERS:
         fix = "choose one of these, or register a reader in collabdm.data.READERS"
         raise DataError(explain("modality to read", got=modality, expected=f"one of {', '.join(READERS)}", fix=fix))
-    reader = READERS[modality]
+    reader = READERS[modality] if stored is None else resolved_entry(READ_SET)
     taken = [name for name, one in inspect.signature(reader).parameters.items() if one.kind is one.KEYWORD_ONLY]
-    given = dict(options or {})
+    given: dict[str, Any] = {**(options or {}), **named}
+    site = given.pop("site", None)
+    if site is not None and "ignore" in taken:
+        given["ignore"] = (*given.get("ignore", ()), site)
     if unknown := [name for name in given if name not in taken]:
         known = ", ".join(name for name in taken if name != "sample") or "none"
         got, fix = f"{', '.join(unknown)} for {modality}", "leave it out, or say what the data are (--modality)"
         raise ConfigError(explain("option of the data", got=got, expected=f"options of {modality}: {known}", fix=fix))
     if sample is not None and "sample" in taken:
         given["sample"] = sample
-    return reader(source, splits, **given)
+    found = reader(source, splits, **given)
+    if site is None:
+        return found
+    if "train" in splits and site not in found.columns:
+        expected = ", ".join(found.columns) or "data with further columns"
+        raise DataError(explain(f"site column of {source}", got=site, expected=expected, fix="name one of these"))
+    return replace(found, site=site)
 
 
 def load_samples(
-    source: str, *, modality: str = "auto", options: Mapping[str, Any] | None = None, sample: Any = None
+    source: str,
+    *,
+    modality: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    sample: Any = None,
+    **named: Unpack[TableOptions],
 ) -> Samples:
     """The train part alone: what one client's site has. Options and errors are those of `load_dataset`."""
-    return load_dataset(source, splits=("train",), modality=modality, options=options, sample=sample).train
+    return load_dataset(source, splits=("train",), modality=modality, options=options, sample=sample, **named).train
 
 
 def modality_of(source: str) -> str:
     """What the data of a source are, as far as its name and what lies there tell: the first of `RECOGNISED` that knows
     it, else images."""
+    if (stored := kind_of_set_file(source)) is not None:
+        return stored
     try:
         return next((modality for modality, knows in RECOGNISED.items() if knows(source)), "images")
     except OSError:
@@ -159,7 +187,7 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
         hint = preset_named(name)
         config = hint.hub_config if hint else None
         return replace(read_with_datasets(str(path), splits, name=name, hint=hint, config=config), facts=_flows(path))
-    if path.is_file() and path.suffix == ".npz":
+    if path.is_file() and (path.suffix == ".npz" or is_torch_file(path)):
         return read_npz(path, splits)
     repository, _, config = source.partition(":")
     on_hub = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", repository) and path.suffix != ".npz"
@@ -172,7 +200,8 @@ def _read(source: str, splits: Sequence[str]) -> RawData:
         explain(
             f"data set {source}",
             got="a file of another kind" if path.exists() else "no such file, folder or preset",
-            expected=f"{', '.join(PRESETS)}, a folder, an .npz, a .zip or .tar of images, or a hub repository"
+            expected=f"{', '.join(PRESETS)}, a folder, an .npz, a .pt, a set's .safetensors, a .zip or .tar of images,"
+            " or a hub repository"
             " owner/name[:config]",
             fix=f"did you mean {near}?" if near else "check the name or the path",
         )
@@ -234,10 +263,13 @@ def _samples(source: str, raw: RawData, candidate: Preset | None) -> dict[str, S
         own = values[split]
         return _positions(named[split], own, by_name if own.dtype.kind == "U" else lookup)
 
-    return {
+    found = {
         split: checked_samples(part.images, positions(split), classes, source=named[split], any_range=part.any_range)
         for split, part in raw.parts.items()
     }
+    known = next(iter(found.values()))
+    tell_kept_apart(source, dict(zip(classes, known.counts().tolist(), strict=True)))
+    return found
 
 
 def _classes(values: np.ndarray, candidate: Preset | None) -> tuple[tuple[str, ...], dict[object, int]]:

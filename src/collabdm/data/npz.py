@@ -14,6 +14,7 @@ from collabdm.data.splits import part_named
 from collabdm.data.stated_range import stated_in_array
 from collabdm.errors import DataError, DataWarning, explain
 from collabdm.storage.reading import opened_regular
+from collabdm.storage.torch_file import is_torch_file, tree_in
 
 __all__ = ["arrays_of", "read_npz"]
 
@@ -53,7 +54,10 @@ def read_npz(path: Path, splits: Sequence[str]) -> RawData:
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an archive by name. Raises `DataError` where it is none, or holds Python objects."""
+    """All arrays of an archive by name, and those of a dictionary that `torch.save` wrote, with lists of text as such.
+    Raises `DataError` where it is none, or holds Python objects."""
+    if is_torch_file(path):
+        return _of_torch_file(path)
     fix = "save with np.savez_compressed(x_train=..., y_train=..., x_test=..., y_test=...)"
     try:
         with opened_regular(path) as file, np.load(file, allow_pickle=False) as archive:
@@ -68,6 +72,20 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
         raise DataError(
             explain(f"data file {path}", got=got, expected=expected, fix=plain if objects else fix)
         ) from error
+
+
+def _of_torch_file(path: Path) -> dict[str, np.ndarray]:
+    tree = tree_in(path)
+    if not isinstance(tree, dict):
+        fix = "save a dictionary: torch.save({'images': images, 'labels': labels}, PATH)"
+        expected = "a dictionary with images and labels"
+        raise DataError(explain(f"data file {path}", got=f"a {type(tree).__name__}", expected=expected, fix=fix))
+    found = {name: np.array(one) if _is_text(one) else one for name, one in tree.items()}
+    return {name: one for name, one in found.items() if isinstance(one, np.ndarray)}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
 
 
 def _array(name: str, member: object) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from collabdm.data.class_names import same_look, spelled_as, tell_spelling
 from collabdm.data.presets import Preset
-from collabdm.errors import ConfigError, DataError, explain
+from collabdm.errors import ConfigError, DataError, explain, printable
 from collabdm.randomness import Stream
 
 __all__ = ["Dataset", "Samples", "check_finite_rows", "check_float_pixels", "checked_samples"]
@@ -45,6 +45,11 @@ class Samples:
         # values must lie in the same way, or a site's own file would differ in the last bit from a part of a data set.
         flat = np.ascontiguousarray(self.values).ravel()
         object.__setattr__(self, "values", flat.reshape(self.values.shape))
+
+    def __repr__(self) -> str:
+        counts = [f"{name} {count}" for name, count in zip(self.classes, self.counts().tolist(), strict=True)]
+        held = f"{len(self)} of {self.values.dtype} {list(self.shape)}, {len(counts)} classes"
+        return printable(f"Samples({held}: {_listed(counts)})")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -140,7 +145,8 @@ class Dataset:
     `columns` are the further columns of the train part by name, each [len(train)] (a station, a speaker), for
     natural partitions. A part that was not asked for is empty. `facts`, plain JSON, say how the images were made where
     that must be known to make more of them (`flows`); they go into everything that is made from the data. `reading`,
-    plain JSON: how many samples of each part were `read`, and how much was `passed_over`, by why.
+    plain JSON: how many samples of each part were `read`, and how much was `passed_over`, by why. `site`: which
+    of the columns names each sample's site, where that was said.
     """
 
     name: str
@@ -150,6 +156,12 @@ class Dataset:
     columns: Mapping[str, np.ndarray]
     facts: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
+    site: str | None = None
+
+    def __repr__(self) -> str:
+        classes, shape = len(self.train.classes), list(self.train.shape)
+        parts = f"{len(self.train)} train and {len(self.test)} test samples {shape} of {classes} classes"
+        return printable(f"Dataset({self.name}: {parts})")
 
 
 def checked_samples(

@@ -9,6 +9,7 @@ from collabdm.distilled.format import Metadata
 from collabdm.errors import markdown_text
 from collabdm.modality import CardText
 from collabdm.networks import NetworkSpec, spelled_out
+from collabdm.protocol import LOCAL_METHODS
 from collabdm.storage.tensor_file import canonical
 
 __all__ = ["encoder_text", "write_card"]
@@ -17,14 +18,14 @@ _LONGEST_FACT = 300
 _TARGETS = "\n\nThe file also holds the tensor `targets`: float32 [samples, classes], a probability for each class."
 
 
-def write_card(metadata: Metadata, text: CardText, total: int, digest: str) -> str:
+def write_card(metadata: Metadata, text: CardText, total: int, digest: str, *, licence: str | None = None) -> str:
     """Markdown with YAML front matter; `text`: what the modality says of its samples, of which there are `total`;
-    `digest`: SHA-256 of the set's file, in hex."""
+    `digest`: SHA-256 of the set's file, in hex; `licence`: the hub's name of one."""
     title = f"{_title_of(metadata.facts)}, distilled with {metadata.method}"
     made = "Made with CollabDM, collaborative data distillation in one round."
     soft = "Every sample also has soft targets, a probability for each class." if metadata.targets else ""
     sections = [
-        _front_matter(title, text, total, digest),
+        _front_matter(title, text, total, digest, licence),
         f"# {markdown_text(title)}\n\n{text.summary} {f'{soft} ' if soft else ''}{made}",
         text.preview,
         f"## Classes\n\n{text.classes}",
@@ -50,13 +51,14 @@ def _title_of(facts: Mapping[str, JsonValue]) -> str:
     return name if isinstance(name, str) and name else "A small training set"
 
 
-def _front_matter(title: str, text: CardText, total: int, digest: str) -> str:
+def _front_matter(title: str, text: CardText, total: int, digest: str, licence: str | None) -> str:
     bounds = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
     size = next((name for bound, name in bounds if total < bound), "1M<n<10M")
     return "\n".join(
         [
             "---",
             f"pretty_name: {json.dumps(title)}",
+            *([f"license: {licence}"] if licence else []),
             *(["task_categories:", f"- {text.task}"] if text.task else []),
             "tags:",
             "- collabdm",
@@ -101,6 +103,12 @@ def _privacy(metadata: Metadata) -> str:
             f"**This set consists of real {plural}**, copied or shrunk from the source data. "
             "Share it only where you may share those."
         )
+    elif init == "real" and (centres := _centres(metadata.facts)):
+        origin = (
+            f"**The {plural} were initialised from {centres} of real {plural}, and carry them:** a centre is the mean "
+            f"of real {plural} that lie together, one of few is close to each of these, and a site that held too few "
+            f"of a class gave the {plural} themselves. Share this set only where you may share those {plural}."
+        )
     elif init == "real":
         origin = (
             f"**The {plural} were initialised from real {plural}, and carry them:** people, places or text in the "
@@ -117,6 +125,13 @@ def _privacy(metadata: Metadata) -> str:
         f"{_statistics(metadata)}Unless the facts above say so, there is "
         "**no differential-privacy guarantee**."
     )
+
+
+def _centres(facts: Mapping[str, JsonValue]) -> str:
+    """What the sites made of their samples to start from, where these were means; empty where not."""
+    local = facts.get("local")
+    method = LOCAL_METHODS.get(str(local.get("method"))) if isinstance(local, Mapping) else None
+    return method.centres if method else ""
 
 
 def _promise(facts: Mapping[str, JsonValue]) -> str | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from collabdm.distilled.card import write_card
 from collabdm.distilled.folder import FILE, refuse_existing, written_whole
 from collabdm.distilled.format import Metadata, Tensors, encode, read
+from collabdm.distilled.shown import as_html, in_a_line
 from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, DistilledSetError, explain
 from collabdm.modality import Labelled, Modality
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DistilledSet", "load"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """Distilled samples with their labels, and all that is needed to train on them as intended.
 
@@ -68,6 +69,13 @@ class DistilledSet(torch.utils.data.Dataset[tuple[Tensor, int]]):
         _check_tensors(self.samples, self.labels, self.sample)
         _check_meaning(self)
         _check_targets(self)
+
+    def __repr__(self) -> str:
+        return in_a_line(self.sample, self._shown(), self.tiles, self.method)
+
+    @plain_torch()
+    def _repr_html_(self) -> str:
+        return as_html(repr(self), self.sample, self.expanded()._shown())
 
     def __len__(self) -> int:
         """The number of stored samples."""

@@ -47,6 +47,12 @@ class Engine(BaseModel, frozen=True, extra="forbid"):
     threads: Annotated[int, Field(ge=1)] = 1
     processes: Annotated[int, Field(ge=1)] = 1
 
+    def __repr__(self) -> str:
+        shared = f"{self.processes} processes of {self.threads} threads"
+        return f"Engine({self.kind}, {self.dtype}, on {self.device}, chunks of {self.chunk}, {shared})"
+
+    __str__ = __repr__
+
     @property
     def fuses(self) -> bool:
         """Whether our own kernels are used for the networks they know."""

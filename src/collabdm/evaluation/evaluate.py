@@ -42,6 +42,9 @@ class Evaluation:
     per_class: Mapping[str, float | None]
     networks: tuple[NetworkResult, ...]
 
+    def __repr__(self) -> str:
+        return f"Evaluation(accuracy {self.accuracy:.4f}, std {self.std:.4f} over {len(self.networks)} networks)"
+
 
 @plain_torch()
 def evaluate(

@@ -216,6 +216,15 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         x = levels[:, 0] if self.channels == 1 else np.ascontiguousarray(levels.transpose(0, 2, 3, 1))
         return {"x": x} if stated.ordinary else {"x": x, "range": np.array([stated.low, stated.high])}
 
+    def to_float_arrays(self, samples: Tensor) -> dict[str, np.ndarray]:
+        """`x`, float32 pixels [n, H, W] or [n, H, W, C], about [0, 1]."""
+        pixels = self.stored_values(samples)
+        return {"x": pixels[:, 0] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))}
+
+    def stored_values(self, samples: Tensor) -> np.ndarray:
+        """Pixels, float32 [n, C, H, W], about [0, 1]."""
+        return self.pixels(samples.double()).float().numpy()
+
     def bounded(self, samples: Tensor) -> Tensor:
         """Between black and white."""
         ends = np.array([0.0, 1.0], np.float32).reshape(2, 1, 1, 1) * np.ones((2, *self.shape), np.float32)

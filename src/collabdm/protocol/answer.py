@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from collabdm.errors import printable
 from collabdm.matching.gram import FeatureMoments
 from collabdm.protocol.acceptance import fingerprint
 from collabdm.protocol.plan import Plan
@@ -44,6 +45,15 @@ class Contribution:
     pairs: np.ndarray | None = None
     unmasked: tuple[str, ...] = ()
     insecure: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        sites = printable(", ".join(self.stands_for)[:80])
+        if self.sums is not None:
+            return f"Contribution({sites}: {self.sums.size} sums under a promise of privacy)"
+        held = f"{int(self.held.sum())} samples held of {len(self.classes_held)} classes"
+        return (
+            f"Contribution({sites}: {held}, statistics {list(self.statistics.shape)}, {len(self.labels)} samples sent)"
+        )
 
     @property
     def stands_for(self) -> tuple[str, ...]:

@@ -104,6 +104,7 @@ class LocalMethod:
     is, as `package.module:name` (those modules need what a plan is, and a plan needs this table). `settings`: the class
     of its own table of settings. `reuses`: the statistic that it can match instead of embedding fresh data.
     `starts_real`: it makes no sense from noise. `empty`: there is no local set, and all that is sent is sums.
+    `centres`: what it sends, where that is means of real samples which lie together.
     """
 
     run: str | Callable[..., Any]
@@ -111,6 +112,7 @@ class LocalMethod:
     reuses: Statistic | None = None
     starts_real: bool = False
     empty: bool = False
+    centres: str = ""
 
 
 LOCAL_METHODS: dict[str, LocalMethod] = Table(
@@ -118,10 +120,18 @@ LOCAL_METHODS: dict[str, LocalMethod] = Table(
         # Moments with and without tiles, though only with them more than the mean is matched: plans share the sums.
         "dm": LocalMethod(run="collabdm.local.dm:matched_samples", reuses=MOMENTS),
         "kip": LocalMethod(run="collabdm.local.kip:kip_samples", settings=KipSpec),
-        "gmm": LocalMethod(run="collabdm.local.coresets:mixture_means", starts_real=True),
-        "dbscan": LocalMethod(run="collabdm.local.coresets:cluster_means", starts_real=True),
-        "kmeans": LocalMethod(run="collabdm.local.coresets:kmeans_centres", starts_real=True),
-        "agglomerative": LocalMethod(run="collabdm.local.coresets:ward_centres", starts_real=True),
+        "gmm": LocalMethod(
+            run="collabdm.local.coresets:mixture_means", starts_real=True, centres="means of a Gaussian mixture"
+        ),
+        "dbscan": LocalMethod(
+            run="collabdm.local.coresets:cluster_means", starts_real=True, centres="means of clusters"
+        ),
+        "kmeans": LocalMethod(
+            run="collabdm.local.coresets:kmeans_centres", starts_real=True, centres="centres of k-means"
+        ),
+        "agglomerative": LocalMethod(
+            run="collabdm.local.coresets:ward_centres", starts_real=True, centres="means of clusters"
+        ),
         "herding": LocalMethod(run="collabdm.local.coresets:herded", starts_real=True),
         "gradient": LocalMethod(run="collabdm.local.gradient:gradient_samples", settings=GradientSpec),
         "bptt": LocalMethod(run="collabdm.local.bptt:bptt_samples", settings=BpttSpec),

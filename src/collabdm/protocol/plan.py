@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from collabdm.data.class_names import same_look, unreadable
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, told
+from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, printable, told
 from collabdm.matching.statistic import STATISTICS, Statistic
 from collabdm.modalities import AnyModality
 from collabdm.modality import Augmentation, draw_augmentation
@@ -87,6 +87,13 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     local: LocalSpec = LocalSpec()
     privacy: PrivacySpec | None = None
     masks: MaskSpec | None = None
+
+    def __repr__(self) -> str:
+        sites = f"{len(self.clients)} clients, {self.seeds} seeds, {self.ipc} a class"
+        kind = f"{self.sample.plural} ({self.sample.described})"
+        return printable(f"Plan({kind}, {len(self.classes)} classes, {sites}, statistics {self.statistics})")
+
+    __str__ = __repr__
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":

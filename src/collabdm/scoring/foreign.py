@@ -18,8 +18,8 @@ from collabdm.modality import Modality
 from collabdm.scoring.labels import class_positions, hard_labels, in_order, probabilities
 from collabdm.scoring.parts import Parts, label_parts, parts_of
 from collabdm.scoring.pixels import Levels, fitted, ordered, unit_pixels
-from collabdm.scoring.torch_file import is_torch_file, tree_in
 from collabdm.storage.reading import opened_regular
+from collabdm.storage.torch_file import is_torch_file, tree_in
 
 __all__ = ["ForeignSet", "read_foreign"]
 
@@ -96,17 +96,22 @@ def _loaded(source: str, sample: Modality, options: dict[str, Any]) -> tuple[Sam
 
 
 def _soft_column(source: str, rows: int) -> np.ndarray | None:
-    """The soft labels, [rows, m], of a Hugging Face data set that was saved to disk, in a column of lists called
-    `targets`, `soft_labels`, `soft_label`, `probs` or `logits`; None where there are none."""
+    """The soft labels, [rows, m], of a Hugging Face data set that was saved to disk or exported, in a column of lists
+    called `targets`, `soft_labels`, `soft_label`, `probs` or `logits`; None where there are none."""
     folder = Path(source).expanduser()
-    if not (folder / "state.json").is_file():
+    exported = folder / "train.parquet"
+    if not (folder / "state.json").is_file() and not exported.is_file():
         return None
     import datasets
 
     from collabdm.data.quiet import quietly
 
     with quietly():
-        table = datasets.load_from_disk(str(folder)).with_format(None)
+        table: Any = (
+            datasets.Dataset.from_parquet(str(exported), keep_in_memory=True)
+            if exported.is_file()
+            else datasets.load_from_disk(str(folder)).with_format(None)
+        )
         name = next((name for name in _SOFT_COLUMNS if name in table.column_names), None)
         values = None if name is None else table.select_columns([name])[:][name]
     if values is None or len(values) != rows:

@@ -7,17 +7,18 @@ import numpy as np
 
 from collabdm.storage.files import write_atomically
 
-__all__ = ["write_series"]
+__all__ = ["parquet_bytes", "write_series"]
 
 
 def write_series(path: Path, series: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
     """`train.parquet` and `train.ts` of float32 [n, C, L] in the folder `path`, which is made where there is none."""
     path.mkdir(parents=True, exist_ok=True)
-    write_atomically(path / "train.parquet", _parquet(series, labels, classes))
+    write_atomically(path / "train.parquet", parquet_bytes(series, labels, classes))
     write_atomically(path / "train.ts", _ts(series, labels, classes).encode())
 
 
-def _parquet(series: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> bytes:
+def parquet_bytes(series: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> bytes:
+    """A Parquet file: `series`, lists of a list per channel, and `label`, the class's name."""
     import pyarrow as pa
     from pyarrow.parquet import write_table
 

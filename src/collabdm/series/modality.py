@@ -19,7 +19,7 @@ from collabdm.modality import CardText, Labelled, Modality, Operation
 from collabdm.networks import NetworkSpec
 from collabdm.series.augment import OPERATIONS, window_mix
 from collabdm.series.card import card_text
-from collabdm.series.files import write_series
+from collabdm.series.files import parquet_bytes, write_series
 from collabdm.series.fitting import Fit, found_in, own_lengths, prepared
 from collabdm.series.plots import preview_picture, small_pictures
 
@@ -184,6 +184,12 @@ class Series(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         """`train.parquet` (`series`, lists of lists, and `label`, the class's name) and `train.ts`."""
         write_series(path, shown.samples.float().numpy(), shown.labels.numpy(), shown.classes)
         return True
+
+    def to_file(self, format: str, shown: Labelled) -> bytes | None:
+        """The series as parquet."""
+        if format != "parquet":
+            return None
+        return parquet_bytes(shown.samples.float().numpy(), shown.labels.numpy(), shown.classes)
 
     def card(self, shown: Labelled, tiles: int) -> CardText:
         """What the numbers are, and how real series are brought to them."""

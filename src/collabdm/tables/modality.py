@@ -94,6 +94,10 @@ class Tables(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         """Rows [n, width] as stored values that a reader would give, float64 [n, columns]: rounded (`Layout`)."""
         return self._layout.decoded(samples.double().numpy())
 
+    def stored_values(self, samples: Tensor) -> np.ndarray:
+        """As `stored`, in float32."""
+        return self.stored(samples).astype(np.float32)
+
     def check_plan(self) -> None:
         """Raise `ValueError` where one-hot levels would make a row too long."""
         if self._layout.width > _MOST_WIDTH:

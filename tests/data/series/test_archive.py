@@ -67,8 +67,8 @@ def test_more_channels_than_steps_are_told(tmp_path: Path) -> None:
         ({"x": np.ones((2, 3)), "y": [0.5, 1]}, r"label of .*row 0: got 0\.5"),
         ({"x": np.ones((0, 3)), "y": np.ones(0)}, "series of .*: got 0; expected at least one"),
         ({"x": np.array([None, [1]], dtype=object), "y": [0, 1]}, "got an array of Python objects"),
-        ({"x": np.ones((2, 3)), "y": ["a", "b"], "classes": ["a", "c"]}, "row 1: got b; expected one of a, c"),
-        ({"x": np.ones((2, 3)), "y": [0, 7], "classes": ["a", "c"]}, "row 1: got 7; expected one of 0, 1"),
+        ({"x": np.ones((2, 3)), "y": ["a", "b"], "classes": ["a", "c"]}, "row 1 of x: got b; expected one of a, c"),
+        ({"x": np.ones((2, 3)), "y": [0, 7], "classes": ["a", "c"]}, "row 1 of x: got 7; expected one of 0, 1"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, arrays: dict[str, Any], expected: str) -> None:

@@ -1,10 +1,14 @@
 """From a source's name to series: which files are which part, what is declared, what is refused."""
 
+import math
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from collabdm.data import load_dataset, load_samples
 from collabdm.data.series import is_series_source
@@ -46,7 +50,7 @@ def test_two_files_of_one_part_are_refused(ts_pair: Path) -> None:
 def test_an_unknown_class_at_test_time_is_named(ts_pair: Path) -> None:
     for part, label in (("TRAIN", "walk"), ("TEST", "swim")):
         (ts_pair / f"Toy_{part}.ts").write_text(f"@classLabel true {label}\n@data\n1,2:1,2:{label}\n")
-    with pytest.raises(DataError, match=r"label of .*\(test\), row 0: got swim; expected one of walk;"):
+    with pytest.raises(DataError, match=r"label of .*Toy_TEST\.ts, line 3: got swim; expected one of walk;"):
         load_dataset(str(ts_pair), modality="series")
 
 
@@ -114,3 +118,68 @@ def test_an_empty_folder_says_what_could_be_in_it(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"series in .*empty: got no file; expected a pair"):
         load_samples(str(tmp_path / "empty"), modality="series")
+
+
+def in_parquet(folder: Path, series: list[list[float]], labels: list[str]) -> str:
+    """Two files of one part: what is wrong is told by the second one's own row."""
+    folder.mkdir(exist_ok=True)
+    for number, rows in enumerate((slice(0, 2), slice(2, None))):
+        table = pa.table({"x": series[rows], "label": labels[rows]})
+        parquet.write_table(table, folder / f"train-{number}.parquet")
+    return f"{folder / 'train-1.parquet'}, row 1"
+
+
+def in_npz(folder: Path, series: list[list[float]], labels: list[str]) -> str:
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / "a.npz", x_train=np.array(series, np.float32), y_train=np.array(labels))
+    return f"{folder / 'a.npz'}, row 3 of x_train"
+
+
+def in_ts(folder: Path, series: list[list[float]], labels: list[str]) -> str:
+    folder.mkdir(exist_ok=True)
+    lines = [",".join(map(str, one)) + f":{label}" for one, label in zip(series, labels, strict=True)]
+    (folder / "a_TRAIN.ts").write_text("\n".join(["@classLabel true a b", "@data", *lines, ""]))
+    return f"{folder / 'a_TRAIN.ts'}, line 6"
+
+
+WRITERS = {"parquet": in_parquet, "npz": in_npz, "ts": in_ts}
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize(
+    ("last", "label", "got"),
+    [
+        ([1.0, math.inf], "a", "got infinity"),
+        ([math.nan, math.nan], "a", "got nothing but NaN"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_the_file_and_the_row(
+    tmp_path: Path, form: str, last: list[float], label: str, got: str
+) -> None:
+    folder = tmp_path / "data"
+    place = WRITERS[form](folder, [[1.0, 2.0], [2.0, 3.0], [3.0, 1.0], last], ["a", "b", "b", label])
+    source = str(folder / "a.npz") if form == "npz" else str(folder)
+    with pytest.raises(DataError) as raised:
+        load_samples(source, modality="series")
+    assert f"series of {place}: {got}" in str(raised.value)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_only_the_part_that_is_asked_for_is_read(tmp_path: Path, form: str) -> None:
+    """The other one would be refused."""
+    good, bad = [[1.0, 2.0], [2.0, 3.0], [3.0, 1.0], [4.0, 4.0]], [[math.inf, 1.0]] * 4
+    folder = tmp_path / "data"
+    WRITERS[form](folder, bad, ["a", "b", "b", "a"])
+    if form == "npz":
+        with np.load(folder / "a.npz") as train:
+            own = dict(train)
+        np.savez(folder / "a.npz", **own, x_test=np.array(good, np.float32), y_test=np.array(["a", "b", "b", "a"]))
+    else:
+        WRITERS[form](tmp_path / "other", good, ["a", "b", "b", "a"])
+        for file in sorted((tmp_path / "other").iterdir()):
+            file.rename(folder / re.sub("train", "test", file.name, flags=re.IGNORECASE))
+    source = str(folder / "a.npz") if form == "npz" else str(folder)
+    found = load_dataset(source, splits=("test",), modality="series")
+    assert found.test.values[:, 0].tolist() == good
+    with pytest.raises(DataError):
+        load_dataset(source, splits=("train", "test"), modality="series")

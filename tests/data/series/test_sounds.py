@@ -178,3 +178,16 @@ def test_a_look_for_sounds_is_short_and_stays_below_three_folders(tmp_path: Path
         (many / f"{n}.png").touch()
     # Among so many files that are none, no one keeps sounds.
     assert not holds_sounds(many)
+
+
+def test_sounds_of_the_other_part_are_not_read_and_all_bad_ones_are_named(tmp_path: Path) -> None:
+    for name in ("low", "high"):
+        write_wave(tmp_path / "test" / name / "1.wav", tone(440, 0.2))
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "1.wav").write_bytes(b"")
+    found = load_dataset(str(tmp_path), splits=("test",), modality="series")
+    assert (len(found.train), len(found.test)) == (0, 2)
+    with pytest.raises(DataError) as raised:
+        load_dataset(str(tmp_path), splits=("train",), modality="series")
+    assert f"sound {tmp_path / 'train' / 'high' / '1.wav'}: got an empty file" in str(raised.value)
+    assert f"1 more cannot be read: {tmp_path / 'train' / 'low' / '1.wav'}" in str(raised.value)

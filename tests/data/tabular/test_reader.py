@@ -324,3 +324,12 @@ def test_a_column_to_ignore_that_is_not_there_is_a_typing_error(tmp_path: Path) 
     source = csv(tmp_path, "a,b,label\n1,2.5,x\n3,4.5,y\n")
     with pytest.raises(DataError, match=r"--ignore, of t\.csv: got bb; expected among a, b, label; fix: correct"):
         of_a_table(source, ignore=("a", "bb"))
+
+
+def test_only_the_part_that_is_asked_for_is_read(tmp_path: Path) -> None:
+    csv(tmp_path, rows() + "3,tcp,\n", "train.csv")
+    csv(tmp_path, rows(6), "test.csv")
+    found, _ = quietly(str(tmp_path), splits=("test",), options={"label": "kind"})
+    assert (len(found.train), len(found.test)) == (0, 6)
+    with pytest.raises(DataError, match=r"train\.csv, row 13, label column kind: got nothing"):
+        quietly(str(tmp_path), splits=("train", "test"), options={"label": "kind"})

@@ -9,7 +9,7 @@ from collabdm.data.labels import class_of_rows
 from collabdm.data.npz import arrays_of
 from collabdm.data.npz_names import Names, named_arrays
 from collabdm.data.series.log_mel import MOST_FRAMES, at_rate, log_mel
-from collabdm.data.series.raw import WHOLE, RawSeries, SeriesPart
+from collabdm.data.series.raw import WHOLE, Choose, RawSeries, SeriesPart
 from collabdm.data.series.stored import stacked
 from collabdm.data.splits import split_of
 from collabdm.errors import DataError, DataWarning, explain
@@ -17,8 +17,8 @@ from collabdm.errors import DataError, DataWarning, explain
 __all__ = ["read_archive"]
 
 
-def read_archive(path: Path) -> RawSeries:
-    """All parts of an archive. Nothing is unpickled.
+def read_archive(path: Path, choose: Choose) -> RawSeries:
+    """The chosen parts of an archive. Nothing is unpickled.
 
     Names: `x_train` and `y_train`, or what `named_arrays` takes for them; `x` and `y` without a part are the whole.
     Series: numbers [n, C, L] or [n, L], NaN after the end of a shorter one; with a number `rate`, they are sounds
@@ -41,7 +41,7 @@ def read_archive(path: Path) -> RawSeries:
     return RawSeries(
         name=path.stem,
         classes=None if classes is None else tuple(_text(path, "classes", classes).tolist()),
-        parts={part: _part(path, arrays, one, rate) for part, one in names.items()},
+        parts={part: _part(path, arrays, names[part], rate) for part in dict.fromkeys(choose(names).values())},
         facts={} if rate is None else {"front_end": "log-mel"},
         most=None if rate is None else MOST_FRAMES,
     )
@@ -71,7 +71,7 @@ def _bands(what: str, waves: np.ndarray, rate: int) -> np.ndarray:
             fix = "repair or drop the sound; NaN may stand after its end alone"
             raise DataError(explain(f"{what}, row {row}", got="NaN or infinity", expected="finite samples", fix=fix))
         found.append(log_mel(at_rate(known.astype(np.float64), rate)))
-    return stacked(what, found)
+    return stacked(found, lambda row: f"{what}, row {row}")
 
 
 def _part(path: Path, arrays: dict[str, np.ndarray], names: Names, rate: int | None) -> SeriesPart:
@@ -93,6 +93,7 @@ def _part(path: Path, arrays: dict[str, np.ndarray], names: Names, rate: int | N
     return SeriesPart(
         values=values,
         labels=_labels(path, names.labels, arrays[names.labels], len(series)),
+        place=lambda row: f"{path}, row {row} of {names.images}",
         columns=_columns(path, arrays, names, len(series)),
     )
 

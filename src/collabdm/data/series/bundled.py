@@ -53,5 +53,5 @@ def digits_series() -> RawSeries:
     parts = {}
     for split in ("train", "test"):
         values, labels = digits_in(split)
-        parts[split] = SeriesPart(values=values, labels=labels)
+        parts[split] = SeriesPart(values=values, labels=labels, place=lambda row: f"{DIGITS}, row {row}")
     return RawSeries(name="digits-series", classes=PRESETS["digits"].classes, parts=parts)

@@ -8,6 +8,7 @@ NAME_TEST.ts either stands for both) or a folder with such, an `.npz`, a Parquet
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from collabdm.data.samples import Dataset
 from collabdm.data.series.archive import read_archive
 from collabdm.data.series.bundled import DIGITS, PREFIX, bundled_files, digits_series
 from collabdm.data.series.lists import has_lists, read_hub, read_parquet
-from collabdm.data.series.raw import WHOLE, RawSeries, settled_parts
+from collabdm.data.series.raw import WHOLE, Choose, RawSeries, chosen_parts, settled_parts
 from collabdm.data.series.sounds import holds_sounds, read_sounds
 from collabdm.data.series.stored import declared_series
 from collabdm.data.series.ts_file import read_ts
-from collabdm.data.splits import part_named, split_of
+from collabdm.data.splits import split_of
 from collabdm.errors import DataError, DataWarning, explain
 
 __all__ = ["is_series_source", "read_series"]
@@ -48,8 +49,9 @@ def read_series(source: str, splits: Sequence[str]) -> Dataset:
     Raises:
         DataError: unknown, unreadable or unusable data; the message says which.
     """
-    raw = _read(source)
-    chosen = _chosen(source, raw, splits)
+    choose = partial(chosen_parts, source, splits)
+    raw = _read(source, choose)
+    chosen = choose(raw.parts)
     samples = settled_parts(source, raw, chosen)
     first = next(iter(samples.values()))
     channels, length = first.shape
@@ -68,16 +70,6 @@ def read_series(source: str, splits: Sequence[str]) -> Dataset:
     return Dataset(name=raw.name, train=train, test=test, preset=preset, columns=columns, reading=reading)
 
 
-def _chosen(source: str, raw: RawSeries, splits: Sequence[str]) -> dict[str, str]:
-    if set(raw.parts) == {WHOLE} and len(splits) == 1:
-        return {splits[0]: WHOLE}
-    names = ["train" if part == WHOLE else part for part in raw.parts]
-    if len(set(names)) < len(names):
-        names = [part for part in raw.parts if part != WHOLE]
-    chosen = {split: part_named(source, split, names, lambda _: True) for split in splits}
-    return {split: part if part in raw.parts else WHOLE for split, part in chosen.items()}
-
-
 def _reading(source: str, raw: RawSeries, read: Mapping[str, int]) -> Mapping[str, Any]:
     if raw.passed:
         counts = ", ".join(f"{number} {split}" for split, number in read.items())
@@ -86,36 +78,36 @@ def _reading(source: str, raw: RawSeries, read: Mapping[str, int]) -> Mapping[st
     return {"read": dict(read), "passed_over": dict(raw.passed)}
 
 
-def _read(source: str) -> RawSeries:
+def _read(source: str, choose: Choose) -> RawSeries:
     if source == DIGITS:
         return digits_series()
     if source.startswith(PREFIX):
-        return _of_ts_files(source.removeprefix(PREFIX), bundled_files(source))
+        return _of_ts_files(source.removeprefix(PREFIX), bundled_files(source), choose)
     path = Path(source).expanduser()
     ending = path.suffix.lower()
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, choose)
     if path.is_file() and ending == ".ts":
-        return _of_ts_files(*_beside(path))
+        return _of_ts_files(*_beside(path), choose)
     if path.is_file() and ending == ".npz":
-        return read_archive(path)
+        return read_archive(path, choose)
     if path.is_file() and ending == ".parquet":
-        return read_parquet(path.stem, [path])
+        return read_parquet(path.stem, [path], choose)
     repository, _, config = source.partition(":")
     if not path.exists() and re.fullmatch(_ON_HUB, repository) and not ending:
-        return read_hub(repository, repository.split("/")[1], config or None)
+        return read_hub(repository, repository.split("/")[1], config or None, choose)
     got = "a file of another kind" if path.exists() else "no such file or folder"
     expected = f"{PREFIX}NAME, a .ts file, an .npz, Parquet files, a folder of .wav files, or a hub repository"
     raise DataError(explain(f"series {source}", got=got, expected=expected, fix="check the name or the path"))
 
 
-def _read_folder(folder: Path) -> RawSeries:
+def _read_folder(folder: Path, choose: Choose) -> RawSeries:
     name = folder.resolve().name
     if found := _ts_files(folder):
-        return _of_ts_files(name, found)
+        return _of_ts_files(name, found, choose)
     if tables := _series_tables(folder):
-        return read_parquet(name, tables)
-    return read_sounds(folder)
+        return read_parquet(name, tables, choose)
+    return read_sounds(folder, choose)
 
 
 def _series_tables(folder: Path) -> list[Path]:
@@ -151,8 +143,8 @@ def _beside(path: Path) -> tuple[str, dict[str, Path]]:
     return re.sub(r"[-_.]?(train|test)$", "", path.stem, flags=re.IGNORECASE) or path.stem, files
 
 
-def _of_ts_files(name: str, files: Mapping[str, Path]) -> RawSeries:
-    read = {part: read_ts(path) for part, path in files.items()}
+def _of_ts_files(name: str, files: Mapping[str, Path], choose: Choose) -> RawSeries:
+    read = {part: read_ts(files[part]) for part in dict.fromkeys(choose(files).values())}
     declared = dict.fromkeys(names for _, names in read.values() if names is not None)
     classes = next(iter(declared)) if len(declared) == 1 else None
     return RawSeries(name=name, classes=classes, parts={part: one for part, (one, _) in read.items()})

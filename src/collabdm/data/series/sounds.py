@@ -12,11 +12,11 @@ import numpy as np
 from collabdm.data.columns import label_named
 from collabdm.data.metadata import as_column, is_metadata, metadata_rows, place_key
 from collabdm.data.series.log_mel import BANDS, MOST_FRAMES, log_mel
-from collabdm.data.series.raw import WHOLE, RawSeries, SeriesPart
+from collabdm.data.series.raw import WHOLE, Choose, RawSeries, SeriesPart
 from collabdm.data.series.stored import stacked
 from collabdm.data.series.wave_file import NO_LENGTH, read_wave
 from collabdm.data.splits import split_of
-from collabdm.errors import DataError, DataWarning, explain
+from collabdm.errors import DataError, DataWarning, explain, printable
 
 __all__ = ["holds_sounds", "read_sounds"]
 
@@ -44,15 +44,16 @@ def holds_sounds(folder: Path) -> bool:
     return False
 
 
-def read_sounds(folder: Path) -> RawSeries:
-    """Sounds as forty bands, frame by frame (`log_mel`), several channels of a recording as their mean.
+def read_sounds(folder: Path, choose: Choose) -> RawSeries:
+    """Sounds of the chosen parts as forty bands, frame by frame (`log_mel`), several channels of a recording as
+    their mean.
 
     `train/CLASS/1.wav`, `CLASS/1.wav`, or files with a `metadata.csv` of `file_name` and `label`, whose other columns
     become columns. Recordings of another rate than 16,000 a second are brought to it, and those of over a minute cut,
     which is told.
 
     Raises:
-        DataError: a file that cannot be read, or whose class cannot be told.
+        DataError: files that cannot be read, or whose class cannot be told.
     """
     everything = _files(folder)
     sounds = {place: path for place, path in everything.items() if path.suffix.lower() in _ENDINGS}
@@ -65,11 +66,9 @@ def read_sounds(folder: Path) -> RawSeries:
     rows = metadata_rows(str(folder), tables) if tables else {}
     known = {place_key(place) for place in sounds}
     told[_NO_SOUND] = sum(place not in known for place in rows)
-    bands: dict[Parts, np.ndarray] = {}
-    for place in labels:
-        wave = read_wave(sounds[place], told)
-        if len(wave):
-            bands[place] = log_mel(wave)
+    wanted = set(choose(dict.fromkeys(part for part, _ in labels.values())).values())
+    labels = {place: one for place, one in labels.items() if one[0] in wanted}
+    bands = _bands({place: sounds[place] for place in labels}, told)
     passed = {what: number for what, number in told.items() if number and what in _PASSED}
     for path in everything.values():
         if path.suffix.lower() in _OTHER_SOUNDS:
@@ -80,7 +79,7 @@ def read_sounds(folder: Path) -> RawSeries:
     parts = {}
     for part in dict.fromkeys(part for part, _ in labels.values()):
         places = [place for place in bands if labels[place][0] == part]
-        parts[part] = _part(f"{folder}, {part}", places, bands, labels, rows)
+        parts[part] = _part(folder, places, bands, labels, rows)
     return RawSeries(
         name=folder.resolve().name,
         classes=None,
@@ -95,8 +94,29 @@ _NO_LABEL, _NO_SOUND = "sound outside the parts or without a label", "row of the
 _PASSED = (_NO_LABEL, _NO_SOUND, NO_LENGTH)
 
 
+def _bands(sounds: Mapping[Parts, Path], told: Counter[str]) -> dict[Parts, np.ndarray]:
+    """The bands of every sound that has a length. All files that cannot be read are named at once: there may be more
+    than one, and reading the others takes a while."""
+    bands: dict[Parts, np.ndarray] = {}
+    refused: list[tuple[Path, DataError]] = []
+    for place, path in sounds.items():
+        try:
+            wave = read_wave(path, told)
+        except DataError as error:
+            refused.append((path, error))
+            continue
+        if len(wave):
+            bands[place] = log_mel(wave)
+    if len(refused) > 1:
+        others = ", ".join(str(path) for path, _ in refused[1:6]) + (", ..." if len(refused) > 6 else "")
+        raise DataError(f"{refused[0][1]}; {len(refused) - 1} more cannot be read: {printable(others)}")
+    if refused:
+        raise refused[0][1]
+    return bands
+
+
 def _part(
-    source: str,
+    folder: Path,
     places: list[Parts],
     bands: Mapping[Parts, np.ndarray],
     labels: Mapping[Parts, tuple[str, str]],
@@ -105,9 +125,14 @@ def _part(
     own = [rows.get(place_key(place), {}) for place in places]
     names = dict.fromkeys(name for row in own for name in row)
     label = label_named(names, certain=False)
+
+    def where(row: int) -> str:
+        return str(folder.joinpath(*places[row]))
+
     return SeriesPart(
-        values=stacked(source, [bands[place] for place in places]) if places else np.zeros((0, BANDS, 1), np.float32),
+        values=stacked([bands[place] for place in places], where) if places else np.zeros((0, BANDS, 1), np.float32),
         labels=np.array([labels[place][1] for place in places], dtype=str),
+        place=where,
         columns={name: as_column([row.get(name) for row in own]) for name in names if name != label},
     )
 

@@ -1,7 +1,7 @@
 """Series of any length as one array, and the facts that are declared of them."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,21 +17,22 @@ _AUGMENT = ("shift",)
 _MOST_VALUES = 2**30
 
 
-def stacked(source: str, series: Sequence[np.ndarray]) -> np.ndarray:
-    """float32 [n, C, T] of series [C, steps], NaN after the end of the shorter ones.
+def stacked(series: Sequence[np.ndarray], place: Callable[[int], str]) -> np.ndarray:
+    """float32 [n, C, T] of series [C, steps], NaN after the end of the shorter ones. `place`: in which file a series
+    stands, and where.
 
     Raises `DataError` where channels differ, or one long series would make an array of over 2^30 values.
     """
     channels, longest = series[0].shape[0], max(one.shape[1] for one in series)
     for row, one in enumerate(series):
         if one.shape[0] != channels:
-            expected, fix = f"{channels}, as in row 0", "bring all series to the same channels"
-            what = f"channels of {source}, row {row}"
-            raise DataError(explain(what, got=one.shape[0], expected=expected, fix=fix))
+            expected, fix = f"{channels}, as in the first", "bring all series to the same channels"
+            raise DataError(explain(f"channels of {place(row)}", got=one.shape[0], expected=expected, fix=fix))
     if len(series) * channels * longest > _MOST_VALUES:
-        got = f"{len(series)} series of {channels} channels, the longest of {longest} steps"
+        where = place(max(range(len(series)), key=lambda row: series[row].shape[1]))
+        got = f"{len(series)} series of {channels} channels, the longest ({where}) of {longest} steps"
         fix = "cut the longest series into parts, or take fewer"
-        raise DataError(explain(f"size of {source}", got=got, expected=f"at most {_MOST_VALUES} values", fix=fix))
+        raise DataError(explain("size of the series", got=got, expected=f"at most {_MOST_VALUES} values", fix=fix))
     out = np.full((len(series), channels, longest), np.nan, np.float32)
     for row, one in enumerate(series):
         with np.errstate(over="ignore"):

@@ -43,8 +43,9 @@ def read_ts(path: Path) -> tuple[SeriesPart, tuple[str, ...] | None]:
         if len(one) != len(series[0]):
             expected = f"{len(series[0])} channels, as in the line before"
             raise _wrong(path, f"line {number}", f"{len(one)} channels", expected, "correct or drop the line")
-    values = stacked(str(path), [_square(path, n, one) for (n, _), one in zip(rows, series, strict=True)])
-    return SeriesPart(values=values, labels=np.array(labels)), head.classes or None
+    values = stacked([_square(one) for one in series], lambda row: f"{path}, line {rows[row][0]}")
+    part = SeriesPart(values=values, labels=np.array(labels), place=lambda row: f"{path}, line {rows[row][0]}")
+    return part, head.classes or None
 
 
 def _lines(path: Path) -> list[str]:
@@ -111,7 +112,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _square(path: Path, number: int, channels: list[np.ndarray]) -> np.ndarray:
+def _square(channels: list[np.ndarray]) -> np.ndarray:
     """Channels that end before others have a gap from there on."""
     longest = max(map(len, channels))
     return np.stack([np.pad(one, (0, longest - len(one)), constant_values=np.nan) for one in channels])

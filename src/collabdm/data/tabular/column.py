@@ -39,7 +39,8 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """One column. `numeric`: `linear` from `low` to `high`, or `asinh` of the value in units of `scale`, for heavy
     tails, where the range may stay open. `categorical`: `levels`, each a text.
 
-    `integer`: synthetic values are rounded to whole numbers; `missing`: values may be missing.
+    `integer`: synthetic values are rounded to whole numbers; `missing`: values may be missing; `unit`: what stands
+    before or behind the numbers in the sites' cells (%, $, EUR), whose values they are: 12 % is 12.
     """
 
     name: Text
@@ -51,6 +52,7 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     scale: Annotated[float, Field(ge=1e-18, le=LARGEST)] | None = None
     integer: bool = False
     missing: bool = False
+    unit: Annotated[Text, Field(max_length=20)] | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> "Column":
@@ -74,8 +76,8 @@ class Column(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             raise ValueError(f"column {self.name} is categorical and needs levels")
         if len(set(self.levels)) != len(self.levels):
             raise ValueError(f"column {self.name} has a level twice")
-        if self.low is not None or self.high is not None or self.scale is not None or self.integer:
-            raise ValueError(f"column {self.name} is categorical and has no range, scale or whole numbers")
+        if self.low is not None or self.high is not None or self.scale is not None or self.integer or self.unit:
+            raise ValueError(f"column {self.name} is categorical and has no range, scale, unit or whole numbers")
 
     @property
     def range(self) -> tuple[float, float]:

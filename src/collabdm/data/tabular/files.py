@@ -3,13 +3,14 @@
 import codecs
 import csv
 import io
+import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collabdm.data.splits import split_of
+from collabdm.data.splits import part_named, split_of
 from collabdm.data.tabular.raw import RawTable, listed, raw_table
 from collabdm.errors import DataError, DataWarning, explain
 
@@ -61,8 +62,11 @@ def table_files(path: Path) -> list[Path]:
     return [] if others or any(one.stem == "metadata" for one in tables) else tables
 
 
-def tables_of(path: Path) -> Mapping[str, RawTable]:
-    """The tables of a file or a folder by part: `train`, `test` and `validation` as names of files say, or `WHOLE`."""
+def tables_of(path: Path, splits: Sequence[str] = ()) -> Mapping[str, RawTable]:
+    """The tables of a file or a folder by part: `train`, `test` and `validation` as names of files say, or `WHOLE`.
+
+    `splits`: of a folder with several parts only those that are one of these, all where there are none.
+    """
     if path.is_file():
         return {WHOLE: raw_table(_arrow(path), path.name)}
     files = _once(path, table_files(path))
@@ -76,6 +80,9 @@ def tables_of(path: Path) -> Mapping[str, RawTable]:
         left = listed([file.name for file in by_part.pop(WHOLE)])
         told = f"{path}: passed over {left}, whose names say no part, beside {', '.join(by_part)}"
         warnings.warn(DataWarning(told), stacklevel=2)
+    if splits and len(by_part) > 1:
+        wanted = {part_named(str(path), split, by_part, lambda _: True) for split in splits}
+        by_part = {part: own for part, own in by_part.items() if part in wanted}
     return {part: _joined(path, own) for part, own in by_part.items()}
 
 
@@ -122,10 +129,27 @@ def _arrow(path: Path) -> "pa.Table":
 
     try:
         if path.suffix.lower() == ".parquet":
-            return parquet.read_table(path)
+            return _named_classes(parquet.read_table(path))
         return _csv(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, str(error)) from None
+
+
+def _named_classes(table: "pa.Table") -> "pa.Table":
+    """With the names of classes in place of their numbers, where Hugging Face's library wrote these into the file."""
+    import pyarrow as pa
+
+    try:
+        features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
+        named = {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return table
+    for name, names in named.items():
+        if name in table.column_names and pa.types.is_integer(table.column(name).type):
+            values = table.column(name).to_pylist()
+            texts = [names[y] if y is not None and 0 <= y < len(names) else None for y in values]
+            table = table.set_column(table.column_names.index(name), name, pa.array(texts, pa.string()))
+    return table
 
 
 def _csv(path: Path) -> "pa.Table":

@@ -1,11 +1,14 @@
 """The column of labels, and the classes in it."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 
-from collabdm.data.class_names import check_class_names, spelled_as, tell_spelling
+from collabdm.data.class_names import check_class_names, spelled_as, tell_kept_apart, tell_spelling
+from collabdm.data.tabular.marks import of_no_class
 from collabdm.data.tabular.raw import RawTable, as_texts, listed
 from collabdm.data.tabular.schema import MOST_CLASSES
 from collabdm.errors import DataError, explain
@@ -34,8 +37,9 @@ def label_column(raw: RawTable, asked: str | None) -> str:
     return found
 
 
-def texts_of_labels(raw: RawTable, label: str) -> np.ndarray:
-    """The label of every row as a text, object [n]. Raises `DataError` for a missing one, or a measured value."""
+def texts_of_labels(raw: RawTable, label: str, declared: Sequence[str] = ()) -> np.ndarray:
+    """The label of every row as a text, object [n]. Raises `DataError` for a measured value, and a missing label:
+    nothing, or a mark that says so (`?`, `(empty)`) and is none of the `declared` classes."""
     values = raw.columns[label]
     if values.dtype != object:
         wrong = ~np.isnan(values) & (values != np.floor(values))
@@ -48,23 +52,36 @@ def texts_of_labels(raw: RawTable, label: str) -> np.ndarray:
             what = f"{raw.row(row)}, label column {label}"
             raise DataError(explain(what, got=values[row], expected=expected, fix=fix))
     texts = as_texts(values)
-    missing = np.array([text is None for text in texts.tolist()], dtype=bool)
-    if missing.any():
-        row, more = int(np.argmax(missing)), int(missing.sum()) - 1
-        got = "nothing" + (f", and in {more} further rows" if more else "")
-        fix = "label every row, or drop it"
-        raise DataError(explain(f"{raw.row(row)}, label column {label}", got=got, expected="a class", fix=fix))
+    if label in raw.marks:
+        said = raw.marks[label]
+        texts = np.where([text in declared for text in said.tolist()], said, texts)
+    none = {text for text in set(texts.tolist()) if text is None or (of_no_class(text) and text not in declared)}
+    if none:
+        _refuse_missing(raw, label, np.array([text in none for text in texts.tolist()]), texts)
     return texts
 
 
+def _refuse_missing(raw: RawTable, label: str, missing: np.ndarray, texts: np.ndarray) -> NoReturn:
+    row, more = int(np.argmax(missing)), int(missing.sum()) - 1
+    mark = texts[row] if texts[row] is not None else raw.marks[label][row] if label in raw.marks else None
+    got = "nothing" if mark is None else f"{mark}, which stands for a missing value"
+    got += f", and a label is missing in {more} further rows" if more else ""
+    fix = "label every row, or drop it"
+    if mark is not None:
+        fix += "; where it is a class, write another word, or list it among the classes of the schema"
+    raise DataError(explain(f"{raw.row(row)}, label column {label}", got=got, expected="a class", fix=fix))
+
+
 def classes_of(source: str, label: str, texts: np.ndarray) -> tuple[str, ...]:
-    """The distinct labels: numbers by size, all else by name. Raises `DataError` where they are no classes."""
+    """The distinct labels: numbers by size, all else by name; those that differ in capitals only are told. Raises
+    `DataError` where they are no classes."""
     names = sorted(set(texts.tolist()))
     if len(names) > MOST_CLASSES or len(names) > max(len(texts) // 2, 20):
         got = f"{len(names)} different labels in {len(texts)} rows ({listed(names, 4)})"
         fix = "name the column of the classes (--label COLUMN), or make few classes of the values"
         raise DataError(explain(f"{source}, label column {label}", got=got, expected="a few classes", fix=fix))
     check_class_names(source, names)
+    tell_kept_apart(f"{source}, label column {label}", Counter(texts.tolist()))
     if all(re.fullmatch(r"-?\d{1,15}", name) for name in names):
         names.sort(key=int)
     return tuple(names)

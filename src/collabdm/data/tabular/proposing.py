@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from collabdm.data.class_names import look_of, unreadable
+from collabdm.data.class_names import look_of, unreadable, written_alike
 from collabdm.data.tabular.column import MOST_COLUMNS, Column
-from collabdm.data.tabular.raw import DASH, RawTable, as_texts, numbers_in
+from collabdm.data.tabular.marks import of_no_number
+from collabdm.data.tabular.numerals import Numbers, how_written, numbers_in
+from collabdm.data.tabular.raw import RawTable, as_texts
 from collabdm.data.tabular.schema import TableSchema
 from collabdm.errors import DataError, explain
 
@@ -67,33 +69,35 @@ def proposed_schema(
 
 def _column(name: str, values: np.ndarray, remarks: list[str]) -> Column | str:
     """The column as it is proposed, or why it is left out."""
-    if values.dtype == object:
-        numbers, wrong, commas = numbers_in(values)
-        if wrong.any():
-            return _dates(values) or _categorical(name, values, remarks, wrong)
-        if commas:
-            remarks.append(f"commas in {name} are read as {'the decimal point' if commas == 'decimals' else commas}")
-        values = numbers
-    return _numeric(name, values)
+    if values.dtype != object:
+        return _numeric(name, values)
+    numbers = numbers_in(values)
+    if numbers.wrong.any():
+        return _dates(values) or _categorical(name, values, remarks, numbers)
+    if len(numbers.units) > 1:
+        forms = ", ".join(f"{count} {f'with {unit}' if unit else 'without'}" for unit, count in numbers.units.items())
+        return f"holds numbers of several forms ({forms}); write all of them in one"
+    if written := how_written(name, numbers):
+        remarks.append(written)
+    return _numeric(name, numbers.values, numbers.unit)
 
 
 def _dates(values: np.ndarray) -> str | None:
     """Why a column of dates or times of day is left out; None for any other. What comes later has none of its days."""
-    present = [text for text in values.tolist() if text is not None and text not in DASH]
+    present = [text for text in values.tolist() if text is not None and not of_no_number(text)]
     found = next((text for text in present if _DATE.fullmatch(text)), None)
     if found is None or sum(_DATE.fullmatch(text) is not None for text in present) < _COVERED * len(present):
         return None
     return f"holds dates or times, such as {found}; make numbers of what matters in them, such as the hour"
 
 
-def _categorical(name: str, values: np.ndarray, remarks: list[str], wrong: np.ndarray) -> Column | str:
+def _categorical(name: str, values: np.ndarray, remarks: list[str], found: Numbers) -> Column | str:
     texts = as_texts(values)
     # A column of numbers in which a few cells are none would pass for one of texts without a word.
-    others = list(dict.fromkeys(values[wrong].tolist()))
-    numbers = np.count_nonzero([text is not None for text in texts]) - int(wrong.sum())
-    if 0 < len(others) <= _FEW_WORDS and numbers and len(set(texts[~wrong].tolist()) - {None, *DASH}) > 2:
+    others, numbers = list(dict.fromkeys(values[found.wrong].tolist())), np.count_nonzero(~np.isnan(found.values))
+    if 0 < len(others) <= _FEW_WORDS and numbers and len(np.unique(found.values[~np.isnan(found.values)])) > 2:
         shown = ", ".join(others)
-        remarks.append(f"{name} is read as texts, for besides numbers it holds {shown} ({int(wrong.sum())} rows)")
+        remarks.append(f"{name} is read as texts, for besides numbers it holds {shown} ({int(found.wrong.sum())} rows)")
     present = [text for text in texts.tolist() if text is not None]
     counts = Counter(present)
     usual = {text: n for text, n in counts.items() if len(text) <= 200 and not unreadable(text)}
@@ -105,11 +109,15 @@ def _categorical(name: str, values: np.ndarray, remarks: list[str], wrong: np.nd
     if len(counts) == 1:
         return "has one value only"
     if sum(counts[text] for text in kept) < _COVERED * len(present):
+        if numbers > len(present) / 2:
+            return f"holds numbers, and {int(found.wrong.sum())} cells that are none, such as {others[0][:40]}"
         return f"has too many different texts ({len(counts)} in {len(present)} rows, such as {present[0][:40]})"
+    if alike := written_alike({text: counts[text] for text in kept}):
+        remarks.append(f"levels of {name} that differ in their spelling only are kept apart: {'; '.join(alike[:5])}")
     return Column(name=name, kind="categorical", levels=tuple(sorted(kept)), missing=len(present) < len(texts))
 
 
-def _numeric(name: str, values: np.ndarray) -> Column | str:
+def _numeric(name: str, values: np.ndarray, unit: str | None = None) -> Column | str:
     held = values[np.isfinite(values)]
     if not len(held):
         return "has no values"
@@ -122,6 +130,7 @@ def _numeric(name: str, values: np.ndarray) -> Column | str:
     if max(abs(least), abs(most)) > 1e17 or most - least < 1e-15:
         return f"has values from {least:g} to {most:g}, too large or too close for 32 bits"
     shared = {"name": name, "kind": "numeric", "integer": whole, "missing": bool(np.isnan(values).any())}
+    shared |= {"unit": unit} if unit else {}
     inner = float(np.subtract(*np.quantile(held, (0.95, 0.05))))
     if most - least > _HEAVY * inner and len(np.unique(held)) > 2:
         usual = np.abs(held[held != 0])

@@ -1,26 +1,18 @@
 """Columns of a table as found, before anything is known about them: numbers, or texts."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from collabdm.data.tabular.marks import stands_for_nothing
 from collabdm.errors import DataError, explain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DASH", "RawTable", "as_texts", "listed", "numbers_in", "raw_table", "stands_for_nothing"]
-
-# What programs write for a value that is not there; case does not matter.
-_NOTHING = ("", "na", "n/a", "#n/a", "nan", "nat", "none", "null", "<na>", "?")
-DASH = ("-", "--")
-"""Cells that are missing among numbers, and a level among texts."""
-
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?")
+__all__ = ["RawTable", "as_texts", "listed", "raw_table"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,13 +20,15 @@ class RawTable:
     """`columns` by name in their order: float64 [n] with NaN for missing, or texts (object [n]) with None.
 
     `source` names the table in messages; `passed`: columns that hold no numbers or texts, by name, and what they hold;
-    `rows`: where each row stood in the file, from 0, where that is another place.
+    `rows`: where each row stood in the file, from 0, where that is another place. `marks`: of columns in which cells
+    say that a value is missing (`(empty)`, `?`), these texts, object [n] with None for all other cells.
     """
 
     source: str
     columns: Mapping[str, np.ndarray]
     passed: Mapping[str, str] = field(default_factory=dict)
     rows: np.ndarray | None = None
+    marks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -43,7 +37,8 @@ class RawTable:
         """The rows at these places, int64, in that order."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         places = rows if self.rows is None else self.rows[rows]
-        return RawTable(source=source or self.source, columns=columns, passed=self.passed, rows=places)
+        marks = {name: values[rows] for name, values in self.marks.items()}
+        return RawTable(source=source or self.source, columns=columns, passed=self.passed, rows=places, marks=marks)
 
     def row(self, place: int) -> str:
         """For messages: the row at `place` as people count them in the file, from 1 below the header."""
@@ -60,14 +55,16 @@ def raw_table(table: "pa.Table", source: str) -> RawTable:
     if not table.num_rows:
         got, expected = f"a header of {len(names)} columns and no rows", "at least one row"
         raise DataError(explain(source, got=got, expected=expected, fix="check that the file is complete"))
-    columns, passed = dict[str, np.ndarray](), dict[str, str]()
+    columns, passed, marks = dict[str, np.ndarray](), dict[str, str](), dict[str, np.ndarray]()
     for name, column in zip(names, table.columns, strict=True):
         values = _values(column)
         if values is None:
             passed[name] = str(column.type)[:60]
-        else:
-            columns[name] = values
-    return RawTable(source=source, columns=columns, passed=passed)
+            continue
+        columns[name] = values
+        if values.dtype == object and (own := _without_marks(values)) is not None:
+            columns[name], marks[name] = own
+    return RawTable(source=source, columns=columns, passed=passed, marks=marks)
 
 
 def _values(column: "pa.ChunkedArray") -> np.ndarray | None:
@@ -86,42 +83,21 @@ def _values(column: "pa.ChunkedArray") -> np.ndarray | None:
         return column.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view":
         trimmed = pc.utf8_trim_whitespace(column.cast(pa.large_string()))  # pyright: ignore
-        texts = trimmed.to_numpy(zero_copy_only=False).astype(object)
-        missing = np.array([text is None or stands_for_nothing(text) for text in texts.tolist()], dtype=bool)
-        texts[missing] = None
-        return texts
+        return trimmed.to_numpy(zero_copy_only=False).astype(object)
     return None
 
 
-def stands_for_nothing(text: str) -> bool:
-    """Whether a cell with this text, without blanks round it, is read as a missing value."""
-    return text.casefold() in _NOTHING
-
-
-def numbers_in(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """(numbers float64 [n], which texts are none bool [n], how commas were read) of texts [n] with None.
-
-    Where every text with a comma has it before three digits, it parts thousands; where all are whole numbers but for
-    one comma each, it is the decimal point; else it is no number.
-    """
-    present = [text for text in texts.tolist() if text is not None and text not in DASH]
-    with_comma = [text for text in present if "," in text]
-    how = ""
-    if with_comma and all(_THOUSANDS.fullmatch(text) for text in with_comma):
-        how = "thousands"
-    elif with_comma and all(_DECIMAL_COMMA.fullmatch(text) for text in present):
-        how = "decimals"
-    change = {"thousands": ("", ","), "decimals": (".", ",")}.get(how)
-    numbers, wrong = np.full(len(texts), np.nan), np.zeros(len(texts), dtype=bool)
-    for row, text in enumerate(texts.tolist()):
-        if text is None or text in DASH:
-            continue
-        try:
-            # Python reads 1_000 as a number, which no table means by it.
-            numbers[row] = float("_" if "_" in text else text.replace(change[1], change[0]) if change else text)
-        except ValueError:
-            wrong[row] = True
-    return numbers, wrong, how
+def _without_marks(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """(the texts with None for missing, what stood there instead) where cells say that they hold nothing."""
+    said = {text for text in set(texts.tolist()) if text is not None and stands_for_nothing(text)}
+    if not said:
+        return None
+    missing = np.array([text in said for text in texts.tolist()], dtype=bool)
+    kept, told = texts.copy(), texts.copy()
+    kept[missing] = None
+    # Nothing need be told of a cell that is empty.
+    told[~missing | (texts == "")] = None
+    return kept, told
 
 
 def as_texts(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def read_tables(
     declared = TableSchema(label=sample.label, columns=sample.columns) if sample is not None else None
     if declared is None and schema is not None:
         declared = read_schema(schema)
-    path, tables = Path(source).expanduser(), raw_tables(source)
+    path, tables = Path(source).expanduser(), raw_tables(source, () if test_fraction else splits)
     if declared is None and path.is_dir():
         declared = own_schema(path)
     if source in BUILTIN and not path.exists():
@@ -77,14 +77,15 @@ def read_tables(
     return replace(data, facts=row_facts(path, label, declared.columns)) if declared and path.is_dir() else data
 
 
-def raw_tables(source: str) -> Mapping[str, RawTable]:
-    """The tables of a source by part, as found. Raises `DataError`."""
+def raw_tables(source: str, splits: Sequence[str] = ()) -> Mapping[str, RawTable]:
+    """The tables of a source by part, as found; of a folder's parts only the `splits`, where any are asked for. Raises
+    `DataError`."""
     path = Path(source).expanduser()
     if path.name == FLOWS_FILE and path.is_file():
         got, fix = "settings and counts, in which no flow is", f"pass the folder {path.resolve().parent}"
         raise DataError(explain(f"table {path}", got=got, expected="a table", fix=fix))
     if path.exists():
-        return tables_of(path)
+        return tables_of(path, splits)
     return {WHOLE: builtin_table(source)} if source in BUILTIN else _hub_tables(source)
 
 
@@ -105,7 +106,7 @@ def dataset_of_tables(
         if label not in raw.columns:
             expected, fix = f"{label}, as in the other part", "give both parts the column of labels"
             raise DataError(explain(f"columns of {raw.source}", got="none of that name", expected=expected, fix=fix))
-        texts_of_labels(raw, label)
+        texts_of_labels(raw, label, declared.classes if declared else ())
     chosen = parted(name, tables, splits, label, fraction=fraction, group=group)
     known = chosen.get("train", next(iter(chosen.values())))
     aside = tuple(name for name in (group, *ignore) if name)
@@ -121,7 +122,7 @@ def dataset_of_tables(
         parts[split], readings[split] = _samples(raw, label, schema, classes, () if declared is None else aside)
         if declared is None:
             # What the proposal leaves out is told with it.
-            readings[split] = Reading(**{**asdict(readings[split]), "passed": ()})
+            readings[split] = replace(readings[split], passed=(), written={})
         readings[split].tell(raw.source)
     empty = parts[next(iter(parts))].take([])
     return Dataset(
@@ -155,7 +156,7 @@ def _samples(
         expected, fix = "a column that is no feature", "take it out of the schema, or name another label"
         raise DataError(explain(f"label column of {raw.source}", got=label, expected=expected, fix=fix))
     values, reading = rows_by(schema.columns, raw, aside=(label, *aside))
-    labels = labels_in(raw, label, texts_of_labels(raw, label), classes)
+    labels = labels_in(raw, label, texts_of_labels(raw, label, schema.classes), classes)
     return Samples(values=values, labels=labels, classes=classes), reading
 
 
@@ -163,7 +164,7 @@ def _told(readings: Mapping[str, Reading]) -> dict[str, Any]:
     """What was read otherwise than it is written, plain JSON, for the metrics of a run."""
     found: dict[str, Any] = {}
     for split, reading in readings.items():
-        for what in ("clipped", "unknown", "missing"):
+        for what in ("clipped", "unknown", "missing", "marks", "written"):
             if counts := getattr(reading, what):
                 found.setdefault(what, {})[split] = dict(counts)
         if reading.passed:

@@ -8,15 +8,12 @@ import re
 import zipfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from collabdm.errors import DataError, explain
 from collabdm.storage.reading import opened_regular
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["MOST_BYTES", "is_torch_file", "tree_in"]
 
@@ -105,7 +102,7 @@ def _plain(path: Path, found: Any, depth: int, seen: dict[int, Any]) -> Any:
     return made
 
 
-def _array(path: Path, tensor: "Tensor") -> np.ndarray:
+def _array(path: Path, tensor: Any) -> np.ndarray:
     import torch
 
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.device.type != "cpu":

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from collabdm.errors import DataError
-from collabdm.scoring.torch_file import tree_in
+from collabdm.storage.torch_file import tree_in
 
 
 class Hostile:

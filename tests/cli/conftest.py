@@ -16,12 +16,13 @@ from collabdm.cli import main
 from collabdm.randomness import Stream
 from collabdm.training.recipes import RECIPES
 
-# Settings under which a whole round on scikit-learn's digits takes a second.
-TINY = (
+# Settings under which a whole round on scikit-learn's digits takes a second; those of its plan alone, and all.
+PLANNED = (
     *("--set", "plan.seeds=3", "--set", "plan.batch=8", "--set", "local.iterations=3", "--set", "server.passes=1"),
     *("--set", "evaluate.count=2", "--set", 'plan.network={name="convnet",width=4,depth=1}', "--ipc", "1"),
-    *("--clients", "3", "--partition", "iid", "--engine", "eager", "--device", "cpu"),
+    *("--clients", "3", "--partition", "iid"),
 )
+TINY = (*PLANNED, "--engine", "eager", "--device", "cpu")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets.config
 import pytest
 
-from cli.conftest import TINY, assert_refused, run
+from cli.conftest import PLANNED, TINY, assert_refused, run
 from collabdm.data import load_dataset
 from collabdm.distilled.set import load
 from collabdm.protocol import Plan, decode_plan
@@ -107,7 +107,7 @@ def test_a_plan_for_images_of_flows_knows_them_by_the_file_of_facts_alone(tmp_pa
     plans = list[Plan]()
     for number, given in enumerate(([images], [facts], [images, "--classes", "benign,scan,other", "--shape", "1x8x8"])):
         out = tmp_path / f"{number}.json"
-        made = run("plan", *TINY, "--clients", "a,b", "--dataset", *given, "--out", out)
+        made = run("plan", *PLANNED, "--clients", "a,b", "--dataset", *given, "--out", out)
         assert made.code == 0, made.err
         plans.append(decode_plan(out.read_bytes()))
     assert plans[0] == plans[1] == plans[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import TINY, assert_refused, run
+from cli.conftest import PLANNED, TINY, assert_refused, run
 from collabdm.errors import RenamedWarning
 from collabdm.protocol import decode_plan
 
@@ -50,7 +50,9 @@ def test_usage_errors_are_one_line(arguments: list[str]) -> None:
 
 
 def test_an_old_setting_is_told_in_one_line_and_read(tmp_path: Path) -> None:
-    outcome = run("plan", *TINY, "--dataset", "mnist", "--set", "plan.pae=3", "--out", tmp_path / "plan.json", "--json")
+    outcome = run(
+        "plan", *PLANNED, "--dataset", "mnist", "--set", "plan.pae=3", "--out", tmp_path / "plan.json", "--json"
+    )
     assert (outcome.code, outcome.err) == (0, f"{TILES}\n")
     assert outcome.json["file"] == str(tmp_path / "plan.json")
     assert decode_plan((tmp_path / "plan.json").read_bytes()).tiles == 3
@@ -58,7 +60,16 @@ def test_an_old_setting_is_told_in_one_line_and_read(tmp_path: Path) -> None:
 
 def test_an_old_key_of_a_file_is_told_in_one_line_and_read(tmp_path: Path) -> None:
     (tmp_path / "old.toml").write_text("[partition]\nparticipation = 0.5\n")
-    asked = ("plan", *TINY, "--dataset", "digits", "--config", tmp_path / "old.toml", "--out", tmp_path / "plan.json")
+    asked = (
+        "plan",
+        *PLANNED,
+        "--dataset",
+        "digits",
+        "--config",
+        tmp_path / "old.toml",
+        "--out",
+        tmp_path / "plan.json",
+    )
     outcome = run(*asked)
     assert (outcome.code, outcome.err) == (0, f"{PARTICIPATION}\n")
     assert decode_plan((tmp_path / "plan.json").read_bytes()).participation == 0.5
@@ -87,14 +98,14 @@ def test_an_old_plan_is_told_in_one_line_and_read(tmp_path: Path) -> None:
 
 def test_new_names_are_told_nothing(tmp_path: Path) -> None:
     settings = ("--set", "plan.tiles=2", "--set", "plan.participation=0.5")
-    assert run("plan", *TINY, "--dataset", "digits", *settings, "--out", tmp_path / "plan.json").err == ""
+    assert run("plan", *PLANNED, "--dataset", "digits", *settings, "--out", tmp_path / "plan.json").err == ""
     assert run("info", tmp_path / "plan.json").err == ""
 
 
 def test_both_names_are_one_too_many(tmp_path: Path) -> None:
     settings = ("--set", "plan={pae=2,tiles=2}", "--dataset", "digits")
     assert_refused(
-        run("plan", *TINY, *settings, "--out", tmp_path / "plan.json"), "setting plan.pae: got also plan.tiles"
+        run("plan", *PLANNED, *settings, "--out", tmp_path / "plan.json"), "setting plan.pae: got also plan.tiles"
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import TINY, Outcome, assert_refused, run, write_npz
+from cli.conftest import PLANNED, Outcome, assert_refused, run, write_npz
 from collabdm.distilled.set import load
 from collabdm.protocol import decode_plan
 
@@ -66,7 +66,7 @@ def test_a_round_that_is_replaced_takes_its_log_with_it(exchanged: Path, tmp_pat
 
 def test_a_contribution_to_another_plan_is_refused(exchanged: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
-    assert run("plan", "--dataset", "digits", *TINY, "--seed", 1, "--out", plan).code == 0
+    assert run("plan", "--dataset", "digits", *PLANNED, "--seed", 1, "--out", plan).code == 0
     outcome = run("distill", plan, exchanged / "contributions", "--out", tmp_path / "run", "--quiet")
     assert_refused(outcome, "usable contributions", code=3)
     assert sum("plan" in line and "refused" in line for line in outcome.err.splitlines()) == 3
@@ -92,7 +92,7 @@ def test_no_folder_of_contributions(exchanged: Path, tmp_path: Path) -> None:
 def test_own_data_is_matched_to_the_plan_by_class_names(tmp_path: Path) -> None:
     plan, own = tmp_path / "plan.json", write_npz(tmp_path / "own.npz")
     shape = ("--classes", "c, b, a, d", "--shape", "1x8x8", "--clients", "north,south")
-    assert run("plan", *TINY, *shape, "--out", plan, "--json").json["clients"] == ["north", "south"]
+    assert run("plan", *PLANNED, *shape, "--out", plan, "--json").json["clients"] == ["north", "south"]
     target = tmp_path / "north.safetensors"
     assert run("contribute", plan, "--client", "north", "--dataset", own, "--out", target).code == 0
     facts = run("info", target, "--json").json
@@ -102,7 +102,7 @@ def test_own_data_is_matched_to_the_plan_by_class_names(tmp_path: Path) -> None:
 
 def test_class_names_with_commas_stand_in_quotes(tmp_path: Path) -> None:
     shape = ("--shape", "1x8x8", "--clients", "north,south", "--out", tmp_path / "plan.json")
-    run("plan", *TINY, "--classes", 'goldfish, "tench, Tinca tinca" ,a"b', *shape)
+    run("plan", *PLANNED, "--classes", 'goldfish, "tench, Tinca tinca" ,a"b', *shape)
     assert decode_plan((tmp_path / "plan.json").read_bytes()).classes == ("goldfish", "tench, Tinca tinca", 'a"b')
 
 
@@ -130,7 +130,7 @@ def test_a_contribution_in_eight_bits(simulated: Simulated, tmp_path: Path) -> N
 )
 def test_contribute_refuses(arguments: list[str], mentions: str, tmp_path: Path) -> None:
     plan, own = tmp_path / "plan.json", write_npz(tmp_path / "own.npz")
-    run("plan", *TINY, "--classes", "a,b,c", "--shape", "1x8x8", "--clients", "north,south", "--out", plan)
+    run("plan", *PLANNED, "--classes", "a,b,c", "--shape", "1x8x8", "--clients", "north,south", "--out", plan)
     given = [str(own) if argument == "OWN" else argument for argument in arguments]
     assert_refused(run("contribute", plan, *given, "--out", tmp_path / "sent.safetensors"), mentions)
     assert not (tmp_path / "sent.safetensors").exists()
@@ -152,7 +152,7 @@ def test_contribute_refuses(arguments: list[str], mentions: str, tmp_path: Path)
 )
 def test_a_shard_of_another_partition_is_refused(settings: tuple[str, ...], mentions: str, tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.json", tmp_path / "sent.safetensors"
-    assert run("plan", "--dataset", "digits", *TINY, "--clients", 2, "--seed", 3, "--out", plan).code == 0
+    assert run("plan", "--dataset", "digits", *PLANNED, "--clients", 2, "--seed", 3, "--out", plan).code == 0
     asked = ("contribute", plan, "--dataset", "digits", "--client", "0", "--shard", "--out", out)
     outcome = run(*asked, *settings)
     assert_refused(outcome, mentions)
@@ -165,7 +165,7 @@ def test_a_shard_of_another_partition_is_refused(settings: tuple[str, ...], ment
 def test_plan_by_column_takes_the_clients_from_the_data(tmp_path: Path) -> None:
     source = write_npz(tmp_path / "data.npz", site_train=["x", "y"] * 15)
     column = ("--dataset", source, "--partition", "by-column", "--set", "partition.column=site")
-    outcome = run("plan", *TINY, *column, "--out", tmp_path / "plan.json", "--json")
+    outcome = run("plan", *PLANNED, *column, "--out", tmp_path / "plan.json", "--json")
     assert outcome.json["clients"] == ["x", "y"]
 
 
@@ -173,11 +173,11 @@ def test_rows_without_a_site_are_an_error_or_a_client_of_their_own(tmp_path: Pat
     source = write_npz(tmp_path / "data.npz", site_train=[1.0, 2.0, float("nan")] * 10)
     column = ("--dataset", source, "--partition", "by-column", "--set", "partition.column=site")
     out = ("--out", tmp_path / "plan.json")
-    assert_refused(run("plan", *TINY, *column, *out), f"column site of {source}: got no site ('nan') in 10 of 30 rows")
-    outcome = run("plan", *TINY, *column, "--set", "partition.missing=unknown", *out, "--json")
+    assert_refused(run("plan", *PLANNED, *column, *out), f"column site of {source}: got no site ('nan') in 10 of 30 rows")
+    outcome = run("plan", *PLANNED, *column, "--set", "partition.missing=unknown", *out, "--json")
     assert outcome.json["clients"] == ["1.0", "2.0", "unknown"]
     source = write_npz(tmp_path / "alike.npz", site_train=["North", "north"] * 15)
-    outcome = run("plan", *TINY, *column[2:], "--dataset", source, *out, "--force", "--json")
+    outcome = run("plan", *PLANNED, *column[2:], "--dataset", source, *out, "--force", "--json")
     assert outcome.json["clients"] == ["North", "north"]
     assert outcome.err.startswith(f"warning: column site of {source} has 'North' and 'north': each is a client")
 

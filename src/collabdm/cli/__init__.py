@@ -29,6 +29,7 @@ from collabdm.cli.plan import plan
 from collabdm.cli.product import evaluate
 from collabdm.cli.report import report
 from collabdm.cli.schema import schema
+from collabdm.cli.screens import CommandScreen, GroupScreen
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train
 from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, explain
@@ -40,13 +41,13 @@ INTERRUPTED = 130
 # The root of typer's usage errors has moved between its releases; this one class has always been below it.
 _UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
-app = typer.Typer(name="collabdm", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(name="collabdm", cls=GroupScreen, pretty_exceptions_enable=False, rich_markup_mode=None)
 for command in (
     *(demo, simulate, compare, schema, keys, plan, contribute, combine, open_masks, distill, forget),
     *(evaluate, train, detect, audit, export, report, info),
 ):
-    app.command()(command)
-flows.command("to-table")(to_table)
+    app.command(cls=CommandScreen)(command)
+flows.command("to-table", cls=CommandScreen)(to_table)
 app.add_typer(flows, name="flows")
 app.add_typer(experiment, name="experiment")
 

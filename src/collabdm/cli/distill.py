@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["distill"]
 
 
-@configured()
+@configured(
+    *("dataset", "device", "engine"),
+    elsewhere=(
+        *("method", "ipc", "seed", "repeats", "partition", "clients", "beta", "protocol", "networks", "modality"),
+        *("label", "schema", "site", "test_fraction", "group", "ignore"),
+    ),
+    where="the plan says what the round is, and `collabdm evaluate` judges its set",
+)
 def distill(
     config: "Config",
     out: Annotated[Path, Option(help="The run folder to write.")],

@@ -10,6 +10,7 @@ from typer import Argument, Option
 from collabdm.cli.options import Json, Quiet, seconds_of
 from collabdm.cli.output import one_line, print_facts, print_json, print_table, say
 from collabdm.cli.progress import progress
+from collabdm.cli.screens import CommandScreen, GroupScreen
 from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ MOST_NAMED = 5
 DEFAULT_PRESET = "cpu"
 
 experiment = typer.Typer(
+    cls=GroupScreen,
     help="The paper's tables and figures, resumable: list, run, status, report.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -36,7 +38,7 @@ Name = Annotated[str, Argument(metavar="NAME", help="One of `experiment list`.",
 Out = Annotated[Path, Option(help="The experiment's folder.")]
 
 
-@experiment.command("list")
+@experiment.command("list", cls=CommandScreen)
 def list_experiments(
     name: Annotated[str | None, Argument(metavar="[NAME]", help="Its cells by name.", show_default=False)] = None,
     preset: Annotated[str, Option(help="At which scale: with NAME.")] = DEFAULT_PRESET,
@@ -69,7 +71,7 @@ def list_experiments(
     print_facts("presets", {name: scale.summary for name, scale in SCALES.items()})
 
 
-@experiment.command("run")
+@experiment.command("run", cls=CommandScreen)
 def run(
     name: Name,
     out: Out,
@@ -114,7 +116,7 @@ def run(
         raise typer.Exit(SOME_FAILED)
 
 
-@experiment.command("status")
+@experiment.command("status", cls=CommandScreen)
 def status(name: Name, out: Out, json: Json = False) -> None:
     """Cells finished, failed and left, the time spent, and an estimate of what remains."""
     from collabdm.experiments import experiment_named
@@ -136,7 +138,7 @@ def status(name: Name, out: Out, json: Json = False) -> None:
         say(f"\n{hidden} left: collabdm experiment list {name} --preset {found.scale.name} names them")
 
 
-@experiment.command("report")
+@experiment.command("report", cls=CommandScreen)
 def report(name: Name, out: Out) -> None:
     """Write `report.html` into the experiment's folder, and print its table."""
     from collabdm.experiments import experiment_named

@@ -16,6 +16,7 @@ from collabdm.cli.flows_shown import check_flows_folder, shown_reading, told_flo
 from collabdm.cli.folders import check_new
 from collabdm.cli.options import Force, Json
 from collabdm.cli.output import print_facts, print_json, print_table
+from collabdm.cli.screens import CommandScreen, GroupScreen
 from collabdm.errors import explain, printable, told
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["TEST", "Schema", "flows", "generate", "to_images"]
 
 flows = typer.Typer(
+    cls=GroupScreen,
     help="Network flows: CSV files to images or to a table, and made-up flows for trying it.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -34,7 +36,7 @@ TEST = 0.2
 Schema = Annotated[str, Option(help="5g-nidd, unsw-nb15, argus, or a JSON file.")]
 
 
-@flows.command("to-images")
+@flows.command("to-images", cls=CommandScreen)
 def to_images(
     source: Annotated[
         Path,
@@ -89,7 +91,7 @@ def to_images(
     print_table(*_table(facts["windows"]))
 
 
-@flows.command()
+@flows.command(cls=CommandScreen)
 def generate(
     out: Annotated[Path, Option(help="The CSV to write.")],
     schema: Annotated[Literal["5g-nidd"], Option(help="Whose columns, levels, classes and gaps to copy.")] = "5g-nidd",

@@ -1,14 +1,18 @@
 """Options that several commands share, and how they become one `Config`."""
 
+import copy
 import csv
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from typer import Argument, Option
+
+from collabdm.cli.output import say
+from collabdm.cli.screens import completed
 
 if TYPE_CHECKING:
     from collabdm.config import Config
@@ -66,23 +70,54 @@ _SOURCES = "digits, mnist, fashion_mnist, cifar10, svhn, iris, wine, breast_canc
 _SOURCES += " a table (.csv, .tsv, .parquet), or a hub name owner/name"
 
 
+def _methods() -> Iterable[str]:
+    from collabdm.methods import METHODS
+
+    return METHODS
+
+
 def _config(
-    preset: Annotated[str, Option(help="Settings to start from: default, paper or demo.")] = "default",
+    preset: Annotated[
+        str,
+        Option(
+            help="Settings to start from: default, paper or demo.",
+            autocompletion=completed(lambda: ("default", "paper", "demo")),
+        ),
+    ] = "default",
     config_file: Annotated[Path | None, Option("--config", help="A TOML file of settings.")] = None,
     settings: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One setting; repeatable.")] = None,
-    dataset: Annotated[str | None, Option(help=f"Data: {_SOURCES}.")] = None,
-    method: Annotated[str | None, Option(help="collabdm-pae, collabdm, local-dm-pae, random-real, ...")] = None,
+    dataset: Annotated[
+        str | None, Option(help=f"Data: {_SOURCES}.", autocompletion=completed(lambda: _SOURCES.split(", ")[:8]))
+    ] = None,
+    method: Annotated[
+        str | None,
+        Option(help="collabdm-pae, collabdm, local-dm-pae, random-real, ...", autocompletion=completed(_methods)),
+    ] = None,
     ipc: Annotated[int | None, Option(help="Distilled images per class.")] = None,
     seed: Annotated[int | None, Option(help="The seed that all draws follow from.")] = None,
     repeats: Annotated[int | None, Option(help="Whole experiments with fresh partitions and seeds.")] = None,
     device: Annotated[str | None, Option(help="auto, cpu, cuda, ...")] = None,
-    engine: Annotated[str | None, Option(help="auto, eager or compiled.")] = None,
+    engine: Annotated[
+        str | None,
+        Option(help="auto, eager or compiled.", autocompletion=completed(lambda: ("auto", "eager", "compiled"))),
+    ] = None,
     partition: Annotated[
-        str | None, Option(metavar="KIND", help="iid, dirichlet, dirichlet-reserved, by-column or single.")
+        str | None,
+        Option(
+            metavar="KIND",
+            help="iid, dirichlet, dirichlet-reserved, by-column or single.",
+            autocompletion=completed(lambda: ("iid", "dirichlet", "dirichlet-reserved", "by-column", "single")),
+        ),
     ] = None,
     clients: Annotated[str | None, Option(help="How many clients, or their names: a,b,c.")] = None,
     beta: Annotated[float | None, Option(help="Skew of the Dirichlet partition; smaller is more skewed.")] = None,
-    protocol: Annotated[str | None, Option(help="How the set is judged: fast, paper, strong or taught.")] = None,
+    protocol: Annotated[
+        str | None,
+        Option(
+            help="How the set is judged: fast, paper, strong or taught.",
+            autocompletion=completed(lambda: ("fast", "paper", "strong", "taught")),
+        ),
+    ] = None,
     networks: Annotated[
         str | None,
         Option(
@@ -117,15 +152,19 @@ def _config(
     return load_config(preset=preset, file=config_file, settings=settings or (), options=options)
 
 
-def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def configured(
+    *names: str, elsewhere: Iterable[str] = (), where: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command `--preset`, `--config`, `--set` and the named shared options (all if none is named).
 
     The command takes `config`, the `Config` they make, and does not see them; it may also take any of them, then with
-    the value given.
+    the value given. Options named in `elsewhere` do nothing at this command. They are read, so that one list of options
+    serves a whole round, but `--help` does not show them, and that they do nothing is told: they belong `where`.
     """
     shared = inspect.signature(_config, eval_str=False).parameters
-    always = ("preset", "config_file", "settings")
-    chosen = {name: shared[name] for name in shared if not names or name in names or name in always}
+    always, unused = ("preset", "config_file", "settings"), tuple(elsewhere)
+    chosen = {name: shared[name] for name in shared if not names or name in (*names, *always, *unused)}
+    chosen |= {name: _hidden(chosen[name]) for name in unused}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command).parameters
@@ -133,15 +172,33 @@ def configured(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
         @wraps(command)
         def called(**values: Any) -> None:
             config = _config(**{name: values[name] for name in chosen})
+            _tell_unused(values, unused, where)
             command(config=config, **{name: value for name, value in values.items() if name in own})
 
         merged = {name: parameter for name, parameter in own.items() if name != "config"} | chosen
+        # A command that says itself what an option means there is believed.
+        merged |= {name: own[name] for name in own if name in chosen and len(get_args(own[name].annotation)) > 1}
         keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in merged.values()]
         vars(called)["__signature__"] = inspect.Signature(keywords)
         called.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
         return called
 
     return decorate
+
+
+def _hidden(parameter: inspect.Parameter) -> inspect.Parameter:
+    """The same option, which `--help` does not show."""
+    kind, option = get_args(parameter.annotation)
+    unseen = copy.copy(option)
+    unseen.hidden = True
+    return parameter.replace(annotation=Annotated[kind, unseen])
+
+
+def _tell_unused(values: Mapping[str, Any], unused: Iterable[str], where: str) -> None:
+    given = [f"--{name.replace('_', '-')}" for name in unused if values[name] is not None]
+    if given:
+        does = "does" if len(given) == 1 else "do"
+        say(f"warning: {', '.join(given)} {does} nothing here; {where}", error=True)
 
 
 def seconds_of(text: str, option: str) -> float:

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["clients_named", "names_text", "plan", "read_plan"]
 
 
-@configured()
+@configured(
+    *("dataset", "method", "ipc", "seed", "partition", "clients", "modality", "label", "schema", "site", "ignore"),
+    *("test_fraction", "group"),
+    elsewhere=("repeats", "device", "engine", "beta", "protocol", "networks"),
+    where="a plan says what sites are asked for; how it is computed and judged is each party's own choice",
+)
 def plan(
     config: "Config",
     out: Annotated[Path, Option(help="The plan file to write.")],

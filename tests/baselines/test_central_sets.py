@@ -85,7 +85,7 @@ def test_what_is_left_out_is_told(digits: Dataset, tmp_path: Path) -> None:
     told: list[Event] = []
     fewer = Centres(find=central_sets.KMEANS.find, most=50)
     job = dataclasses.replace(job_of("central-kmeans", digits, tmp_path, ipc=2), report=told.append)
-    central_sets._run(job, fewer, "central-kmeans")
+    central_sets._run(job, fewer, "kmeans")
     first = next(event.message for event in told if event.message)
     held = digits.train.counts()[0]
     assert first == f"class 0: 50 of {held} images, drawn at random, are looked at"

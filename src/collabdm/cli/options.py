@@ -35,7 +35,7 @@ __all__ = [
 PlanFile = Annotated[Path, Argument(metavar="PLAN", help="The plan file.", show_default=False)]
 Force = Annotated[bool, Option("--force", help="Replace what an earlier run left at --out.")]
 Resume = Annotated[bool, Option("--resume", help="Go on with the interrupted run at --out.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress, and not what comes next.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 AllowMissing = Annotated[bool, Option("--allow-missing-classes", help="Go on without classes that nobody holds.")]
 MinClients = Annotated[int | None, Option(min=1, help="Contributions needed; half of the clients by default.")]

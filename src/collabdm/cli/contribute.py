@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from collabdm.cli.course import ANSWER
 from collabdm.cli.folders import check_new
 from collabdm.cli.key_files import check_whose
 from collabdm.cli.options import Force, Json, PlanFile, Quiet, configured
 from collabdm.cli.output import bytes_text, dearer_text, print_facts, print_json, print_next
 from collabdm.cli.plan import clients_named, names_text, read_plan
-from collabdm.cli.progress import progress
+from collabdm.cli.progress import progress, say_reading
 from collabdm.cli.site_cache import site_cache
 from collabdm.cli.site_check import checked_site
 from collabdm.errors import ConfigError, explain, unknown_name
@@ -85,15 +86,17 @@ def contribute(
     asked = read_plan(plan_file)
     _check_settings(config, asked, client, shard=shard)
     own: SiteOptions = {"key": _own_key(asked, client, key, cache)}
+    say_reading(config.dataset, quiet=quiet)
     samples, columns = _data(config, asked, client, shard)
-    own["groups"], own["insecure_noise_seed"] = _units(asked, columns, unit_column), _seed(asked, insecure_noise_seed)
+    groups = _units(asked, columns, unit_column)
+    own["groups"], own["insecure_noise_seed"] = groups, _seed(asked, insecure_noise_seed)
     tune_allocator()
     if check:
         with progress(quiet=quiet) as report:
             engine = engine_for(config, asked, report=report)
-            checked_site(asked, plan_file, client, samples, engine, own["groups"], json=json)
+            checked_site(asked, plan_file, client, samples, engine, groups, json=json)
         return
-    with site_cache(cache, asked, client, out, off=no_cache) as kept, progress(quiet=quiet) as report:
+    with site_cache(cache, asked, client, out, off=no_cache) as kept, progress(quiet=quiet, course=ANSWER) as report:
         engine = engine_for(config, asked, report=report)
         content = cached_contribution(asked, client, samples, kept, engine=engine, report=report, **own)
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.

@@ -177,7 +177,7 @@ def configured(
 
         merged = {name: parameter for name, parameter in own.items() if name != "config"} | chosen
         # A command that says itself what an option means there is believed.
-        merged |= {name: own[name] for name in own if name in chosen and len(get_args(own[name].annotation)) > 1}
+        merged |= {name: own[name] for name in own if name in chosen and hasattr(own[name].annotation, "__metadata__")}
         keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in merged.values()]
         vars(called)["__signature__"] = inspect.Signature(keywords)
         called.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}

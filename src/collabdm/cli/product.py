@@ -12,7 +12,7 @@ from collabdm.cli.classifier import classifier_path, evaluate_classifier
 from collabdm.cli.kept_evaluation import keep, kept_at
 from collabdm.cli.options import Force, Json, Quiet, configured, listed
 from collabdm.cli.output import accuracy_text, print_json, print_table, say
-from collabdm.cli.progress import progress
+from collabdm.cli.progress import progress, say_reading
 from collabdm.errors import ConfigError, DataError, DistilledSetError, explain
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def _evaluate_set(
     from collabdm.judges.table import described
     from collabdm.planning import recipe_for, resolved
 
+    say_reading(config.dataset, quiet=quiet)
     distilled = load_set(path)
     config = make_config(config.model_dump(), {"evaluate": wanted, "modality": distilled.sample.kind})
     data = load_dataset(

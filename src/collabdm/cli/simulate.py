@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from collabdm.cli.course import Course, round_course
 from collabdm.cli.folders import run_folder
 from collabdm.cli.options import (
     AllowMissing,
@@ -33,7 +34,7 @@ from collabdm.cli.output import (
     screened_text,
     topped_text,
 )
-from collabdm.cli.progress import progress
+from collabdm.cli.progress import progress, say_reading
 
 if TYPE_CHECKING:
     from collabdm.config import Config
@@ -57,11 +58,13 @@ def simulate(
 
     One data set is shared among clients; everything is encoded as between real sites.
     """
+    say_reading(config.dataset, quiet=quiet)
     from collabdm.engine import tune_allocator
     from collabdm.simulation.simulate import simulate
 
     tune_allocator()
-    with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
+    shown = progress(quiet=quiet, course=_course(config))
+    with run_folder(out, force=force, resume=resume), shown as report:
         metrics = simulate(
             config,
             out,
@@ -114,6 +117,7 @@ def comparison(
     allow_missing: bool = False,
 ) -> None:
     """Compare `methods` (the usual seven by default) into the folder `out`, and print the table."""
+    say_reading(config.dataset, quiet=quiet)
     from collabdm.engine import tune_allocator
     from collabdm.simulation.comparison import COMPARED, compare
 
@@ -142,6 +146,16 @@ def comparison(
     print_table(header, [_row(row, kinds) for row in rows])
     if not quiet:
         print_next("to see them", f"collabdm report {shlex.quote(str(out))}")
+
+
+def _course(config: "Config") -> Course | None:
+    """What the run goes through; None where that is not known before."""
+    from collabdm.methods import method_named
+
+    if config.repeats > 1 or method_named(config.method).source != "round":
+        return None
+    clients = config.partition.clients
+    return round_course(clients if isinstance(clients, int) else len(clients))
 
 
 def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:

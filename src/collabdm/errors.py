@@ -19,12 +19,14 @@ __all__ = [
     "DataWarning",
     "DistilledSetError",
     "FolderBusyError",
+    "Interrupted",
     "PlanError",
     "QuorumError",
     "RenamedWarning",
     "RunFolderError",
     "WorkerError",
     "as_json",
+    "did_you_mean",
     "explain",
     "markdown_text",
     "nearest_name",
@@ -79,6 +81,12 @@ class QuorumError(CollabDMError):
     exit_code = 3
 
 
+class Interrupted(CollabDMError):
+    """Ctrl-C, where more can be said than that a run goes on."""
+
+    exit_code = 130
+
+
 class WorkerError(CollabDMError):
     """A process that shared the work died before it was done."""
 
@@ -93,6 +101,8 @@ class DataWarning(UserWarning):
 
 # Of what was got, at most so many characters are told: a stranger's number may have thousands of digits.
 _MOST_TOLD = 500
+# Of names that would do, at most so many are told: a plan may have thousands of clients.
+_MOST_NAMES = 50
 
 
 def explain(what: str, *, got: object, expected: str, fix: str) -> str:
@@ -110,9 +120,15 @@ def explain(what: str, *, got: object, expected: str, fix: str) -> str:
 def unknown_name(what: str, got: object, known: Iterable[str]) -> str:
     """`explain` of a name that is none of the `known`: all of these, and the one that was meant, where one is near."""
     names, told = list(known), str(got)[:80]
-    near = nearest_name(told, names)
-    fix = "choose one of them" if near is None else f"did you mean {near}?"
-    return explain(what, got=told, expected=f"one of {', '.join(names) or 'none'}", fix=fix)
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    listed = f"one of {', '.join(names[:_MOST_NAMES]) or 'none'}{more}"
+    return explain(what, got=told, expected=listed, fix=did_you_mean(told, names, "choose one of them"))
+
+
+def did_you_mean(got: object, known: Iterable[str], otherwise: str) -> str:
+    """How to mend a name that is none of the `known`: the one that is near, or what helps `otherwise`."""
+    near = nearest_name(str(got), known)
+    return otherwise if near is None else f"did you mean {near}?"
 
 
 def nearest_name(got: str, known: Iterable[str]) -> str | None:

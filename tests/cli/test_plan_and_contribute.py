@@ -173,9 +173,8 @@ def test_rows_without_a_site_are_an_error_or_a_client_of_their_own(tmp_path: Pat
     source = write_npz(tmp_path / "data.npz", site_train=[1.0, 2.0, float("nan")] * 10)
     column = ("--dataset", source, "--partition", "by-column", "--set", "partition.column=site")
     out = ("--out", tmp_path / "plan.json")
-    assert_refused(
-        run("plan", *PLANNED, *column, *out), f"column site of {source}: got no site ('nan') in 10 of 30 rows"
-    )
+    refused = run("plan", *PLANNED, *column, *out)
+    assert_refused(refused, f"column site of {source}: got no site ('nan') in 10 of 30 rows")
     outcome = run("plan", *PLANNED, *column, "--set", "partition.missing=unknown", *out, "--json")
     assert outcome.json["clients"] == ["1.0", "2.0", "unknown"]
     source = write_npz(tmp_path / "alike.npz", site_train=["North", "north"] * 15)

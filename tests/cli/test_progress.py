@@ -2,8 +2,9 @@ import contextlib
 import io
 
 import pytest
+from collabdm.cli.course import round_course
 
-from collabdm.cli.progress import PlainLines, progress
+from collabdm.cli.progress import PlainLines, progress, say_reading
 from collabdm.progress import Event
 
 
@@ -75,3 +76,26 @@ def test_the_time_left_counts_from_the_stage_s_latest_beginning() -> None:
     for done in (50, 100, 10, 20, 30):
         tell(Event(stage="evaluate", done=done, total=100))
     assert lines[-1] == "evaluate: 30/100, 70 s left"
+
+
+def test_on_a_terminal_there_is_one_bar_for_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(stream), progress(quiet=False, course=round_course(2)) as report:
+        report(Event(stage="statistics", client="north", done=2, total=2))
+        report(Event(stage="local", client="north", done=5, total=10, loss=0.5))
+    last = [line for line in stream.getvalue().splitlines() if "%" in line][-1]
+    # A half of what two clients sum up (20 parts), and a quarter of what they distil (50).
+    assert " 22%" in last
+    assert "local north" in last
+    assert "5/10, loss 0.5" in last
+    assert "statistics" not in last
+
+
+def test_what_is_read_is_said_at_once_unless_nothing_is_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    say_reading("digits", quiet=False)
+    say_reading("digits", quiet=True)
+    assert capsys.readouterr() == ("", "reading digits ...\n")

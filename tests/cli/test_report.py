@@ -2,11 +2,14 @@
 
 import json
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from cli.conftest import Outcome, assert_refused, run
+from collabdm.distilled.set import load
 from pages import Page
 
 Simulated = tuple[Path, Outcome]
@@ -64,3 +67,76 @@ def test_bad_input_writes_nothing(simulated: Simulated, tmp_path: Path) -> None:
     assert not (broken / "report.html").exists()
     assert run("report", simulated[0], "--out", taken, "--force").code == 0
     assert taken.read_bytes().startswith(b"<!doctype html>")
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    lines = Page(page.read_bytes()).text.splitlines()
+    return [shlex.split(line) for line in lines if line.startswith(("cd ", "cp -r ", "rm ", "collabdm distill"))]
+
+
+def test_a_round_of_files_is_made_again_to_the_bit(
+    simulated: Simulated, exchanged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a client came late: its page has the commands, and they are run as they stand."""
+    source, out, late = tmp_path / "source", tmp_path / "the run", exchanged / "contributions" / "from 2.safetensors"
+    source.mkdir()
+    for client in "01":
+        shutil.copy(exchanged / "contributions" / f"from {client}.safetensors", source)
+    settings = ("--config", simulated[0] / "config.toml", "--out", out, "--quiet")
+    assert run("distill", exchanged / "plan.json", source, *settings).code == 0
+    assert run("distill", "--add", late, "--passes", 2, "--out", out, "--quiet").code == 0
+    assert run("report", out, "--out", tmp_path / "page.html").code == 0
+    monkeypatch.chdir(tmp_path)
+    for words in commands_of(tmp_path / "page.html"):
+        if words[0] == "cd":
+            monkeypatch.chdir(words[1])
+        elif words[0] == "collabdm":
+            assert run(*words[1:], "--quiet").code == 0
+        else:
+            subprocess.run(words, check=True)
+    first, again = (load(folder / "distilled") for folder in (out, tmp_path / "the run-again"))
+    assert again.samples.equal(first.samples)
+    assert run("distill", "--remove", "2", "--out", out, "--quiet").code == 0
+    assert run("report", out, "--out", tmp_path / "later.html").code == 0
+    assert commands_of(tmp_path / "later.html") == []
+    assert "the set cannot be made once more" in Page((tmp_path / "later.html").read_bytes()).text
+
+
+def test_an_evaluation_is_kept_in_the_run_and_its_report_shows_it(exchanged: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(exchanged / "run", out)
+    page = tmp_path / "page.html"
+    assert run("report", out, "--out", page).code == 0
+    told = Page(page.read_bytes())
+    assert "Accuracy of each class" not in told.headings
+    assert "the server; the sites' own time is not known here" in told.text
+    # The site's plan has three seeds; the server's own settings never said so.
+    assert told.text.split("plan.seeds")[1].split()[0] == "3"
+    tables = [text.strip() for text in told.text.splitlines()]
+    assert "Up" in tables
+    assert "Time" not in tables[tables.index("Client") : tables.index("Client") + 8]
+    asked = ("evaluate", out, "--dataset", "digits", "--count", 2, "--engine", "eager", "--set", "evaluate.epochs=1")
+    outcome = run(*asked, "--out", tmp_path / "found.json")
+    assert outcome.code == 0, outcome.err
+    assert f"kept in {tmp_path / 'found.json'} and {out / 'evaluations.json'}" in outcome.out
+    assert outcome.out.splitlines()[-1] == f"next, to see it: collabdm report {out}"
+    (kept,) = json.loads((out / "evaluations.json").read_text())
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert kept["accuracy"] == found["accuracy"]
+    # The same question again takes the place of the first; another one stands beside it.
+    assert run(*asked, "--out", out, "--quiet").out.splitlines()[0].startswith("network")
+    assert len(json.loads((out / "evaluations.json").read_text())) == 1
+    assert run("report", out, "--out", page, "--force").code == 0
+    told = Page(page.read_bytes())
+    assert f"{100 * found['accuracy']['mean']:.1f}\u00a0%" in told.text
+    assert "Accuracy of each class" in told.headings
+    assert "the server and evaluation; the sites' own time is not known here" in told.text
+    assert_refused(run(*asked, "--out", tmp_path / "found.json"), "found.json")
+    # What was judged was another set.
+    (out / "distilled" / "distilled.safetensors").write_bytes((out / "initial/distilled.safetensors").read_bytes())
+    assert run("report", out, "--out", page, "--force").code == 0
+    told = Page(page.read_bytes())
+    assert "Accuracy of each class" not in told.headings
+    assert "1 earlier evaluation is left out: the set has changed since." in told.text
+    assert run("forget", "2", "--out", out, "--quiet").code == 0
+    assert not (out / "evaluations.json").exists()

@@ -32,7 +32,7 @@ from collabdm.cli.schema import schema
 from collabdm.cli.screens import CommandScreen, GroupScreen
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train
-from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, explain
+from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, did_you_mean, explain
 
 __all__ = ["app", "main"]
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         expected = f"what `{error.ctx.command_path if error.ctx else 'collabdm'} --help` lists"
         # Both typer and what it stands on may suggest the same.
         got = re.sub(r"(Did you mean '[^']*'\?)( \1)+", r"\1", error.format_message())
-        _leave(explain("command line", got=got, expected=expected, fix="check the spelling"), 2)
+        _leave(explain("command line", got=got, expected=expected, fix=_spelling(error)), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
@@ -110,6 +110,13 @@ def _start(
         say(f"collabdm {metadata.version('collabdm')}")
     elif context.invoked_subcommand is None:
         say(context.get_help())
+
+
+def _spelling(error: typer.BadParameter) -> str:
+    """The choice that was meant, where a value is none of an option's choices."""
+    choices = getattr(getattr(getattr(error, "param", None), "type", None), "choices", ())
+    got = re.search(r"'([^']*)' is not one of", error.format_message())
+    return did_you_mean(got[1] if got else "", map(str, choices), "check the spelling")
 
 
 @contextmanager

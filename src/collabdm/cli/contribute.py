@@ -1,20 +1,21 @@
 """`collabdm contribute`: a site answers a plan."""
 
-import hashlib
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from collabdm.cli.course import ANSWER
 from collabdm.cli.folders import check_new
 from collabdm.cli.key_files import check_whose
 from collabdm.cli.options import Force, Json, PlanFile, Quiet, configured
-from collabdm.cli.output import bytes_text, print_facts, print_json
+from collabdm.cli.output import bytes_text, dearer_text, print_facts, print_json, print_next
 from collabdm.cli.plan import clients_named, names_text, read_plan
-from collabdm.cli.progress import progress
+from collabdm.cli.progress import progress, say_reading
+from collabdm.cli.site_cache import site_cache
+from collabdm.cli.site_check import checked_site
 from collabdm.errors import ConfigError, explain, unknown_name
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ NoiseSeed = Annotated[
     int | None, Option(min=0, help="Noise that whoever knows the number takes off again: for studies only.")
 ]
 Cache = Annotated[
-    Path | None, Option(help="Keep work and result here: an interrupted or repeated request goes on from it.")
+    Path | None, Option(help="Keep work and result here; by default the work only, until the answer is written.")
+]
+NoCache = Annotated[bool, Option("--no-cache", help="Keep nothing on the way: after Ctrl-C it begins anew.")]
+Check = Annotated[
+    bool, Option("--check", help="Only say whether the data fit, how long it will take and what it will send.")
 ]
 
 
@@ -48,13 +53,15 @@ def contribute(
     config: "Config",
     plan_file: PlanFile,
     client: Annotated[str, Option(help="This client's name in the plan.")],
-    out: Annotated[Path, Option(help="The contribution file to write (.safetensors).")],
+    out: Annotated[Path | None, Option(help="The contribution file to write (.safetensors).")] = None,
+    check: Check = False,
     dataset: str | None = None,
     shard: Shard = False,
     key: Annotated[Path | None, Option(help="This site's private key, where the plan has masks.")] = None,
     unit_column: UnitColumn = None,
     insecure_noise_seed: NoiseSeed = None,
     cache: Cache = None,
+    no_cache: NoCache = False,
     force: Force = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -63,8 +70,10 @@ def contribute(
 
     What is sent of this site's data: per seed and class the mean embedding of a batch, how many samples of each class
     are held, and a few locally distilled ones of each. Nothing is sent of a class of which fewer are held than the
-    plan's min_held. Under a promise of privacy only noisy sums are sent. The folder --cache holds more than what is
-    sent: keep it here.
+    plan's min_held. Under a promise of privacy only noisy sums are sent.
+
+    What is kept on the way, so that an interrupted answer goes on, is more than what is sent, and stays here: in
+    --cache, or in the user's cache (~/.cache/collabdm/answers) until the answer is written.
     """
     from collabdm.engine import tune_allocator
     from collabdm.planning import engine_for
@@ -73,17 +82,23 @@ def contribute(
     from collabdm.rounds.key_use import check_answer, record_answer
     from collabdm.storage.files import write_atomically
 
-    if dataset is None and not shard:
-        raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
-    check_new(out, force=force)
+    out = _place(out, dataset, check=check, shard=shard, force=force, cached=cache is not None and no_cache)
     asked = read_plan(plan_file)
+    _check_settings(config, asked, client, shard=shard)
     own: SiteOptions = {"key": _own_key(asked, client, key, cache)}
+    say_reading(config.dataset, quiet=quiet)
     samples, columns = _data(config, asked, client, shard)
-    own["groups"], own["insecure_noise_seed"] = _units(asked, columns, unit_column), _seed(asked, insecure_noise_seed)
+    groups = _units(asked, columns, unit_column)
+    own["groups"], own["insecure_noise_seed"] = groups, _seed(asked, insecure_noise_seed)
     tune_allocator()
-    with _alone_in(cache, asked, client), progress(quiet=quiet) as report:
+    if check:
+        with progress(quiet=quiet) as report:
+            engine = engine_for(config, asked, report=report)
+            checked_site(asked, plan_file, client, samples, engine, groups, json=json)
+        return
+    with site_cache(cache, asked, client, out, off=no_cache) as kept, progress(quiet=quiet, course=ANSWER) as report:
         engine = engine_for(config, asked, report=report)
-        content = cached_contribution(asked, client, samples, cache, engine=engine, report=report, **own)
+        content = cached_contribution(asked, client, samples, kept, engine=engine, report=report, **own)
     # As the server will: what it would refuse is not sent, and a cached file may have been damaged.
     made = decode_contribution(content, asked)
     if key is not None:
@@ -91,7 +106,38 @@ def contribute(
     write_atomically(out, content, private=True)
     if key is not None:
         record_answer(key, asked, content)
-    _tell(out, _sent(made, content, asked, samples), json=json)
+    _tell(out, _sent(made, content, asked, samples), raw=samples.values.nbytes, json=json)
+    if not json and not quiet:
+        print_next("for the server's operator", f"put {out} into one folder with the other sites' files")
+
+
+def _place(out: Path | None, dataset: str | None, *, check: bool, shard: bool, force: bool, cached: bool) -> Path:
+    """Where the answer goes. Raises `ConfigError` or `RunFolderError` where it cannot, or options are missing."""
+    if dataset is None and not shard:
+        raise ConfigError(explain("--dataset", got="none", expected="this site's data", fix="pass --dataset SOURCE"))
+    if cached:
+        raise ConfigError(explain("--cache", got="--no-cache too", expected="one of them", fix="leave one out"))
+    if check:
+        return Path("answer.safetensors") if out is None else out
+    if out is None:
+        fix = "pass --out NAME.safetensors, or --check to write nothing"
+        raise ConfigError(explain("--out", got="none", expected="the file to write", fix=fix))
+    check_new(out, force=force)
+    return out
+
+
+def _check_settings(config: "Config", plan: "Plan", client: str, *, shard: bool) -> None:
+    """Before any data are read: the client's name, and no setting that is not a site's to choose."""
+    from collabdm.errors import PlanError
+    from collabdm.planning import check_decided, check_site_settings
+
+    if client not in plan.clients:
+        raise PlanError(unknown_name("client of the plan", client, plan.clients))
+    if shard:
+        _check_shared(config, plan)
+        check_decided(config, plan)
+    else:
+        check_site_settings(config, plan)
 
 
 def _data(config: "Config", plan: "Plan", client: str, shard: bool) -> "tuple[Samples, Mapping[str, np.ndarray]]":
@@ -100,23 +146,23 @@ def _data(config: "Config", plan: "Plan", client: str, shard: bool) -> "tuple[Sa
     from collabdm.simulation.sharing import shard_of
 
     if shard:
-        _check_shared(config, plan)
         return shard_of(config, client).with_classes(plan.classes), {}
     kind, reading = plan.sample.kind, config.reading
     found = load_dataset(config.dataset, splits=("train",), modality=kind, options=reading, sample=plan.sample)
     return found.train.with_classes(plan.classes), found.columns
 
 
-def _tell(out: Path, facts: dict[str, Any], *, json: bool) -> None:
+def _tell(out: Path, facts: dict[str, Any], *, raw: int, json: bool) -> None:
     """What was written."""
     from collabdm.privacy import few_text
 
     if json:
-        print_json(facts | {"file": str(out)})
+        print_json(facts | {"raw_bytes": raw, "file": str(out)})
         return
     shown = {**facts, "bytes": f"{facts['bytes']} ({bytes_text(facts['bytes'])})"}
     if "left_out" in facts:
         shown["left_out"] = few_text(facts["left_out"])
+    shown["more than the data"] = dearer_text(facts["bytes"], raw)
     print_facts(f"contribution: {out}", shown)
 
 
@@ -181,25 +227,6 @@ def _sent(made: "Contribution", content: bytes, plan: "Plan", samples: "Samples"
         "bytes": len(content),
         "parts": bytes_by_part(content),
     }
-
-
-@contextmanager
-def _alone_in(cache: Path | None, plan: "Plan", client: str) -> Iterator[None]:
-    """One process at a time makes this client's answer; others may use the folder for theirs."""
-    from collabdm.protocol import plan_digest
-    from collabdm.storage.files import private_folder
-    from collabdm.storage.locks import locked
-
-    if cache is None:
-        yield
-        return
-    key = hashlib.sha256(f"{plan_digest(plan)} {client}".encode()).hexdigest()[:16]
-    place = private_folder(cache) / f"at-work-{key}"
-    with locked(place):
-        yield
-    # A process that was killed had left it.
-    with suppress(OSError):
-        place.rmdir()
 
 
 def _check_shared(config: "Config", plan: "Plan") -> None:

@@ -1,5 +1,6 @@
 """`collabdm distill`: the server of a round of files, and of what comes after it."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +9,7 @@ from typer import Argument, Option
 from collabdm.cli.folders import run_folder
 from collabdm.cli.membership import changed
 from collabdm.cli.options import AllowMissing, Force, Json, MinClients, Quiet, Resume, configured, seconds_of
-from collabdm.cli.output import print_facts, print_json, risen_text, screened_text
+from collabdm.cli.output import print_facts, print_json, print_next, risen_text, screened_text, topped_text
 from collabdm.cli.plan import read_plan
 from collabdm.cli.progress import progress
 from collabdm.errors import ConfigError, explain
@@ -34,7 +35,7 @@ def distill(
     out: Annotated[Path, Option(help="The run folder to write.")],
     plan_file: Annotated[Path | None, Argument(metavar="PLAN", help="The plan file.", show_default=False)] = None,
     contributions: Annotated[Path | None, Argument(help="Folder of the clients' files.", show_default=False)] = None,
-    dataset: str | None = None,
+    dataset: Annotated[str | None, Option(help="What the set's card says that its data are.")] = None,
     config_file: Path | None = None,
     deadline: Annotated[
         str | None, Option(help="Wait for files until all clients have answered or this long: 30s, 10m, 2h.")
@@ -58,7 +59,7 @@ def distill(
     """
     from collabdm.data.naming import public_name
     from collabdm.engine import tune_allocator
-    from collabdm.planning import settings_for
+    from collabdm.planning import check_decided, settings_for
     from collabdm.rounds import hold
     from collabdm.rounds.change import under_way
     from collabdm.rounds.terms import Terms
@@ -77,6 +78,7 @@ def distill(
             fix = "distill PLAN CONTRIBUTIONS --out RUN; or --add FILE or --remove CLIENT with --out RUN"
             raise ConfigError(explain("distill", got=got, expected="a plan and a folder", fix=fix))
         asked, limit = read_plan(plan_file), None if deadline is None else seconds_of(deadline, "--deadline")
+        check_decided(config, asked, defaults=False)
         settings = settings_for(config, asked)
         # Only a data set that was named may stand on the card.
         named = {"dataset": public_name(config.dataset)} if dataset is not None or config_file is not None else {}
@@ -84,7 +86,16 @@ def distill(
         with run_folder(out, force=force, resume=resume, keep=keep), progress(quiet=quiet) as report:
             reception = _by_files(asked, contributions, out, limit)
             metrics = hold(asked, out, settings, reception, terms=terms, facts=named, report=report)
-    print_json(metrics) if json else print_facts(f"distilled set: {out / 'distilled'}", _told(metrics))
+    if json:
+        print_json(metrics)
+        return
+    print_facts(f"distilled set: {out / 'distilled'}", _told(metrics))
+    if quiet:
+        return
+    print_next("at each site without an answer", *_still_to_come(metrics, out))
+    run = shlex.quote(str(out))
+    judge = f"collabdm evaluate {run} --dataset DATA, and then collabdm report {run}"
+    print_next("for whoever has test data", judge)
 
 
 def _by_files(plan: "Plan", source: Path, out: Path, deadline: float | None) -> "Reception":
@@ -99,14 +110,22 @@ def _by_files(plan: "Plan", source: Path, out: Path, deadline: float | None) -> 
     )
 
 
+def _still_to_come(metrics: dict[str, Any], out: Path) -> list[str]:
+    """How the answer of a site that sent none yet is taken; one line, the first site's name standing for all."""
+    if not metrics["missing"]:
+        return []
+    added = f"collabdm distill --add {shlex.quote(metrics['missing'][0])}.safetensors --out {shlex.quote(str(out))}"
+    return [f"contribute, as the others did; when its file comes, you take it with {added}"]
+
+
 def _told(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the operator is told of a round or of a change."""
     return {
         # A combined contribution stands for several.
         "clients": f"{len(metrics['bytes']['down']) - len(metrics['missing'])} of {len(metrics['bytes']['down'])}",
+        "no usable answer from": metrics["missing"],
         "seconds": f"{metrics['seconds']['distill']:.1f}",
-        "topped up": metrics["topped_up"],
-        "clients missing": metrics["missing"],
+        "made up at the start": topped_text(metrics["topped_up"]),
         "NO PRIVACY, noise from a number": metrics.get("insecure_noise"),
         "masks opened of": metrics.get("masks_opened"),
         "classes missing": metrics["missing_classes"],

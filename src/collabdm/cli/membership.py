@@ -59,7 +59,17 @@ def changed(
                 allow_missing=allow_missing,
                 report=report,
             )
-    return metrics | ({"note": NOT_FORGOTTEN.format(client=removed, out=out)} if removed is not None else {})
+    if removed is not None:
+        return metrics | {"note": NOT_FORGOTTEN.format(client=removed, out=out)}
+    return metrics | {"note": _gone_on(1 if passes is None else passes)}
+
+
+def _gone_on(passes: int) -> str:
+    """What adding did, and what it did not."""
+    how = "1 pass" if passes == 1 else f"{passes} passes"
+    did = f"the set went on from where it was, with {how} over the seeds, towards the means of all who are in now"
+    not_ = "it is near the set of a round that had them all from the start, and not that set"
+    return f"{did}; {not_}: distil all files anew for that; --passes N goes further"
 
 
 def forget(

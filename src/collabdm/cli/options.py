@@ -35,7 +35,7 @@ __all__ = [
 PlanFile = Annotated[Path, Argument(metavar="PLAN", help="The plan file.", show_default=False)]
 Force = Annotated[bool, Option("--force", help="Replace what an earlier run left at --out.")]
 Resume = Annotated[bool, Option("--resume", help="Go on with the interrupted run at --out.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress, and not what comes next.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 AllowMissing = Annotated[bool, Option("--allow-missing-classes", help="Go on without classes that nobody holds.")]
 MinClients = Annotated[int | None, Option(min=1, help="Contributions needed; half of the clients by default.")]
@@ -177,7 +177,7 @@ def configured(
 
         merged = {name: parameter for name, parameter in own.items() if name != "config"} | chosen
         # A command that says itself what an option means there is believed.
-        merged |= {name: own[name] for name in own if name in chosen and len(get_args(own[name].annotation)) > 1}
+        merged |= {name: own[name] for name in own if name in chosen and hasattr(own[name].annotation, "__metadata__")}
         keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in merged.values()]
         vars(called)["__signature__"] = inspect.Signature(keywords)
         called.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}

@@ -17,13 +17,17 @@ from collabdm.errors import printable
 __all__ = [
     "accuracy_text",
     "bytes_text",
+    "dearer_text",
+    "duration_text",
     "one_line",
     "print_facts",
     "print_json",
+    "print_next",
     "print_table",
     "risen_text",
     "say",
     "screened_text",
+    "topped_text",
 ]
 
 
@@ -45,6 +49,12 @@ def print_facts(title: str, facts: Mapping[str, object]) -> None:
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         say(f"  {one_line(name):<{width}}  {_plain(value)}")
+
+
+def print_next(who: str, *steps: str) -> None:
+    """What comes next, and for whom: one line a step."""
+    for step in steps:
+        say(f"next, {who}: {one_line(step)}")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -73,11 +83,28 @@ def screened_text(left_out: Mapping[str, Mapping[str, int]] | None) -> dict[str,
     return {client: sum(reasons.values()) for client, reasons in (left_out or {}).items()}
 
 
+def topped_text(topped_up: Mapping[str, int] | None) -> str:
+    """How many samples the start set has beyond those that clients made of their own; empty where there are none."""
+    if not topped_up:
+        return ""
+    named = [f"{count} of class {name}" for name, count in list(topped_up.items())[:12]]
+    more = f" and {len(topped_up) - 12} more classes" if len(topped_up) > 12 else ""
+    return f"{', '.join(named)}{more}, from those that came: the clients' sets fell short"
+
+
 def risen_text(loss: Mapping[str, float] | None) -> str:
     """That refinement made a set worse by its own loss, and what helps; empty where it did not."""
     if not loss or loss["after"] <= loss["before"]:
         return ""
     return f"worse, {loss['before']:.3g} before refinement and {loss['after']:.3g} after: set server.lr lower"
+
+
+def dearer_text(sent: float, raw: float) -> str:
+    """That a client sends more bytes than its data have; empty where it does not."""
+    if sent <= raw:
+        return ""
+    told = f"{bytes_text(sent)} sent, raw data {bytes_text(raw)}"
+    return f"{told}: a round pays for itself with more data; --max-upload makes a plan that sends less"
 
 
 def bytes_text(count: float) -> str:
@@ -86,6 +113,14 @@ def bytes_text(count: float) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count:.0f} B"
+
+
+def duration_text(seconds: float) -> str:
+    """`40 s`, `12 min`, `2.5 h`; a few hundred milliseconds are less than a second."""
+    whole = round(seconds)
+    if whole < 1:
+        return "less than a second"
+    return f"{whole} s" if whole < 100 else f"{round(whole / 60)} min" if whole < 6000 else f"{whole / 3600:.1f} h"
 
 
 def _plain(value: Any) -> str:

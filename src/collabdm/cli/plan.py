@@ -1,5 +1,6 @@
 """`collabdm plan`: what every site is asked for; and reading it again."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typer import Option
 from collabdm.cli.folders import check_new
 from collabdm.cli.key_files import read_public
 from collabdm.cli.options import Force, Json, MaxUpload, bytes_of, configured, listed
-from collabdm.cli.output import print_facts, print_json
+from collabdm.cli.output import print_facts, print_json, print_next
 from collabdm.errors import ConfigError, explain
 
 if TYPE_CHECKING:
@@ -76,6 +77,18 @@ def plan(
         print_json(facts | {"augment": list(made.augment), "file": str(out)})
     else:
         print_facts(f"plan: {out}", facts)
+        print_next(f"at each site ({names_text(made.clients)}), with {out.name}", *_next_steps(made, out))
+
+
+def _next_steps(made: "Plan", out: Path) -> tuple[str, str]:
+    """What a site types, the first one's name standing for all."""
+    name = made.clients[0]
+    words = ["collabdm", "contribute", out.name, "--client", name]
+    own = " --key KEY" if made.masks is not None else ""
+    own += " --unit-column COLUMN" if made.privacy is not None and made.privacy.unit == "group" else ""
+    asked = f"{shlex.join(words)} --dataset DATA{own}"
+    answer = f"{asked} --out {shlex.quote(f'{name}.safetensors')}"
+    return f"{asked} --check", f"{answer}, and the file that it writes goes back to you"
 
 
 def read_plan(path: Path) -> "Plan":

@@ -9,9 +9,10 @@ from typer import Argument, Option
 
 from collabdm.cli import scores
 from collabdm.cli.classifier import classifier_path, evaluate_classifier
+from collabdm.cli.kept_evaluation import keep, kept_at
 from collabdm.cli.options import Force, Json, Quiet, configured, listed
 from collabdm.cli.output import accuracy_text, print_json, print_table, say
-from collabdm.cli.progress import progress
+from collabdm.cli.progress import progress, say_reading
 from collabdm.errors import ConfigError, DataError, DistilledSetError, explain
 
 if TYPE_CHECKING:
@@ -92,20 +93,25 @@ def evaluate(
         "full_data": full_data,
         "full_accuracy": full_accuracy,
         "attacks": attacks,
-        "out": out,
-        "force": force,
     }
     path = _one_of(path, images, of_foreign, exported)
     if path is None:
         inside = set_folder(Path(str(images)))
         source = str(images) if inside == Path(str(images)) else str(inside)
-        scores.evaluate_foreign(_with(config, wanted), source, **of_foreign, quiet=quiet, json=json)
+        given = {**of_foreign, "out": out, "force": force, "quiet": quiet, "json": json}
+        scores.evaluate_foreign(_with(config, wanted), source, **given)
         return
+    kept = kept_at(path, out, force=force)
     if (model := classifier_path(path)) is not None:
         asked = {"--networks": networks is not None, "--count": count is not None, "--exported": exported is not None}
+        if out is not None:
+            fix = "leave it out, or --json > FILE"
+            raise ConfigError(explain("--out", got=f"{out} for a classifier", expected="it for a set", fix=fix))
         evaluate_classifier(config, model, asked=asked, quiet=quiet, json=json)
         return
-    _evaluate_set(config, path, wanted, exported=exported is not False, quiet=quiet, json=json)
+    told, found, lines = _evaluate_set(config, path, wanted, exported=exported is not False, quiet=quiet)
+    print_json(told | found) if json else _print_accuracies(found, *lines)
+    keep(path, set_folder(path), told | found, kept, told=not json and not quiet)
 
 
 def _one_of(path: Path | None, images: str | None, of_foreign: Mapping[str, Any], exported: bool | None) -> Path | None:
@@ -133,9 +139,10 @@ def _with(config: "Config", wanted: Mapping[str, Any]) -> "Config":
 
 
 def _evaluate_set(
-    config: "Config", path: Path, wanted: Mapping[str, Any], *, exported: bool, quiet: bool, json: bool
-) -> None:
-    """Train networks on the set at `path`, `wanted` of `config.evaluate` replaced, and print how right they are."""
+    config: "Config", path: Path, wanted: Mapping[str, Any], *, exported: bool, quiet: bool
+) -> "tuple[dict[str, Any], dict[str, Any], tuple[str, Recipe]]":
+    """Train networks on the set at `path`, `wanted` of `config.evaluate` replaced: how they were judged, how right they
+    are by set, and the first network with its recipe."""
     from collabdm.classifiers.teacher import teacher_labels
     from collabdm.config import make_config
     from collabdm.data import load_dataset
@@ -146,6 +153,7 @@ def _evaluate_set(
     from collabdm.judges.table import described
     from collabdm.planning import recipe_for, resolved
 
+    say_reading(config.dataset, quiet=quiet)
     distilled = load_set(path)
     config = make_config(config.model_dump(), {"evaluate": wanted, "modality": distilled.sample.kind})
     data = load_dataset(
@@ -176,11 +184,10 @@ def _evaluate_set(
     found = {name: summary(of_set, distilled.classes) for name, of_set in results.items()}
     if other:
         _tell_lost(set_folder(path), found["accuracy"]["mean"], found["exported"]["mean"])
-    if json:
-        judges = [described(spec) for spec in trials.networks]
-        print_json({"dataset": config.dataset, "networks": judges, "protocol": recipe.model_dump()} | found)
-    else:
-        _print_accuracies(found, results["accuracy"][0].network, recipe)
+    judges = [described(spec) for spec in trials.networks]
+    told = {"dataset": config.dataset, "networks": judges, "protocol": recipe.model_dump(), "seed": config.seed}
+    told["seconds"] = sum(one.seconds or 0.0 for of_set in results.values() for one in of_set)
+    return told, found, (results["accuracy"][0].network, recipe)
 
 
 def _print_accuracies(found: Mapping[str, Mapping[str, Any]], network: str, recipe: "Recipe") -> None:

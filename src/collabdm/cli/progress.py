@@ -6,29 +6,39 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from collabdm.cli.course import Course, Way
 from collabdm.cli.output import one_line, say
 from collabdm.errors import printable
 from collabdm.progress import Event, Report
 
-__all__ = ["PlainLines", "progress"]
+__all__ = ["PlainLines", "progress", "say_reading"]
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Report]:
-    """A `Report` that shows what goes on until the block ends. Refused contributions are always told."""
+def progress(*, quiet: bool, course: Course | None = None) -> Iterator[Report]:
+    """A `Report` that shows what goes on until the block ends. Refused contributions are always told.
+
+    `course`: what the command goes through, where that is known, for one bar of the whole.
+    """
     console = Console(stderr=True)
     if quiet:
         yield lambda event: _write(event.message) if _refusal(event) and event.message else None
     elif console.is_interactive:
         with _bars(console) as bars:
-            yield _Live(bars)
+            yield _Live(bars, course)
     else:
         yield PlainLines(_write)
+
+
+def say_reading(source: str, *, quiet: bool) -> None:
+    """That data are read: the first thing that is seen, before anything is loaded that takes seconds."""
+    if not quiet:
+        say(f"reading {one_line(source)} ...", error=True)
 
 
 @dataclass
@@ -64,34 +74,36 @@ class PlainLines:
 
 
 class _Live:
-    """One bar per stage, begun anew with every client."""
+    """One bar, with the stage and the client that is at work: for the whole where its course is known, else for the
+    stage, begun anew with every stage and client."""
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, tuple[TaskID, str | None]] = {}
+    def __init__(self, bars: Progress, course: Course | None) -> None:
+        self._bars, self._way = bars, Way(course) if course is not None else None
+        self._task: TaskID | None = None
+        self._at: tuple[str, str | None] | None = None
 
     def __call__(self, event: Event) -> None:
         if event.message:
             self._bars.console.print(Text(printable(one_line(event.message))), soft_wrap=True)
             return
         named = event.stage + (f" {printable(event.client)}" if event.client is not None else "")
-        if event.stage not in self._tasks:
-            self._tasks[event.stage] = self._bars.add_task(named, total=event.total, detail=""), event.client
-        task, client = self._tasks[event.stage]
-        if client != event.client:
-            self._bars.reset(task, total=event.total, description=named)
-            self._tasks[event.stage] = task, event.client
-        detail = f"loss {event.loss:.4g}" if event.loss is not None else ""
-        self._bars.update(task, completed=event.done, total=event.total, detail=detail)
+        detail = f"{event.done}/{event.total}" + (f", loss {event.loss:.4g}" if event.loss is not None else "")
+        done, total = (event.done, event.total) if self._way is None else (self._way.after(event), 1.0)
+        if self._task is None:
+            self._task = self._bars.add_task(named, total=total, detail=detail)
+        elif self._way is None and self._at != (event.stage, event.client):
+            self._bars.reset(self._task, total=total)
+        self._at = event.stage, event.client
+        self._bars.update(self._task, description=named, completed=done, total=total, detail=detail)
 
 
 def _bars(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}", markup=False),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[detail]}", markup=False),
         console=console,
     )
 

@@ -1,5 +1,6 @@
 """`collabdm simulate` and `collabdm compare`: all clients in one process."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from collabdm.cli.course import Course, round_course
 from collabdm.cli.folders import run_folder
 from collabdm.cli.options import (
     AllowMissing,
@@ -23,13 +25,16 @@ from collabdm.cli.options import (
 from collabdm.cli.output import (
     accuracy_text,
     bytes_text,
+    dearer_text,
     print_facts,
     print_json,
+    print_next,
     print_table,
     risen_text,
     screened_text,
+    topped_text,
 )
-from collabdm.cli.progress import progress
+from collabdm.cli.progress import progress, say_reading
 
 if TYPE_CHECKING:
     from collabdm.config import Config
@@ -53,11 +58,13 @@ def simulate(
 
     One data set is shared among clients; everything is encoded as between real sites.
     """
+    say_reading(config.dataset, quiet=quiet)
     from collabdm.engine import tune_allocator
     from collabdm.simulation.simulate import simulate
 
     tune_allocator()
-    with run_folder(out, force=force, resume=resume), progress(quiet=quiet) as report:
+    shown = progress(quiet=quiet, course=_course(config))
+    with run_folder(out, force=force, resume=resume), shown as report:
         metrics = simulate(
             config,
             out,
@@ -70,6 +77,8 @@ def simulate(
         print_json(metrics)
     else:
         print_facts(f"{metrics['method']} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
+        if not quiet:
+            print_next("to see it", f"collabdm report {shlex.quote(str(out))}")
 
 
 @configured(
@@ -108,6 +117,7 @@ def comparison(
     allow_missing: bool = False,
 ) -> None:
     """Compare `methods` (the usual seven by default) into the folder `out`, and print the table."""
+    say_reading(config.dataset, quiet=quiet)
     from collabdm.engine import tune_allocator
     from collabdm.simulation.comparison import COMPARED, compare
 
@@ -134,6 +144,18 @@ def comparison(
     )
     header = ("method", *columns)
     print_table(header, [_row(row, kinds) for row in rows])
+    if not quiet:
+        print_next("to see them", f"collabdm report {shlex.quote(str(out))}")
+
+
+def _course(config: "Config") -> Course | None:
+    """What the run goes through; None where that is not known before."""
+    from collabdm.methods import method_named
+
+    if config.repeats > 1 or method_named(config.method).source != "round":
+        return None
+    clients = config.partition.clients
+    return round_course(clients if isinstance(clients, int) else len(clients))
 
 
 def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:
@@ -159,16 +181,21 @@ def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
 
     accuracy, sent = metrics["accuracy"], metrics["bytes"]
     down, up = (list(sent[way].values()) for way in ("down", "up"))
-    macro = accuracy.get("macro_f1")
+    macro, raw = accuracy.get("macro_f1"), metrics.get("raw_bytes")
     return {
         "accuracy": f"{accuracy_text(accuracy['mean'], accuracy['std'])} over {len(accuracy['networks'])} networks",
         "protocol": recipe_text(metrics.get("protocol", {})),
         "macro-F1": accuracy_text(macro["mean"], macro.get("std", 0.0)) if macro else "",
         "bytes per client": f"{bytes_text(fmean(down))} down, {bytes_text(fmean(up))} up" if up else "none",
         "seconds": f"{metrics['seconds']['total']:.1f}",
-        "topped up": metrics.get("topped_up"),
-        "skipped": f"{metrics['skipped']} (seed, class) that no client covers" if metrics.get("skipped") else "",
-        "sent nothing of": {client: few_text(few) for client, few in metrics.get("left_out", {}).items()},
+        "more than the data": dearer_text(fmean(up), fmean(raw.values())) if up and raw else "",
+        "made up at the start": topped_text(metrics.get("topped_up")),
+        "skipped": f"{metrics['skipped']} pairs of seed and class that no client covers"
+        if metrics.get("skipped")
+        else "",
+        "nothing was sent of": "; ".join(
+            f"client {client}: class {few_text(few)}, too few" for client, few in metrics.get("left_out", {}).items()
+        ),
         "clients missing": metrics.get("missing"),
         "classes missing": metrics.get("missing_classes"),
         "classes not refined": metrics.get("untouched_classes"),

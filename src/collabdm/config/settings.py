@@ -12,7 +12,7 @@ from collabdm.config.server import ServerSpec
 from collabdm.data import modality_of
 from collabdm.data.partition import PartitionKind
 from collabdm.engine import Engine, EngineName
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, did_you_mean, explain
 from collabdm.images.pixels import Normalisation
 from collabdm.judges.table import AnyJudge
 from collabdm.methods import method_named
@@ -199,7 +199,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         unknown = [] if isinstance(self.plan.augment, str) else [o for o in self.plan.augment if o not in known]
         if unknown:
             expected = f"auto, all, none, or some of {', '.join(known) or 'no operations'}"
-            got, fix = ", ".join(unknown)[:80], "correct it"
+            got, fix = ", ".join(unknown)[:80], did_you_mean(unknown[0], (*known, "auto", "all", "none"), "correct it")
             raise ConfigError(explain("setting plan.augment", got=got, expected=expected, fix=fix))
         return self
 

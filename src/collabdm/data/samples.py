@@ -10,7 +10,7 @@ import numpy as np
 
 from collabdm.data.class_names import same_look, spelled_as, tell_spelling
 from collabdm.data.presets import Preset
-from collabdm.errors import ConfigError, DataError, explain, printable
+from collabdm.errors import ConfigError, DataError, did_you_mean, explain, printable
 from collabdm.randomness import Stream
 
 __all__ = ["Dataset", "Samples", "check_finite_rows", "check_float_pixels", "checked_samples"]
@@ -98,7 +98,9 @@ class Samples:
                     "class names of the data",
                     got=_listed(unknown),
                     expected=f"among {_listed(classes)}",
-                    fix="name the classes as the plan does (in an .npz: a string array `classes`)",
+                    fix=did_you_mean(
+                        unknown[0], classes, "name the classes as the plan does (in an .npz: a string array `classes`)"
+                    ),
                 )
             )
         # Not two classes into one: where both Cat and cat are held, only one of them can be the plan's.

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from collabdm.engine.workers import Threads
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, did_you_mean, explain
 from collabdm.kernels import compiler, library, library_remark
 
 __all__ = ["EAGER", "REFERENCE", "Engine", "EngineName", "found_device", "resolve_engine", "tune_allocator"]
@@ -30,6 +30,8 @@ MOST_THREADS = 8
 # On an accelerator a process is busy launching: several keep it busy. Each needs a core or two, and memory for a
 # context, and for the activations of `HELD_SAMPLES`.
 CORES_A_PROCESS, GIGABYTES_A_PROCESS = 2, 5
+
+_DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 
 
 class Engine(BaseModel, frozen=True, extra="forbid"):
@@ -150,9 +152,10 @@ def found_device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            explain("device", got=device, expected="a device that torch finds here", fix="use device=cpu or auto")
-        ) from error
+        fix = "use device=cpu or auto"
+        if device not in _DEVICES:
+            fix = did_you_mean(device, _DEVICES, fix)
+        raise ConfigError(explain("device", got=device, expected="a device that torch finds here", fix=fix)) from error
     return device
 
 

@@ -10,11 +10,14 @@ from collabdm.planning.choices import (
     sample_for,
     tiles_in,
 )
+from collabdm.planning.decided import check_decided, check_site_settings
 from collabdm.planning.engines import engine_for, gigaflop, resolved, settings_for, work_of
 from collabdm.planning.plans import make_plan, promised
 
 __all__ = [
     "augmentation_for",
+    "check_decided",
+    "check_site_settings",
     "engine_for",
     "fitted",
     "gigaflop",

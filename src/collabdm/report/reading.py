@@ -21,6 +21,7 @@ __all__ = [
     "Begun",
     "Bytes",
     "Cell",
+    "Evaluation",
     "Metrics",
     "Nearness",
     "Network",
@@ -112,6 +113,8 @@ class _Result(_Read, frozen=True):
     seconds: Stages = {}
     memory: Stages = {}
     partition: Partition | None = None
+    raw_bytes: dict[str, Amount] = {}
+    loss: dict[str, float] | None = None
     product: str | None = None
     networks: tuple[str, ...] = ()
     rounds: int | None = None
@@ -138,6 +141,22 @@ class Metrics(_Result, frozen=True):
     ipc: int | None = None
     seed: int | None = None
     losses: tuple[float, ...] = ()
+
+
+class Evaluation(_Read, frozen=True):
+    """One entry of `evaluations.json`: on which data the set of this SHA-256 was judged, and how right networks were.
+
+    `exported`: as it is in its exported files, where that differs.
+    """
+
+    set: str
+    dataset: str
+    when: str = ""
+    networks: tuple[str, ...] = ()
+    protocol: dict[str, Any] = {}
+    accuracy: Accuracy
+    exported: Accuracy | None = None
+    seconds: Amount | None = None
 
 
 class Attack(_Read, frozen=True):

@@ -9,24 +9,31 @@ import tomli_w
 
 from collabdm.data.naming import public_name
 from collabdm.errors import RunFolderError, explain
+from collabdm.report.again import of_files, of_simulation
 from collabdm.report.commands import of_experiment
+from collabdm.report.evaluated import judged_later, with_judgement
 from collabdm.report.page import render
 from collabdm.report.reading import Audit, Metrics, checked, read_toml
 from collabdm.report.result import AFTER, result_view, sets_in
-from collabdm.report.sections import computed_seconds, flattened, mean_up
+from collabdm.report.sections import computed_by, computed_seconds, dearer, flattened, mean_up, risen
 from collabdm.storage.files import read_json
 from collabdm.training.recipes import recipe_text
 
-__all__ = ["data_name", "metrics_of", "provenance", "run_page", "settings_of"]
+__all__ = ["data_name", "metrics_of", "plan_settings", "provenance", "run_page", "settings_of"]
 
 
 def run_page(folder: Path) -> bytes:
     """HTML of the run in `folder`, finished or not; raises `RunFolderError`."""
     metrics, finished = metrics_of(folder)
+    by_files = finished and metrics.method is None
+    later, earlier = judged_later(folder)
+    metrics = with_judgement(metrics, later)
     tree, text = settings_of(folder)
     sets = sets_in(folder)
     method = metrics.method or _named(tree, "method")
     data = metrics.dataset or _named(tree, "dataset")
+    if by_files:
+        tree = tree | plan_settings(folder, tree)
     experiment = of_experiment(folder)
     return render(
         "run.html",
@@ -42,10 +49,16 @@ def run_page(folder: Path) -> bytes:
         up=mean_up(metrics),
         result=result_view(metrics, tree, losses=metrics.losses, sets=sets, of_class=6 if len(sets) > 1 else 10),
         seconds=computed_seconds(metrics.seconds),
+        computed=computed_by(metrics.seconds),
+        dearer=dearer(metrics),
+        risen=risen(metrics),
+        later=later,
+        earlier=earlier,
+        recipe_text=recipe_text,
         audit=_audit(folder),
         config_text=text,
-        command=experiment or _command(metrics, finished),
-        saved=experiment is None,
+        command=experiment or (of_files(folder, metrics) if by_files else of_simulation(metrics)),
+        how="experiment" if experiment is not None else "files" if by_files else "settings",
         provenance=provenance(metrics.versions, metrics.hardware),
     )
 
@@ -94,10 +107,18 @@ def data_name(source: str) -> str:
     return source.rstrip("/").rsplit("/", 1)[-1] or source
 
 
-def _command(metrics: Metrics, finished: bool) -> str:
-    if finished and metrics.method is None:
-        return "collabdm distill plan.json contributions/ --config config.toml --out runs/again"
-    return "collabdm simulate --config config.toml --out runs/again"
+def plan_settings(folder: Path, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a round by files has from its plan, whatever stands in its server's `config.toml`."""
+    path = folder / "plan.json"
+    try:
+        told = read_json(path, dict) if path.is_file() else {}
+    except RunFolderError:
+        return {}
+    known = tree.get("plan")
+    plan = dict(known) if isinstance(known, Mapping) else {}
+    plan |= {key: value for key, value in told.items() if key in (*plan, "network", "features") and value is not None}
+    whole = {key: told[key] for key in ("ipc", "seed", "local") if key in told}
+    return {"plan": plan, **whole, "partition": {"clients": told.get("clients", [])}} if told else {}
 
 
 def provenance(versions: Mapping[str, str], hardware: Mapping[str, Any]) -> list[tuple[str, str]]:

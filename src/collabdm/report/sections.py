@@ -21,13 +21,16 @@ __all__ = [
     "Setting",
     "StageRow",
     "client_rows",
+    "computed_by",
     "computed_seconds",
     "confusion",
     "curve_charts",
+    "dearer",
     "flattened",
     "loss_chart",
     "mean_up",
     "partition",
+    "risen",
     "setting_rows",
     "stage_rows",
 ]
@@ -168,6 +171,36 @@ def computed_seconds(seconds: Stages) -> float | None:
     parts = {name: spent[name] for name in spent if name in _COUNTED}
     hidden = {part for name, folded in _FOLDED.items() if name in parts for part in folded}
     return sum(value for name, value in parts.items() if name not in hidden) if parts else None
+
+
+def computed_by(seconds: Stages) -> str:
+    """Whose time `computed_seconds` adds up: a round by files does not know the sites'."""
+    spent = _summed(seconds, sum)
+    sites = any(name in spent for name in ("client", "statistics", "local", "gram"))
+    server = any(name in spent for name in ("server", "aggregate", "distill"))
+    if sites and server and "evaluate" in spent:
+        return "all parties and evaluation"
+    parts = {"the clients": sites, "the server": server, "evaluation": "evaluate" in spent}
+    told = " and ".join(name for name, there in parts.items() if there)
+    return told if sites or not server else f"{told}; the sites' own time is not known here"
+
+
+def dearer(metrics: Metrics) -> str:
+    """That a client sends more than its data have, as means over the clients; empty where it does not."""
+    sent, raw = mean_up(metrics), metrics.raw_bytes
+    held = statistics.fmean(raw.values()) if raw else 0.0
+    if sent is None or not raw or sent <= held:
+        return ""
+    return f"{bytes_text(sent)} sent by each client, as a mean, and {bytes_text(held)} of raw data held"
+
+
+def risen(metrics: Metrics) -> str:
+    """The loss of the set before and after refinement, where refinement made it worse; else empty."""
+    found = metrics.loss or {}
+    before, after = found.get("before"), found.get("after")
+    if before is None or after is None or after <= before:
+        return ""
+    return f"{before:.3g} before and {after:.3g} after"
 
 
 def stage_rows(seconds: Stages, memory: Stages) -> list[StageRow]:

@@ -18,13 +18,14 @@ from typing import Any
 from collabdm.classifiers.teacher import TEACHER
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
-from collabdm.errors import ContributionError, DataError, RunFolderError, explain
+from collabdm.errors import ContributionError, DataError, RunFolderError, did_you_mean, explain
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, acceptance, decode_contribution
 from collabdm.protocol.stored import StoredContributions
 from collabdm.rounds.change import PENDING, Change, under_way, write_change
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.distilling import Provenance, distill_round
+from collabdm.rounds.evaluations import EVALUATIONS
 from collabdm.rounds.folder import config_of, plan_of, record_of
 from collabdm.rounds.inbox import Collected, accept, collect, discard, mended, read_bounded, sites_in
 from collabdm.rounds.receiving import INBOX
@@ -40,6 +41,7 @@ _BEFORE, _INCOMING = "before.safetensors", "incoming.safetensors"
 # All that a round, a change or an evaluation derives from contributions, and that forgetting removes.
 _DERIVED = (
     *("initial", "distilled", "loss.png", "round.json", "metrics.json", "networks.json", "curve.json", "events.jsonl"),
+    EVALUATIONS,
     *("checkpoint.safetensors", TEACHER, _BEFORE, _INCOMING),
 )
 _KEPT = ("config.toml", "plan.json", INBOX, f"{INBOX}.sha256", "reception.json", PENDING, LOCK)
@@ -222,8 +224,9 @@ def _left(folder: Path, client: str, *, known: Collection[str], terms: Terms) ->
     """Check that the round can do without the client; its stored contribution's digest, if there is any."""
     plan = plan_of(folder)
     if client not in known:
-        names = ", ".join(sorted(known)[:10])
-        raise DataError(explain("client", got=client, expected=f"one that is in this round: {names}", fix="check it"))
+        names = sorted(known)
+        expected, fix = f"one that is in this round: {', '.join(names[:10])}", did_you_mean(client, names, "check it")
+        raise DataError(explain("client", got=client, expected=expected, fix=fix))
     stored = collect(plan, folder / INBOX)
     refused = {name: why for name, why in stored.refused.items() if name != contribution_name(plan, client)}
     sent = stored.contributions.get(client)

@@ -10,6 +10,8 @@ from collabdm.protocol import Contribution, Plan
 
 __all__ = ["USUAL", "Terms", "check_quorum", "checked_start", "missing_classes"]
 
+_MOST_NAMED = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -40,7 +42,10 @@ def checked_start(
     needed = (len(plan.clients) + 1) // 2 if terms.min_clients is None else terms.min_clients
     if sites_in(contributions) < max(needed, 1):
         expected = f"at least {max(needed, 1)} of {len(plan.clients)} clients"
-        fix = "wait for more contributions, or lower --min-clients"
+        silent = sorted(set(plan.clients) - {name for one in contributions for name in one.stands_for})
+        more = f" and {len(silent) - _MOST_NAMED} more" if len(silent) > _MOST_NAMED else ""
+        told = f" (none from {', '.join(silent[:_MOST_NAMED])}{more})" if silent else ""
+        fix = f"wait for more contributions{told}, or lower --min-clients"
         raise QuorumError(explain("usable contributions", got=sites_in(contributions), expected=expected, fix=fix))
     initial = initial_set(plan, opened(plan, contributions), draw)
     if initial.missing and not terms.allow_missing:

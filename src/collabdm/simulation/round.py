@@ -86,6 +86,8 @@ def round_metrics(run: Run) -> dict[str, Any]:
         "networks": [spec.label for spec in networks_tested(config, dataset.preset)],
         "rounds": 0 if method_named(config.method).central else 1,
         "partition": shared(run, parts),
+        # What each client holds, to be held beside what it sends.
+        "raw_bytes": {client: train.values[:1].nbytes * len(rows) for client, rows in parts.items()},
         **({"left_out": few} if (few := left_out(plan.min_held, train, parts)) else {}),
         "protocol": recipe_for(config).model_dump(),
     }

@@ -794,7 +794,7 @@ def test_the_rate_is_the_modalitys_where_none_is_set() -> None:
     # From noise a set has all the way to go.
     promised = {"privacy": {"epsilon": 10, "delta": 1e-5}}
     private = make_plan(Config(modality="tables", method="collabdm", plan=promised), clients=["a"], preset=iris)
-    assert (ServerSpec().fitted(private).lr, ServerSpec().fitted(private).passes) == (20.0, 60)
+    assert (ServerSpec().fitted(private).lr, ServerSpec().fitted(private).passes) == (2.0, 60)
     assert ServerSpec(passes=5).fitted(private).passes == 5
     digits = make_plan(Config(method="collabdm", plan=promised), clients=["a"], preset=load_dataset("digits").preset)
     assert (ServerSpec().fitted(digits).lr, ServerSpec().fitted(digits).passes) == (20.0, 60)

@@ -17,6 +17,7 @@ UNBOUNDED = 1e9
 # Measured under a promise with its ten seeds, on rows (docs/tables.md) and digits (docs/results.md): after five passes
 # a set that starts from noise is hardly begun.
 _STEPS_FROM_NOISE = 600
+_RATE_FROM_NOISE = 20
 
 
 class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -58,15 +59,16 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def fitted(self, plan: Plan) -> "ServerSpec":
         """These settings, with the modality's own rate where `lr` is not set: one that moves a good start a little.
 
-        From noise, where a plan has no local sets, a set has all the way to go: the rate is that of all settings, and
-        where `passes` is not set and seeds are few, there are as many as make 600 steps.
+        From noise, where a plan has no local sets, a set has all the way to go: at twenty times that rate, and where
+        `passes` is not set and seeds are few, in as many as make 600 steps.
         """
-        if LOCAL_METHODS[plan.local.method].empty:
-            passes = max(self.passes, -(-_STEPS_FROM_NOISE // max(plan.seeds, 1)))
-            return self if "passes" in self.model_fields_set else self.model_copy(update={"passes": passes})
-        if plan.sample.rate is None or "lr" in self.model_fields_set:
-            return self
-        return self.model_copy(update={"lr": plan.sample.rate})
+        noise = LOCAL_METHODS[plan.local.method].empty
+        fitted = dict[str, float]()
+        if plan.sample.rate is not None and "lr" not in self.model_fields_set:
+            fitted["lr"] = plan.sample.rate * (_RATE_FROM_NOISE if noise else 1)
+        if noise and "passes" not in self.model_fields_set:
+            fitted["passes"] = max(self.passes, -(-_STEPS_FROM_NOISE // max(plan.seeds, 1)))
+        return self.model_copy(update=fitted) if fitted else self
 
     @property
     def rule(self) -> Rule:

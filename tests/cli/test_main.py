@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import PLANNED, TINY, assert_refused, run
+from cli.conftest import PLANNED, assert_refused, run
 from collabdm.errors import RenamedWarning
 from collabdm.protocol import decode_plan
 
@@ -134,7 +134,7 @@ def test_a_process_of_its_own_tells_it_too(tmp_path: Path) -> None:
     command = "import sys; from collabdm.cli import main; main(sys.argv[1:])"
     asked = [
         "plan",
-        *TINY,
+        *PLANNED,
         "--dataset",
         "digits",
         "--set",

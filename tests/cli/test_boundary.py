@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from cli.conftest import TINY, Outcome, assert_refused, run, write_npz
-from collabdm.cli.site_cache import alone_in
 from collabdm.cli.output import print_facts, print_table, say
 from collabdm.cli.plan import read_plan
 from collabdm.cli.progress import PlainLines, _write, progress
+from collabdm.cli.site_cache import alone_in
 from collabdm.progress import Event
 from test_fuzz import a_contribution, a_distilled_set, a_plan
 

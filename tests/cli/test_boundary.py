@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from cli.conftest import TINY, Outcome, assert_refused, run, write_npz
-from collabdm.cli.contribute import _alone_in
 from collabdm.cli.output import print_facts, print_table, say
 from collabdm.cli.plan import read_plan
 from collabdm.cli.progress import PlainLines, _write, progress
+from collabdm.cli.site_cache import alone_in
 from collabdm.progress import Event
 from test_fuzz import a_contribution, a_distilled_set, a_plan
 
@@ -159,7 +159,7 @@ def test_one_answer_is_made_once_at_a_time_in_a_cache(exchanged: Path, tmp_path:
         given = ("--dataset", "digits", "--engine", "eager", "--device", "cpu", "--cache", cache)
         return run("contribute", plan, "--client", client, *given, "--out", tmp_path / f"{client}.safetensors")
 
-    with _alone_in(cache, read_plan(plan), "0"):
+    with alone_in(cache, read_plan(plan), "0"):
         assert_refused(answered("0"), "got another run at work there; expected none; fix: wait")
         assert answered("1").code == 0
     assert answered("0").code == 0

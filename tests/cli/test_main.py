@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import PLANNED, TINY, assert_refused, run
+from cli.conftest import PLANNED, assert_refused, run
 from collabdm.errors import RenamedWarning
 from collabdm.protocol import decode_plan
 
@@ -134,7 +134,7 @@ def test_a_process_of_its_own_tells_it_too(tmp_path: Path) -> None:
     command = "import sys; from collabdm.cli import main; main(sys.argv[1:])"
     asked = [
         "plan",
-        *TINY,
+        *PLANNED,
         "--dataset",
         "digits",
         "--set",
@@ -152,3 +152,27 @@ def test_the_package_is_the_command_too() -> None:
     done = subprocess.run([sys.executable, "-m", "collabdm", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("collabdm ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["export", "x", "--format", "nzp", "--out", "y"], "npz"),
+        (["simulate", "--set", "plan.augment=colr", "--out", "x"], "colour"),
+        (["simulate", "--set", "local.method=kmean", "--out", "x"], "kmeans"),
+        (["simulate", "--method", "colabdm", "--out", "x"], "collabdm"),
+        (["simulate", "--set", "plan.seds=3", "--out", "x"], "plan.seeds"),
+        (["simulate", "--preset", "papr", "--out", "x"], "paper"),
+        (["experiment", "run", "tabl2", "--out", "x"], "table2"),
+    ],
+)
+def test_what_is_nearly_a_name_is_told(arguments: list[str], meant: str, tmp_path: Path) -> None:
+    outcome = run(*[tmp_path / word if word in ("x", "y") else word for word in arguments])
+    assert_refused(outcome, f"fix: did you mean {meant}?")
+
+
+@pytest.mark.parametrize(("got", "meant"), [("simulat", "'simulate'"), ("plan --clints a", "'--clients'")])
+def test_commands_and_options_that_are_nearly_right_are_told(got: str, meant: str) -> None:
+    outcome = run(*got.split())
+    assert_refused(outcome, meant)
+    assert "did you mean" in outcome.err.casefold()

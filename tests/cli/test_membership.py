@@ -185,3 +185,22 @@ def test_times(text: str, seconds: float) -> None:
 def test_no_times(text: str) -> None:
     with pytest.raises(ConfigError, match="--deadline: got "):
         seconds_of(text, "--deadline")
+
+
+def test_who_has_not_answered_is_said_and_how_it_still_can(exchanged: Path, tmp_path: Path) -> None:
+    source, out = _some(exchanged, tmp_path / "source", "01"), tmp_path / "the run"
+    outcome = run("distill", exchanged / "plan.json", source, "--engine", "eager", "--device", "cpu", "--out", out)
+    assert outcome.code == 0, outcome.err
+    assert "  no usable answer from  2\n" in outcome.out
+    site, judge = outcome.out.splitlines()[-2:]
+    assert site.startswith("next, at each site without an answer: contribute, as the others did")
+    assert site.endswith(f"collabdm distill --add 2.safetensors --out '{out}'")
+    assert judge.startswith(f"next, for whoever has test data: collabdm evaluate '{out}' --dataset DATA")
+    late = exchanged / "contributions" / "from 2.safetensors"
+    added = run("distill", "--add", late, "--out", out, "--quiet").out
+    assert "with 1 pass over the seeds, towards the means of all who are in now" in added
+    assert "not that set: distil all files anew for that; --passes N goes further" in added
+    assert_refused(run("distill", "--remove", "02", "--out", out), "client: got 02; expected one that is in this round")
+    few = _some(exchanged, tmp_path / "few", "0")
+    refused = run("distill", exchanged / "plan.json", few, "--out", tmp_path / "none", "--quiet")
+    assert_refused(refused, "fix: wait for more contributions (none from 1, 2), or lower --min-clients", code=3)

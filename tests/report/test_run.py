@@ -260,3 +260,19 @@ def test_an_audit_has_a_section_of_its_own(tmp_path: Path) -> None:
     write_json(run / "audit.json", AUDIT | {"nearness": {"share": 7}})
     with pytest.raises(RunFolderError, match=r"audit\.json"):
         run_report(run)
+
+
+def test_what_a_round_cost_against_the_data_and_whether_it_helped(tmp_path: Path) -> None:
+    worse = {"before": 2.0, "after": 3.5, "seeds": 10}
+    told = texts(
+        Page(run_report(write_run(tmp_path / "run", raw_bytes={"north": 30_000, "south": 10_000}, loss=worse)))
+    )
+    assert (
+        "The round costs more than the data: 800 kB sent by each client, as a mean, and 20 kB of raw data held" in told
+    )
+    assert "Refinement made the set worse by its own loss, 2 before and 3.5 after" in told
+    better = {"before": 3.5, "after": 2.0, "seeds": 10}
+    folder = write_run(tmp_path / "other", raw_bytes={"north": 3_000_000, "south": 900_000}, loss=better)
+    told = texts(Page(run_report(folder)))
+    assert "costs more than the data" not in told
+    assert "made the set worse" not in told

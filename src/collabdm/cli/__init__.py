@@ -96,7 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-@app.callback(invoke_without_command=True, epilog="Start with: collabdm simulate --dataset digits --out runs/first")
+@app.callback(
+    invoke_without_command=True,
+    epilog="Start with: collabdm simulate --dataset digits --method collabdm --ipc 2 --out runs/first",
+)
 def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,

@@ -77,7 +77,7 @@ def plan(
         print_json(facts | {"augment": list(made.augment), "file": str(out)})
     else:
         print_facts(f"plan: {out}", facts)
-        print_next(f"at each site ({names_text(made.clients)}), with {out.name}", *_next_steps(made, out))
+        print_next(f"at each of {names_text(made.clients)}, with {out.name}", *_next_steps(made, out))
 
 
 def _next_steps(made: "Plan", out: Path) -> tuple[str, str]:

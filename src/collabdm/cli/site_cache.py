@@ -14,7 +14,7 @@ from collabdm.errors import CollabDMError, FolderBusyError, Interrupted
 if TYPE_CHECKING:
     from collabdm.protocol import Plan
 
-__all__ = ["site_cache"]
+__all__ = ["alone_in", "site_cache"]
 
 _ANSWERS = "answers"
 
@@ -31,7 +31,7 @@ def site_cache(asked: Path | None, plan: "Plan", client: str, out: Path, *, off:
     own = None if asked is not None or off or plan.privacy is not None else _own_folder(plan, client, out)
     folder = asked if asked is not None else own
     try:
-        with _alone_in(folder, plan, client):
+        with alone_in(folder, plan, client):
             yield folder
     except KeyboardInterrupt:
         raise Interrupted(_advice(folder, own)) from None
@@ -74,7 +74,7 @@ def _own_folder(plan: "Plan", client: str, out: Path) -> Path | None:
 
 
 @contextmanager
-def _alone_in(cache: Path | None, plan: "Plan", client: str) -> Iterator[None]:
+def alone_in(cache: Path | None, plan: "Plan", client: str) -> Iterator[None]:
     """One process at a time makes this client's answer; others may use the folder for theirs."""
     from collabdm.protocol import plan_digest
     from collabdm.storage.files import private_folder

@@ -140,3 +140,15 @@ def test_an_evaluation_is_kept_in_the_run_and_its_report_shows_it(exchanged: Pat
     assert "1 earlier evaluation is left out: the set has changed since." in told.text
     assert run("forget", "2", "--out", out, "--quiet").code == 0
     assert not (out / "evaluations.json").exists()
+
+
+def test_what_keeps_nothing_says_so_when_it_is_stopped(
+    simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(folder: Path) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("collabdm.report.run_report", stopped)
+    outcome = run("report", simulated[0], "--out", tmp_path / "page.html")
+    told = "error: interrupted; nothing was kept: the same command begins anew\n"
+    assert (outcome.code, outcome.err, list(tmp_path.iterdir())) == (130, told, [])

@@ -81,7 +81,8 @@ def test_an_interrupted_run_says_so_and_resumes_to_the_same_set(
     monkeypatch.setattr(collabdm.rounds.contributing, "contribute", interrupted)
     outcome = run(*arguments)
     assert outcome.code == 130
-    assert outcome.err.splitlines()[-1].startswith("error: interrupted")
+    told = "error: interrupted; the same command with --resume goes on from here"
+    assert outcome.err.splitlines()[-1] == told
     assert outcome.out == ""
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "contributions").iterdir()}
     assert len(kept) == 2

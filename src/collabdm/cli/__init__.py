@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(explain("GPU memory", got=str(error).split(". ")[0], expected="5 GB a process", fix=fix), 2)
     # Newer releases of typer turn the key into this code themselves.
     if code == INTERRUPTED:
-        _leave("interrupted; a run goes on with --resume, an experiment with the same command", code)
+        _leave(f"interrupted; {_after_interruption(sys.argv[1:] if arguments is None else arguments)}", code)
     sys.exit(code)
 
 
@@ -113,6 +113,18 @@ def _start(
         say(f"collabdm {metadata.version('collabdm')}")
     elif context.invoked_subcommand is None:
         say(context.get_help())
+
+
+def _after_interruption(arguments: Sequence[str]) -> str:
+    """How the command that was stopped goes on, which is not the same for all."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    if command == "distill" and any(word.startswith(("--add", "--remove")) for word in arguments):
+        return "distill --resume with the same --out, and nothing else, goes on from here"
+    if command in ("demo", "simulate", "compare", "distill"):
+        return "the same command with --resume goes on from here"
+    if command in ("forget", "experiment", "audit"):
+        return "the same command goes on from here"
+    return "nothing was kept: the same command begins anew"
 
 
 def _spelling(error: typer.BadParameter) -> str:

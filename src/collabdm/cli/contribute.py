@@ -106,9 +106,7 @@ def contribute(
     write_atomically(out, content, private=True)
     if key is not None:
         record_answer(key, asked, content)
-    _tell(out, _sent(made, content, asked, samples), raw=samples.values.nbytes, json=json)
-    if not json and not quiet:
-        print_next("for the server's operator", f"put {out} into one folder with the other sites' files")
+    _tell(out, _sent(made, content, asked, samples), raw=samples.values.nbytes, quiet=quiet, json=json)
 
 
 def _place(out: Path | None, dataset: str | None, *, check: bool, shard: bool, force: bool, cached: bool) -> Path:
@@ -152,7 +150,7 @@ def _data(config: "Config", plan: "Plan", client: str, shard: bool) -> "tuple[Sa
     return found.train.with_classes(plan.classes), found.columns
 
 
-def _tell(out: Path, facts: dict[str, Any], *, raw: int, json: bool) -> None:
+def _tell(out: Path, facts: dict[str, Any], *, raw: int, quiet: bool, json: bool) -> None:
     """What was written."""
     from collabdm.privacy import few_text
 
@@ -164,6 +162,8 @@ def _tell(out: Path, facts: dict[str, Any], *, raw: int, json: bool) -> None:
         shown["left_out"] = few_text(facts["left_out"])
     shown["more than the data"] = dearer_text(facts["bytes"], raw)
     print_facts(f"contribution: {out}", shown)
+    if not quiet:
+        print_next("for the server's operator", f"put {out} into one folder with the other sites' files")
 
 
 def _seed(plan: "Plan", seed: int | None) -> int | None:

@@ -86,9 +86,11 @@ def distill(
         with run_folder(out, force=force, resume=resume, keep=keep), progress(quiet=quiet) as report:
             reception = _by_files(asked, contributions, out, limit)
             metrics = hold(asked, out, settings, reception, terms=terms, facts=named, report=report)
-    if json:
-        print_json(metrics)
-        return
+    print_json(metrics) if json else _tell(metrics, out, quiet=quiet)
+
+
+def _tell(metrics: dict[str, Any], out: Path, *, quiet: bool) -> None:
+    """What came of it, and what comes next."""
     print_facts(f"distilled set: {out / 'distilled'}", _told(metrics))
     if quiet:
         return

@@ -103,10 +103,8 @@ def evaluate(
         return
     kept = kept_at(path, out, force=force)
     if (model := classifier_path(path)) is not None:
-        asked = {"--networks": networks is not None, "--count": count is not None, "--exported": exported is not None}
-        if out is not None:
-            fix = "leave it out, or --json > FILE"
-            raise ConfigError(explain("--out", got=f"{out} for a classifier", expected="it for a set", fix=fix))
+        of_a_set = {"--networks": networks, "--count": count, "--exported": exported, "--out": out}
+        asked = {name: value is not None for name, value in of_a_set.items()}
         evaluate_classifier(config, model, asked=asked, quiet=quiet, json=json)
         return
     told, found, lines = _evaluate_set(config, path, wanted, exported=exported is not False, quiet=quiet)

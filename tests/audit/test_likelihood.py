@@ -52,6 +52,14 @@ def test_a_canary_with_too_few_shadows_is_left_out() -> None:
     assert np.isnan(ratios[:, 1]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_scores_that_never_change_but_once_have_finite_ratios() -> None:
+    member, scores = np.random.default_rng(5).random((20, 2)) < 0.5, np.zeros((20, 2))
+    scores[3] = 1e9, -3.0
+    found = likelihood_ratios(scores, member)
+    assert np.isfinite(found).all()
+
+
 def test_what_can_be_compared_is_what_has_a_ratio() -> None:
     draw = np.random.default_rng(3)
     seen = set()

@@ -87,7 +87,9 @@ def _normal(scores: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarr
     own = squares.sum(axis=0) / np.maximum(counts - 1, 1)
     shared = squares.sum() / max(int((counts - 1).sum()), 1)
     variance = np.where(counts < FEW, shared, own)
-    return means, np.maximum(variance, np.finfo(np.float64).tiny)
+    # Scores that are all but equal in the shadow rounds: a variance of nothing would make any other one infinite.
+    least = np.finfo(np.float64).eps * float(np.ptp(scores)) ** 2
+    return means, np.maximum(variance, max(least, np.finfo(np.float64).tiny))
 
 
 def _log_density(scores: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

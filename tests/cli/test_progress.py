@@ -2,8 +2,8 @@ import contextlib
 import io
 
 import pytest
-from collabdm.cli.course import round_course
 
+from collabdm.cli.course import round_course
 from collabdm.cli.progress import PlainLines, progress, say_reading
 from collabdm.progress import Event
 

@@ -42,13 +42,15 @@ def likelihood_ratios(scores: np.ndarray, member: np.ndarray) -> np.ndarray:
     needed.
     """
     ratios = np.full(scores.shape, np.nan)
+    # Scores may be all but equal in the shadow rounds: a variance of nothing would make any other one infinite.
+    least = max(np.finfo(np.float64).eps * float(np.ptp(scores)) ** 2, np.finfo(np.float64).tiny)
     for target in range(len(scores)):
         enough = _enough(member, target)
         if not enough.any():
             continue
         shadows = np.arange(len(scores)) != target
         seen, was = scores[shadows], member[shadows]
-        with_it, without = (_normal(seen[:, enough], which[:, enough]) for which in (was, ~was))
+        with_it, without = (_normal(seen[:, enough], which[:, enough], least) for which in (was, ~was))
         given = scores[target, enough]
         ratios[target, enough] = _log_density(given, *with_it) - _log_density(given, *without)
     return ratios
@@ -79,17 +81,15 @@ def _enough(member: np.ndarray, target: int) -> np.ndarray:
     return (others.sum(axis=0) >= 2) & ((~others).sum(axis=0) >= 2)
 
 
-def _normal(scores: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of each column's scores at `which`: [m] each."""
+def _normal(scores: np.ndarray, which: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each column's scores at `which`: [m] each; no variance is below `least`."""
     counts = which.sum(axis=0)
     means = np.where(which, scores, 0.0).sum(axis=0) / counts
     squares = np.where(which, (scores - means) ** 2, 0.0)
     own = squares.sum(axis=0) / np.maximum(counts - 1, 1)
     shared = squares.sum() / max(int((counts - 1).sum()), 1)
     variance = np.where(counts < FEW, shared, own)
-    # Scores that are all but equal in the shadow rounds: a variance of nothing would make any other one infinite.
-    least = np.finfo(np.float64).eps * float(np.ptp(scores)) ** 2
-    return means, np.maximum(variance, max(least, np.finfo(np.float64).tiny))
+    return means, np.maximum(variance, least)
 
 
 def _log_density(scores: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

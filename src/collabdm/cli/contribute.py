@@ -106,7 +106,9 @@ def contribute(
     write_atomically(out, content, private=True)
     if key is not None:
         record_answer(key, asked, content)
-    _tell(out, _sent(made, content, asked, samples), raw=samples.values.nbytes, quiet=quiet, json=json)
+    # Under a promise how much is held is a part of what the noise hides.
+    raw = samples.values.nbytes if asked.privacy is None else None
+    _tell(out, _sent(made, content, asked, samples), raw=raw, quiet=quiet, json=json)
 
 
 def _place(out: Path | None, dataset: str | None, *, check: bool, shard: bool, force: bool, cached: bool) -> Path:
@@ -150,17 +152,17 @@ def _data(config: "Config", plan: "Plan", client: str, shard: bool) -> "tuple[Sa
     return found.train.with_classes(plan.classes), found.columns
 
 
-def _tell(out: Path, facts: dict[str, Any], *, raw: int, quiet: bool, json: bool) -> None:
+def _tell(out: Path, facts: dict[str, Any], *, raw: int | None, quiet: bool, json: bool) -> None:
     """What was written."""
     from collabdm.privacy import few_text
 
     if json:
-        print_json(facts | {"raw_bytes": raw, "file": str(out)})
+        print_json(facts | ({} if raw is None else {"raw_bytes": raw}) | {"file": str(out)})
         return
     shown = {**facts, "bytes": f"{facts['bytes']} ({bytes_text(facts['bytes'])})"}
     if "left_out" in facts:
         shown["left_out"] = few_text(facts["left_out"])
-    shown["more than the data"] = dearer_text(facts["bytes"], raw)
+    shown["more than the data"] = "" if raw is None else dearer_text(facts["bytes"], raw)
     print_facts(f"contribution: {out}", shown)
     if not quiet:
         print_next("for the server's operator", f"put {out} into one folder with the other sites' files")

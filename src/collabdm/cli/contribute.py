@@ -88,8 +88,8 @@ def contribute(
     own: SiteOptions = {"key": _own_key(asked, client, key, cache)}
     say_reading(config.dataset, quiet=quiet)
     samples, columns = _data(config, asked, client, shard)
-    groups = _units(asked, columns, unit_column)
-    own["groups"], own["insecure_noise_seed"] = groups, _seed(asked, insecure_noise_seed)
+    groups = own["groups"] = _units(asked, columns, unit_column)
+    own["insecure_noise_seed"] = _seed(asked, insecure_noise_seed)
     tune_allocator()
     if check:
         with progress(quiet=quiet) as report:
@@ -106,7 +106,6 @@ def contribute(
     write_atomically(out, content, private=True)
     if key is not None:
         record_answer(key, asked, content)
-    # Under a promise how much is held is a part of what the noise hides.
     raw = samples.values.nbytes if asked.privacy is None else None
     _tell(out, _sent(made, content, asked, samples), raw=raw, quiet=quiet, json=json)
 
@@ -128,11 +127,10 @@ def _place(out: Path | None, dataset: str | None, *, check: bool, shard: bool, f
 
 def _check_settings(config: "Config", plan: "Plan", client: str, *, shard: bool) -> None:
     """Before any data are read: the client's name, and no setting that is not a site's to choose."""
-    from collabdm.errors import PlanError
+    from collabdm.client import check_client
     from collabdm.planning import check_decided, check_site_settings
 
-    if client not in plan.clients:
-        raise PlanError(unknown_name("client of the plan", client, plan.clients))
+    check_client(plan, client)
     if shard:
         _check_shared(config, plan)
         check_decided(config, plan)
@@ -153,7 +151,7 @@ def _data(config: "Config", plan: "Plan", client: str, shard: bool) -> "tuple[Sa
 
 
 def _tell(out: Path, facts: dict[str, Any], *, raw: int | None, quiet: bool, json: bool) -> None:
-    """What was written."""
+    """What was written; `raw`: the bytes of the site's data, which are not told beside a promise of privacy."""
     from collabdm.privacy import few_text
 
     if json:

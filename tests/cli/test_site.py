@@ -100,7 +100,7 @@ def test_a_check_refuses_what_does_not_fit(
 def test_names_that_are_near_are_told(plan: Path, tmp_path: Path) -> None:
     own = write_npz(tmp_path / "own.npz")
     refused = run("contribute", plan, "--client", "nroth", "--dataset", tmp_path / "not looked at", "--check")
-    assert_refused(refused, "client of the plan: got nroth; expected one of north, south; fix: did you mean north?")
+    assert_refused(refused, "client: got nroth; expected one of the plan's: north, south; fix: did you mean north?")
     assert_refused(run("contribute", plan, "--client", "north", "--dataset", own), "--out: got none")
 
 

@@ -88,8 +88,8 @@ def contribute(
     own: SiteOptions = {"key": _own_key(asked, client, key, cache)}
     say_reading(config.dataset, quiet=quiet)
     samples, columns = _data(config, asked, client, shard)
-    groups = _units(asked, columns, unit_column)
-    own["groups"], own["insecure_noise_seed"] = groups, _seed(asked, insecure_noise_seed)
+    groups = own["groups"] = _units(asked, columns, unit_column)
+    own["insecure_noise_seed"] = _seed(asked, insecure_noise_seed)
     tune_allocator()
     if check:
         with progress(quiet=quiet) as report:
@@ -106,7 +106,8 @@ def contribute(
     write_atomically(out, content, private=True)
     if key is not None:
         record_answer(key, asked, content)
-    _tell(out, _sent(made, content, asked, samples), raw=samples.values.nbytes, quiet=quiet, json=json)
+    raw = samples.values.nbytes if asked.privacy is None else None
+    _tell(out, _sent(made, content, asked, samples), raw=raw, quiet=quiet, json=json)
 
 
 def _place(out: Path | None, dataset: str | None, *, check: bool, shard: bool, force: bool, cached: bool) -> Path:
@@ -126,11 +127,10 @@ def _place(out: Path | None, dataset: str | None, *, check: bool, shard: bool, f
 
 def _check_settings(config: "Config", plan: "Plan", client: str, *, shard: bool) -> None:
     """Before any data are read: the client's name, and no setting that is not a site's to choose."""
-    from collabdm.errors import PlanError
+    from collabdm.client import check_client
     from collabdm.planning import check_decided, check_site_settings
 
-    if client not in plan.clients:
-        raise PlanError(unknown_name("client of the plan", client, plan.clients))
+    check_client(plan, client)
     if shard:
         _check_shared(config, plan)
         check_decided(config, plan)
@@ -150,17 +150,17 @@ def _data(config: "Config", plan: "Plan", client: str, shard: bool) -> "tuple[Sa
     return found.train.with_classes(plan.classes), found.columns
 
 
-def _tell(out: Path, facts: dict[str, Any], *, raw: int, quiet: bool, json: bool) -> None:
-    """What was written."""
+def _tell(out: Path, facts: dict[str, Any], *, raw: int | None, quiet: bool, json: bool) -> None:
+    """What was written; `raw`: the bytes of the site's data, which are not told beside a promise of privacy."""
     from collabdm.privacy import few_text
 
     if json:
-        print_json(facts | {"raw_bytes": raw, "file": str(out)})
+        print_json(facts | ({} if raw is None else {"raw_bytes": raw}) | {"file": str(out)})
         return
     shown = {**facts, "bytes": f"{facts['bytes']} ({bytes_text(facts['bytes'])})"}
     if "left_out" in facts:
         shown["left_out"] = few_text(facts["left_out"])
-    shown["more than the data"] = dearer_text(facts["bytes"], raw)
+    shown["more than the data"] = "" if raw is None else dearer_text(facts["bytes"], raw)
     print_facts(f"contribution: {out}", shown)
     if not quiet:
         print_next("for the server's operator", f"put {out} into one folder with the other sites' files")

@@ -13,7 +13,7 @@ from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.engine.memory import begin_stage
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import DataError, PlanError, explain, unknown_name
+from collabdm.errors import DataError, PlanError, did_you_mean, explain
 from collabdm.local import distill_locally
 from collabdm.matching.gram import FeatureMoments
 from collabdm.matching.sums import Sums
@@ -27,7 +27,7 @@ from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, Plan, fingerprint, per_seed, summed_contribution
 from collabdm.storage.kept_results import KeptResults, result_key
 
-__all__ = ["SiteOptions", "check_fits", "contribute", "tell_left_out"]
+__all__ = ["SiteOptions", "check_client", "check_fits", "contribute", "tell_left_out"]
 
 
 class SiteOptions(TypedDict, total=False):
@@ -199,10 +199,17 @@ def _check_gram(moments: FeatureMoments) -> None:
             raise PlanError(explain("the statistic gram", got=got, expected=f"a {what} within +-{most:g}", fix=fix))
 
 
+def check_client(plan: Plan, client: str) -> None:
+    """Raise `PlanError` where the plan names no such client."""
+    if client not in plan.clients:
+        expected = f"one of the plan's: {', '.join(plan.clients[:10])}"
+        fix = did_you_mean(client, plan.clients, "pass --client NAME")
+        raise PlanError(explain("client", got=client, expected=expected, fix=fix))
+
+
 def check_fits(plan: Plan, client: str, samples: Samples) -> None:
     """Whether the plan names the client and the samples are such as it asks for. Raises `PlanError` or `DataError`."""
-    if client not in plan.clients:
-        raise PlanError(unknown_name("client of the plan", client, plan.clients))
+    check_client(plan, client)
     if not len(samples):
         raise DataError(explain("samples of the client", got=0, expected="at least one", fix="leave this client out"))
     plan.sample.check(samples.shape)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from collabdm.errors import QuorumError, explain
 from collabdm.local.centres import weighted_kmeans
-from collabdm.protocol import Contribution, Plan
+from collabdm.protocol import LOCAL_METHODS, Contribution, Plan
 from collabdm.protocol.stored import in_order
 from collabdm.randomness import Stream
 
@@ -25,8 +25,9 @@ __all__ = ["InitialSet", "draw_of", "initial_set", "slots"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InitialSet:
-    """`samples` float32 [n, *shape] and `labels` int64 [n], ascending; `topped_up`: samples made per class; `missing`:
-    classes that nobody holds, which the set therefore lacks; `taken`: samples by client; `draw`: what chose them."""
+    """`samples` float32 [n, *shape] and `labels` int64 [n], ascending; `topped_up`: samples made per class, where the
+    plan asks for local sets; `missing`: classes that nobody holds, which the set therefore lacks; `taken`: samples by
+    client; `draw`: what chose them."""
 
     samples: Tensor
     labels: Tensor
@@ -65,12 +66,13 @@ def initial_set(plan: Plan, contributions: Iterable[Contribution], draw: int | N
     samples, topped_up, everything = [], {}, None
     for y in present:
         union = _centres(plan, sent[y], weights[y], draw, y) if plan.clustered else torch.cat(sent[y])
-        if len(union) < plan.ipc:
-            topped_up[y] = plan.ipc - len(union)
+        if (short := plan.ipc - len(union)) > 0:
+            if not LOCAL_METHODS[plan.local.method].empty:
+                topped_up[y] = short
             if everything is None:
                 # What is made is like all that came, which is held at once here, and read once for all classes.
                 everything = torch.cat([torch.from_numpy(one.samples) for one in ordered])
-            union = torch.cat([union, _made(plan, y, union, everything, topped_up[y])])
+            union = torch.cat([union, _made(plan, y, union, everything, short)])
         samples.append(union)
     return InitialSet(
         samples=torch.cat(samples),

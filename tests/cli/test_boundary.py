@@ -78,7 +78,7 @@ def test_no_product_names_a_path(tmp_path: Path) -> None:
         outcome = run(*command)
         assert outcome.code == 0, outcome.err
     products = [path for path in place.rglob("*") if path.is_file() and path.name not in OWN]
-    assert {".safetensors", ".json", ".md", ".png", ".html", ".npz", ".arrow"} <= {path.suffix for path in products}
+    assert {".safetensors", ".json", ".md", ".png", ".html", ".npz", ".parquet"} <= {path.suffix for path in products}
     for path in products:
         for text in _texts(path):
             assert TELLTALE not in text, path

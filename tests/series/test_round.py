@@ -101,7 +101,7 @@ def test_exports_are_read_back(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "distilled"
     distilled = load(folder)
     done("export", folder, "--format", "npz", "--out", tmp_path / "set.npz")
-    done("export", folder, "--format", "images", "--out", tmp_path / "files")
+    done("export", folder, "--format", "folder", "--out", tmp_path / "files")
     for source in (folder, tmp_path / "set.npz", tmp_path / "files" / "train.ts", tmp_path / "files" / "train.parquet"):
         read = load_samples(str(source), modality="series")
         np.testing.assert_allclose(read.values, distilled.samples.numpy(), rtol=1e-6)

@@ -46,6 +46,8 @@ def test_an_interrupted_masked_run_goes_on_with_its_keys(tmp_path: Path, monkeyp
     assert {path.name: path.read_bytes() for path in (run / "contributions").iterdir()} == before
     assert not (run / "keys").exists()
     assert metrics["missing"] == metrics["masks_opened"] == []
+    # No site sends samples, so that none came is no lack.
+    assert metrics["topped_up"] == {}
     plan = decode_plan((run / "plan.json").read_bytes())
     assert plan.masks is not None
     assert plan.masks.threshold == plan.noise_shares == 2

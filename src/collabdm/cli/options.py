@@ -76,13 +76,38 @@ def _methods() -> Iterable[str]:
     return METHODS
 
 
+_PRESETS, _ENGINES = ("default", "paper", "demo"), ("auto", "eager", "compiled")
+_KINDS = ("iid", "dirichlet", "dirichlet-reserved", "by-column", "single")
+_PROTOCOLS = ("fast", "paper", "strong", "taught")
+
+
+_Partition = Annotated[
+    str | None,
+    Option(
+        metavar="KIND",
+        help="iid, dirichlet, dirichlet-reserved, by-column or single.",
+        autocompletion=completed(lambda: _KINDS),
+    ),
+]
+_Protocol = Annotated[
+    str | None,
+    Option(
+        help="How the set is judged: fast, paper, strong or taught.",
+        autocompletion=completed(lambda: _PROTOCOLS),
+    ),
+]
+_Networks = Annotated[
+    str | None,
+    Option(
+        metavar="A,B,C",
+        help="What judges the set: networks (convnet, ...), logistic, knn, forest, boosting, ridge, rocket-ridge.",
+    ),
+]
+
+
 def _config(
     preset: Annotated[
-        str,
-        Option(
-            help="Settings to start from: default, paper or demo.",
-            autocompletion=completed(lambda: ("default", "paper", "demo")),
-        ),
+        str, Option(help="Settings to start from: default, paper or demo.", autocompletion=completed(lambda: _PRESETS))
     ] = "default",
     config_file: Annotated[Path | None, Option("--config", help="A TOML file of settings.")] = None,
     settings: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One setting; repeatable.")] = None,
@@ -98,33 +123,13 @@ def _config(
     repeats: Annotated[int | None, Option(help="Whole experiments with fresh partitions and seeds.")] = None,
     device: Annotated[str | None, Option(help="auto, cpu, cuda, ...")] = None,
     engine: Annotated[
-        str | None,
-        Option(help="auto, eager or compiled.", autocompletion=completed(lambda: ("auto", "eager", "compiled"))),
+        str | None, Option(help="auto, eager or compiled.", autocompletion=completed(lambda: _ENGINES))
     ] = None,
-    partition: Annotated[
-        str | None,
-        Option(
-            metavar="KIND",
-            help="iid, dirichlet, dirichlet-reserved, by-column or single.",
-            autocompletion=completed(lambda: ("iid", "dirichlet", "dirichlet-reserved", "by-column", "single")),
-        ),
-    ] = None,
+    partition: _Partition = None,
     clients: Annotated[str | None, Option(help="How many clients, or their names: a,b,c.")] = None,
     beta: Annotated[float | None, Option(help="Skew of the Dirichlet partition; smaller is more skewed.")] = None,
-    protocol: Annotated[
-        str | None,
-        Option(
-            help="How the set is judged: fast, paper, strong or taught.",
-            autocompletion=completed(lambda: ("fast", "paper", "strong", "taught")),
-        ),
-    ] = None,
-    networks: Annotated[
-        str | None,
-        Option(
-            metavar="A,B,C",
-            help="What judges the set: networks (convnet, ...), logistic, knn, forest, boosting, ridge, rocket-ridge.",
-        ),
-    ] = None,
+    protocol: _Protocol = None,
+    networks: _Networks = None,
     modality: Annotated[
         str | None, Option(help="What the data are: auto (by the source), images, tables or series.")
     ] = None,

@@ -3,8 +3,9 @@
 What reads them stands above this room, since a set is more than its samples.
 """
 
+from contextlib import suppress
 from pathlib import Path
-from zipfile import ZipFile, is_zipfile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from collabdm.registry import resolved_entry
 from collabdm.storage.torch_file import is_torch_file
@@ -22,6 +23,7 @@ def kind_of_set_file(source: str) -> str | None:
         return None
     ours = path.suffix == ".safetensors" or is_torch_file(path)
     if path.suffix == ".npz" and is_zipfile(path):
-        with ZipFile(path) as archive:
+        # Of a broken file its own reader says what is wrong.
+        with suppress(BadZipFile, OSError, ValueError, NotImplementedError), ZipFile(path) as archive:
             ours = "sample.npy" in archive.namelist()
     return resolved_entry(_KIND_OF_SET)(path) if ours else None

@@ -84,9 +84,9 @@ def test_what_readers_of_tables_take_for_nothing_has_another_name() -> None:
     levels = ["none", "(none)", "NA", "-", "?", "other", ""]
     made = settings(columns=columns_with("state", levels=levels), classes=dict(TINY["classes"], ok="None"))
     (state,) = [column for column in made.table.columns if column.name == "state"]
-    assert state.levels == ("(none)", "((none))", "(NA)", "-", "(?)", "other", "(empty)", "(other)")
-    assert made.table.classes == ("(None)", "scan", "other")
-    assert made.benign == "(None)"
+    assert state.levels == ("((none))", "(((none)))", "((NA))", "-", "(?)", "other", "((empty))", "(other)")
+    assert made.table.classes == ("((None))", "scan", "other")
+    assert made.benign == "((None))"
 
 
 def test_labels_and_stations_are_called_as_no_feature_is() -> None:

@@ -196,7 +196,8 @@ def test_bad_values_say_got_expected_and_fix(setting: str, mentions: str) -> Non
 def test_unknown_operations_are_told_with_the_known(unknown: str, tmp_path: Path) -> None:
     wrong = [one for one in unknown.split(",") if one not in OPERATIONS]
     expected = f"auto, all, none, or some of {', '.join(OPERATIONS)}"
-    message = " ".join(f"setting plan.augment: got {', '.join(wrong)}; expected {expected}; fix: correct it".split())
+    fix = "did you mean flip?" if unknown == "Flip" else "correct it"
+    message = " ".join(f"setting plan.augment: got {', '.join(wrong)}; expected {expected}; fix: {fix}".split())
     file = tmp_path / "mine.toml"
     file.write_bytes(tomli_w.dumps({"plan": {"augment": unknown.split(",")}}).encode())
     for load in (

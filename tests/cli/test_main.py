@@ -176,3 +176,8 @@ def test_commands_and_options_that_are_nearly_right_are_told(got: str, meant: st
     outcome = run(*got.split())
     assert_refused(outcome, meant)
     assert "did you mean" in outcome.err.casefold()
+
+
+def test_what_is_missing_is_to_be_added() -> None:
+    assert_refused(run("experiment", "report", "table2"), "'--out'")
+    assert_refused(run("experiment", "report", "table2"), "fix: add it")

@@ -128,7 +128,9 @@ def _after_interruption(arguments: Sequence[str]) -> str:
 
 
 def _spelling(error: typer.BadParameter) -> str:
-    """The choice that was meant, where a value is none of an option's choices."""
+    """The choice that was meant, where a value is none of an option's choices; what to do where nothing was given."""
+    if type(error).__name__ == "MissingParameter":
+        return "add it"
     choices = getattr(getattr(getattr(error, "param", None), "type", None), "choices", ())
     got = re.search(r"'([^']*)' is not one of", error.format_message())
     return did_you_mean(got[1] if got else "", map(str, choices), "check the spelling")

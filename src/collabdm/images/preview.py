@@ -35,8 +35,7 @@ def grid_picture(
     rows: Sequence[tuple[str, Sequence[Sequence[np.ndarray | None]]]], header: Sequence[str], footer: str = ""
 ) -> bytes:
     """PNG of named rows; a row is one or more lines of uint8 [C, H, W] images, None leaving a pale gap."""
-    # As text: early versions of Pillow 10 take no other path.
-    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), _TEXT)
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _TEXT)
     names = [_short(name) for name, _ in rows]
     images = [image for _, lines in rows for line in lines for image in line if image is not None]
     side = max((max(image.shape[1:]) for image in images), default=1)

@@ -134,7 +134,7 @@ def did_you_mean(got: object, known: Iterable[str], otherwise: str) -> str:
 def nearest_name(got: str, known: Iterable[str]) -> str | None:
     """The known name that somebody who wrote `got` may have meant."""
     names = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(got[:80].strip().casefold(), names, 1, 0.7)
+    near = difflib.get_close_matches(got[:80].strip().casefold(), names, 1, 0.66)
     return names[near[0]] if near else None
 
 

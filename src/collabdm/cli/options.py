@@ -76,60 +76,63 @@ def _methods() -> Iterable[str]:
     return METHODS
 
 
-_PRESETS, _ENGINES = ("default", "paper", "demo"), ("auto", "eager", "compiled")
-_KINDS = ("iid", "dirichlet", "dirichlet-reserved", "by-column", "single")
-_PROTOCOLS = ("fast", "paper", "strong", "taught")
-
-
+_Preset = Annotated[
+    str,
+    Option(
+        help="Settings to start from: default, paper or demo.",
+        autocompletion=completed(lambda: ("default", "paper", "demo")),
+    ),
+]
+_Dataset = Annotated[
+    str | None, Option(help=f"Data: {_SOURCES}.", autocompletion=completed(lambda: _SOURCES.split(", ")[:8]))
+]
+_Method = Annotated[
+    str | None,
+    Option(help="collabdm-pae, collabdm, local-dm-pae, random-real, ...", autocompletion=completed(_methods)),
+]
+_Engine = Annotated[
+    str | None,
+    Option(help="auto, eager or compiled.", autocompletion=completed(lambda: ("auto", "eager", "compiled"))),
+]
 _Partition = Annotated[
     str | None,
     Option(
         metavar="KIND",
         help="iid, dirichlet, dirichlet-reserved, by-column or single.",
-        autocompletion=completed(lambda: _KINDS),
+        autocompletion=completed(lambda: ("iid", "dirichlet", "dirichlet-reserved", "by-column", "single")),
     ),
 ]
 _Protocol = Annotated[
     str | None,
     Option(
         help="How the set is judged: fast, paper, strong or taught.",
-        autocompletion=completed(lambda: _PROTOCOLS),
-    ),
-]
-_Networks = Annotated[
-    str | None,
-    Option(
-        metavar="A,B,C",
-        help="What judges the set: networks (convnet, ...), logistic, knn, forest, boosting, ridge, rocket-ridge.",
+        autocompletion=completed(lambda: ("fast", "paper", "strong", "taught")),
     ),
 ]
 
 
 def _config(
-    preset: Annotated[
-        str, Option(help="Settings to start from: default, paper or demo.", autocompletion=completed(lambda: _PRESETS))
-    ] = "default",
+    preset: _Preset = "default",
     config_file: Annotated[Path | None, Option("--config", help="A TOML file of settings.")] = None,
     settings: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="One setting; repeatable.")] = None,
-    dataset: Annotated[
-        str | None, Option(help=f"Data: {_SOURCES}.", autocompletion=completed(lambda: _SOURCES.split(", ")[:8]))
-    ] = None,
-    method: Annotated[
-        str | None,
-        Option(help="collabdm-pae, collabdm, local-dm-pae, random-real, ...", autocompletion=completed(_methods)),
-    ] = None,
+    dataset: _Dataset = None,
+    method: _Method = None,
     ipc: Annotated[int | None, Option(help="Distilled images per class.")] = None,
     seed: Annotated[int | None, Option(help="The seed that all draws follow from.")] = None,
     repeats: Annotated[int | None, Option(help="Whole experiments with fresh partitions and seeds.")] = None,
     device: Annotated[str | None, Option(help="auto, cpu, cuda, ...")] = None,
-    engine: Annotated[
-        str | None, Option(help="auto, eager or compiled.", autocompletion=completed(lambda: _ENGINES))
-    ] = None,
+    engine: _Engine = None,
     partition: _Partition = None,
     clients: Annotated[str | None, Option(help="How many clients, or their names: a,b,c.")] = None,
     beta: Annotated[float | None, Option(help="Skew of the Dirichlet partition; smaller is more skewed.")] = None,
     protocol: _Protocol = None,
-    networks: _Networks = None,
+    networks: Annotated[
+        str | None,
+        Option(
+            metavar="A,B,C",
+            help="What judges the set: networks (convnet, ...), logistic, knn, forest, boosting, ridge, rocket-ridge.",
+        ),
+    ] = None,
     modality: Annotated[
         str | None, Option(help="What the data are: auto (by the source), images, tables or series.")
     ] = None,

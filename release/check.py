@@ -32,7 +32,7 @@ NEVER = {"runs", "data", "site", "dist", "build", ".venv", ".git", ".hypothesis"
 # Enough work that `engine = auto` wants compiled kernels, and no more.
 ROUND = (
     *("simulate", "--dataset", "digits", "--ipc", "1", "--clients", "2", "--device", "cpu", "--json"),
-    *("--set", "plan.seeds=20", "--set", "plan.batch=64", "--set", "local.iterations=20"),
+    *("--set", "plan.seeds=50", "--set", "plan.batch=128", "--set", "local.iterations=20"),
     *("--set", "evaluate.epochs=20", "--set", "evaluate.count=1"),
 )
 NO_COMPILER = "no working C++ compiler here (install g++)"
@@ -93,7 +93,7 @@ def held(program: Path, folder: Path) -> None:
     (folder / "empty").mkdir()
     for name, environment in {"with": plain, "without": plain | {"PATH": str(folder / "empty")}}.items():
         done = told(str(program), *ROUND, "--out", name, folder=folder, environment=environment)
-        engine = json.loads((folder / name / "metrics.json").read_text())["environment"]["hardware"]["engine"]["kind"]
+        engine = json.loads((folder / name / "metrics.json").read_text())["hardware"]["engine"]["kind"]
         lines = [line for line in done.stderr.splitlines() if NO_COMPILER in line]
         wrong = wrong_fallback(compiler=name == "with", engine=engine, lines=lines)
         must(wrong, f"the round {name} a compiler")

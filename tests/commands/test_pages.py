@@ -59,14 +59,14 @@ def write_folder(folder: Path, classes: tuple[str, ...]) -> None:
 
 
 def write_arrays(path: Path, shape: tuple[int, ...], classes: int) -> None:
-    (x, y), (x_test, y_test) = pictures(shape, classes, 24), pictures(shape, classes, 4)
+    (x, y), (x_test, y_test) = pictures(shape, classes, 600 // classes), pictures(shape, classes, 4)
     hospital = np.array(["north", "south", "west"])[np.arange(len(y)) % 3]
     np.savez(path, x_train=x, y_train=y, x_test=x_test, y_test=y_test, hospital_train=hospital)
 
 
 def prepare_quickstart(folder: Path) -> None:
     write_folder(folder / "our-images", PRESETS["cifar10"].classes)
-    write_arrays(folder / "our-photos.npz", (32, 32, 3), 2)
+    write_arrays(folder / "our-photos.npz", (32, 32, 3), 10)
     write_arrays(folder / "fashion.npz", (28, 28), 10)
 
 

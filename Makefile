@@ -5,7 +5,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# The other environments, one for each interpreter: PYTHON=python3.13 make test-newest
+# The other environments, one for each interpreter: PYTHON=python3.12 make test-newest
 OLDEST := .venv-oldest-$(notdir $(PYTHON))
 NEWEST := .venv-newest-$(notdir $(PYTHON))
 RELEASE := .venv-release

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from collabdm.checking import Checker, rounded
+from collabdm.data.outside import check_finite_rows
 from collabdm.data.presets import Preset
-from collabdm.data.samples import check_finite_rows
 from collabdm.errors import ConfigError, DataError, explain, markdown_text
 from collabdm.networks import NetworkSpec
 from collabdm.randomness import Stream

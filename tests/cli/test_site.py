@@ -137,17 +137,18 @@ def test_the_server_may_not_distil_otherwise_than_the_plan_says(plan: Path, tmp_
     assert_refused(refused, "got plan.seeds = 7, where the plan has 3")
 
 
+def _stopped(*given: object, **named: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_interrupted_answer_goes_on_and_leaves_nothing(
     plan: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, out = write_npz(tmp_path / "own.npz"), tmp_path / "north.safetensors"
     asked = ("contribute", plan, "--client", "north", "--dataset", own, *ENGINE, "--quiet", "--out", out)
 
-    def stopped(*given: object, **named: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(collabdm.client.site, "distill_locally", stopped)
+        patch.setattr(collabdm.client.site, "distill_locally", _stopped)
         outcome = run(*asked)
     assert (outcome.code, out.exists()) == (130, False)
     (folder,) = kept(home)
@@ -172,11 +173,8 @@ def test_nothing_is_kept_where_it_may_not_be(
     own, out = write_npz(tmp_path / "own.npz"), tmp_path / "north.safetensors"
     asked = ("contribute", plan, "--client", "north", "--dataset", own, *ENGINE, "--quiet", "--out", out)
 
-    def stopped(*given: object, **named: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(collabdm.client.site, "distill_locally", stopped)
+        patch.setattr(collabdm.client.site, "distill_locally", _stopped)
         outcome = run(*asked, "--no-cache")
     assert outcome.err == "error: interrupted; nothing was kept: the same command begins anew\n"
     assert kept(home) == []

@@ -1,7 +1,7 @@
 """`collabdm export`: a distilled set in another format."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from typer import Option
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_FORMATS = ("images", "csv", "parquet", "folder", "npz", "huggingface", "pt", "safetensors")
+Format = Literal["images", "csv", "parquet", "folder", "npz", "huggingface", "pt", "safetensors"]
 # Of each kind of samples what some formats are not for; the folder of images is called images too.
 _NONE = {"images": ("csv", "parquet"), "tables": ("images",), "series": ("images", "csv")}
 
@@ -25,7 +25,7 @@ def export(
     path: SetPath,
     out: Annotated[Path, Option(help="The file or folder to write.")],
     format: Annotated[
-        Literal["images", "csv", "parquet", "folder", "npz", "huggingface", "pt", "safetensors"],
+        Format,
         Option(
             help="images: PNG folders; csv, parquet: one file; folder: what such samples have as files; npz: arrays x, "
             "y, classes; huggingface: a folder for datasets.load_dataset; pt: tensors; safetensors: the exact set."
@@ -82,5 +82,5 @@ def _check_format(format: str, distilled: "DistilledSet") -> None:
     none = _NONE.get(kind, ("images", "csv", "parquet"))
     if format in none:
         instead = "images (PNG files)" if kind == "images" else f"folder (the files that {plural} have)"
-        expected = f"one of {', '.join(one for one in _FORMATS if one not in none)}"
+        expected = f"one of {', '.join(one for one in get_args(Format) if one not in none)}"
         raise ConfigError(explain("--format", got=f"{format} for {plural}", expected=expected, fix=f"pass {instead}"))

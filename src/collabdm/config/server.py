@@ -17,6 +17,7 @@ UNBOUNDED = 1e9
 # Measured under a promise with its ten seeds, on rows (docs/tables.md) and digits (docs/results.md): after five passes
 # a set that starts from noise is hardly begun.
 _STEPS_FROM_NOISE = 600
+# As many times the modality's own rate: letter with epsilon 10 (docs/tables.md), series of digits.
 _RATE_FROM_NOISE = 20
 
 
@@ -24,7 +25,8 @@ class ServerSpec(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Settings of the server's own work; clients need not know them.
 
     `passes` over the T targets (Algorithm 1 is one pass; from noise more, where unset); `lr`: unset, that of the
-    modality if it has its own (tables: 0.1, series: 1), but where the set starts from noise; `reach`: how far the
+    modality if it has its own (tables: 0.1, series: 1), and twenty times that where
+    the set starts from noise; `reach`: how far the
     gradient of one step takes a sample at most, in root mean square over its values, as a multiple of the standard
     deviation over those of the whole set (at the full `lr`; it falls with the schedule), which a large number switches
     off; `bounded`: whether every step ends within the range of real samples (`Modality.bounded`; images: between black

@@ -14,6 +14,7 @@ __all__ = ["READ_SET", "kind_of_set_file"]
 
 READ_SET = "collabdm.distilled.as_data:read_set"
 _KIND_OF_SET = "collabdm.distilled.as_data:kind_of_set"
+_MOST_NAMES = 2**24
 
 
 def kind_of_set_file(source: str) -> str | None:
@@ -21,9 +22,21 @@ def kind_of_set_file(source: str) -> str | None:
     path = Path(source).expanduser()
     if not path.is_file():
         return None
-    ours = path.suffix == ".safetensors" or is_torch_file(path)
-    if path.suffix == ".npz" and is_zipfile(path):
+    ours = path.suffix == ".safetensors"
+    if (path.suffix == ".npz" or is_torch_file(path)) and is_zipfile(path):
         # Of a broken file its own reader says what is wrong.
         with suppress(BadZipFile, OSError, ValueError, NotImplementedError), ZipFile(path) as archive:
-            ours = "sample.npy" in archive.namelist()
+            ours = _may_describe(archive)
     return resolved_entry(_KIND_OF_SET)(path) if ours else None
+
+
+def _may_describe(archive: ZipFile) -> bool:
+    """Whether an archive names a description of samples, as ours do: tensors of others are not read to find out."""
+    for name in archive.namelist():
+        if name == "sample.npy":
+            return True
+        if name.endswith("/data.pkl"):
+            # What torch.save wrote: names stand in it as they are.
+            with archive.open(name) as names:
+                return b"sample" in names.read(_MOST_NAMES)
+    return False

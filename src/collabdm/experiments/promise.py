@@ -1,4 +1,4 @@
-"""What a promise of privacy costs: sets and teachers of one masked round, by epsilon (Table of docs/privacy.md).
+"""What a promise of privacy costs: sets and teachers of one masked round, by epsilon (docs/results.md).
 
 Five clients under `dirichlet` 0.1, noise in the sum; then each site's own whole noise, and a curve over epsilon.
 """
@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collabdm.classifiers.file import load_classifier
+from collabdm.classifiers.teacher import TEACHER
+from collabdm.classifiers.testing import fitting_classifier, tried
+from collabdm.engine import EAGER
 from collabdm.evaluation.markdown import markdown
 from collabdm.experiments.base import Cell, Experiment, FinishedRun
 from collabdm.experiments.presets import Scale
@@ -20,7 +23,6 @@ SEEDS = 10
 _ASKED = tuple((dataset, epsilon, "sum") for epsilon in (10, 1) for dataset in ("mnist", "fashion_mnist", "cifar10"))
 _BY_SITE = tuple(("mnist", epsilon, "site") for epsilon in (10, 1))
 _CURVE = tuple(("mnist", epsilon, "sum") for epsilon in (3, 0.3))
-_BLOCK = 500
 
 
 def _cells(scale: Scale) -> tuple[Cell, ...]:
@@ -54,16 +56,9 @@ def _cells(scale: Scale) -> tuple[Cell, ...]:
 
 def _measure(run: FinishedRun) -> Mapping[str, Any]:
     """The teacher's accuracy on the test samples, in [0, 1], of every repeat."""
-    found = []
-    for folder in sorted({run.folder, *run.folder.glob("repeat-*")}):
-        if (path := folder / "teacher.safetensors").is_file():
-            classifier, test = load_classifier(path), run.dataset.test
-            right = 0
-            for start in range(0, len(test), _BLOCK):
-                block = test.values[start : start + _BLOCK]
-                right += int((classifier.probabilities(block).argmax(1) == test.labels[start : start + _BLOCK]).sum())
-            found.append(right / len(test))
-    return {"teacher": found}
+    folders = sorted({run.folder, *run.folder.glob("repeat-*")})
+    teachers = [load_classifier(path) for folder in folders if (path := folder / TEACHER).is_file()]
+    return {"teacher": [tried(one, fitting_classifier(run.dataset.test, one), EAGER)["accuracy"] for one in teachers]}
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> str:

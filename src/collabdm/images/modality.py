@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from collabdm.checking import Checker
+from collabdm.data.outside import check_float_pixels
 from collabdm.data.presets import Preset, generic_preset
-from collabdm.data.samples import check_float_pixels
 from collabdm.data.stated_range import StatedRange
 from collabdm.errors import ConfigError, DataError, explain
 from collabdm.images.augment import OPERATIONS

@@ -3,12 +3,14 @@
 import hashlib
 from pathlib import Path
 
+from collabdm.distilled.folder import FILE
 from collabdm.report.reading import Evaluation, Metrics, checked
 from collabdm.storage.files import read_json
 
-__all__ = ["judged_later", "with_judgement"]
+__all__ = ["EVALUATIONS", "judged_later", "set_digest", "with_judgement"]
 
-_FILE = "evaluations.json"
+EVALUATIONS = "evaluations.json"
+"""The file in a run's folder."""
 
 
 def judged_later(folder: Path) -> tuple[list[Evaluation], int]:
@@ -16,13 +18,18 @@ def judged_later(folder: Path) -> tuple[list[Evaluation], int]:
 
     Raises `RunFolderError` where the file is damaged.
     """
-    path, place = folder / _FILE, folder / "distilled" / "distilled.safetensors"
-    if not path.is_file() or not place.is_file():
+    path, place = folder / EVALUATIONS, folder / "distilled"
+    if not path.is_file() or not (place / FILE).is_file():
         return [], 0
     found = checked(tuple[Evaluation, ...], read_json(path), str(path))
-    digest = hashlib.sha256(place.read_bytes()).hexdigest()
+    digest = set_digest(place)
     now = [one for one in found if one.set == digest]
     return now, len(found) - len(now)
+
+
+def set_digest(place: Path) -> str:
+    """The SHA-256 of the set in `place`: a set that has changed since is another."""
+    return hashlib.sha256((place / FILE).read_bytes()).hexdigest()
 
 
 def with_judgement(metrics: Metrics, later: list[Evaluation]) -> Metrics:

@@ -1,30 +1,23 @@
 """How a run's set was judged, kept in the run: each evaluation with the digest of the set that it is of."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from collabdm.report.evaluated import EVALUATIONS, set_digest
 from collabdm.storage.files import read_json, write_json
 
-__all__ = ["EVALUATIONS", "keep_evaluation", "run_of", "set_digest"]
+__all__ = ["keep_evaluation", "run_of"]
 
-EVALUATIONS = "evaluations.json"
 # What makes two evaluations of one set the same: the later one then takes the place of the earlier.
 _SAME = ("set", "dataset", "networks", "protocol", "seed")
-_SET = "distilled.safetensors"
 
 
 def run_of(place: Path) -> Path | None:
     """The run folder whose set lies in `place` (`RUN/distilled`, or that of a repeat); None for a set by itself."""
     above = place.resolve().parents
     return next((folder for folder in above[:2] if (folder / "config.toml").is_file()), None)
-
-
-def set_digest(place: Path) -> str:
-    """The SHA-256 of the set in `place`: a set that has changed since is another."""
-    return hashlib.sha256((place / _SET).read_bytes()).hexdigest()
 
 
 def keep_evaluation(run: Path, place: Path, found: Mapping[str, Any]) -> Path:

@@ -22,10 +22,10 @@ from collabdm.errors import ContributionError, DataError, RunFolderError, did_yo
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Contribution, acceptance, decode_contribution
 from collabdm.protocol.stored import StoredContributions
+from collabdm.report.evaluated import EVALUATIONS
 from collabdm.rounds.change import PENDING, Change, under_way, write_change
 from collabdm.rounds.contributing import contribution_name
 from collabdm.rounds.distilling import Provenance, distill_round
-from collabdm.rounds.evaluations import EVALUATIONS
 from collabdm.rounds.folder import config_of, plan_of, record_of
 from collabdm.rounds.inbox import Collected, accept, collect, discard, mended, read_bounded, sites_in
 from collabdm.rounds.receiving import INBOX

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from collabdm.data.npz_pixels import channels_first
-from collabdm.data.samples import check_finite_rows
+from collabdm.data.outside import check_finite_rows
 from collabdm.data.stated_range import stated_in_array
 from collabdm.errors import DataError, explain
 from collabdm.images.modality import Images

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from collabdm.data.outside import check_finite_rows
 from collabdm.data.presets import Preset
-from collabdm.data.samples import check_finite_rows
 from collabdm.data.tabular.column import MOST_COLUMNS, Column, Text
 from collabdm.data.tabular.schema import check_columns
 from collabdm.errors import ConfigError, DataError, explain

@@ -60,13 +60,14 @@ def _loaded(files: list[Path]) -> "datasets.Dataset":
 
 def _faulty(files: list[Path]) -> str:
     """The first file that cannot be read, or has other columns than the first; the folder where each is well."""
+    import pyarrow as pa
     from pyarrow.parquet import read_table
 
     first: list[str] | None = None
     for file in files:
         try:
             names = sorted(read_table(file).column_names)
-        except Exception:
+        except (pa.ArrowException, OSError):
             return str(file)
         if first is not None and names != first:
             return str(file)

@@ -20,14 +20,15 @@ __all__ = ["PROMISE", "SEEDS"]
 DELTA, CLIENTS = 1e-5, 5
 SEEDS = 10
 """Few, as the noise of a mean grows with them; all samples take part at each."""
-_ASKED = tuple((dataset, epsilon, "sum") for epsilon in (10, 1) for dataset in ("mnist", "fashion_mnist", "cifar10"))
-_BY_SITE = tuple(("mnist", epsilon, "site") for epsilon in (10, 1))
-_CURVE = tuple(("mnist", epsilon, "sum") for epsilon in (3, 0.3))
+_DATASETS = ("cifar10", "fashion_mnist", "mnist")
+_ASKED = tuple((dataset, ipc, epsilon, "sum") for ipc in (10, 50) for epsilon in (10, 1) for dataset in _DATASETS)
+_BY_SITE = tuple(("mnist", 10, epsilon, "site") for epsilon in (10, 1))
+_CURVE = tuple(("mnist", 10, epsilon, "sum") for epsilon in (3, 0.3))
+_SMOKE = (("mnist", 10, 100, "sum"), ("mnist", 10, 100, "site"))
 
 
 def _cells(scale: Scale) -> tuple[Cell, ...]:
-    wanted = (*_ASKED, *_BY_SITE, *_CURVE) if scale.whole else (("mnist", 100, "sum"), ("mnist", 100, "site"))
-    ipc = 50 if scale.large else 10
+    wanted = (*_ASKED, *_BY_SITE, *_CURVE) if scale.whole else _SMOKE
     return tuple(
         Cell(
             name=f"{dataset}-{ipc}-epsilon{epsilon:g}-{noise}",
@@ -50,7 +51,7 @@ def _cells(scale: Scale) -> tuple[Cell, ...]:
             },
             rank=rank,
         )
-        for rank, (dataset, epsilon, noise) in enumerate(wanted)
+        for rank, (dataset, ipc, epsilon, noise) in enumerate(wanted)
     )
 
 
@@ -65,7 +66,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
     """A line a cell: the set and the teacher under each promise."""
     header = ["data set", "ipc", "epsilon", "noise", "the set, %", "the teacher, %", "MB up", "note"]
     lines = []
-    for record in sorted(records, key=lambda one: (one["dataset"], one["rank"])):
+    for record in sorted(records, key=lambda one: (one["dataset"], one["config"]["ipc"], one["rank"])):
         promise = record["config"]["plan"]["privacy"]
         shown = [record["dataset"], str(record["config"]["ipc"]), f"{promise['epsilon']:g}", promise["noise"]]
         if "failed" in record:

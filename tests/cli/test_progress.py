@@ -1,5 +1,6 @@
 import contextlib
 import io
+import re
 
 import pytest
 
@@ -80,14 +81,14 @@ def test_the_time_left_counts_from_the_stage_s_latest_beginning() -> None:
 
 def test_on_a_terminal_there_is_one_bar_for_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     stream = io.StringIO()
     with contextlib.redirect_stderr(stream), progress(quiet=False, course=round_course(2)) as report:
         report(Event(stage="statistics", client="north", done=2, total=2))
         report(Event(stage="local", client="north", done=5, total=10, loss=0.5))
-    last = [line for line in stream.getvalue().splitlines() if "%" in line][-1]
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    last = [line for line in shown.splitlines() if "%" in line][-1]
     # A half of what two clients sum up (20 parts), and a quarter of what they distil (50).
     assert " 22%" in last
     assert "local north" in last

@@ -77,7 +77,7 @@ def _draw(panel: Any, column: Column, groups: list[np.ndarray]) -> None:
         panel.set_xscale("symlog", linthresh=scale)
     else:
         edges = np.linspace(low, high, _BINS + 1)
-    panel.hist([own[~np.isnan(own)] for own in groups], bins=edges, stacked=True)
+    panel.hist([own[~np.isnan(own)] for own in groups], bins=edges, stacked=True, histtype="stepfilled")
 
 
 def _plain(text: str) -> str:

@@ -77,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(explain(str(error.filename or "file system"), got=got, expected="files to read and write", fix=fix), 2)
     except MemoryError:
         fix = "free some, or use smaller settings (--ipc, plan.batch, engine.processes)"
-        _leave(explain("memory", got="none left", expected="more", fix=fix), 2)
+        _leave(explain("memory", got="none left", expected="enough for this command", fix=fix), 2)
     except RuntimeError as error:
         # Torch's, known by its name: importing it would make `--help` slow.
         if type(error).__name__ != "OutOfMemoryError":
             raise
         fix = "free some, start anew with OMP_NUM_THREADS=2 (then one process uses the GPU), or use --device cpu"
-        _leave(explain("GPU memory", got=str(error).split(". ")[0], expected="5 GB a process", fix=fix), 2)
+        _leave(explain("GPU memory", got=str(error).split(". ")[0], expected="about 5 GB for each process", fix=fix), 2)
     # Newer releases of typer turn the key into this code themselves.
     if code == INTERRUPTED:
         _leave(f"interrupted; {_after_interruption(sys.argv[1:] if arguments is None else arguments)}", code)

@@ -186,7 +186,14 @@ def _units(plan: "Plan", columns: "Mapping[str, np.ndarray]", column: str | None
         if column is not None or protects:
             got = "none, and the plan protects groups" if protects else f"{column}, and the plan protects none"
             fix = "name the column that says whose each sample is" if protects else "leave it out"
-            raise ConfigError(explain("--unit-column", got=got, expected="it where they are protected", fix=fix))
+            raise ConfigError(
+                explain(
+                    "--unit-column",
+                    got=got,
+                    expected="this option where the plan protects groups, and only there",
+                    fix=fix,
+                )
+            )
         return None
     if column not in columns:
         raise ConfigError(unknown_name("--unit-column", column, columns))

@@ -75,7 +75,7 @@ def distill(
     else:
         if plan_file is None or contributions is None or passes is not None:
             got = "--passes without --add or --remove" if passes is not None else "too few arguments"
-            fix = "distill PLAN CONTRIBUTIONS --out RUN; or --add FILE or --remove CLIENT with --out RUN"
+            fix = "give PLAN and CONTRIBUTIONS, or --add FILE, or --remove CLIENT, each with --out RUN"
             raise ConfigError(explain("distill", got=got, expected="a plan and a folder", fix=fix))
         asked, limit = read_plan(plan_file), None if deadline is None else seconds_of(deadline, "--deadline")
         check_decided(config, asked, defaults=False)
@@ -107,7 +107,9 @@ def _by_files(plan: "Plan", source: Path, out: Path, deadline: float | None) -> 
 
     return Reception(
         take=lambda report: receive(plan, source, out, deadline=deadline, report=report),
-        another_plan=explain(f"{out}", got="another plan", expected="its own plan.json", fix="pass that one"),
+        another_plan=explain(
+            f"{out}", got="another plan", expected="the plan of this run", fix=f"pass {out / 'plan.json'}"
+        ),
         ending=lambda report: {"late": late_files(plan, out, report=report)},
     )
 
@@ -156,5 +158,5 @@ def _check_alone(
     extra = [name for name, is_given in given.items() if is_given]
     if extra:
         expected = "--add FILE or --remove CLIENT, and --out RUN"
-        fix = "leave that out: plan and settings are those of RUN"
+        fix = "leave out what is too much: plan and settings are those of RUN"
         raise ConfigError(explain("change of a round", got=", ".join(extra), expected=expected, fix=fix))

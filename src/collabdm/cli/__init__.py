@@ -98,10 +98,10 @@ def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """One-round federated learning by collaborative distribution matching.
+    """Make one small training set, in one round, from data that stay at several sites.
 
-    A server makes a plan, every client answers it with one small contribution, and the server distils from these a
-    small set of images that trains any network.
+    A server makes a plan, every site (a client) answers it with one small file, and from these files the server distils
+    a few samples per class, on which anyone can train a network.
     """
     if version:
         say(f"collabdm {metadata.version('collabdm')}")

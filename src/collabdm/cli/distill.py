@@ -35,13 +35,13 @@ def distill(
     out: Annotated[Path, Option(help="The run folder to write.")],
     plan_file: Annotated[Path | None, Argument(metavar="PLAN", help="The plan file.", show_default=False)] = None,
     contributions: Annotated[Path | None, Argument(help="Folder of the clients' files.", show_default=False)] = None,
-    dataset: Annotated[str | None, Option(help="What the set's card says that its data are.")] = None,
+    dataset: Annotated[str | None, Option(help="The name of the data, for the card of the set.")] = None,
     config_file: Path | None = None,
     deadline: Annotated[
         str | None, Option(help="Wait for files until all clients have answered or this long: 30s, 10m, 2h.")
     ] = None,
     add: Annotated[Path | None, Option(help="Take this late contribution into the finished round at --out.")] = None,
-    remove: Annotated[str | None, Option(help="Go on without this client (not forgetting: see forget).")] = None,
+    remove: Annotated[str | None, Option(help="Go on without this client; what it shaped stays (see forget).")] = None,
     passes: Annotated[
         int | None, Option(min=0, help="For --add and --remove: passes over the seeds; 1 by default.")
     ] = None,

@@ -178,7 +178,7 @@ def test_keys_that_make_everyones_masks_are_no_keys(key: bytes) -> None:
 @pytest.mark.parametrize(
     ("masks", "told"),
     [
-        ({"threshold": 1}, "at least 2"),
+        ({"threshold": 1}, "greater than or equal to 2"),
         ({"threshold": 4}, "threshold must be at most the number of clients, 3"),
         ({"keys": {"bob": "00"}}, "String should match pattern"),
         ({"keys": {"dan": "same"}}, "one key of each client and no other, not so: dan"),

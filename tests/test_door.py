@@ -105,7 +105,7 @@ def test_own_data_need_no_preset() -> None:
 def test_settings_are_checked_in_python_as_anywhere() -> None:
     with pytest.raises(ConfigError, match=r"setting plan.tile: got an unknown key.*fix: did you mean plan\.tiles"):
         collabdm.Config(plan={"tile": 2})  # pyright: ignore
-    with pytest.raises(ConfigError, match=r"setting ipc: got 0; expected greater"):
+    with pytest.raises(ConfigError, match=r"setting ipc: got 0; expected at least 1"):
         collabdm.Config(ipc=0)
     with pytest.warns(RenamedWarning, match=r"plan.pae is called plan.tiles"):
         assert collabdm.Config(plan={"pae": 3}).tiles == 3  # pyright: ignore

@@ -3,8 +3,22 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field, ValidationError
 
-from collabdm.errors import as_json, explain, nearest_name, printable, shows, unknown_name
+from collabdm.errors import as_json, explain, got_in, nearest_name, printable, shows, told, unknown_name
+
+
+class _Given(BaseModel, extra="forbid"):
+    count: int = Field(1, ge=1, le=9)
+    rate: float = Field(1, gt=0, lt=0.5, allow_inf_nan=False)
+    on: bool = True
+    name: str = Field("x", min_length=1, max_length=3)
+    names: list[str] = Field(["x"], min_length=1)
+    within: "_Given | None" = None
+
+
+class _Needed(BaseModel):
+    seed: int
 
 
 @given(st.text())
@@ -51,3 +65,41 @@ def test_the_name_that_was_meant(got: str, near: str | None) -> None:
     assert told.startswith(f"method: got {got}".rstrip())
     assert "expected one of random-real, collabdm, collabdm-pae; fix: " in told
     assert told.endswith(f"did you mean {near}?" if near else "choose one of them")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("count", "two", "a whole number"),
+        ("count", 1.5, "a whole number"),
+        ("count", [], "a whole number"),
+        ("count", 0, "at least 1"),
+        ("count", 10, "at most 9"),
+        ("rate", "x", "a number"),
+        ("rate", 0, "more than 0"),
+        ("rate", 0.5, "less than 0.5"),
+        ("rate", float("nan"), "a finite number"),
+        ("on", "perhaps", "true or false"),
+        ("name", 3, "text"),
+        ("name", "", "at least 1 character"),
+        ("name", "long", "at most 3 characters"),
+        ("names", "x", "a list"),
+        ("names", [], "at least 1 item, not 0"),
+        ("within", 3, "keys with values, not a single value"),
+        ("other", 3, "no such key"),
+    ],
+)
+def test_what_pydantic_expects_is_told_without_its_words(field: str, value: object, expected: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _Given.model_validate({field: value})
+    error = refused.value.errors()[0]
+    assert told(error) == expected
+    assert got_in(error) == repr(value)
+    assert got_in(error, str) == str(value)
+
+
+def test_of_a_key_that_is_missing_nothing_was_got() -> None:
+    with pytest.raises(ValidationError) as refused:
+        _Needed.model_validate({"other": 1})
+    error = refused.value.errors()[0]
+    assert (got_in(error), told(error)) == ("nothing", "a value for this key")

@@ -6,8 +6,9 @@ exits with the error's `exit_code`; nothing is half-written.
 
 import difflib
 import json
+import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "as_json",
     "did_you_mean",
     "explain",
+    "got_in",
     "markdown_text",
     "nearest_name",
     "printable",
@@ -138,14 +140,43 @@ def nearest_name(got: str, known: Iterable[str]) -> str | None:
     return names[near[0]] if near else None
 
 
+# What a kind of pydantic's errors expects, in words that need no Python; in braces what it tells of its limits.
+_EXPECTED = {
+    "extra_forbidden": "no such key",
+    "missing": "a value for this key",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "keys with values, not a single value",
+    "mapping_type": "keys with values, not a single value",
+    "model_type": "keys with values, not a single value",
+    "model_attributes_type": "keys with values, not a single value",
+}
+
+
 def told(error: Mapping[str, Any]) -> str:
     """What one of pydantic's errors (`ValidationError.errors()`) expects, without words that only pydantic needs."""
-    if error["type"] == "extra_forbidden":
-        return "no such key"
-    message = str(error["msg"])
-    for words in ("Value error, ", "Input should be ", "Tuple should have ", "List should have "):
-        message = message.removeprefix(words)
+    if error["type"] in _EXPECTED:
+        return _EXPECTED[error["type"]].format_map(error.get("ctx", {}))
+    message = re.sub(r"^(Value error, |Input should be |\w+ should have )", "", str(error["msg"]))
     return message.replace(" after validation, not ", ", not ")
+
+
+def got_in(error: Mapping[str, Any], shown: Callable[[Any], str] = repr) -> str:
+    """What one of pydantic's errors got: of a key that is missing nothing, and not all that stands around it."""
+    return "nothing" if error["type"] == "missing" else shown(error.get("input"))[:80]
 
 
 def as_json(value: object, most: int = 40) -> str:

@@ -93,8 +93,8 @@ def test_a_budget_that_is_spent_leaves_the_fewest_rounds(run: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        (AuditSpec(canaries=0), "audit: got 16 rounds, 0 canaries; expected at least 6 and 1"),
-        (AuditSpec(rounds=5), "audit: got 5 rounds, 100 canaries; expected at least 6 and 1"),
+        (AuditSpec(canaries=0), "audit: got 16 rounds, 0 canaries; expected at least 6 rounds and 1 canary"),
+        (AuditSpec(rounds=5), "audit: got 5 rounds, 100 canaries; expected at least 6 rounds and 1 canary"),
     ],
 )
 def test_too_little_is_refused(run: Path, spec: AuditSpec, says: str) -> None:
@@ -116,7 +116,7 @@ def test_what_is_no_simulated_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"no config\.toml; expected a simulated run; fix: give the folder"):
         audit_run(tmp_path, SPEC)
     simulate(tiny_config(settings(tmp_path, method="random-real")), tmp_path / "real")
-    with pytest.raises(CollabDMError, match=r"expected a simulated run|expected a run with a round"):
+    with pytest.raises(CollabDMError, match=r"expected a simulated run|expected a run of a method in which sites send"):
         audit_run(tmp_path / "real", SPEC)
 
 

@@ -215,3 +215,9 @@ def test_a_site_says_whose_its_samples_are_where_groups_are_protected(tmp_path: 
     again = answer("--unit-column", "who", "--insecure-noise-seed", "4", out="again")
     assert again.code == 0
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "out.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 500, "a\nb"])
+def test_a_key_needs_a_name_that_a_plan_can_have(name: str, tmp_path: Path) -> None:
+    assert_refused(run("keys", "--client", name, "--out", tmp_path / "site.key"), "name of the client: got ")
+    assert list(tmp_path.iterdir()) == []

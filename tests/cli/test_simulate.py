@@ -62,7 +62,7 @@ def test_a_full_gpu_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(collabdm.rounds.contributing, "contribute", full)
     outcome = run("simulate", "--dataset", "digits", *TINY, "--out", tmp_path / "run", "--quiet")
-    assert_refused(outcome, "GPU memory: got CUDA out of memory; expected 5 GB a process; fix: ")
+    assert_refused(outcome, "GPU memory: got CUDA out of memory; expected about 5 GB for each process; fix: ")
     assert "OMP_NUM_THREADS=2" in outcome.err
 
 

@@ -130,7 +130,7 @@ def test_unknown_keys_beside_good_ones_are_named() -> None:
         ("repeats=0", "repeats: got 0"),
         ("engine=warp", "engine: got 'warp'; expected 'auto', 'eager' or 'compiled'"),
         ("partition.kind=random", "partition.kind: got 'random'"),
-        ("partition.clients=0", "partition.clients: got 0; expected greater than or equal to 1"),
+        ("partition.clients=0", "partition.clients: got 0; expected at least 1"),
         ("partition.clients=1.5", "partition.clients: got 1.5"),
         ("partition.beta=0", "partition.beta: got 0"),
         ("partition.beta=-1", "partition.beta: got -1"),

@@ -128,13 +128,13 @@ def test_settings_reach_the_method() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["local.method=kip", "local.kip.lr=0"], "local.kip.lr: got 0; expected greater than 0"),
-        (["local.method=kip", "local.kip.batch=x"], "local.kip.batch: got 'x'; expected a valid integer"),
+        (["local.method=kip", "local.kip.lr=0"], "local.kip.lr: got 0; expected more than 0;"),
+        (["local.method=kip", "local.kip.batch=x"], "local.kip.batch: got 'x'; expected a whole number"),
         (["local.method=kip", "local.kip.stop=nan"], "local.kip.stop: got nan"),
         (["local.method=feddm", "local.feddm.momentum=1"], "local.feddm.momentum: got 1; expected less than 1"),
         (["local.method=bptt", "local.bptt.width=5"], "local.bptt.width: got 5; expected a multiple of 4"),
         (["local.method=bptt", "local.bptt.window=99"], "local.bptt: got {'window': 99}; expected window must not be"),
-        (["local.method=gradient", "local.gradient=3"], "local.gradient: got 3; expected a valid dictionary"),
+        (["local.method=gradient", "local.gradient=3"], "local.gradient: got 3; expected keys with values"),
         (["local.method=kip", "local.kip.depth=3"], "local.kip.depth: got an unknown key"),
         (["local.method=kip", "local.typo=1"], "local.typo: got an unknown key"),
         (["local.typo={lr=1}"], "local.typo: got an unknown key"),

@@ -557,7 +557,7 @@ def test_the_message_names_the_field() -> None:
 
 def test_the_message_is_in_plain_words() -> None:
     assert "surprise: got 1; expected no such key;" in refusal(changed(surprise=1))
-    assert "ipc: got 0; expected greater than or equal to 1;" in refusal(changed(ipc=0))
+    assert "ipc: got 0; expected at least 1;" in refusal(changed(ipc=0))
     assert "clients: got []; expected at least 1 item, not 0;" in refusal(changed(clients=[]))
     assert "expected kind must be one of images, tables, series, got 'rows' (for another, this site needs" in refusal(
         changed(sample={"kind": "rows"})

@@ -144,23 +144,27 @@ def _check(config: Config, spec: AuditSpec) -> None:
     method = method_named(config.method)
     if method.source != "round" or method.central:
         fix = "audit a run of collabdm, collabdm-pae or local-dm"
-        raise ConfigError(explain("audit", got=f"a run of {config.method}", expected="a run with a round", fix=fix))
+        got, expected = f"a run of {config.method}", "a run of a method in which sites send contributions"
+        raise ConfigError(explain("audit", got=got, expected=expected, fix=fix))
     if config.repeats > 1:
         fix = "audit one of its folders repeat-N"
         raise ConfigError(explain("audit", got=f"a run with {config.repeats} repeats", expected="one round", fix=fix))
     if config.plan.privacy is not None and config.plan.privacy.unit == "group":
         fix = "audit the same settings with plan.privacy.unit = sample"
-        raise ConfigError(explain("audit", got="a promise for groups", expected="one for samples", fix=fix))
+        got = "a run whose promise of privacy is for groups"
+        raise ConfigError(explain("audit", got=got, expected="a promise for samples", fix=fix))
     if spec.rounds < FEWEST_ROUNDS or spec.canaries < 1:
-        got, expected = f"{spec.rounds} rounds, {spec.canaries} canaries", f"at least {FEWEST_ROUNDS} and 1"
-        raise ConfigError(explain("audit", got=got, expected=expected, fix="ask for more"))
+        got = f"{spec.rounds} rounds, {spec.canaries} canaries"
+        expected = f"at least {FEWEST_ROUNDS} rounds and 1 canary"
+        raise ConfigError(explain("audit", got=got, expected=expected, fix="ask for more (--rounds, --canaries)"))
 
 
 def _check_coins(member: np.ndarray) -> None:
     """Raise `ConfigError` where the coins fell so that nothing can be compared, before anything is computed."""
     if not comparable(member):
         rounds, count = member.shape
-        got, expected = f"{count} in {rounds} rounds", "some that are in two other rounds and out of two"
+        got = f"{count} in {rounds} rounds"
+        expected = "some that are in the data in at least two other rounds, and missing in at least two"
         raise ConfigError(explain("canaries of the audit", got=got, expected=expected, fix="ask for more rounds"))
 
 

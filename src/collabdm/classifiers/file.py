@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from torch import Tensor
 
 from collabdm.engine import EAGER, Engine
-from collabdm.errors import ClassifierError, ConfigError, DataError, explain, told
+from collabdm.errors import ClassifierError, ConfigError, DataError, explain, got_in, told
 from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.modalities import AnyModality
@@ -150,7 +150,8 @@ def _check_meaning(card: ClassifierCard) -> None:
     described = (card.shape is not None, card.normalisation is not None, card.samples is not None)
     if described not in ((True, True, False), (False, False, True)) or isinstance(card.samples, Images):
         named = [name for name, there in zip(("shape", "normalisation", "samples"), described, strict=True) if there]
-        _refuse("samples", ", ".join(named) or "none", "a shape and a normalisation, of images, or samples, of others")
+        expected = "a shape and a normalisation (of images), or samples (of rows and series)"
+        _refuse("samples", ", ".join(named) or "none", expected)
     if card.shape and card.normalisation and len(card.normalisation.mean) != card.shape[0]:
         _refuse("normalisation", f"{len(card.normalisation.mean)} channels", f"{card.shape[0]}, as its images have")
     try:
@@ -158,7 +159,7 @@ def _check_meaning(card: ClassifierCard) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "samples"
-        _refuse(where, str(first["input"])[:80], told(first)[:200])
+        _refuse(where, got_in(first, str), told(first)[:200])
 
 
 def _check_forms(forms: Mapping[str, tuple[object, object]], card: ClassifierCard) -> None:

@@ -9,7 +9,7 @@ from collabdm.data.flows.facts import FlowSettings, flow_settings_in
 from collabdm.data.flows.images import ImageSettings, flows_seen
 from collabdm.data.flows.rows import RowSettings
 from collabdm.data.flows.schema import FlowSchema
-from collabdm.errors import ClassifierError, ConfigError, explain
+from collabdm.errors import ClassifierError, ConfigError, explain, told
 from collabdm.modality import Modality
 from collabdm.tables.modality import Tables
 
@@ -48,7 +48,7 @@ def settings_of(classifier: Classifier) -> FlowSettings:
             flows_seen(settings.flows_per_image, len(settings.features), side=settings.side, layout=settings.layout)
         named = classes_of(settings)
     except (ValidationError, ConfigError) as error:
-        got = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else str(error)
+        got = told(error.errors()[0]) if isinstance(error, ValidationError) else str(error)
         _refuse("flow settings", got[:200], "settings that `collabdm flows to-images` or `to-table` wrote")
     if isinstance(settings, ImageSettings) and settings.flows_per_image > MOST_FLOWS:
         _refuse("flows per image", settings.flows_per_image, f"at most {MOST_FLOWS}")

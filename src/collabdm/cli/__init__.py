@@ -1,14 +1,13 @@
 """The command line: parse, call, print. `main` is the entry point `collabdm`."""
 
 import os
-import re
 import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -32,14 +31,12 @@ from collabdm.cli.schema import schema
 from collabdm.cli.screens import CommandScreen, GroupScreen
 from collabdm.cli.simulate import compare, simulate
 from collabdm.cli.train import train
-from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, did_you_mean, explain
+from collabdm.cli.usage import UsageError, usage_line
+from collabdm.errors import CollabDMError, DataWarning, RenamedWarning, explain
 
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
-
-# The root of typer's usage errors has moved between its releases; this one class has always been below it.
-_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 app = typer.Typer(name="collabdm", cls=GroupScreen, pretty_exceptions_enable=False, rich_markup_mode=None)
 for command in (
@@ -66,11 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except CollabDMError as error:
         _leave(str(error), error.exit_code)
-    except _UsageError as error:
-        expected = f"what `{error.ctx.command_path if error.ctx else 'collabdm'} --help` lists"
-        # Both typer and what it stands on may suggest the same.
-        got = re.sub(r"(Did you mean '[^']*'\?)( \1)+", r"\1", error.format_message())
-        _leave(explain("command line", got=got, expected=expected, fix=_spelling(error)), 2)
+    except UsageError as error:
+        _leave(usage_line(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
@@ -83,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(explain(str(error.filename or "file system"), got=got, expected="files to read and write", fix=fix), 2)
     except MemoryError:
         fix = "free some, or use smaller settings (--ipc, plan.batch, engine.processes)"
-        _leave(explain("memory", got="none left", expected="more", fix=fix), 2)
+        _leave(explain("memory", got="none left", expected="enough for this command", fix=fix), 2)
     except RuntimeError as error:
         # Torch's, known by its name: importing it would make `--help` slow.
         if type(error).__name__ != "OutOfMemoryError":
             raise
         fix = "free some, start anew with OMP_NUM_THREADS=2 (then one process uses the GPU), or use --device cpu"
-        _leave(explain("GPU memory", got=str(error).split(". ")[0], expected="5 GB a process", fix=fix), 2)
+        _leave(explain("GPU memory", got=str(error).split(". ")[0], expected="about 5 GB for each process", fix=fix), 2)
     # Newer releases of typer turn the key into this code themselves.
     if code == INTERRUPTED:
         _leave(f"interrupted; {_after_interruption(sys.argv[1:] if arguments is None else arguments)}", code)
@@ -104,10 +98,10 @@ def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """One-round federated learning by collaborative distribution matching.
+    """Make one small training set, in one round, from data that stay at several sites.
 
-    A server makes a plan, every client answers it with one small contribution, and the server distils from these a
-    small set of images that trains any network.
+    A server makes a plan, every site (a client) answers it with one small file, and from these files the server distils
+    a few samples per class, on which anyone can train a network.
     """
     if version:
         say(f"collabdm {metadata.version('collabdm')}")
@@ -125,15 +119,6 @@ def _after_interruption(arguments: Sequence[str]) -> str:
     if command in ("forget", "experiment", "audit"):
         return "the same command goes on from here"
     return "nothing was kept: the same command begins anew"
-
-
-def _spelling(error: typer.BadParameter) -> str:
-    """The choice that was meant, where a value is none of an option's choices; what to do where nothing was given."""
-    if type(error).__name__ == "MissingParameter":
-        return "add it"
-    choices = getattr(getattr(getattr(error, "param", None), "type", None), "choices", ())
-    got = re.search(r"'([^']*)' is not one of", error.format_message())
-    return did_you_mean(got[1] if got else "", map(str, choices), "check the spelling")
 
 
 @contextmanager

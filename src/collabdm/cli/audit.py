@@ -15,8 +15,8 @@ __all__ = ["audit"]
 
 def audit(
     run: Annotated[Path, Argument(help="The folder of a finished `simulate`.", show_default=False)],
-    canaries: Annotated[int, Option(help="Samples with false labels that are put in by coin.")] = 100,
-    rounds: Annotated[int, Option(help="Rounds that are held; each is the shadow of all others.")] = 16,
+    canaries: Annotated[int, Option(help="Samples with false labels, each put in by a coin toss.")] = 100,
+    rounds: Annotated[int, Option(help="Rounds that are held; the attack on each is tuned on the others.")] = 16,
     alone: Annotated[bool, Option("--alone", help="Each canary is the only one of its class at its client.")] = False,
     budget: Annotated[str | None, Option(help="Begin no further round after a time such as 30m or 2h.")] = None,
     quiet: Quiet = False,

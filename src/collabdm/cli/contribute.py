@@ -34,10 +34,11 @@ Shard = Annotated[
     bool, Option("--shard", help="Use this client's part in `simulate`; give its settings: --config, --set.")
 ]
 UnitColumn = Annotated[
-    str | None, Option(metavar="COLUMN", help="Where the plan protects groups: whose each sample is.")
+    str | None,
+    Option(metavar="COLUMN", help="Where the plan protects groups: the column that says whose each sample is."),
 ]
 NoiseSeed = Annotated[
-    int | None, Option(min=0, help="Noise that whoever knows the number takes off again: for studies only.")
+    int | None, Option(min=0, help="Make the noise from this number, with which it can be removed: for studies only.")
 ]
 Cache = Annotated[
     Path | None, Option(help="Keep work and result here; by default the work only, until the answer is written.")
@@ -186,7 +187,14 @@ def _units(plan: "Plan", columns: "Mapping[str, np.ndarray]", column: str | None
         if column is not None or protects:
             got = "none, and the plan protects groups" if protects else f"{column}, and the plan protects none"
             fix = "name the column that says whose each sample is" if protects else "leave it out"
-            raise ConfigError(explain("--unit-column", got=got, expected="it where they are protected", fix=fix))
+            raise ConfigError(
+                explain(
+                    "--unit-column",
+                    got=got,
+                    expected="this option where the plan protects groups, and only there",
+                    fix=fix,
+                )
+            )
         return None
     if column not in columns:
         raise ConfigError(unknown_name("--unit-column", column, columns))

@@ -35,13 +35,13 @@ def distill(
     out: Annotated[Path, Option(help="The run folder to write.")],
     plan_file: Annotated[Path | None, Argument(metavar="PLAN", help="The plan file.", show_default=False)] = None,
     contributions: Annotated[Path | None, Argument(help="Folder of the clients' files.", show_default=False)] = None,
-    dataset: Annotated[str | None, Option(help="What the set's card says that its data are.")] = None,
+    dataset: Annotated[str | None, Option(help="The name of the data, for the card of the set.")] = None,
     config_file: Path | None = None,
     deadline: Annotated[
         str | None, Option(help="Wait for files until all clients have answered or this long: 30s, 10m, 2h.")
     ] = None,
     add: Annotated[Path | None, Option(help="Take this late contribution into the finished round at --out.")] = None,
-    remove: Annotated[str | None, Option(help="Go on without this client (not forgetting: see forget).")] = None,
+    remove: Annotated[str | None, Option(help="Go on without this client; what it shaped stays (see forget).")] = None,
     passes: Annotated[
         int | None, Option(min=0, help="For --add and --remove: passes over the seeds; 1 by default.")
     ] = None,
@@ -75,7 +75,7 @@ def distill(
     else:
         if plan_file is None or contributions is None or passes is not None:
             got = "--passes without --add or --remove" if passes is not None else "too few arguments"
-            fix = "distill PLAN CONTRIBUTIONS --out RUN; or --add FILE or --remove CLIENT with --out RUN"
+            fix = "give PLAN and CONTRIBUTIONS, or --add FILE, or --remove CLIENT, each with --out RUN"
             raise ConfigError(explain("distill", got=got, expected="a plan and a folder", fix=fix))
         asked, limit = read_plan(plan_file), None if deadline is None else seconds_of(deadline, "--deadline")
         check_decided(config, asked, defaults=False)
@@ -107,7 +107,9 @@ def _by_files(plan: "Plan", source: Path, out: Path, deadline: float | None) -> 
 
     return Reception(
         take=lambda report: receive(plan, source, out, deadline=deadline, report=report),
-        another_plan=explain(f"{out}", got="another plan", expected="its own plan.json", fix="pass that one"),
+        another_plan=explain(
+            f"{out}", got="another plan", expected="the plan of this run", fix=f"pass {out / 'plan.json'}"
+        ),
         ending=lambda report: {"late": late_files(plan, out, report=report)},
     )
 
@@ -156,5 +158,5 @@ def _check_alone(
     extra = [name for name, is_given in given.items() if is_given]
     if extra:
         expected = "--add FILE or --remove CLIENT, and --out RUN"
-        fix = "leave that out: plan and settings are those of RUN"
+        fix = "leave out what is too much: plan and settings are those of RUN"
         raise ConfigError(explain("change of a round", got=", ".join(extra), expected=expected, fix=fix))

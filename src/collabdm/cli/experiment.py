@@ -34,14 +34,16 @@ experiment = typer.Typer(
     rich_markup_mode=None,
 )
 
-Name = Annotated[str, Argument(metavar="NAME", help="One of `experiment list`.", show_default=False)]
+Name = Annotated[str, Argument(metavar="NAME", help="An experiment that `experiment list` names.", show_default=False)]
 Out = Annotated[Path, Option(help="The experiment's folder.")]
 
 
 @experiment.command("list", cls=CommandScreen)
 def list_experiments(
-    name: Annotated[str | None, Argument(metavar="[NAME]", help="Its cells by name.", show_default=False)] = None,
-    preset: Annotated[str, Option(help="At which scale: with NAME.")] = DEFAULT_PRESET,
+    name: Annotated[
+        str | None, Argument(metavar="[NAME]", help="The experiment whose cells to list.", show_default=False)
+    ] = None,
+    preset: Annotated[str, Option(help="With NAME: the scale, as for `run`.")] = DEFAULT_PRESET,
     json: Json = False,
 ) -> None:
     """What there is to run, and at which scales; with NAME the cells of that experiment, most informative first."""
@@ -75,7 +77,7 @@ def list_experiments(
 def run(
     name: Name,
     out: Out,
-    preset: Annotated[str | None, Option(help="paper, best, cpu (default), cpu-best or smoke.")] = None,
+    preset: Annotated[str | None, Option(help="Scale: paper, best, cpu (default), cpu-best, smoke.")] = None,
     data: Annotated[list[str] | None, Option(metavar="NAME=PATH", help="Where a data set lies; repeatable.")] = None,
     only: Annotated[list[str] | None, Option(metavar="PATTERN", help="Cells, such as 'mnist-*'; repeatable.")] = None,
     budget: Annotated[str | None, Option(help="Stop after a time such as 30m or 2h, inside a cell.")] = None,

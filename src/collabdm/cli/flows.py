@@ -33,7 +33,7 @@ flows = typer.Typer(
 
 TEST = 0.2
 
-Schema = Annotated[str, Option(help="5g-nidd, unsw-nb15, argus, or a JSON file.")]
+Schema = Annotated[str, Option(help="The file's columns: 5g-nidd, unsw-nb15, argus or a JSON file.")]
 
 
 @flows.command("to-images", cls=CommandScreen)
@@ -44,8 +44,8 @@ def to_images(
     ],
     schema: Schema,
     out: Annotated[Path, Option(help="The folder to write.")],
-    side: Annotated[int | None, Option(help="Pixels a side; the schema's by default.")] = None,
-    flows_per_image: Annotated[int | None, Option(help="Flows a window; the schema's by default.")] = None,
+    side: Annotated[int | None, Option(help="Pixels per side; the schema's by default.")] = None,
+    flows_per_image: Annotated[int | None, Option(help="Flows per window; the schema's by default.")] = None,
     layout: Annotated[
         Literal["flat", "rows"], Option(help="Flow after flow (the paper's), or one flow per image row.")
     ] = "flat",
@@ -54,7 +54,7 @@ def to_images(
         Option(help="Flows of one type (the paper's), or consecutive ones of any."),
     ] = "pure",
     by: Annotated[Literal["station", "host"], Option(help="Whose consecutive flows make a window.")] = "station",
-    attack_share: Annotated[float, Option(help="From which share of attacks a time window is one.")] = 0.1,
+    attack_share: Annotated[float, Option(help="The share of attack flows that makes a time window an attack.")] = 0.1,
     keep_leaking: Annotated[bool, Option("--keep-leaking", help="Keep columns that leak the label.")] = False,
     test: Annotated[
         float | None, Option(help="The share of each stream's windows kept for testing; 0.2 by default.")

@@ -120,7 +120,7 @@ def _tensors(path: Path) -> dict[str, Any]:
             if clipped is not None and not (clipped.size and np.isfinite(clipped).all()):
                 raise ValueError(f"no shares in {shares}")
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
-        got = (isinstance(error, OSError) and error.strerror) or str(error)[:200]
+        got = (isinstance(error, OSError) and error.strerror) or f"a damaged or unfinished file ({str(error)[:200]})"
         raise ContributionError(
             explain(f"file {path}", got=got, expected="a whole safetensors file of CollabDM", fix="copy it again")
         ) from None

@@ -35,14 +35,14 @@ __all__ = [
 PlanFile = Annotated[Path, Argument(metavar="PLAN", help="The plan file.", show_default=False)]
 Force = Annotated[bool, Option("--force", help="Replace what an earlier run left at --out.")]
 Resume = Annotated[bool, Option("--resume", help="Go on with the interrupted run at --out.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress, and not what comes next.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show neither progress nor what comes next.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 AllowMissing = Annotated[bool, Option("--allow-missing-classes", help="Go on without classes that nobody holds.")]
 MinClients = Annotated[int | None, Option(min=1, help="Contributions needed; half of the clients by default.")]
 
 MaxUpload = Annotated[
     str | None,
-    Option(metavar="SIZE", help="At most so much up a client (4.5MB, 800kB): chooses seeds, encoding and features."),
+    Option(metavar="SIZE", help="The most that one client may send (4.5MB, 800kB): chooses seeds, encoding, features."),
 ]
 
 _KEYS = {
@@ -88,17 +88,19 @@ _Dataset = Annotated[
 ]
 _Method = Annotated[
     str | None,
-    Option(help="collabdm-pae, collabdm, local-dm-pae, random-real, ...", autocompletion=completed(_methods)),
+    Option(help="How the set is made: collabdm-pae, collabdm, local-dm-pae, ...", autocompletion=completed(_methods)),
 ]
 _Engine = Annotated[
     str | None,
-    Option(help="auto, eager or compiled.", autocompletion=completed(lambda: ("auto", "eager", "compiled"))),
+    Option(
+        help="How to compute: auto, eager or compiled.", autocompletion=completed(lambda: ("auto", "eager", "compiled"))
+    ),
 ]
 _Partition = Annotated[
     str | None,
     Option(
         metavar="KIND",
-        help="iid, dirichlet, dirichlet-reserved, by-column or single.",
+        help="How the data are shared: iid, dirichlet, dirichlet-reserved, by-column or single.",
         autocompletion=completed(lambda: ("iid", "dirichlet", "dirichlet-reserved", "by-column", "single")),
     ),
 ]
@@ -120,7 +122,7 @@ def _config(
     ipc: Annotated[int | None, Option(help="Distilled images per class.")] = None,
     seed: Annotated[int | None, Option(help="The seed that all draws follow from.")] = None,
     repeats: Annotated[int | None, Option(help="Whole experiments with fresh partitions and seeds.")] = None,
-    device: Annotated[str | None, Option(help="auto, cpu, cuda, ...")] = None,
+    device: Annotated[str | None, Option(help="Where to compute: auto, cpu, cuda, ...")] = None,
     engine: _Engine = None,
     partition: _Partition = None,
     clients: Annotated[str | None, Option(help="How many clients, or their names: a,b,c.")] = None,
@@ -142,8 +144,10 @@ def _config(
     ] = None,
     site: Annotated[str | None, Option(help="The column that names each row's site: partition by it.")] = None,
     test_fraction: Annotated[float | None, Option(help="Table without a test part: the share to test on.")] = None,
-    group: Annotated[str | None, Option(help="With --test-fraction: rows of one value here stay on one side.")] = None,
-    ignore: Annotated[str | None, Option(help="Table: columns that are no features, a,b,c.")] = None,
+    group: Annotated[
+        str | None, Option(help="With --test-fraction: a column; rows with the same value in it stay together.")
+    ] = None,
+    ignore: Annotated[str | None, Option(help="Table: columns not to learn from, a,b,c.")] = None,
 ) -> "Config":
     from collabdm.config import load_config
 

@@ -39,13 +39,13 @@ _Networks = Annotated[
 ]
 _Count = Annotated[
     int | None,
-    Option(help="Networks of each kind; by default 3, or 20 (paper). A judge that draws nothing runs once."),
+    Option(help="Networks of each kind; by default 3, or 20 (paper). A judge without randomness runs once."),
 ]
 _Exported = Annotated[
     bool | None,
     Option(
         "--exported/--no-exported",
-        help="Judge a set's exported files too, as whoever gets them reads them; done by default.",
+        help="Also judge the set's exported files, as others read them; done by default.",
     ),
 ]
 

@@ -15,7 +15,7 @@ __all__ = ["schema"]
 def schema(
     file: Annotated[str, Argument(metavar="FILE", help="A table: .csv, .tsv, .parquet, a folder of them, a hub name.")],
     label: Annotated[str | None, Option(help="The column of labels; else the one that is usually called so.")] = None,
-    ignore: Annotated[str | None, Option(help="Columns that are no features, a,b,c (a site, a time, an id).")] = None,
+    ignore: Annotated[str | None, Option(help="Columns not to learn from, a,b,c (a site, a time, an id).")] = None,
     out: Annotated[Path, Option(help="The schema file to write.")] = Path("schema.json"),
     force: Force = False,
     json: Json = False,

@@ -53,7 +53,7 @@ Attacks = Annotated[
     bool, Option("--attacks", help="With --images: also test under FGSM, PGD (2/255 and 8/255) and noise (0.1).")
 ]
 Out = Annotated[
-    Path | None, Option(help="The JSON file to write, too; with --images a table in Markdown (.md) comes beside it.")
+    Path | None, Option(help="A JSON file for the result; with --images a table in Markdown (.md) comes beside it.")
 ]
 
 

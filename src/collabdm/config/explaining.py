@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from collabdm.errors import ConfigError, explain, nearest_name
+from collabdm.errors import ConfigError, explain, got_in, nearest_name, told
 
 __all__ = ["explained"]
 
@@ -25,15 +25,15 @@ def explained(error: ValidationError, settings: type[BaseModel]) -> ConfigError:
             explain(
                 f"setting {where}"[:200],
                 got="an unknown key",
-                expected="one of those in the docs",
+                expected="a setting that docs/settings.md lists",
                 fix=_spelling(where, settings),
             )
         )
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = told(first)
     return ConfigError(
         explain(
             f"setting {where or 'combination'}"[:200],
-            got=repr(first["input"])[:80],
+            got=got_in(first),
             expected=message,
             fix=_meant(first["input"], message),
         )

@@ -114,6 +114,8 @@ def _read(file: Path) -> dict[str, Any]:
         return _parsed(read_text(file, _MOST_TOML))
     except (OSError, ValueError, RecursionError) as error:
         got = (isinstance(error, OSError) and error.strerror) or str(error)[:200]
+        if isinstance(error, tomllib.TOMLDecodeError):
+            got = f"no TOML ({got})"
         raise ConfigError(
             explain(
                 f"config {file}", got=got, expected="a TOML file in UTF-8", fix="check the path, and save it as UTF-8"

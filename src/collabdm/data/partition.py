@@ -107,7 +107,9 @@ def client_names(clients: int | Sequence[str]) -> list[str]:
     twice = [name for name, times in Counter(clients).items() if times > 1]
     if not clients or twice:
         raise ConfigError(
-            explain("client names", got=twice or "none", expected="distinct names", fix="name every client once")
+            explain(
+                "client names", got=", ".join(twice) or "none", expected="distinct names", fix="name every client once"
+            )
         )
     return sorted(clients)
 

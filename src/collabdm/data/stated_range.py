@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from collabdm.errors import DataError, explain
+from collabdm.errors import DataError, explain, told
 
 __all__ = ["KEY", "LEVELS", "ORDINARY", "TAIL", "StatedRange", "stated_in_array"]
 
@@ -99,7 +99,7 @@ class StatedRange(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             stated = cls.model_validate_json(str(info[KEY]))
         except ValidationError as error:
             got, fix = (
-                f"a range that is none ({error.errors()[0]['msg']})",
+                f"a range that is none ({told(error.errors()[0])})",
                 f"remove its text {KEY}, or export it again",
             )
             raise DataError(explain(what, got=got, expected="a low and a high for each channel", fix=fix)) from None

@@ -18,7 +18,7 @@ from collabdm.distilled.folder import FILE, refuse_existing, written_whole
 from collabdm.distilled.format import Metadata, Tensors, encode, read
 from collabdm.distilled.shown import as_html, in_a_line
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import ConfigError, DistilledSetError, explain
+from collabdm.errors import ConfigError, DistilledSetError, explain, got_in, told
 from collabdm.modality import Labelled, Modality
 from collabdm.storage.files import write_atomically
 from collabdm.storage.tensor_file import canonical
@@ -267,7 +267,7 @@ def _check_meaning(given: DistilledSet) -> None:
         given._metadata()
     except ValidationError as error:
         first = error.errors()[0]
-        _refuse(".".join(map(str, first["loc"])), repr(first["input"])[:80], first["msg"])
+        _refuse(".".join(map(str, first["loc"])), got_in(first), told(first))
     known = given.sample.operations
     unknown = [name for name in given.augment if name not in known]
     if unknown:

@@ -12,7 +12,7 @@ from collabdm.data.samples import Samples
 from collabdm.distilled import DistilledSet
 from collabdm.engine import Engine, found_device
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import ConfigError, explain, unknown_name
+from collabdm.errors import ConfigError, explain, got_in, told, unknown_name
 from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import NetworkResult, Trials, network_results
 from collabdm.evaluation.own import own_network, suited
@@ -110,9 +110,9 @@ def _spec(network: _Network) -> NetworkSpec | JudgeSpec:
         return judge_in(network)
     except ValidationError as error:
         first = error.errors()[0]
-        where, told = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        where = ".".join(map(str, first["loc"]))
         what = "network" if isinstance(network, str) or not where else f"network: {where}"
-        raise ConfigError(explain(what, got=first["input"], expected=told, fix="correct it")) from None
+        raise ConfigError(explain(what, got=got_in(first, str), expected=told(first), fix="correct it")) from None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

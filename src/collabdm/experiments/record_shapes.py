@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from collabdm.errors import RunFolderError, explain
+from collabdm.errors import RunFolderError, explain, got_in, told
 
 __all__ = ["MOST_SECONDS", "CellRecord", "Facts", "FinishedRecord", "check_shape"]
 
@@ -19,7 +19,7 @@ def check_shape(kind: type[BaseModel], tree: Any, path: Path, *, expected: str, 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))[:80]
-        got = f"{where}: {first['msg']}" if where else "another file"
+        got = f"{where}: {got_in(first)}, where {told(first)} should be" if where else "another file"
         raise RunFolderError(explain(f"{path}", got=got, expected=expected, fix=fix)) from None
 
 

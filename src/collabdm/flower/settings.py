@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from collabdm.config import Config, load_config
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, got_in, told
 
 __all__ = ["NodeSettings", "RunSettings", "node_settings", "run_settings"]
 
@@ -87,7 +87,6 @@ def _checked(model: type[_Model], values: Mapping[str, Any], option: str) -> _Mo
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "combination"
-        expected = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            explain(f"{option} {where}", got=repr(first["input"])[:80], expected=expected, fix="correct it")
+            explain(f"{option} {where}", got=got_in(first), expected=told(first), fix="correct it")
         ) from None

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from collabdm.config import Config
 from collabdm.data.presets import Preset
-from collabdm.errors import ConfigError, explain, told
+from collabdm.errors import ConfigError, explain, got_in, told
 from collabdm.judges.base import JudgeSpec
 from collabdm.methods import method_named
 from collabdm.modalities import MODALITIES
@@ -115,7 +115,7 @@ def disagreement(error: ValidationError, within: tuple[str, ...] = ()) -> Config
     """What does not fit together in a plan, in one line; `within`: where in the plan the fields lie."""
     first = error.errors()[0]
     where = ".".join(map(str, (*within, *first["loc"]))) or "combination"
-    got = repr(first.get("input"))[:80] if first["loc"] else "fields that do not agree"
+    got = got_in(first) if first["loc"] else "fields that do not agree"
     named = {"clients": "rename that client where it is named", "classes": "rename that class in the data"}
     fix = named[str(first["loc"][0])] if len(first["loc"]) == 2 and first["loc"][0] in named else "correct it"
     return ConfigError(explain(f"plan: {where}", got=got, expected=told(first), fix=fix))

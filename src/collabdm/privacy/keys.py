@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from collabdm.errors import ConfigError, explain, told
+from collabdm.errors import ConfigError, explain, got_in, told
 from collabdm.protocol.mask_spec import MOST_MASKED, PublicKey
 from collabdm.protocol.plan import Name
 from collabdm.storage.reading import strict_json
@@ -62,7 +62,16 @@ _Half = TypeVar("_Half", _Private, _Public)
 
 
 def make_keys(client: str) -> SiteKey:
-    """A fresh key, from the operating system's randomness. Raises `ConfigError` where `cryptography` is missing."""
+    """A fresh key, from the operating system's randomness.
+
+    Raises:
+        ConfigError: no plan can name such a client, or `cryptography` is missing.
+    """
+    try:
+        TypeAdapter(Name).validate_python(client)
+    except ValidationError as error:
+        first, fix = error.errors()[0], "give the name that this site will have in the plan"
+        raise ConfigError(explain("name of the client", got=got_in(first), expected=told(first), fix=fix)) from None
     return SiteKey(client=client, private=x25519().X25519PrivateKey.generate().private_bytes_raw())
 
 

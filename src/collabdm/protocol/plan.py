@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from collabdm.data.class_names import same_look, unreadable
 from collabdm.engine.plain import plain_torch
-from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, printable, told
+from collabdm.errors import ConfigError, PlanError, RenamedWarning, as_json, explain, got_in, printable, told
 from collabdm.matching.statistic import STATISTICS, Statistic
 from collabdm.modalities import AnyModality
 from collabdm.modality import Augmentation, draw_augmentation
@@ -268,7 +268,7 @@ def decode_plan(content: bytes, *, name: str = "plan") -> Plan:
         raise PlanError(
             explain(
                 f"{name}: {where}"[:200],
-                got=str(first.get("input"))[:80],
+                got=got_in(first, str),
                 expected=told(first)[:200],
                 fix="make the plan anew with collabdm plan",
             )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from collabdm.errors import RunFolderError, explain
+from collabdm.errors import RunFolderError, explain, got_in, told
 from collabdm.storage.reading import MOST_JSON, read_text
 
 __all__ = [
@@ -256,4 +256,4 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _first(error: ValidationError) -> str:
     first: Mapping[str, Any] = error.errors()[0]
-    return f"{repr(first['input'])[:60]} at {'.'.join(map(str, first['loc']))[:80]} ({first['msg']})"
+    return f"{got_in(first)[:60]} at {'.'.join(map(str, first['loc']))[:80]} ({told(first)})"

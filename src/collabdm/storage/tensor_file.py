@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from collabdm.errors import CollabDMError, as_json, told
+from collabdm.errors import CollabDMError, as_json, got_in, told
 from collabdm.storage.reading import no_number, opened_regular, strict_json
 
 __all__ = ["KEY", "Refuse", "canonical", "content_of", "header_of", "metadata_of", "tensors_of"]
@@ -99,7 +99,7 @@ def metadata_of(
         if where == "version":
             got = f"version {as_json(first['input'])}"
             raise refuse(got, f"version {version}", "read it with the CollabDM that wrote it") from error
-        raise refuse(f"{where[:80]} = {str(first['input'])[:80]!r}", told(first)[:200], fix) from error
+        raise refuse(f"{where[:80]} = {got_in(first)}", told(first)[:200], fix) from error
     except (ValueError, RecursionError) as error:
         raise refuse(f"metadata: {str(error)[:120]}", "plain JSON with finite numbers", fix) from error
     if (wrong := no_number(given, read)) is not None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from collabdm.errors import ConfigError, explain
+from collabdm.errors import ConfigError, explain, got_in, told
 
 __all__ = ["RECIPES", "Recipe", "recipe_text"]
 
@@ -49,7 +49,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(["recipe", *map(str, first["loc"])])
-            raise ConfigError(explain(where, got=first["input"], expected=first["msg"], fix="correct it")) from None
+            raise ConfigError(explain(where, got=got_in(first, str), expected=told(first), fix="correct it")) from None
 
     def epochs_for(self, size: int) -> int:
         """Epochs on a set of `size` samples."""

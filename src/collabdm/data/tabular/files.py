@@ -249,5 +249,7 @@ def _unreadable(path: Path, message: str) -> DataError:
         return DataError(explain(f"{path}, line {row}", got=got, expected=expected, fix=fix))
     utf8 = "invalid UTF8" in message or "codec can't" in message
     got = "text that is not UTF-8" if utf8 else message.split("\n")[0][:200]
+    if "Could not skip initial" in message:
+        got = "a single line"
     fix = "save it as UTF-8" if utf8 else "check that the file is whole and of the kind that its name says"
     return DataError(explain(str(path), got=got, expected=_EXPECTED, fix=fix))

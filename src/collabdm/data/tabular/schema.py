@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from collabdm.data.class_names import same_look
 from collabdm.data.tabular.column import MOST_COLUMNS, Column, Text
-from collabdm.errors import ConfigError, DataWarning, explain, told
+from collabdm.errors import ConfigError, DataWarning, explain, got_in, told
 from collabdm.storage.reading import read_text, strict_json
 
 __all__ = ["MOST_CLASSES", "SCHEMA_FILE", "TableSchema", "check_columns", "own_schema", "read_schema", "schema_bytes"]
@@ -63,7 +63,7 @@ def read_schema(path: str | Path) -> TableSchema:
     except ValidationError as error:
         first = error.errors()[0]
         where = _place(first["loc"], fields)
-        got = repr(first.get("input"))[:80] if first["loc"] else "columns that do not agree"
+        got = got_in(first) if first["loc"] else "columns that do not agree"
         raise ConfigError(explain(f"schema {path}{where}", got=got, expected=told(first), fix=fix)) from None
     except (OSError, ValueError, RecursionError) as error:
         got = (isinstance(error, OSError) and error.strerror) or str(error)[:200]

@@ -209,7 +209,10 @@ def test_settings_are_read_back(tmp_path: Any) -> None:
             "evaluate.networks=svm",
             r"evaluate\.networks\.0\.name: got 'svm'; expected one of convnet, .*, ridge, rocket-ridge; fix",
         ),
-        ('evaluate.networks=[{name="knn", neighbours=0}]', r"evaluate\.networks\.0\.neighbours: got 0; expected at least 1"),
+        (
+            'evaluate.networks=[{name="knn", neighbours=0}]',
+            r"evaluate\.networks\.0\.neighbours: got 0; expected at least 1",
+        ),
         ('evaluate.networks=["knn", {name="ridge", width=8}]', r"evaluate\.networks\.1\.width: got an unknown key"),
         ('evaluate.networks=[{name=["knn"]}]', r"evaluate\.networks\.0\.name: got \['knn'\]; expected text"),
         (

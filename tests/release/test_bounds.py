@@ -52,7 +52,7 @@ def test_the_tests_run_on_the_same_tools() -> None:
 def test_every_interpreter_named_is_allowed() -> None:
     named = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if line.startswith("Programming Language")]
     minors = [version for version in named if version.startswith("3.")]
-    assert minors == ["3.11", "3.12"]
+    assert minors == ["3.11", "3.12", "3.13"]
     assert PROJECT["requires-python"] == f">={minors[0]}"
 
 

@@ -15,6 +15,9 @@ __all__ = ["report"]
 def report(
     run: Annotated[Path, Argument(help="The folder of a run or of a comparison.", show_default=False)],
     out: Annotated[Path | None, Option(help="The HTML file to write; RUN/report.html by default.")] = None,
+    real: Annotated[
+        bool, Option(help="Show a simulation's real samples beside the distilled ones; --no-real for other eyes.")
+    ] = True,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -26,7 +29,7 @@ def report(
     # The run's own report may always be made anew; another place may hold something else.
     if out is not None:
         check_new(path, force=force)
-    page = run_report(run)
+    page = run_report(run, real=real)
     write_atomically(path, page)
     facts = {"report": str(path), "bytes": len(page)}
     print_json(facts) if json else print_facts(f"report: {path}", {"bytes": len(page)})

@@ -55,6 +55,8 @@ def test_what_is_sent_beside_what_is_held(held: int, told: str) -> None:
 
 
 def test_a_round_by_files_that_nobody_judged() -> None:
+    made = "The round made 6 synthetic images. Nobody has tested yet what a network learns from them: collabdm evaluate"
+    assert sentences(accuracy=None, product=None) == f"{made} does. Each of 2 sites sent 800 kB, once."
     assert sentences(accuracy=None, rounds=None) == "Each of 2 sites sent 800 kB."
     assert sentences(accuracy=None, rounds=12) == "Each of 2 sites sent 800 kB, in 12 rounds."
     assert sentences(accuracy=None, bytes={}) == ""

@@ -57,6 +57,15 @@ def test_methods_by_samples_per_class_with_the_best_of_each_column() -> None:
     assert first.rows[-1].whole.startswith("90.0")
 
 
+def test_a_model_of_a_partition_that_reserves_samples_has_a_size() -> None:
+    """There the clients' shares, and so their models, depend on the samples per class."""
+    cells = [one("fedavg", 1, 0.4, product="model"), one("fedavg", 10, 0.5, product="model"), one("k-fed", 1, 0.3)]
+    for made in cells:
+        made["config"]["partition"]["kind"] = "dirichlet-reserved"
+    (matrix,) = groups(rows_of(*cells), KEYS, named=False)[0].matrices
+    assert [(row.name, len(row.cells), row.whole) for row in matrix.rows] == [("fedavg", 2, ""), ("k-fed", 2, "")]
+
+
 def test_the_best_of_a_list_is_that_of_its_own_settings() -> None:
     (group,) = groups(GRID, KEYS, named=False)
     # Training on all data is above them all, and no method of the table.
@@ -97,16 +106,22 @@ def test_columns_of_the_same_name_go_by_their_whole_key() -> None:
     assert heads(["ipc", "local.lr", "server.lr", "plan.seeds"]) == ("per class", "local.lr", "server.lr", "seeds")
 
 
+def brief_of(rows: list[CellRow]) -> str:
+    return of_cells(groups(rows, KEYS, named=False)[0]).replace("\u00a0", " ")
+
+
 def test_an_experiment_in_words() -> None:
-    told = of_cells("letter", GRID, "rows").replace("\u00a0", " ")
+    told = brief_of(GRID)
     assert told == (
-        "letter: fedavg is best, right on 80 of 100 test rows, 89 % of what training on all data reaches;"
+        "digits: fedavg is best, right on 80 of 100 test images, 89 % of what training on all data reaches;"
         " each site sent 800 kB, once."
-        " Of the sets, collabdm is best with 10 of each class, right on 70 of 100 test rows,"
+        " Of the sets, collabdm is best with 10 of each class, right on 70 of 100 test images,"
         " 78 % of what training on all data reaches; each site sent 800 kB, once."
     )
     judged_by_another = rows_of(one("collabdm", 1, 0.4), one("full-data", 1, 0.9, bytes={}, networks=["vgg11"]))
-    assert "training on all data" not in of_cells("letter", judged_by_another, "rows")
+    assert "training on all data" not in brief_of(judged_by_another)
+    one_method = rows_of(one("k-fed", 1, 0.4), one("k-fed", 1, 0.5, beta=0.5))
+    assert brief_of(one_method).startswith("digits: k-fed is best with 1 of each class at skew (beta) 0.5, right on 50")
 
 
 def test_how_many_reach_the_papers_figure() -> None:

@@ -134,6 +134,8 @@ def test_a_round_of_files(tmp_path: Path) -> None:
     write_json(folder / "metrics.json", {key: value for key, value in metrics().items() if key in kept})
     page = Page(run_report(folder))
     assert page.headings[0] == "A round of files"
+    assert "In short. The round made 6 synthetic images. Nobody has tested yet" in texts(page)
+    assert "Each of 2 sites sent 800 kB, once." in texts(page)
     assert "collabdm distill plan.json contributions/ --config config.toml" in page.text
 
 

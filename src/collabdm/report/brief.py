@@ -21,6 +21,11 @@ def of_run(metrics: Metrics, *, images: int | None, plural: str, ceiling: float 
             everything = f"all {count_text(held)} {plural}" if held else f"all {plural} themselves"
             found.append(f"That is {share(metrics.accuracy.mean / ceiling, 0)} of what {everything} give.")
         found += _weakest(metrics.accuracy)
+    elif images and metrics.product is None:
+        found.append(
+            f"The round made {count_text(images)} synthetic {plural}. Nobody has tested yet what a network learns from"
+            " them: collabdm evaluate does."
+        )
     return found + _sent(metrics)
 
 

@@ -58,7 +58,9 @@ def is_free(row: CellRow, key: str) -> bool:
         pooled = row.cell.partition is not None and row.cell.partition.kind == "pooled"
         return pooled or (method is not None and method.central)
     if key == "ipc":
-        return is_full(row.method) or row.cell.product == "model"
+        # That partition keeps so many samples of each class at a client as its set will have.
+        reserved = row.settings.get("partition.kind") == "dirichlet-reserved"
+        return is_full(row.method) or (row.cell.product == "model" and not reserved)
     return method is not None and method.source in ("real", "full") and key.startswith(_OF_ROUNDS)
 
 

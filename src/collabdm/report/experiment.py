@@ -63,6 +63,7 @@ def experiment_report(
         failed=[cell for cell in read if cell.failed is not None],
         remaining=remaining,
         seconds=sum(cell.spent or 0.0 for cell in finished),
+        several=any(row.cell.accuracy and len(row.cell.accuracy.networks) > 1 for row in rows),
         compared=any(row.difference is not None for row in rows),
         shared=_shared(finished),
         partitions=sorted({cell.partition.label for cell in finished if cell.partition and cell.partition.samples}),
@@ -79,7 +80,7 @@ def _checked(cell: Mapping[str, Any]) -> Cell:
 
 
 def _brief(tables: Sequence[Group], rows: Sequence[CellRow]) -> list[str]:
-    told = [of_cells(one.name or "Results", [row for row, _ in one.rows], one.plural) for one in tables[:_MOST_TOLD]]
+    told = [of_cells(one) for one in tables[:_MOST_TOLD]]
     if len(tables) > _MOST_TOLD:
         told.append(f"{len(tables) - _MOST_TOLD} more data sets are in the tables below.")
     return [*told, *filter(None, [of_paper(rows)])]

@@ -15,6 +15,7 @@ _WORDS = {
     "partition.kind": "partition",
     "partition.beta": "skew (beta)",
     "partition.clients": "clients",
+    "plan.privacy.epsilon": "epsilon",
     "plan.seeds": "seeds",
     "evaluate.protocol": "judged by",
     "local.method": "local sets",

@@ -33,6 +33,8 @@ def run_page(folder: Path, *, real: bool = True) -> bytes:
     by_files = finished and metrics.method is None
     later, earlier = judged_later(folder)
     metrics = with_judgement(metrics, later)
+    if by_files and metrics.rounds is None:
+        metrics = metrics.model_copy(update={"rounds": 1})
     tree, text = settings_of(folder)
     sets = sets_in(folder, real=real)
     images = len(sets[-1][1]) if sets and sets[-1][0] == AFTER else None

@@ -54,7 +54,7 @@ def test_a_picture_that_cannot_be_small_is_not_left(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"out\.png is above 250 kB in 32 colours"):
         screenshots.written_small(tmp_path / "drawn.png", tmp_path / "out.png")
     assert not (tmp_path / "out.png").exists()
-    Image.fromarray(noise // 64).save(tmp_path / "drawn.png")
+    Image.fromarray(noise // 128).save(tmp_path / "drawn.png")
     assert "900 x 600" in screenshots.written_small(tmp_path / "drawn.png", tmp_path / "out.png")
 
 

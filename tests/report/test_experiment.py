@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,16 @@ def test_images_and_losses_come_from_the_cells_own_runs(tmp_path: Path) -> None:
     labels = [value for _, name, value in page.attributes if name == "aria-label"]
     assert labels.count("cat, before refinement: 2 images") == labels.count("cat, distilled: 2 images") == 1
     assert labels.count("The loss goes from 9 to 2.25 in 6 steps.") == 1
+
+
+def test_real_examples_stand_beside_unless_they_may_not(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs" / "a")
+    shutil.copy(run / "initial" / "distilled.safetensors", run / "real.safetensors")
+    for real in (True, False):
+        page = Page(experiment_report("table2", "", [cell("a")], 0, folder=tmp_path, real=real))
+        labels = [value for _, name, value in page.attributes if name == "aria-label"]
+        assert ("cat, real: 2 images" in labels) == real
+        assert ("make it anew with --no-real" in told(page)) == real
 
 
 def test_of_a_large_grid_the_first_cells_are_told_in_full(tmp_path: Path) -> None:

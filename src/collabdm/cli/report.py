@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from collabdm.cli.folders import check_new
-from collabdm.cli.options import Force, Json
+from collabdm.cli.options import Force, Json, Real
 from collabdm.cli.output import print_facts, print_json
 
 __all__ = ["report"]
@@ -15,9 +15,7 @@ __all__ = ["report"]
 def report(
     run: Annotated[Path, Argument(help="The folder of a run or of a comparison.", show_default=False)],
     out: Annotated[Path | None, Option(help="The HTML file to write; RUN/report.html by default.")] = None,
-    real: Annotated[
-        bool, Option(help="Show a simulation's real samples beside the distilled ones; --no-real for other eyes.")
-    ] = True,
+    real: Real = True,
     force: Force = False,
     json: Json = False,
 ) -> None:

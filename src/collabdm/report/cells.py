@@ -44,17 +44,30 @@ class CellRow:
 
 
 def cell_rows(
-    cells: Sequence[Cell], keys: Sequence[str], given: Sequence[str], *, named: bool, folder: Path | None
+    cells: Sequence[Cell],
+    keys: Sequence[str],
+    given: Sequence[str],
+    *,
+    named: bool,
+    folder: Path | None,
+    real: bool = True,
 ) -> list[CellRow]:
     """One row a finished cell; the first `MOST_WHOLE` have a `result`, with images and losses where `folder` has runs.
 
     `keys`: the settings that tell cells apart; `given`: those over the preset; `named`: rows go by the cells' names.
+    `real`: whether a run's real examples stand beside its sets.
     Raises `RunFolderError` or `DistilledSetError` for a damaged run.
     """
     runs = {cell.cell: run for cell in cells[:MOST_WHOLE] if (run := _run_of(cell, folder)) is not None}
     of_class = min(max(_MOST_OF_CLASS // max(len(runs), 1), 1), 6)
     return [
-        _row(cell, keys, given, named=named, result=_result(cell, runs.get(cell.cell), of_class) if whole else None)
+        _row(
+            cell,
+            keys,
+            given,
+            named=named,
+            result=_result(cell, runs.get(cell.cell), of_class, real=real) if whole else None,
+        )
         for cell, whole in ((cell, number < MOST_WHOLE) for number, cell in enumerate(cells))
     ]
 
@@ -73,11 +86,11 @@ def _run_of(cell: Cell, folder: Path | None) -> Path | None:
     return run if (run / "metrics.json").is_file() else None
 
 
-def _result(cell: Cell, run: Path | None, of_class: int) -> ResultView:
+def _result(cell: Cell, run: Path | None, of_class: int, *, real: bool) -> ResultView:
     if run is None:
         return result_view(cell, cell.config)
     losses = metrics_of(run)[0].losses
-    return result_view(cell, cell.config, losses=losses, sets=sets_in(run), of_class=of_class)
+    return result_view(cell, cell.config, losses=losses, sets=sets_in(run, real=real), of_class=of_class)
 
 
 def _row(cell: Cell, keys: Sequence[str], given: Sequence[str], *, named: bool, result: ResultView | None) -> CellRow:

@@ -33,11 +33,12 @@ def experiment_report(
     *,
     settings: Sequence[str] = (),
     folder: Path | None = None,
+    real: bool = True,
 ) -> bytes:
     """One self-contained HTML file about the cells that ran (the JSON of each); `remaining` are yet to run.
 
     `settings` (`key=value`) were given over the preset. `folder`: the experiment's, for the images and
-    losses that cells' own runs left there.
+    losses that cells' own runs left there, with real examples (`real`) or without.
     Raises `RunFolderError` for a cell that is not what the runner writes; `DistilledSetError` for a damaged set.
     """
     read = sorted((_checked(cell) for cell in cells), key=lambda cell: (cell.rank, cell.cell))
@@ -47,7 +48,7 @@ def experiment_report(
     named = len(keys) > _MOST_VARYING
     # Accuracies of two recipes are not to be compared, so what judged is never left out.
     keys = [key for key in keys if not named or key in _JUDGED]
-    rows = cell_rows(finished, keys, settings, named=named, folder=folder)
+    rows = cell_rows(finished, keys, settings, named=named, folder=folder, real=real)
     tables = groups(rows, keys, named=named)
     return render(
         "experiment.html",

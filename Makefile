@@ -15,7 +15,7 @@ TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 # Flower allows few versions of what it needs, so its extra is left to `make test`.
 ANYWHERE := -q -n 2 --dist loadscope --ignore tests/flower
 
-.PHONY: setup demo test test-slow test-oldest test-newest release-check bench docs clean
+.PHONY: setup demo test test-slow test-oldest test-newest release-check bench screenshots docs clean
 
 setup: $(STAMP)
 
@@ -63,6 +63,10 @@ release-check:
 
 bench: setup
 	$(BIN)/python benchmarks/bench.py
+
+# The pictures of reports in docs/screenshots/, by Chromium, which must be installed.
+screenshots: setup
+	$(BIN)/python release/screenshots.py
 
 # The site, into site/; it needs no network to be read.
 docs: setup

@@ -26,8 +26,30 @@ def test_a_real_run(simulated: Simulated, tmp_path: Path) -> None:
     assert page.headings[0] == "collabdm-pae on digits"
     accuracy = outcome.json["accuracy"]["mean"]
     assert f"{100 * accuracy:.1f}\u00a0%" in page.text
-    for heading in ("The images", "Accuracy of each class", "On the way", "The clients", "Time and memory"):
+    for heading in (
+        "The images",
+        "Accuracy of each class",
+        "Confusion matrix",
+        "Loss",
+        "The clients",
+        "Time and memory",
+    ):
         assert heading in page.headings
+
+
+def test_real_samples_stand_beside_unless_they_may_not(simulated: Simulated, exchanged: Path, tmp_path: Path) -> None:
+    pages = {}
+    for name, arguments in (("with", ()), ("without", ("--no-real",))):
+        assert run("report", simulated[0], "--out", tmp_path / name, *arguments).code == 0
+        pages[name] = Page((tmp_path / name).read_bytes())
+    strips = {name: [v for _, a, v in page.attributes if a == "aria-label"] for name, page in pages.items()}
+    assert any(label.startswith("0, real: ") for label in strips["with"])
+    assert "examples of the training data" in pages["with"].text
+    assert not any("real: " in label for label in strips["without"])
+    assert "examples of the training data" not in pages["without"].text
+    # Those who hold a round by files have none.
+    assert run("report", exchanged / "run", "--out", tmp_path / "round").code == 0
+    assert "The server has no real images of the sites" in Page((tmp_path / "round").read_bytes()).text
 
 
 def test_the_recipe_gives_the_same_run(simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +167,7 @@ def test_an_evaluation_is_kept_in_the_run_and_its_report_shows_it(exchanged: Pat
 def test_what_keeps_nothing_says_so_when_it_is_stopped(
     simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(folder: Path) -> bytes:
+    def stopped(folder: Path, *, real: bool) -> bytes:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("collabdm.report.run_report", stopped)

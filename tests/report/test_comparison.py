@@ -25,7 +25,8 @@ def test_every_method_is_a_row_and_the_best_is_named(tmp_path: Path) -> None:
         "How to reproduce it",
     ]
     told = " ".join(page.text.replace("\u00a0", " ").split())
-    assert "Best: collabdm-pae with 70.0 % of the test data right, for 2 MB up from each client." in told
+    brief = "collabdm-pae is best with 2 of each class: right on 70 of 100 test images. Each site sent 2 MB, once."
+    assert f"In short. Of the methods that work between sites, {brief}" in told
     assert "collabdm 60.0 ± 1.0 % 512 B 1 MB" in told
     assert "random-real 50.0 ± 1.0 % \u2013 \u2013" in told
     assert "collabdm compare --config config.toml --out runs/again --methods random-real,collabdm,collabdm-pae" in told

@@ -18,9 +18,10 @@ SECTIONS = [
     "Worth knowing",
     "The images",
     "Accuracy of each class",
-    "What is taken for what",
+    "Confusion matrix",
     "Every network",
-    "On the way",
+    "Accuracy on the way",
+    "Loss",
     "The clients",
     "Time and memory",
     "Settings",
@@ -47,7 +48,7 @@ def test_everything_a_run_leaves_is_told(tmp_path: Path) -> None:
         "3 pairs of seed and class",
         "west",
         "of another plan",
-        "frog 4",
+        "frog (4)",
         "cat for dog (38 %)",
         "means 600 kB, images 100 kB",
         "512 MB",
@@ -63,7 +64,7 @@ def test_everything_a_run_leaves_is_told(tmp_path: Path) -> None:
     assert len(pictures) == 2 * 2 * len(CLASSES)
     labels = [value for tag, name, value in page.attributes if name == "aria-label"]
     assert "cat, before refinement: 2 images" in labels
-    assert "The matching loss goes from 9 to 2.25 in 6 steps." in labels
+    assert "The loss goes from 9 to 2.25 in 6 steps." in labels
     assert (
         "Accuracy goes from 50.0\u00a0% at 300\u00a0kB to 75.0\u00a0% at 800\u00a0kB (bytes up, each client)." in labels
     )
@@ -84,11 +85,11 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("without", "sections"),
     [
-        (["curve", "losses"], ["On the way"]),
+        (["curve", "losses"], ["Accuracy on the way", "Loss"]),
         (["seconds", "memory", "peak_memory"], ["Time and memory"]),
         (["partition", "bytes", "seconds", "memory", "peak_memory"], ["The clients", "Time and memory"]),
         (["topped_up", "skipped", "unprotected", "untouched_classes", "missing", "refused"], ["Worth knowing"]),
-        (["accuracy"], ["Accuracy of each class", "What is taken for what", "Every network"]),
+        (["accuracy"], ["Accuracy of each class", "Confusion matrix", "Every network", "Accuracy on the way"]),
     ],
 )
 def test_what_a_run_lacks_is_left_out(without: list[str], sections: list[str], tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_an_old_run_without_confusion_and_initial_set(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", accuracy=told["accuracy"])
     (folder / "initial" / "distilled.safetensors").unlink()
     page = Page(run_report(folder))
-    assert page.headings == [name for name in SECTIONS if name != "What is taken for what"]
+    assert page.headings == [name for name in SECTIONS if name != "Confusion matrix"]
     assert "Before refinement" not in page.text
 
 
@@ -123,7 +124,7 @@ def test_a_run_that_is_under_way_shows_its_round(tmp_path: Path) -> None:
     (folder / "metrics.json").unlink()
     write_json(folder / "round.json", {"basis": "", "metrics": {"losses": [4.0, 2.0], "seconds": {"distill": 3.0}}})
     page = Page(run_report(folder))
-    assert page.headings[1:] == ["The images", "On the way", "Time and memory", "Settings", "How to reproduce it"]
+    assert page.headings[1:] == ["The images", "Loss", "Time and memory", "Settings", "How to reproduce it"]
     assert "not finished" in page.text
 
 
@@ -133,6 +134,8 @@ def test_a_round_of_files(tmp_path: Path) -> None:
     write_json(folder / "metrics.json", {key: value for key, value in metrics().items() if key in kept})
     page = Page(run_report(folder))
     assert page.headings[0] == "A round of files"
+    assert "In short. The round made 6 synthetic images. Nobody has tested yet" in texts(page)
+    assert "Each of 2 sites sent 800 kB, once." in texts(page)
     assert "collabdm distill plan.json contributions/ --config config.toml" in page.text
 
 

@@ -11,7 +11,7 @@ from collabdm.engine import Engine
 from collabdm.images.modality import Images
 from collabdm.images.partition_expand import pack
 from collabdm.planning import resolved, sample_for
-from collabdm.simulation.pooled import all_data, random_real_set
+from collabdm.simulation.pooled import all_data, random_real_set, real_examples
 from tiny_runs import tiny_config
 
 
@@ -72,3 +72,31 @@ def test_all_data_are_the_training_data_untouched(digits: Dataset) -> None:
     everything = all_data(digits, tiny_config({"method": "full-data"}))
     assert everything.samples is digits.train
     assert everything.labels.tolist() == digits.train.labels.tolist()
+
+
+def test_examples_are_rows_of_their_class_and_few(digits: Dataset) -> None:
+    engine = engine_for(digits)
+    found = real_examples(digits, tiny_config(), engine=engine)
+    assert found is not None
+    assert found.counts().tolist() == [6] * 10
+    assert found.tiles == 1
+    for label in range(10):
+        known = {row.numpy().tobytes() for row in rows_like(digits, label)}
+        drawn = {row.numpy().tobytes() for row in found.samples[found.labels == label]}
+        assert len(drawn) == 6
+        assert drawn <= known
+    # The same seed draws the same, for a run that is gone on with.
+    again = real_examples(digits, tiny_config(), engine=engine)
+    assert again is not None
+    assert again.to_bytes() == found.to_bytes()
+
+
+def test_large_samples_are_fewer(digits: Dataset) -> None:
+    train = digits.train
+    large = dataclasses.replace(train, values=train.values.repeat(22, axis=2).repeat(22, axis=3))
+    preset = dataclasses.replace(digits.preset, shape=(1, 176, 176))
+    found = real_examples(
+        dataclasses.replace(digits, train=large, preset=preset), tiny_config(), engine=engine_for(digits)
+    )
+    assert found is not None
+    assert found.counts().tolist() == [1] * 10

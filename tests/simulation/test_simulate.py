@@ -60,7 +60,14 @@ def metrics_of(run: Path) -> dict[str, Any]:
 def test_a_run_folder_holds_what_was_promised(whole: Path) -> None:
     names = {path.name for path in whole.iterdir()}
     pictures = {"partition.png", "loss.png"}
-    assert names >= pictures | {"config.toml", "plan.json", "metrics.json", "events.jsonl", "distilled"}
+    assert names >= pictures | {
+        "config.toml",
+        "plan.json",
+        "metrics.json",
+        "events.jsonl",
+        "distilled",
+        "real.safetensors",
+    }
     assert not names & {"kept", "checkpoint.safetensors"}
     assert not list(whole.rglob("*.checkpoint"))
     assert not list(whole.rglob("*.part"))

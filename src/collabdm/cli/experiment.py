@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from collabdm.cli.options import Json, Quiet, seconds_of
+from collabdm.cli.options import Json, Quiet, Real, seconds_of
 from collabdm.cli.output import one_line, print_facts, print_json, print_table, say
 from collabdm.cli.progress import progress
 from collabdm.cli.screens import CommandScreen, GroupScreen
@@ -141,7 +141,7 @@ def status(name: Name, out: Out, json: Json = False) -> None:
 
 
 @experiment.command("report", cls=CommandScreen)
-def report(name: Name, out: Out) -> None:
+def report(name: Name, out: Out, real: Real = True) -> None:
     """Write `report.html` into the experiment's folder, and print its table."""
     from collabdm.experiments import experiment_named
     from collabdm.experiments.status import status_of
@@ -152,7 +152,9 @@ def report(name: Name, out: Out) -> None:
     chosen = experiment_named(name)
     found = status_of(chosen, out)
     remaining = len(found.cells) - found.count("finished")
-    page = experiment_report(name, chosen.summary, found.records, remaining, settings=found.settings, folder=out)
+    page = experiment_report(
+        name, chosen.summary, found.records, remaining, settings=found.settings, folder=out, real=real
+    )
     with door(out):
         write_atomically(out / "report.html", page)
     say(_table(chosen, found))

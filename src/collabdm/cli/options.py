@@ -25,6 +25,7 @@ __all__ = [
     "MinClients",
     "PlanFile",
     "Quiet",
+    "Real",
     "Resume",
     "bytes_of",
     "configured",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 PlanFile = Annotated[Path, Argument(metavar="PLAN", help="The plan file.", show_default=False)]
+Real = Annotated[
+    bool, Option(help="Show a simulation's real samples beside the distilled ones; --no-real for other eyes.")
+]
 Force = Annotated[bool, Option("--force", help="Replace what an earlier run left at --out.")]
 Resume = Annotated[bool, Option("--resume", help="Go on with the interrupted run at --out.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show neither progress nor what comes next.")]

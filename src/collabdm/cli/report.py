@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from collabdm.cli.folders import check_new
-from collabdm.cli.options import Force, Json
+from collabdm.cli.options import Force, Json, Real
 from collabdm.cli.output import print_facts, print_json
 
 __all__ = ["report"]
@@ -15,6 +15,7 @@ __all__ = ["report"]
 def report(
     run: Annotated[Path, Argument(help="The folder of a run or of a comparison.", show_default=False)],
     out: Annotated[Path | None, Option(help="The HTML file to write; RUN/report.html by default.")] = None,
+    real: Real = True,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -26,7 +27,7 @@ def report(
     # The run's own report may always be made anew; another place may hold something else.
     if out is not None:
         check_new(path, force=force)
-    page = run_report(run)
+    page = run_report(run, real=real)
     write_atomically(path, page)
     facts = {"report": str(path), "bytes": len(page)}
     print_json(facts) if json else print_facts(f"report: {path}", {"bytes": len(page)})

@@ -1,13 +1,16 @@
 """The page of several methods on the same data: what `compare` left."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from collabdm.report.brief import held_by_all, of_comparison
+from collabdm.report.ceiling import comparison_rows, is_full
 from collabdm.report.charts import Chart, Series, line_chart
 from collabdm.report.gallery import gallery
 from collabdm.report.heat import Heat, share_heat
 from collabdm.report.page import render
 from collabdm.report.reading import Metrics, Row, checked
-from collabdm.report.result import distilled_of, plural_in
+from collabdm.report.result import EXAMPLES, beside, distilled_of, examples_of, plural_in
 from collabdm.report.run import data_name, provenance, settings_of
 from collabdm.report.sections import partition, setting_rows
 from collabdm.report.wording import bytes_text, share, share_tick
@@ -16,13 +19,14 @@ from collabdm.storage.files import read_json
 __all__ = ["comparison_page"]
 
 
-def comparison_page(folder: Path) -> bytes:
-    """HTML of the comparison in `folder`; raises `RunFolderError`."""
-    path = folder / "comparison.json"
-    rows = checked(tuple[Row, ...], read_json(path), str(path))
+def comparison_page(folder: Path, *, real: bool = True) -> bytes:
+    """HTML of the comparison in `folder`, with real examples or without; raises `RunFolderError`."""
+    rows = comparison_rows(folder)
     tree, text = settings_of(folder)
     runs = {row.method: _metrics(folder / row.method) for row in rows}
     sets = [(row.method, chosen) for row in rows if (chosen := distilled_of(folder / row.method, "distilled"))]
+    examples = next((found for row in rows if (found := examples_of(folder / row.method))), None) if real else None
+    sets = [(EXAMPLES, examples), *sets] if examples is not None and sets else sets
     known = [run for run in runs.values() if run is not None]
     data = data_name(str(tree.get("dataset", "?")))
     return render(
@@ -30,8 +34,14 @@ def comparison_page(folder: Path) -> bytes:
         title=f"{len(rows)} methods on {data}",
         data=data,
         rows=rows,
-        best=max(rows, key=lambda row: row.accuracy_mean, default=None),
-        widest=max((row.accuracy_mean for row in rows), default=1.0) or 1.0,
+        brief=of_comparison(
+            rows,
+            ipc=_whole(tree.get("ipc")),
+            plural=plural_in(sets),
+            held=max((held_by_all(run) for run in known), default=0),
+        ),
+        best=_best(rows),
+        beside=beside(sets),
         ipc=tree.get("ipc"),
         recipes=list(dict.fromkeys(row.protocol for row in rows if row.protocol)),
         networks=max((len(run.accuracy.networks) for run in known if run.accuracy), default=0),
@@ -45,6 +55,17 @@ def comparison_page(folder: Path) -> bytes:
         command="collabdm compare --config config.toml --out runs/again --methods " + ",".join(r.method for r in rows),
         provenance=provenance(known[0].versions, known[0].hardware) if known else [],
     )
+
+
+def _best(rows: Sequence[Row]) -> frozenset[str]:
+    """Names of the methods that no other is above, as accuracies are shown; all data in one place are the ceiling."""
+    shown = {row.method: round(100 * row.accuracy_mean, 1) for row in rows if not is_full(row.method)}
+    top = max(shown.values(), default=0.0)
+    return frozenset(name for name, value in shown.items() if value == top) if len(shown) > 1 else frozenset()
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _metrics(folder: Path) -> Metrics | None:

@@ -1,13 +1,14 @@
 """The page of an experiment: its cells beside the paper's figures."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collabdm.report.cells import MOST_WHOLE, CellRow, cell_rows, grouped
+from collabdm.report.cells import MOST_WHOLE, CellRow, cell_rows
 from collabdm.report.commands import experiment_command
+from collabdm.report.experiment_brief import of_cells, of_paper
 from collabdm.report.experiment_charts import agreement, curves
+from collabdm.report.groups import Group, groups
 from collabdm.report.heat import Heat, share_heat
 from collabdm.report.page import render
 from collabdm.report.reading import Cell, checked
@@ -18,6 +19,7 @@ __all__ = ["experiment_report"]
 # What differs between cells without being what is compared, or has a column of its own.
 _ASIDE = ("engine", "device", "seed", "dataset", "method", "server.evaluate_every")
 _MOST_VARYING = 5
+_MOST_TOLD = 8
 _JUDGED = ("evaluate.protocol", "evaluate.epochs")
 # What a reader asks first of a table; told once where all cells agree on it.
 _SIZES = ("ipc", "partition.clients", "plan.seeds", "plan.batch", "local.iterations", "evaluate.protocol")
@@ -31,11 +33,12 @@ def experiment_report(
     *,
     settings: Sequence[str] = (),
     folder: Path | None = None,
+    real: bool = True,
 ) -> bytes:
     """One self-contained HTML file about the cells that ran (the JSON of each); `remaining` are yet to run.
 
     `settings` (`key=value`) were given over the preset. `folder`: the experiment's, for the images and
-    losses that cells' own runs left there.
+    losses that cells' own runs left there, with real examples (`real`) or without.
     Raises `RunFolderError` for a cell that is not what the runner writes; `DistilledSetError` for a damaged set.
     """
     read = sorted((_checked(cell) for cell in cells), key=lambda cell: (cell.rank, cell.cell))
@@ -45,8 +48,8 @@ def experiment_report(
     named = len(keys) > _MOST_VARYING
     # Accuracies of two recipes are not to be compared, so what judged is never left out.
     keys = [key for key in keys if not named or key in _JUDGED]
-    rows = cell_rows(finished, keys, settings, named=named, folder=folder)
-    compared = [row.difference for row in rows if row.difference is not None]
+    rows = cell_rows(finished, keys, settings, named=named, folder=folder, real=real)
+    tables = groups(rows, keys, named=named)
     return render(
         "experiment.html",
         title=name,
@@ -54,15 +57,15 @@ def experiment_report(
         presets=sorted({cell.preset for cell in read if cell.preset}),
         given=settings,
         first="Cell" if named else "Method",
-        keys=[key.rpartition(".")[2] if key.count(".") == 1 else key for key in keys],
-        groups=grouped(rows),
+        brief=_brief(tables, rows),
+        groups=tables,
         most_whole=MOST_WHOLE,
         done=len(finished),
         failed=[cell for cell in read if cell.failed is not None],
         remaining=remaining,
         seconds=sum(cell.spent or 0.0 for cell in finished),
-        off=statistics.fmean(map(abs, compared)) if compared else None,
-        compared=len(compared),
+        several=any(row.cell.accuracy and len(row.cell.accuracy.networks) > 1 for row in rows),
+        compared=any(row.difference is not None for row in rows),
         shared=_shared(finished),
         partitions=sorted({cell.partition.label for cell in finished if cell.partition and cell.partition.samples}),
         networks=sorted({network for cell in finished for network in cell.networks}),
@@ -75,6 +78,13 @@ def experiment_report(
 
 def _checked(cell: Mapping[str, Any]) -> Cell:
     return checked(Cell, cell, f"cell {str(cell.get('cell', '?'))[:80]}")
+
+
+def _brief(tables: Sequence[Group], rows: Sequence[CellRow]) -> list[str]:
+    told = [of_cells(one) for one in tables[:_MOST_TOLD]]
+    if len(tables) > _MOST_TOLD:
+        told.append(f"{len(tables) - _MOST_TOLD} more data sets are in the tables below.")
+    return [*told, *filter(None, [of_paper(rows)])]
 
 
 def _varying(cells: Sequence[Cell]) -> list[str]:

@@ -9,15 +9,17 @@ from collabdm.report.run import run_page
 __all__ = ["run_report"]
 
 
-def run_report(folder: Path) -> bytes:
+def run_report(folder: Path, *, real: bool = True) -> bytes:
     """One self-contained HTML file about the run or comparison in `folder`; what it lacks is left out.
+
+    `real`: whether a simulation's real examples stand beside its distilled samples.
 
     Raises `RunFolderError` where it is neither, or a file in it is damaged; `DistilledSetError` for a damaged set.
     """
     if (folder / "comparison.json").is_file():
-        return comparison_page(folder)
+        return comparison_page(folder, real=real)
     if (folder / "config.toml").is_file():
-        return run_page(folder)
+        return run_page(folder, real=real)
     of_experiment = (folder / "cells").is_dir()
     raise RunFolderError(
         explain(

@@ -8,6 +8,7 @@ import numpy as np
 
 from collabdm.distilled.set import DistilledSet
 from collabdm.images.image_folder import image_of, png_of
+from collabdm.images.modality import Images
 
 __all__ = ["Gallery", "Line", "gallery"]
 
@@ -51,9 +52,16 @@ def gallery(sets: Sequence[tuple[str, DistilledSet]], *, of_class: int = _MOST_O
     notes = [f"The first {of_class} of up to {most} {plural} of each class."] if most > of_class else []
     notes += [f"The first {shown} of {len(classes)} classes."] if shown < len(classes) else []
     tiles = max(chosen.tiles for _, chosen in sets)
+    if any(_is_stretched(chosen) for _, chosen, _ in alike):
+        notes.append("Distilled pixels go beyond black and white: they are rescaled, each set by itself, to be seen.")
     if tiles > 1:
         notes.append(f"Stored images are grids of {tiles} x {tiles} tiles, shown as the {plural} that these unfold to.")
     return Gallery(titles=tuple(title for title, _, _ in alike), lines=lines, note=" ".join(notes))
+
+
+def _is_stretched(chosen: DistilledSet) -> bool:
+    """Whether its pictures show another range of pixels than [0, 1]."""
+    return isinstance(chosen.sample, Images) and not chosen.sample.range_of(chosen.samples).ordinary
 
 
 def _by_class(pixels: np.ndarray, labels: np.ndarray, classes: int, of_class: int) -> list[tuple[str, ...]]:

@@ -10,26 +10,34 @@ import tomli_w
 from collabdm.data.naming import public_name
 from collabdm.errors import RunFolderError, explain
 from collabdm.report.again import of_files, of_simulation
+from collabdm.report.brief import of_run
+from collabdm.report.ceiling import full_data_beside
 from collabdm.report.commands import of_experiment
 from collabdm.report.evaluated import judged_later, with_judgement
 from collabdm.report.page import render
 from collabdm.report.reading import Audit, Metrics, checked, read_toml
-from collabdm.report.result import AFTER, result_view, sets_in
+from collabdm.report.result import AFTER, plural_in, result_view, sets_in
 from collabdm.report.sections import computed_by, computed_seconds, dearer, flattened, mean_up, risen
 from collabdm.storage.files import read_json
 from collabdm.training.recipes import recipe_text
 
 __all__ = ["data_name", "metrics_of", "plan_settings", "provenance", "run_page", "settings_of"]
 
+# Images of a class, by how many sets stand side by side.
+_OF_CLASS = (10, 10, 6, 4)
 
-def run_page(folder: Path) -> bytes:
-    """HTML of the run in `folder`, finished or not; raises `RunFolderError`."""
+
+def run_page(folder: Path, *, real: bool = True) -> bytes:
+    """HTML of the run in `folder`, finished or not, with its real examples or without; raises `RunFolderError`."""
     metrics, finished = metrics_of(folder)
     by_files = finished and metrics.method is None
     later, earlier = judged_later(folder)
     metrics = with_judgement(metrics, later)
+    if by_files and metrics.rounds is None:
+        metrics = metrics.model_copy(update={"rounds": 1})
     tree, text = settings_of(folder)
-    sets = sets_in(folder)
+    sets = sets_in(folder, real=real)
+    images = len(sets[-1][1]) if sets and sets[-1][0] == AFTER else None
     method = metrics.method or _named(tree, "method")
     data = metrics.dataset or _named(tree, "dataset")
     if by_files:
@@ -45,9 +53,12 @@ def run_page(folder: Path) -> bytes:
         method=method,
         data=data_name(data),
         ipc=metrics.ipc or tree.get("ipc"),
-        images=len(sets[-1][1]) if sets and sets[-1][0] == AFTER else None,
+        images=images,
+        brief=of_run(metrics, images=images, plural=plural_in(sets), ceiling=full_data_beside(folder)),
         up=mean_up(metrics),
-        result=result_view(metrics, tree, losses=metrics.losses, sets=sets, of_class=6 if len(sets) > 1 else 10),
+        result=result_view(
+            metrics, tree, losses=metrics.losses, sets=sets, of_class=_OF_CLASS[len(sets)], by_files=by_files
+        ),
         seconds=computed_seconds(metrics.seconds),
         computed=computed_by(metrics.seconds),
         dearer=dearer(metrics),

@@ -30,6 +30,7 @@ __all__ = [
     "loss_chart",
     "mean_up",
     "partition",
+    "refined_text",
     "risen",
     "setting_rows",
     "stage_rows",
@@ -96,9 +97,9 @@ def loss_chart(losses: Sequence[float]) -> Chart | None:
     lines = [mean] if window == 1 else [Series(name="each step", points=steps, look="faint"), mean]
     return line_chart(
         lines,
-        summary=f"The matching loss goes from {smooth[0]:.4g} to {smooth[-1]:.4g} in {len(losses)} steps.",
+        summary=f"The loss goes from {smooth[0]:.4g} to {smooth[-1]:.4g} in {len(losses)} steps.",
         x_label="server step",
-        y_label="matching loss",
+        y_label="loss",
         log_y=min(losses) > 0 and max(losses) > 5 * min(losses),
     )
 
@@ -201,6 +202,16 @@ def risen(metrics: Metrics) -> str:
     if before is None or after is None or after <= before:
         return ""
     return f"{before:.3g} before and {after:.3g} after"
+
+
+def refined_text(result: Metrics | Cell) -> str:
+    """The loss of the set before and after refinement, in a sentence; empty where it is not known."""
+    found = result.loss or {}
+    before, after = found.get("before"), found.get("after")
+    if before is None or after is None:
+        return ""
+    seeds = f", both at the same {found['seeds']:.0f} seeds" if found.get("seeds") else ""
+    return f"The loss of the set, as a mean: {before:.3g} before refinement and {after:.3g} after{seeds}."
 
 
 def stage_rows(seconds: Stages, memory: Stages) -> list[StageRow]:

@@ -1,5 +1,7 @@
 """Training sets without a round: what pooled data give, the floor and the ceiling of every table."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -12,7 +14,10 @@ from collabdm.planning import augmentation_for, sample_for, tiles_in
 from collabdm.randomness import Stream
 from collabdm.training.training_set import TrainingSet
 
-__all__ = ["all_data", "random_real_set"]
+__all__ = ["all_data", "random_real_set", "real_examples"]
+
+# Examples are there to be looked at: two megabytes, and as many classes as a page shows.
+_MOST_REAL, _MOST_REAL_CLASSES, _MOST_REAL_OF_CLASS = 2**19, 40, 6
 
 
 def random_real_set(dataset: Dataset, config: Config, *, engine: Engine) -> DistilledSet:
@@ -52,3 +57,24 @@ def all_data(dataset: Dataset, config: Config) -> TrainingSet:
         sample=sample_for(config, dataset.preset),
         augment=augmentation_for(config, dataset.preset),
     )
+
+
+def real_examples(dataset: Dataset, config: Config, *, engine: Engine) -> DistilledSet | None:
+    """A few real samples of every class, as they are, for a page to show beside the distilled ones; fewer of large
+    ones. None where such samples have no pictures.
+    """
+    train, sample = dataset.train, sample_for(config, dataset.preset)
+    held = np.flatnonzero(train.counts())[:_MOST_REAL_CLASSES]
+    of_class = int(np.clip(_MOST_REAL // (len(held) * math.prod(sample.shape)), 1, _MOST_REAL_OF_CLASS))
+    chosen = [(y, Stream(config.seed, "real-examples", y)) for y in held.tolist()]
+    rows = [train.of_class(y)[stream.choose(int(train.counts()[y]), of_class)] for y, stream in chosen]
+    found = DistilledSet(
+        samples=torch.cat([packed_real(train, some, 1, sample, engine=engine) for some in rows]).float(),
+        labels=torch.tensor([y for (y, _), some in zip(chosen, rows, strict=True) for _ in some]),
+        classes=train.classes,
+        sample=sample,
+        augment=(),
+        method="random-real",
+        facts={"dataset": dataset.name, "init": "real"},
+    )
+    return found if found.pictures() is not None else None

@@ -25,18 +25,19 @@ from collabdm.methods import method_named
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.planning import make_plan, networks_tested, recipe_for, resolved, sample_for, tiles_in
 from collabdm.progress import Event, Report, silent
+from collabdm.report.result import REAL
 from collabdm.rounds.records import SIMULATED
 from collabdm.rounds.run_folder import environment, finished_metrics, logged, settled_config
 from collabdm.rounds.terms import Terms
 from collabdm.rounds.upload import fitted_upload
 from collabdm.simulation.choices import augmentation_text, check_taught, fitting_method
-from collabdm.simulation.pooled import all_data, random_real_set
+from collabdm.simulation.pooled import all_data, random_real_set, real_examples
 from collabdm.simulation.repeats import gathered
 from collabdm.simulation.round import round_metrics
 from collabdm.simulation.run import Run, shared
 from collabdm.simulation.sharing import check_enough, parts_of
 from collabdm.simulation.site_keys import drop_keys, public_halves, site_keys
-from collabdm.storage.files import write_json
+from collabdm.storage.files import write_atomically, write_json
 from collabdm.teacher import check_rule
 from collabdm.training.training_set import TrainingSet
 
@@ -103,7 +104,10 @@ def simulate_on(
         metrics = _repeated(run)
     else:
         by_source = {"full": _full, "real": _real, "round": round_metrics, "rival": _rival}
-        metrics = by_source[method_named(config.method).source](run)
+        source = method_named(config.method).source
+        if source in ("round", "rival"):
+            _keep_examples(run)
+        metrics = by_source[source](run)
     described: dict[str, Any] = {
         "method": config.method,
         "dataset": public_name(config.dataset),
@@ -165,6 +169,13 @@ def _rival(run: Run) -> dict[str, Any]:
     metrics = rival_metrics(job, dataset.test, run.folder, run.judge)
     protocol = {"protocol": recipe_for(config).model_dump()} if metrics["product"] == "set" else {}
     return metrics | {"partition": shared(run, parts)} | protocol
+
+
+def _keep_examples(run: Run) -> None:
+    """Real samples for the report to show beside the set; those who hold a round between sites have none to show."""
+    chosen = real_examples(run.dataset, run.config, engine=run.engine)
+    if chosen is not None:
+        write_atomically(run.folder / REAL, chosen.to_bytes())
 
 
 def _real(run: Run) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 __all__ = ["CHROMIUM", "measured", "screenshot"]
 
 CHROMIUM = next(
@@ -18,7 +20,8 @@ CHROMIUM = next(
 _FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0"><iframe id="f" style="border:0;display:block"
 width="{width}" height="{height}" srcdoc="{page}"></iframe><pre id="answer"></pre><script>
 const frame = document.getElementById("f");
-frame.onload = () => {{
+// Hints that hang on scrolling are there after a frame or two.
+frame.onload = () => setTimeout(() => {{
   const page = frame.contentDocument, root = page.documentElement;
   const style = (element) => frame.contentWindow.getComputedStyle(element);
   const texts = [];
@@ -34,10 +37,13 @@ frame.onload = () => {{
     width: root.clientWidth, needed: root.scrollWidth, height: root.scrollHeight,
     headings: [...page.querySelectorAll("h1, h2, h3")].map((h) => +h.tagName[1]),
     broken: [...page.images].filter((i) => !i.complete || !i.naturalWidth).length,
+    wide: [...page.querySelectorAll(".scroll")].filter((s) => s.checkVisibility()).map((s) => [
+      s.scrollWidth > s.clientWidth, parseFloat(frame.contentWindow.getComputedStyle(s, "::before").height) > 10
+    ]),
     unnamed: [...page.images].filter((i) => !i.hasAttribute("alt")).length,
     texts: [...new Set(texts.map((t) => JSON.stringify(t)))].map((t) => JSON.parse(t)),
   }});
-}};
+}}, 300);
 </script>"""
 
 
@@ -51,9 +57,13 @@ def measured(page: bytes, folder: Path, *, width: int, dark: bool) -> dict[str, 
 
 
 def screenshot(page: bytes, target: Path, *, width: int, height: int, dark: bool) -> None:
-    """A PNG of the page."""
+    """A PNG of the page's upper `height` pixels, `width` wide."""
     framed = _framed(page, target.parent, width, height)
     _chromium(framed, [f"--screenshot={target}", "--hide-scrollbars"], width, height, dark)
+    with Image.open(target) as shown:
+        # A window is never narrower than 500 pixels; the frame in it is.
+        cut = shown.convert("RGB").crop((0, 0, width, height))
+    cut.save(target)
 
 
 def _framed(page: bytes, folder: Path, width: int, height: int) -> Path:

@@ -76,7 +76,8 @@ def test_an_interval_is_that_of_scipys_bootstrap() -> None:
         vectorized=False,
         n_resamples=1000,
         method="percentile",
-        random_state=np.random.default_rng(1),  # as scipy before 1.15 calls it; later ones take it too
+        # As scipy before 1.15 calls it; later ones take it too, and do not say so to type checkers.
+        random_state=np.random.default_rng(1),  # pyright: ignore[reportCallIssue]
     ).confidence_interval
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
 

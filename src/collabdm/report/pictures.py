@@ -76,7 +76,7 @@ def loss_picture(losses: Sequence[float]) -> bytes:
     if len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
         axes.set_yscale("log")
     axes.set_xlabel("server step")
-    axes.set_ylabel("matching loss")
+    axes.set_ylabel("loss")
     axes.set_title("Matching loss", loc="left", fontsize=11)
     axes.grid(color="#e6e9ed", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)

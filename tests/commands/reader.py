@@ -62,7 +62,7 @@ def play() -> None:
     if os.environ.get("READER_PRINTS"):
         print("$ collabdm", *words, file=sys.stderr)
     ended(words)
-    if words[0] == "contribute":
+    if words[0] == "contribute" and "--check" not in words:
         contributed(words)
 
 

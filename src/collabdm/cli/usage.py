@@ -1,11 +1,12 @@
 """What was wrong with a command's words, in one plain line: typer's own sentences are parts of no sentence of ours."""
 
 import re
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args, get_origin
 
 import typer
+from pydantic import ValidationError
 
-from collabdm.errors import did_you_mean, explain
+from collabdm.errors import did_you_mean, explain, told
 
 __all__ = ["UsageError", "usage_line"]
 
@@ -13,6 +14,10 @@ __all__ = ["UsageError", "usage_line"]
 UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 _MOST_TOLD = 80
+
+# By the words of the parser and by those of pydantic.
+_KINDS = {"integer": "a whole number", "float": "a number such as 0.5", "boolean": "true or false"}
+_KINDS |= {"int": _KINDS["integer"], "bool": _KINDS["boolean"]}
 
 
 def usage_line(error: typer.BadParameter) -> str:
@@ -33,9 +38,15 @@ def usage_line(error: typer.BadParameter) -> str:
         return _wrong(f"{name[1]} without a value", f"{name[1]} VALUE", f"write the value after {name[1]}")
     if name := re.match(r"Option '(.*?)' does not take a value", message):
         return _wrong(f"a value for {name[1]}", f"{name[1]} alone", "leave out the = and what follows it")
-    if words := re.match(r"Got unexpected extra arguments? ?\((.*)\)", message):
+    if words := re.match(r"Got unexpected extra argument(?:s|\(s\))? ?\((.*)\)", message):
         fix = "leave that out, or put quotes around a value that has spaces in it"
         return _wrong(f"{_short(words[1])} as well, which is too many", _usage(error), fix)
+    if (
+        kind == "BadParameter"
+        and getattr(error, "param", None) is not None
+        and isinstance(error.__cause__, ValidationError)
+    ):
+        return _invalid(error, error.__cause__.errors(include_url=False)[0])
     if kind == "BadParameter" and getattr(error, "param", None) is not None:
         return _bad_value(error, message)
     return _wrong(_as_part(message), f"what {_help(error)} lists", "check the spelling")
@@ -77,12 +88,27 @@ def _bad_value(error: typer.BadParameter, message: str) -> str:
         fix = did_you_mean(value[2], choices, "choose one of them")
         return _wrong(f"{_short(value[2])} for {name}", f"one of {_listed(choices)}", fix)
     if value := re.search(r""": (['"])(.*)\1 is not a valid (integer|float|boolean)""", message):
-        wanted = {"integer": "a whole number", "float": "a number such as 0.5", "boolean": "true or false"}[value[3]]
-        return _wrong(f"{_short(value[2])} for {name}", wanted, "change the value")
+        return _wrong(f"{_short(value[2])} for {name}", _KINDS[value[3]], "change the value")
     if value := re.search(r": (\S+) is not in the range (.+?)\.?$", message):
         return _wrong(f"{value[1]} for {name}", _range(value[2]), "change the value")
     cause = message.partition(": ")[2] or message
     return _wrong(f"for {name}: {_as_part(cause)}", f"a value as {_help(error)} says", "change the value")
+
+
+def _invalid(error: typer.BadParameter, found: Any) -> str:
+    """As `_bad_value`, of a typer that has its values checked by pydantic (since 0.29)."""
+    parameter, value = cast(Any, error.param), str(found["input"])
+    name, choices = _name(parameter), _choices(parameter)
+    if choices and value not in choices:
+        return _wrong(
+            f"{_short(value)} for {name}",
+            f"one of {_listed(choices)}",
+            did_you_mean(value, choices, "choose one of them"),
+        )
+    wanted = _KINDS.get(found["type"].partition("_")[0])
+    if not wanted and None not in (parameter.min, parameter.max):
+        wanted = f"a number from {parameter.min} to {parameter.max}"
+    return _wrong(f"{_short(value)} for {name}", wanted or told(found), "change the value")
 
 
 def _wrong(got: str, expected: str, fix: str) -> str:
@@ -107,11 +133,16 @@ def _name(parameter: Any) -> str:
     """An option's long name, or an argument's as the usage line shows it."""
     if parameter.param_type_name == "option":
         return max(parameter.opts, key=len)
-    return str(parameter.human_readable_name).strip("[].")
+    shown = getattr(parameter, "human_readable_name", None) or parameter.metavar or parameter.name.upper()
+    return str(shown).strip("[].")
 
 
 def _choices(parameter: Any) -> list[str]:
-    return [str(getattr(one, "value", one)) for one in getattr(parameter.type, "choices", ())]
+    if hasattr(parameter, "type"):
+        return [str(getattr(one, "value", one)) for one in getattr(parameter.type, "choices", ())]
+    annotation = parameter.type_descriptor.annotation
+    literals = [one for one in (annotation, *get_args(annotation)) if get_origin(one) is Literal]
+    return [str(value) for literal in literals for value in get_args(literal)]
 
 
 def _options(command: Any) -> list[str]:

@@ -34,7 +34,7 @@ WRONG = {
     "simulate --beta a --out x": ("a for --beta", "a number such as 0.5", "change the value"),
     "distill --min-clients 0 --out x": ("0 for --min-clients", "at least 1", "change the value"),
     "distill --min-clients zwei --out x": ("zwei for --min-clients", "a whole number", "change the value"),
-    "detect m f --threshold 1.5": ("2.0 for --threshold", "a number from 0 to 1", "change the value"),
+    "detect m f --threshold 1.5": ("1.5 for --threshold", "a number from 0 to 1", "change the value"),
     "plan --out": ("--out without a value", "--out VALUE", "write the value after --out"),
     "plan --force=3 --out x": ("a value for --force", "--force alone", "leave out the = and what follows it"),
     "--version=3": ("a value for --version", "--version alone", "leave out the = and what follows it"),

@@ -145,6 +145,7 @@ def _evaluate_set(
     from collabdm.config import make_config
     from collabdm.data import load_dataset
     from collabdm.engine import tune_allocator
+    from collabdm.evaluation.classes_told import tell_lacking
     from collabdm.evaluation.judging import training_set, trials_of
     from collabdm.evaluation.networks import network_results, summary
     from collabdm.evaluation.own import settled_for
@@ -162,6 +163,7 @@ def _evaluate_set(
         sample=distilled.sample,
     )
     test = fitting(data.test, distilled)
+    tell_lacking(distilled, test)
     # As many images as the set trains on: what the engine is chosen by.
     samples = len(distilled) * distilled.tiles**2
     work = config.model_copy(update={"method": "random-real", "ipc": -(-samples // len(distilled.classes))})

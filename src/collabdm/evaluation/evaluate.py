@@ -13,6 +13,7 @@ from collabdm.distilled import DistilledSet
 from collabdm.engine import Engine, found_device
 from collabdm.engine.plain import plain_torch
 from collabdm.errors import ConfigError, explain, got_in, told, unknown_name
+from collabdm.evaluation.classes_told import tell_lacking
 from collabdm.evaluation.judging import training_set
 from collabdm.evaluation.networks import NetworkResult, Trials, network_results
 from collabdm.evaluation.own import own_network, suited
@@ -68,12 +69,13 @@ def evaluate(
     teacher), of which no two are to be compared; `engine`: plain torch on all cores, or on the GPU, by default;
     `teacher`: for `taught`, the one beside a saved set (`collabdm.classifiers.teacher.teacher_labels(FOLDER)`). Network
     i of a kind starts and is trained alike for every set, so that comparisons are paired.
-    Raises `DataError` where there is no test data or it is of another kind than the set, `ConfigError` for an unknown
-    recipe or network.
+    A `DataWarning` tells of classes that the set or the test data lack. Raises `DataError` where there is no test data
+    or it is of another kind than the set, `ConfigError` for an unknown recipe or network.
     """
     distilled.sample.check(test.shape)
     distilled.sample.check_values(test.values, any_range=test.any_range)
     named = test.with_classes(distilled.classes)
+    tell_lacking(distilled, named)
     kinds = tuple(suited(spec, distilled) for spec in _specs(networks)) or (own_network(distilled, report=report),)
     engine = engine or Engine(device=found_device("auto"), threads=torch.get_num_threads())
     trials = Trials(networks=kinds, recipe=_recipe(recipe), seed=seed, engine=engine)

@@ -93,8 +93,45 @@ def test_the_plan_names_the_sites_by_their_keys(site: Path) -> None:
 def test_a_private_key_is_no_public_one_and_is_not_shown(site: Path) -> None:
     private = site / "keys" / "ada.key"
     outcome = run("plan", "--dataset", "digits", *ASKED, "--keys", private, "--out", site / "x.json")
-    assert_refused(outcome, "the public half of a key")
+    assert_refused(
+        outcome, "got the private half of a key; expected the public half of a key (.pub); fix: pass the file"
+    )
     assert json.loads(private.read_text())["private"] not in outcome.err
+
+
+def test_a_public_key_or_an_opening_is_no_private_one(site: Path) -> None:
+    asked = (
+        "contribute",
+        site / "plan.json",
+        "--client",
+        "ada",
+        "--dataset",
+        "digits",
+        "--out",
+        site / "x.safetensors",
+    )
+    outcome = run(*asked, "--key", site / "keys" / "ada.key.pub")
+    assert_refused(
+        outcome, "got the public half of a key (.pub); expected the private half of a key; fix: pass the file"
+    )
+    assert open_masks(site, "ada", "cid").code == 0
+    outcome = run(*asked, "--key", site / "sent" / "ada.opening")
+    assert_refused(outcome, "got an opening of masks; expected the private half of a key")
+
+
+def test_a_threshold_above_the_sites_is_named_without_their_keys(site: Path) -> None:
+    asked = ("plan", "--dataset", "digits", *ASKED, "--keys", site / "keys", "--threshold", 9, "--out", site / "x.json")
+    assert_refused(run(*asked), "plan: masks: got settings that do not go together; expected threshold must be at most")
+
+
+def test_every_step_with_keys_says_what_comes_next(site: Path, tmp_path: Path) -> None:
+    made = run("keys", "--client", "ada", "--out", tmp_path / "own.key")
+    assert f"next, for this site: send {tmp_path / 'own.key'}.pub to the server's operator" in made.out
+    out = tmp_path / "ada.opening"
+    asked = ("--client", "ada", "--key", site / "keys" / "ada.key", "--missing", "bob, cid", "--out", out)
+    opened = run("open-masks", site / "plan.json", *asked)
+    assert "next, for the server's operator: put ada.opening into the folder of the contributions" in opened.out
+    assert run("info", out, "--json").json["opened"] == ["bob", "cid"]
 
 
 def test_a_masked_round_by_files(site: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_site_comes_late_leaves_and_is_forgotten(exchanged: Path, simulated: S
         (["distill", "--add", "LATE", "--force"], "--force", 2),
         (["distill", "--add", "LATE", "--ipc", "7"], "settings", 2),
         (["distill", "--add", "nowhere.safetensors"], "--add nowhere.safetensors", 2),
-        (["distill", "--add", "PLAN"], "plan.json: got no such header", 2),
+        (["distill", "--add", "PLAN"], "plan.json: got another kind of file, or a damaged one", 2),
         (["distill", "--add", "IN"], "the same file of client 0", 2),
         (["distill", "--remove", "west"], "west", 2),
         (["distill", "--remove", "0"], "usable contributions", 3),

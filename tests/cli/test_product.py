@@ -119,6 +119,20 @@ def test_evaluate_and_export_refuse_what_is_no_distilled_set(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_path_to_something_else_is_said_to_be_that(tmp_path: Path) -> None:
+    text, folder = tmp_path / "plan.json", tmp_path / "sent"
+    text.write_text('{"format": "a plan, say", "version": 1}')
+    folder.mkdir()
+    assert_refused(
+        run("evaluate", text, "--dataset", "digits"), "got another kind of file; expected a whole safetensors"
+    )
+    assert_refused(run("evaluate", folder, "--dataset", "digits"), "got a folder without distilled.safetensors")
+    assert_refused(run("info", folder), "got a folder that holds none of distilled.safetensors,")
+    (folder / "rows.csv").write_text("a,b")
+    assert_refused(run("info", folder / "rows.csv"), "got a file whose name ends in .csv")
+    assert_refused(run("info", folder / "rows"), "got nothing there")
+
+
 @pytest.mark.parametrize("expanded", [False, True])
 def test_export(expanded: bool, simulated: Simulated, tmp_path: Path) -> None:
     import datasets

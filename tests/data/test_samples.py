@@ -52,7 +52,7 @@ def test_with_classes_matches_by_name() -> None:
     assert accents.with_classes(["b", "caf\u00e9"]).labels.tolist() == [1, 1, 0]
     with pytest.warns(DataWarning, match="taken for one: c1 for C1, c2 for C2$"):
         assert samples.with_classes(["C2", "x", "C1"]).labels.tolist() == [2, 2, 0]
-    with pytest.raises(DataError, match=r"got c1; expected among c2, c0; fix: "):
+    with pytest.raises(DataError, match=r"got c1 \(2 of 3 samples\); expected among c2, c0; fix: "):
         samples.with_classes(["c2", "c0"])
 
 

@@ -39,7 +39,7 @@ def test_a_bad_contribution_costs_only_its_own(simulated: Simulated, tmp_path: P
     good = simulated.contribution("cid")
     bad: Mapping[str, Behaviour] = {
         "unreadable tensors": saying(contribution_reply(good[:-9])),
-        "no such header": saying(contribution_reply(b"")),
+        "another kind of file, or a damaged one": saying(contribution_reply(b"")),
         "bytes; expected at most": saying(contribution_reply(good + bytes(30_000_000))),
         "a reply of another kind": saying(RecordDict({"something": ConfigRecord({"else": 1})})),
         "a reply of another kind; expected a contribution": saying(RecordDict({"collabdm": _arrays(good, "other")})),

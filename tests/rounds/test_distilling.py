@@ -246,8 +246,8 @@ def _spoilt(content: bytes, other_plan: bytes) -> dict[str, bytes]:
     return {
         "plan ": other_plan,
         "unreadable tensors": content[:-9],
-        "no such header": b"PK\x03\x04 something else altogether",
-        "no such header ": b"",
+        "another kind of file, or a damaged one": b"PK\x03\x04 something else altogether",
+        "another kind of file, or a damaged one ": b"",
         "NaN or infinity in means": _changed(content, means=poisoned),
         "NaN or infinity in images": _changed(content, images=np.full_like(own["images"], np.inf)),
         "means float32[": _changed(content, means=own["means"][:, :-1].copy()),

@@ -374,7 +374,11 @@ def test_what_is_refused_changes_nothing(
         (ContributionError, r"late: got the same file of client ada", lambda: add(folder, files["ada"], name="late")),
         (ContributionError, r"late: got a second contribution of cl", lambda: add(folder, second, name="late")),
         (ContributionError, r"late: got plan ", lambda: add(folder, foreign, name="late")),
-        (ContributionError, r"late: got no such header", lambda: add(folder, b"hello", name="late")),
+        (
+            ContributionError,
+            r"late: got another kind of file, or a damaged one",
+            lambda: add(folder, b"hello", name="late"),
+        ),
         (QuorumError, r"got 4; expected at least 5", lambda: add(folder, files["dee"], name="late", min_clients=5)),
         (
             DataError,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from typer import Argument
 
 from collabdm.cli.info_masks import key_or_opening, promised, summed
+from collabdm.cli.info_schema import is_schema, schema_facts
 from collabdm.cli.options import Json
 from collabdm.cli.output import print_facts, print_json
 from collabdm.errors import ContributionError, DataError, RunFolderError, explain
@@ -35,6 +36,7 @@ def info(
 
 
 def _described(path: Path) -> dict[str, Any]:
+    got = f"a file whose name ends in {path.suffix or 'nothing known'}" if path.exists() else "nothing there"
     if path.is_dir():
         marks = {
             "distilled.safetensors": _distilled,
@@ -42,11 +44,12 @@ def _described(path: Path) -> dict[str, Any]:
             "metrics.json": _run,
             "config.toml": _unfinished,
         }
+        got = f"a folder that holds none of {', '.join(marks)}"
         for mark, describe in marks.items():
             if (path / mark).is_file():
                 return describe(path)
     elif path.suffix == ".json":
-        return _plan(path)
+        return schema_facts(path) if is_schema(path) else _plan(path)
     elif path.suffix == ".safetensors":
         return _tensors(path)
     elif path.suffix in (".opening", ".pub", ".key") and path.exists():
@@ -54,8 +57,9 @@ def _described(path: Path) -> dict[str, Any]:
     raise DataError(
         explain(
             f"path {path}",
-            got="something else" if path.exists() else "nothing there",
-            expected="a plan (.json), a contribution, distilled set or classifier (.safetensors), or a run folder",
+            got=got,
+            expected="a plan or schema (.json), a contribution, distilled set or classifier (.safetensors), a run"
+            " folder, or a key or opening (.key, .pub, .opening)",
             fix="check the path",
         )
     )

@@ -7,8 +7,8 @@ from typer import Argument, Option
 
 from collabdm.cli.folders import check_new
 from collabdm.cli.key_files import check_whose
-from collabdm.cli.options import Json, PlanFile
-from collabdm.cli.output import print_facts, print_json
+from collabdm.cli.options import Json, PlanFile, listed
+from collabdm.cli.output import print_facts, print_json, print_next
 from collabdm.errors import ConfigError, ContributionError, explain
 
 __all__ = ["combine", "keys", "open_masks"]
@@ -38,14 +38,18 @@ def keys(
     write_atomically(out, encode_key(made), private=True)
     write_atomically(public, content)
     facts = {"client": client, "key": made.public, "private": str(out), "public": str(public)}
-    print_json(facts) if json else print_facts(f"key of {client}: {out}", facts)
+    if json:
+        print_json(facts)
+        return
+    print_facts(f"key of {client}: {out}", facts)
+    print_next("for this site", f"send {public} to the server's operator, and keep {out} here for contribute --key")
 
 
 def open_masks(
     plan_file: PlanFile,
     client: Annotated[str, Option(help="This site's name in the plan.")],
     key: Annotated[Path, Option(help="This site's private key.")],
-    missing: Annotated[list[str], Option(help="A site that sent nothing; repeatable.")],
+    missing: Annotated[list[str], Option(help="A site that sent nothing, or several, a,b,c; repeatable.")],
     out: Annotated[Path, Option(help="The file to write (.opening).")],
     force: Replace = False,
     json: Json = False,
@@ -67,12 +71,16 @@ def open_masks(
         raise ConfigError(explain("--out", got=out.name, expected=f"a name that ends in {ENDING}", fix=fix))
     plan, own = read_plan(plan_file), read_key(key)
     check_whose(own.client, client, key)
-    opening = open_masks(plan, own, missing)
+    opening = open_masks(plan, own, [name for names in missing for name in listed(names)])
     record_opening(key, plan, tuple(opening.secrets))
     content = encode_opening(opening, plan)
     write_atomically(out, content, private=True)
     facts = {"client": client, "opened": list(opening.secrets), "bytes": len(content), "file": str(out)}
-    print_json(facts) if json else print_facts(f"opening: {out}", facts)
+    if json:
+        print_json(facts)
+        return
+    print_facts(f"opening: {out}", facts)
+    print_next("for the server's operator", f"put {out.name} into the folder of the contributions, and distill again")
 
 
 def combine(
@@ -107,4 +115,8 @@ def combine(
     content = encode_contribution(made, plan)
     write_atomically(out, content, private=True)
     facts = {"sites": list(made.stands_for), "bytes": len(content), "file": str(out)}
-    print_json(facts) if json else print_facts(f"contribution of {len(made.stands_for)} sites: {out}", facts)
+    if json:
+        print_json(facts)
+        return
+    print_facts(f"contribution of {len(made.stands_for)} sites: {out}", facts)
+    print_next("for the server's operator", f"put {out.name} with the contributions, in place of its parts")

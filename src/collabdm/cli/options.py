@@ -3,8 +3,9 @@
 import copy
 import csv
 import inspect
+import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -31,6 +32,7 @@ __all__ = [
     "configured",
     "listed",
     "seconds_of",
+    "unlisted",
 ]
 
 PlanFile = Annotated[Path, Argument(metavar="PLAN", help="The plan file.", show_default=False)]
@@ -235,6 +237,13 @@ def bytes_of(text: str, option: str) -> int:
     if match is None:
         raise ConfigError(explain(option, got=text[:80], expected="a size such as 800kB or 4.5MB", fix="give it so"))
     return round(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2].lower()])
+
+
+def unlisted(names: Sequence[str]) -> str:
+    """Names as an option takes them: what `listed` reads as these again."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue()
 
 
 def listed(text: str) -> list[str]:

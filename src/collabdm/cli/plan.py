@@ -71,7 +71,10 @@ def plan(
     write_atomically(out, content)
     facts = {"plan": plan_digest(made), "clients": list(made.clients), "seeds": made.seeds, "bytes": len(content)}
     facts |= {"augmentation": augmentation_text(config, preset).removeprefix("augmentation: ")}
-    for line in filter(None, (too_small, upload)):
+    alone = (
+        f"the plan has one class alone, {made.classes[0]}, so nothing can be told apart: name the classes of all sites"
+    )
+    for line in filter(None, (too_small, upload, alone if len(made.classes) == 1 else None)):
         print(line, file=sys.stderr)
     if json:
         print_json(facts | {"augment": list(made.augment), "file": str(out)})

@@ -1,13 +1,14 @@
 """`collabdm schema`: propose the declared columns of a table."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
 from collabdm.cli.folders import check_new
-from collabdm.cli.options import Force, Json, listed
-from collabdm.cli.output import print_facts, print_json, say
+from collabdm.cli.options import Force, Json, listed, unlisted
+from collabdm.cli.output import print_facts, print_json, print_next, say
 
 __all__ = ["schema"]
 
@@ -53,3 +54,6 @@ def schema(
         print_json(facts | {"remarks": remarks, "file": str(out)})
     else:
         print_facts(f"schema: {out}", facts)
+        asked = ["collabdm", "plan", "--schema", str(out), "--classes", unlisted(classes)]
+        step = f"{shlex.join(asked)} --clients NAME,NAME --method collabdm --out plan.json"
+        print_next("for the server's operator, once people have looked at it and named the classes of all sites", step)

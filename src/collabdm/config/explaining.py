@@ -32,8 +32,8 @@ def explained(error: ValidationError, settings: type[BaseModel]) -> ConfigError:
     message = told(first)
     return ConfigError(
         explain(
-            f"setting {where or 'combination'}"[:200],
-            got=got_in(first),
+            f"setting {where}"[:200] if where else "settings",
+            got=got_in(first) if where else "some that do not go together",
             expected=message,
             fix=_meant(first["input"], message),
         )

@@ -88,14 +88,14 @@ class Samples:
             DataError: a held class is not among `classes`.
         """
         position = {name: index for index, name in enumerate(classes)}
-        held = [name for name, count in zip(self.classes, self.counts(), strict=True) if count]
-        meant = spelled_as(held, classes)
+        held = {name: int(count) for name, count in zip(self.classes, self.counts(), strict=True) if count}
+        meant = spelled_as(list(held), classes)
         unknown = [name for name in held if name not in position and name not in meant]
         if unknown:
             raise DataError(
                 explain(
                     "class names of the data",
-                    got=_listed(unknown),
+                    got=_listed([f"{name} ({held[name]} of {len(self)} samples)" for name in unknown]),
                     expected=f"among {_listed(classes)}",
                     fix=did_you_mean(
                         unknown[0], classes, "name the classes as the plan does (in an .npz: a string array `classes`)"

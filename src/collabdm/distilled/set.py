@@ -210,6 +210,9 @@ def load(path: str | os.PathLike[str]) -> DistilledSet:
     if not (source / FILE).exists() and (inside / FILE).is_file():
         got, fix = f"{source}, the folder of a run", f"load {inside}"
         raise DistilledSetError(explain("distilled set", got=got, expected=f"a folder with {FILE}", fix=fix))
+    if source.is_dir() and not (source / FILE).exists():
+        got, fix = f"a folder without {FILE}", "pass the folder of a set, or of a finished run with one"
+        raise DistilledSetError(explain(f"distilled set {source}", got=got, expected=f"a folder with {FILE}", fix=fix))
     try:
         tensors, metadata = read(source / FILE if source.is_dir() else source)
         fields = {

@@ -86,7 +86,7 @@ def _checked(model: type[_Model], values: Mapping[str, Any], option: str) -> _Mo
         return model.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "combination"
-        raise ConfigError(
-            explain(f"{option} {where}", got=got_in(first), expected=told(first), fix="correct it")
-        ) from None
+        where = ".".join(str(part) for part in first["loc"])
+        got = got_in(first) if where else "settings that do not go together"
+        what = f"{option} {where}".strip()
+        raise ConfigError(explain(what, got=got, expected=told(first), fix="correct it")) from None

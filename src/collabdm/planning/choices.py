@@ -1,5 +1,6 @@
 """What settings leave open, chosen to suit the data: samples, networks, augmentation, recipe, local method."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -114,8 +115,9 @@ def fitted(network: Spec, preset: Preset) -> Spec:
 def disagreement(error: ValidationError, within: tuple[str, ...] = ()) -> ConfigError:
     """What does not fit together in a plan, in one line; `within`: where in the plan the fields lie."""
     first = error.errors()[0]
-    where = ".".join(map(str, (*within, *first["loc"]))) or "combination"
-    got = got_in(first) if first["loc"] else "fields that do not agree"
+    where = ".".join(map(str, (*within, *first["loc"])))
+    # What is wrong with several fields together would show them all, and cut off where it matters.
+    got = "settings that do not go together" if isinstance(first.get("input"), Mapping) else got_in(first)
     named = {"clients": "rename that client where it is named", "classes": "rename that class in the data"}
     fix = named[str(first["loc"][0])] if len(first["loc"]) == 2 and first["loc"][0] in named else "correct it"
-    return ConfigError(explain(f"plan: {where}", got=got, expected=told(first), fix=fix))
+    return ConfigError(explain(f"plan: {where}" if where else "plan", got=got, expected=told(first), fix=fix))

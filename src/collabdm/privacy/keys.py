@@ -29,6 +29,13 @@ MOST_KEY = 2**14
 """Bytes of the largest key file that is read."""
 
 _FIX = "check the path; the two halves are what collabdm keys wrote"
+_PRIVATE, _PUBLIC = "the private half of a key", "the public half of a key (.pub)"
+# What is easily taken for a half of a key, by the format that it states, with what to do then.
+_OTHERS = {
+    "collabdm-key": (_PRIVATE, "pass the file beside it that ends in .pub; the private half never leaves its site"),
+    "collabdm-public-key": (_PUBLIC, "pass the file that it was made with, which has the same name without .pub"),
+    "collabdm-opening": ("an opening of masks", "pass the key; openings go into the folder of the contributions"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +94,13 @@ def encode_public(key: SiteKey) -> bytes:
 
 def decode_key(content: bytes, *, name: str = "key") -> SiteKey:
     """What `encode_key` wrote. Raises `ConfigError`, which tells nothing of what is in the file."""
-    found = _read(_Private, content, name, "the private half of a key")
+    found = _read(_Private, content, name, _PRIVATE)
     return SiteKey(client=found.client, private=bytes.fromhex(found.private))
 
 
 def decode_public(content: bytes, *, name: str = "public key") -> tuple[str, str]:
     """The client and its public key. Raises `ConfigError`."""
-    found = _read(_Public, content, name, "the public half of a key (.pub)")
+    found = _read(_Public, content, name, _PUBLIC)
     return found.client, found.key
 
 
@@ -134,6 +141,8 @@ def _read(kind: type[_Half], content: bytes, name: str, what: str) -> _Half:
     """Without a word of the content: the halves may have been mixed up."""
     try:
         fields = strict_json(content)
+        if isinstance(fields, dict) and (other := _OTHERS.get(str(fields.get("format")))) and other[0] != what:
+            raise ConfigError(explain(name, got=other[0], expected=what, fix=other[1]))
         if isinstance(fields, dict) and type(fields.get("version")) is not int:
             raise ValueError("no version")
         return kind.model_validate(fields)

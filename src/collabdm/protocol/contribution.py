@@ -178,7 +178,9 @@ def _metadata(content: bytes, check: Checker) -> dict[str, object]:
     try:
         metadata = strict_json(_header(content)[1]["__metadata__"][METADATA_KEY])
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise check.error("no such header", "a safetensors file written by collabdm contribute") from None
+        raise check.error(
+            "another kind of file, or a damaged one", "a safetensors file written by collabdm contribute"
+        ) from None
     if not isinstance(metadata, dict):
         raise check.error("other metadata", "a CollabDM contribution")
     return metadata

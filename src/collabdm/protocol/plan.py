@@ -109,7 +109,8 @@ class Plan(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         if list(self.clients) != sorted(set(self.clients)):
             raise ValueError("clients must be distinct and sorted")
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError("class names must be distinct")
+            twice = next(name for name in self.classes if self.classes.count(name) > 1)
+            raise ValueError(f"class names must be distinct, and {twice[:80]} is named twice")
         if same_look(self.classes):
             raise ValueError("class names must be distinct to the eye, whatever accents and spaces are made of")
         unknown = set(self.augment) - set(self.sample.operations)

@@ -140,9 +140,9 @@ class Series(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         values = _with_channels(values)
         infinite = np.isinf(values).any(axis=(1, 2))
         if infinite.any():
-            fix = "repair or drop the series (a gap is NaN)"
+            got, fix = "infinity, or a number too large for 32 bits", "repair or drop the series (a gap is NaN)"
             what = f"values of the series, row {int(np.argmax(infinite))}"
-            raise DataError(explain(what, got="infinity", expected="finite numbers, or NaN for a gap", fix=fix))
+            raise DataError(explain(what, got=got, expected="finite numbers, or NaN for a gap", fix=fix))
         empty = own_lengths(values) == 0
         if empty.any():
             row = int(np.argmax(empty))

@@ -71,7 +71,10 @@ def _length(start: bytes, size: int, refuse: Refuse) -> int:
     if size < 8:
         raise refuse(f"{size} bytes", _WHOLE, _REMADE)
     (length,) = struct.unpack("<Q", start)
-    if not 2 <= length <= min(_LONGEST_HEADER, size - 8):
+    if length > _LONGEST_HEADER:
+        # The first bytes of a text or of any other format, read as a number.
+        raise refuse("another kind of file", _WHOLE, "check the path: collabdm info PATH says what a file is")
+    if not 2 <= length <= size - 8:
         raise refuse(f"a header of {length} bytes in a file of {size}", _WHOLE, _REMADE)
     return length
 

@@ -131,7 +131,7 @@ def in_parquet(folder: Path, series: list[list[float]], labels: list[str]) -> st
 
 def in_npz(folder: Path, series: list[list[float]], labels: list[str]) -> str:
     folder.mkdir(exist_ok=True)
-    np.savez(folder / "a.npz", x_train=np.array(series, np.float32), y_train=np.array(labels))
+    np.savez(folder / "a.npz", x_train=np.array(series, np.float64), y_train=np.array(labels))
     return f"{folder / 'a.npz'}, row 3 of x_train"
 
 
@@ -150,6 +150,7 @@ WRITERS = {"parquet": in_parquet, "npz": in_npz, "ts": in_ts}
     ("last", "label", "got"),
     [
         ([1.0, math.inf], "a", "got infinity"),
+        ([1.0, 1e300], "a", "got infinity, or a number too large for 32 bits"),
         ([math.nan, math.nan], "a", "got nothing but NaN"),
     ],
 )

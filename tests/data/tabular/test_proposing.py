@@ -1,5 +1,6 @@
 """What is proposed of columns: ranges that say little of single rows, tails, levels."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -81,3 +82,18 @@ def test_numbers_among_which_a_few_texts_are_do_not_become_texts_unseen() -> Non
     schema, _, remarks = proposed_schema(raw, "y")
     assert schema.columns[0].kind == "categorical"
     assert remarks == ["x is read as texts, for besides numbers it holds <5 (6 rows)"]
+
+
+def test_a_number_without_end_is_told_with_its_row_and_no_range_has_it() -> None:
+    values = np.array([*range(50), math.inf, -math.inf], float)
+    schema, _, remarks = proposed_schema(RawTable(source="t.csv", columns={"x": values}), "y")
+    assert (schema.columns[0].low, schema.columns[0].high) == (0, 52)
+    assert remarks == ["x holds 2 infinite values (the first: t.csv, row 51), which are clipped to its range"]
+
+
+def test_the_row_of_the_cell_that_costs_a_column_is_named() -> None:
+    raw = RawTable(
+        source="t.csv", columns={"x": np.array([*map(str, range(99)), "oops"], object), "z": np.arange(100.0)}
+    )
+    _, left_out, _ = proposed_schema(raw, "y")
+    assert left_out == {"x": "holds numbers, and 1 cells that are none, such as oops (t.csv, row 100)"}

@@ -322,7 +322,9 @@ def test_columns_of_several_files_are_matched_by_name(tmp_path: Path) -> None:
 
 def test_a_column_to_ignore_that_is_not_there_is_a_typing_error(tmp_path: Path) -> None:
     source = csv(tmp_path, "a,b,label\n1,2.5,x\n3,4.5,y\n")
-    with pytest.raises(DataError, match=r"--ignore, of t\.csv: got bb; expected among a, b, label; fix: correct"):
+    with pytest.raises(
+        DataError, match=r"\(--ignore, --site, .*\), of t\.csv: got bb; expected among a, b, label; fix: correct"
+    ):
         of_a_table(source, ignore=("a", "bb"))
 
 
@@ -333,3 +335,9 @@ def test_only_the_part_that_is_asked_for_is_read(tmp_path: Path) -> None:
     assert (len(found.train), len(found.test)) == (0, 6)
     with pytest.raises(DataError, match=r"train\.csv, row 13, label column kind: got nothing"):
         quietly(str(tmp_path), splits=("train", "test"), options={"label": "kind"})
+
+
+def test_a_share_that_leaves_no_row_to_test_on_is_refused(tmp_path: Path) -> None:
+    source = csv(tmp_path, "a,label\n" + "1,x\n2,y\n" * 20)
+    with pytest.raises(ConfigError, match=r"--test-fraction: got 0\.001 of 40 rows, which is none; expected a share"):
+        quietly(source, options={"test_fraction": 0.001})

@@ -95,7 +95,11 @@ def settled_parts(source: str, raw: RawSeries, chosen: Mapping[str, str]) -> dic
 def _check_values(part: SeriesPart) -> None:
     """Here the file is known in which it stands; the same values without a file are refused by the modality."""
     for got, wrong, expected in (
-        ("infinity", np.isinf(part.values).any(axis=(1, 2)), "finite numbers, or NaN for a gap"),
+        (
+            "infinity, or a number too large for 32 bits",
+            np.isinf(part.values).any(axis=(1, 2)),
+            "finite numbers, or NaN for a gap",
+        ),
         ("nothing but NaN", np.isnan(part.values).all(axis=(1, 2)), "a value"),
     ):
         if wrong.any():

@@ -37,6 +37,9 @@ def parted(
     if len(tables) == 1 and fraction is not None and "test" not in parts.values():
         (whole,) = tables.values()
         train, test = _drawn(whole, label, fraction, group)
+        if not len(test):
+            got, fix = f"{fraction:g} of {len(whole)} rows, which is none", "choose a larger share, or give more rows"
+            raise ConfigError(explain("--test-fraction", got=got, expected="a share of one row or more", fix=fix))
         chosen: dict[str, np.ndarray] = {"train": train, "test": test}
         return {split: whole.take(chosen[split], f"{whole.source} ({split})") for split in splits}
     if fraction is not None or group is not None:

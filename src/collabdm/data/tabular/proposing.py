@@ -46,13 +46,13 @@ def proposed_schema(
     """
     left_out = {name: f"holds {what}, no numbers or texts" for name, what in raw.passed.items()}
     columns, remarks = list[Column](), list[str]()
-    for name, values in raw.columns.items():
+    for name in raw.columns:
         if name == label or name in aside:
             continue
         if wanted := unreadable(name) or (len(name) > 200 and "a name of at most 200 characters"):
             left_out[name[:40] or "(no name)"] = f"its name should be {wanted}"
             continue
-        found = _column(name, values, remarks)
+        found = _column(raw, name, remarks)
         if isinstance(found, Column):
             columns.append(found)
         else:
@@ -67,19 +67,20 @@ def proposed_schema(
     return TableSchema(label=label, columns=tuple(columns)), left_out, remarks
 
 
-def _column(name: str, values: np.ndarray, remarks: list[str]) -> Column | str:
+def _column(raw: RawTable, name: str, remarks: list[str]) -> Column | str:
     """The column as it is proposed, or why it is left out."""
+    values = raw.columns[name]
     if values.dtype != object:
-        return _numeric(name, values)
+        return _numeric(raw, name, values, remarks)
     numbers = numbers_in(values)
     if numbers.wrong.any():
-        return _dates(values) or _categorical(name, values, remarks, numbers)
+        return _dates(values) or _categorical(raw, name, remarks, numbers)
     if len(numbers.units) > 1:
         forms = ", ".join(f"{count} {f'with {unit}' if unit else 'without'}" for unit, count in numbers.units.items())
         return f"holds numbers of several forms ({forms}); write all of them in one"
     if written := how_written(name, numbers):
         remarks.append(written)
-    return _numeric(name, numbers.values, numbers.unit)
+    return _numeric(raw, name, numbers.values, remarks, numbers.unit)
 
 
 def _dates(values: np.ndarray) -> str | None:
@@ -91,7 +92,8 @@ def _dates(values: np.ndarray) -> str | None:
     return f"holds dates or times, such as {found}; make numbers of what matters in them, such as the hour"
 
 
-def _categorical(name: str, values: np.ndarray, remarks: list[str], found: Numbers) -> Column | str:
+def _categorical(raw: RawTable, name: str, remarks: list[str], found: Numbers) -> Column | str:
+    values = raw.columns[name]
     texts = as_texts(values)
     # A column of numbers in which a few cells are none would pass for one of texts without a word.
     others, numbers = list(dict.fromkeys(values[found.wrong].tolist())), np.count_nonzero(~np.isnan(found.values))
@@ -110,15 +112,21 @@ def _categorical(name: str, values: np.ndarray, remarks: list[str], found: Numbe
         return "has one value only"
     if sum(counts[text] for text in kept) < _COVERED * len(present):
         if numbers > len(present) / 2:
-            return f"holds numbers, and {int(found.wrong.sum())} cells that are none, such as {others[0][:40]}"
+            where = f"{others[0][:40]} ({raw.row(int(np.argmax(found.wrong)))})"
+            return f"holds numbers, and {int(found.wrong.sum())} cells that are none, such as {where}"
         return f"has too many different texts ({len(counts)} in {len(present)} rows, such as {present[0][:40]})"
     if alike := written_alike({text: counts[text] for text in kept}):
         remarks.append(f"levels of {name} that differ in their spelling only are kept apart: {'; '.join(alike[:5])}")
     return Column(name=name, kind="categorical", levels=tuple(sorted(kept)), missing=len(present) < len(texts))
 
 
-def _numeric(name: str, values: np.ndarray, unit: str | None = None) -> Column | str:
+def _numeric(raw: RawTable, name: str, values: np.ndarray, remarks: list[str], unit: str | None = None) -> Column | str:
     held = values[np.isfinite(values)]
+    if len(endless := np.flatnonzero(np.isinf(values))):
+        remarks.append(
+            f"{name} holds {len(endless)} infinite values (the first: {raw.row(endless[0])}), which are clipped to its"
+            " range"
+        )
     if not len(held):
         return "has no values"
     least, most = float(held.min()), float(held.max())

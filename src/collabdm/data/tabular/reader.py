@@ -141,7 +141,8 @@ def proposed_for(raw: RawTable, label: str, *, ignore: Sequence[str] = ()) -> tu
     if strange:
         # A name that is not there would leave in what was to be left out, perhaps the answer itself.
         got, expected = listed(strange), f"among {listed([*raw.columns, *raw.passed], 30)}"
-        raise DataError(explain(f"--ignore, of {raw.source}", got=got, expected=expected, fix="correct the name"))
+        what = f"columns that are set aside (--ignore, --site, partition.column), of {raw.source}"
+        raise DataError(explain(what, got=got, expected=expected, fix="correct the name"))
     aside = [*ignore, *(name for name in raw.columns if name.casefold() == SPLIT)]
     schema, left_out, remarks = proposed_schema(raw, label, aside=aside)
     if left_out:

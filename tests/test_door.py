@@ -145,7 +145,7 @@ def _judged():  # type: ignore[no-untyped-def]
     config = collabdm.Config.model_validate({"ipc": 1, "plan": {"seeds": 0}, "local": {"iterations": 0}})
     plan = collabdm.make_plan(config, clients=["a"])
     made = collabdm.distill(plan, [collabdm.contribute(plan, "a", data.train)])
-    return made, data.test.take(range(20)), _quick().model_copy(update={"epochs": 1, "count": 1})
+    return made, data.test.take(range(40)), _quick().model_copy(update={"epochs": 1, "count": 1})
 
 
 def test_networks_are_named_alone_or_as_tables() -> None:

@@ -140,6 +140,11 @@ def test_a_masked_round_by_files(site: Path) -> None:
     assert outcome.json["missing"] == []
     assert outcome.json["masks_opened"] == []
     assert (site / "run" / "distilled").exists()
+    told = run("info", site / "run", "--json").json["promise"]
+    assert told == outcome.json["promise"]
+    assert told.startswith("epsilon ")
+    assert run("report", site / "run").code == 0
+    assert f"was made of it: {told}." in (site / "run" / "report.html").read_text()
 
 
 def test_a_site_that_drops_out(site: Path) -> None:
@@ -158,6 +163,10 @@ def test_a_site_that_drops_out(site: Path) -> None:
     late = distill(site, "--force")
     assert late.code == 0, late.err
     assert late.json["masks_opened"] == ["cid"]
+    # Nothing of cid is taken any more, so nobody is told to send it.
+    shown = run("distill", site / "plan.json", site / "sent", *ASKED, *ANY, "--out", site / "shown")
+    assert "next, for whoever has test data" in shown.out
+    assert "without an answer" not in shown.out
     assert "opened the masks of cid" in next(iter(late.json["refused"].values()))
     added = run("distill", "--add", site / "sent" / "cid.safetensors", "--out", site / "run", *ANY)
     assert added.code == 2

@@ -465,7 +465,9 @@ def test_another_version_says_so(tmp_path: Path) -> None:
 
 
 def test_missing_files(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "nowhere", tmp_path / "no.safetensors"):
+    with pytest.raises(DistilledSetError, match=r"got a folder without distilled\.safetensors"):
+        load(tmp_path)
+    for path in (tmp_path / "nowhere", tmp_path / "no.safetensors"):
         with pytest.raises(DistilledSetError, match="No such file"):
             load(path)
 

@@ -33,6 +33,12 @@ def normalisation_of(plan: Plan) -> Normalisation:
     return plan.sample.normalisation
 
 
+@pytest.mark.parametrize("clients", [(), {}, iter(())])
+def test_a_plan_is_for_somebody(clients: Any) -> None:
+    with pytest.raises(ConfigError, match="clients of a plan: got none; expected one or more; fix: name the sites"):
+        make_plan(load_config(), clients=clients)
+
+
 @pytest.mark.parametrize(
     ("preset", "mean", "std", "augment", "depth"),
     [
@@ -154,7 +160,7 @@ def test_the_method_decides_on_statistics_and_tiles(name: str, statistics: str) 
         ({"plan__network": "vgg11"}, "vgg11 on 8x8 images"),
         ({"plan__network": {"name": "vgg11", "depth": 2}}, "network vgg11: got depth=2"),
         ({"plan__normalisation": {"mean": [0.5] * 3, "std": [0.5] * 3}}, "channels"),
-        ({"clients": ()}, "plan: clients"),
+        ({"clients": ()}, "clients of a plan"),
         ({"clients": ("a", "a")}, "distinct"),
         ({"clients": ("a\x1b[31m",)}, "printable"),
     ],

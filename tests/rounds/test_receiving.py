@@ -145,6 +145,18 @@ def test_a_client_may_answer_twice_but_not_otherwise(sent: Sent, source: Path, t
     assert _stored(plan, tmp_path / "run") == {"ada": files["ada"]}
 
 
+def test_a_copy_of_a_file_is_told_and_counts_once(sent: Sent, source: Path, tmp_path: Path) -> None:
+    plan, files = sent
+    name, content = next(iter(files.items()))
+    for copy in ("first.safetensors", "second.safetensors"):
+        (source / copy).write_bytes(content)
+    told: list[Event] = []
+    assert receive(plan, source, tmp_path / "run", report=told.append) == {}
+    said = [event.message for event in told if event.message]
+    assert said == [f"second.safetensors repeats first.safetensors of {name} to the bit, and counts once with it"]
+    assert told[-1].done == 1
+
+
 @pytest.mark.parametrize("naps", range(6))
 def test_a_server_killed_while_waiting_keeps_what_came_and_its_deadline(
     naps: int, sent: Sent, source: Path, tmp_path: Path

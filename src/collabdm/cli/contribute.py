@@ -218,13 +218,17 @@ def _own_key(plan: "Plan", client: str, path: Path | None, cache: Path | None) -
 def _sent(made: "Contribution", content: bytes, plan: "Plan", samples: "Samples") -> dict[str, Any]:
     """What of the site's samples is in the contribution."""
     from collabdm.privacy import too_few
+    from collabdm.privacy.claims import promise_text
     from collabdm.protocol import bytes_by_part, clipped_share
 
     if plan.privacy is not None:
         # How many of which class is a part of what the noise hides.
-        promise = plan.privacy
-        told = f"epsilon {promise.epsilon:g}, delta {promise.delta:g}, for a {promise.unit}; noise: {promise.noise}"
-        return {"client": made.client, "promise": told, "bytes": len(content), "parts": bytes_by_part(content)}
+        return {
+            "client": made.client,
+            "promise": promise_text(plan),
+            "bytes": len(content),
+            "parts": bytes_by_part(content),
+        }
     return {
         "client": made.client,
         "samples": len(samples),

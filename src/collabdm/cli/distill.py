@@ -115,10 +115,12 @@ def _by_files(plan: "Plan", source: Path, out: Path, deadline: float | None) -> 
 
 
 def _still_to_come(metrics: dict[str, Any], out: Path) -> list[str]:
-    """How the answer of a site that sent none yet is taken; one line, the first site's name standing for all."""
-    if not metrics["missing"]:
+    """How the answer of a site that sent none yet is taken; one line, the first site's name standing for all. Of one
+    whose masks are open none is taken any more."""
+    awaited = [name for name in metrics["missing"] if name not in metrics.get("masks_opened", ())]
+    if not awaited:
         return []
-    added = f"collabdm distill --add {shlex.quote(metrics['missing'][0])}.safetensors --out {shlex.quote(str(out))}"
+    added = f"collabdm distill --add {shlex.quote(awaited[0])}.safetensors --out {shlex.quote(str(out))}"
     return [f"contribute, as the others did; when its file comes, you take it with {added}"]
 
 
@@ -130,6 +132,7 @@ def _told(metrics: dict[str, Any]) -> dict[str, Any]:
         "no usable answer from": metrics["missing"],
         "seconds": f"{metrics['seconds']['distill']:.1f}",
         "made up at the start": topped_text(metrics["topped_up"]),
+        "promise of privacy": metrics.get("promise"),
         "NO PRIVACY, noise from a number": metrics.get("insecure_noise"),
         "masks opened of": metrics.get("masks_opened"),
         "classes missing": metrics["missing_classes"],

@@ -223,6 +223,7 @@ def _run(path: Path) -> dict[str, Any]:
     if accuracy and not _has_both(accuracy):
         raise _damaged(path / "metrics.json", str(metrics), "what a run measured")
     wanted = ("method", "dataset", "ipc", "seed", "bytes", "seconds", "topped_up", "skipped", "missing", "refused")
+    wanted += ("promise", "insecure_noise")
     return {
         "kind": "run",
         **({"accuracy": {name: accuracy[name] for name in ("mean", "std")}} if accuracy else {}),

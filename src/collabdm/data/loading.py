@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from collabdm.data.image_reader import read_images
-from collabdm.data.options import TableOptions
+from collabdm.data.options import TableOptions, check_options
 from collabdm.data.samples import Dataset, Samples
 from collabdm.data.series import is_series_source, read_series
 from collabdm.data.set_files import READ_SET, kind_of_set_file
@@ -62,6 +62,7 @@ def load_dataset(
     reader = READERS[modality] if stored is None else resolved_entry(READ_SET)
     taken = [name for name, one in inspect.signature(reader).parameters.items() if one.kind is one.KEYWORD_ONLY]
     given: dict[str, Any] = {**(options or {}), **named}
+    check_options(given)
     site = given.pop("site", None)
     if site is not None and "ignore" in taken:
         given["ignore"] = (*given.get("ignore", ()), site)

@@ -127,6 +127,7 @@ class _Result(_Read, frozen=True):
     untouched_classes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     refused: dict[str, str] = {}
+    promise: str | None = None
     insecure_noise: tuple[str, ...] = ()
     peak_memory: Amount | None = None
     versions: dict[str, str] = {}

@@ -19,7 +19,7 @@ from collabdm.engine.memory import begin_stage, highest
 from collabdm.initial_set import InitialSet
 from collabdm.matching.aggregation import FEWEST, Rule
 from collabdm.matching.step import SyntheticState
-from collabdm.privacy.claims import insecure_facts
+from collabdm.privacy.claims import insecure_facts, promise_facts
 from collabdm.progress import Event, Report, silent
 from collabdm.protocol import Plan, encode_plan, plan_digest
 from collabdm.rounds.inbox import Collected, collect
@@ -163,7 +163,7 @@ def _coverage(
         "missing_classes": [plan.classes[y] for y in initial.missing],
         "missing": sorted(set(plan.clients) - collected.sites),
         "refused": collected.refused,
-        **insecure_facts(plan, collected.contributions.values()),
+        **promise_facts(plan, collected.contributions.values()),
         **({"masks_opened": sorted({name for one in masked for name in one.unmasked})} if plan.masks else {}),
     }
 

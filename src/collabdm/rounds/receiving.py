@@ -130,6 +130,7 @@ class _Door:
         self._untold: set[str] = set()
         self._settled: set[str] = set()
         self._lost = False
+        self._took: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         stored = recorded(inbox)
         whole = {contribution_name(plan, client) for client in plan.clients if intact(plan, client, inbox, stored)}
@@ -159,6 +160,8 @@ class _Door:
             self.refused.pop(path.name, None)
             self._untold.discard(path.name)
             self._answered.update(sent.stands_for)
+            if (first := self._took.setdefault(sent.client, path.name)) != path.name:
+                self._say(f"{path.name} repeats {first} of {sent.client} to the bit, and counts once with it")
             self._say(None, sent.client)
 
     def _there(self) -> list[Path]:

@@ -341,3 +341,28 @@ def test_a_share_that_leaves_no_row_to_test_on_is_refused(tmp_path: Path) -> Non
     source = csv(tmp_path, "a,label\n" + "1,x\n2,y\n" * 20)
     with pytest.raises(ConfigError, match=r"--test-fraction: got 0\.001 of 40 rows, which is none; expected a share"):
         quietly(source, options={"test_fraction": 0.001})
+
+
+def test_frames_and_options_of_the_wrong_kind_are_refused_in_one_line() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"size": [1, 2, 3, 4], "tag": list("abab"), "kind": list("xxyy")})
+    wrong: list[tuple[object, dict[str, object], str]] = [
+        (pandas.concat([frame, frame[["tag"]]], axis=1), {}, "columns of table: got tag 2 times; expected distinct"),
+        (frame["size"], {}, "got a Series .* expected a path, or a frame"),
+        (frame.assign(big=[10**30] * 4), {}, "got a DataFrame .*too large"),
+        (frame, {"ignore": "tag"}, r"ignore: got 'tag'; expected a list of columns; fix: ignore=\['tag'\]"),
+        (frame, {"test_fraction": "0.2"}, "test_fraction: got '0.2'; expected between 0 and 1"),
+        (frame, {"schema": {"label": "kind"}}, "schema: got a dict; expected a TableSchema, its file, or plan.sample"),
+    ]
+    for table, options, words in wrong:
+        with pytest.raises(CollabDMError, match=words):
+            load_table(table, label="kind", **options)  # pyright: ignore
+    with pytest.raises(ConfigError, match="ignore: got 'petal length"):
+        load_dataset("iris", ignore="petal length (cm)")  # pyright: ignore
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", "nowhere.tsv.gz", "no/where.csv"])
+def test_a_mistyped_table_is_one_that_is_not_there(tmp_path: Path, name: str) -> None:
+    assert modality_of(str(tmp_path / name)) == "tables"
+    with pytest.raises(DataError, match=f"table {tmp_path / name}: got no such file"):
+        load_dataset(str(tmp_path / name))

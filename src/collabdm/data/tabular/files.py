@@ -17,7 +17,7 @@ from collabdm.errors import DataError, DataWarning, explain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["WHOLE", "is_table", "table_files", "tables_of"]
+__all__ = ["WHOLE", "called_table", "is_table", "table_files", "tables_of"]
 
 WHOLE = "all"
 """The part that a source without parts has."""
@@ -32,6 +32,11 @@ _BESIDE = (".md", ".txt", ".json", ".html", ".pdf")
 
 # The picture beside the rows of a distilled set.
 _PICTURE = "columns.png"
+
+
+def called_table(path: Path) -> bool:
+    """Whether nothing but a table is called so, whatever is there."""
+    return path.name.lower().endswith(tuple(ending for ending in _ENDINGS if ending != ".parquet"))
 
 
 def is_table(path: Path) -> bool:

@@ -4,12 +4,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from collabdm.data.options import check_options
 from collabdm.data.samples import Dataset
 from collabdm.data.tabular.files import WHOLE
-from collabdm.data.tabular.raw import RawTable, raw_table
+from collabdm.data.tabular.raw import RawTable, check_distinct, raw_table
 from collabdm.data.tabular.reader import dataset_of_tables, read_tables
 from collabdm.data.tabular.schema import TableSchema, read_schema
-from collabdm.errors import DataError, explain
+from collabdm.errors import ConfigError, DataError, explain
 
 __all__ = ["load_table"]
 
@@ -39,6 +40,10 @@ def load_table(
         ConfigError: a schema that is none, or options that do not go together.
     """
     is_path = isinstance(schema, str | os.PathLike)
+    check_options({"test_fraction": test_fraction, "ignore": ignore})
+    if schema is not None and not is_path and not hasattr(schema, "columns"):
+        expected, fix = "a TableSchema, its file, or plan.sample", "write the columns to a file, and pass its path"
+        raise ConfigError(explain("schema", got=f"a {type(schema).__name__}", expected=expected, fix=fix))
     if isinstance(table, str | os.PathLike) and test is None:
         splits = ("train", "test") if test_fraction is not None or not os.path.isfile(table) else ("train",)
         return read_tables(
@@ -84,12 +89,13 @@ def _frame(frame: Any, source: str) -> RawTable:
             table = frame
         elif hasattr(frame, "to_arrow"):
             table = frame.to_arrow()
-        elif type(frame).__module__.split(".")[0] == "pandas":
+        elif type(frame).__module__.split(".")[0] == "pandas" and hasattr(frame, "columns"):
+            check_distinct([str(name).strip() for name in frame.columns], source)
             # An index numbers the rows, or is none of the columns.
             table = pa.Table.from_pandas(frame, preserve_index=False)
         else:
             table = pa.table(frame)
-    except (TypeError, ValueError, pa.ArrowException) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
         expected = "a path, or a frame of pandas, polars or pyarrow with one type of values in each column"
         got, fix = f"a {type(frame).__name__} ({str(error)[:120]})", "convert it"
         raise DataError(explain(source, got=got, expected=expected, fix=fix)) from None

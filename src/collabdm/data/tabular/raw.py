@@ -12,7 +12,7 @@ from collabdm.errors import DataError, explain
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RawTable", "as_texts", "listed", "raw_table"]
+__all__ = ["RawTable", "as_texts", "check_distinct", "listed", "raw_table"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,10 +48,7 @@ class RawTable:
 def raw_table(table: "pa.Table", source: str) -> RawTable:
     """A table of Arrow's, column by column. Raises `DataError` where two have one name, or there are no rows."""
     names = [name.strip() for name in table.column_names]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        got = f"{twice or 'no name'} {names.count(twice)} times"
-        raise DataError(explain(f"columns of {source}", got=got, expected="distinct names", fix="rename or drop one"))
+    check_distinct(names, source)
     if not table.num_rows:
         got, expected = f"a header of {len(names)} columns and no rows", "at least one row"
         raise DataError(explain(source, got=got, expected=expected, fix="check that the file is complete"))
@@ -65,6 +62,14 @@ def raw_table(table: "pa.Table", source: str) -> RawTable:
         if values.dtype == object and (own := _without_marks(values)) is not None:
             columns[name], marks[name] = own
     return RawTable(source=source, columns=columns, passed=passed, marks=marks)
+
+
+def check_distinct(names: Sequence[str], source: str) -> None:
+    """Raise `DataError` where two columns have one name."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        got = f"{twice or 'no name'} {names.count(twice)} times"
+        raise DataError(explain(f"columns of {source}", got=got, expected="distinct names", fix="rename or drop one"))
 
 
 def _values(column: "pa.ChunkedArray") -> np.ndarray | None:

@@ -10,7 +10,7 @@ from collabdm.data.flows.facts import FLOWS_FILE, row_facts, row_settings_in
 from collabdm.data.quiet import quietly
 from collabdm.data.samples import Dataset, Samples
 from collabdm.data.tabular.builtin import BUILTIN, builtin_schema, builtin_table
-from collabdm.data.tabular.files import WHOLE, is_table, table_files, tables_of
+from collabdm.data.tabular.files import WHOLE, called_table, is_table, table_files, tables_of
 from collabdm.data.tabular.labels import classes_of, label_column, labels_in, texts_of_labels
 from collabdm.data.tabular.parting import SPLIT, parted
 from collabdm.data.tabular.preset import table_preset
@@ -33,6 +33,9 @@ def holds_tables(source: str) -> bool:
         return row_settings_in(path) is not None
     if source in BUILTIN and not path.exists():
         return True
+    if not path.exists():
+        # A mistyped path: whoever reads it says so, and in the words of tables.
+        return called_table(path)
     return is_table(path) or (path.is_dir() and bool(table_files(path)))
 
 

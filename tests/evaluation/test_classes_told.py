@@ -47,6 +47,11 @@ def test_a_class_without_test_samples_is_said_to_be_untested() -> None:
         tell_lacking(_set(0, 1, 2), _test(0, 0))
 
 
+def test_test_data_of_one_class_are_told_also_where_the_set_has_that_class_alone() -> None:
+    with pytest.warns(DataWarning, match=r"the test data hold no images of a, c, .* \(1 of 3 classes are tested\)"):
+        tell_lacking(_set(1), _test(1, 1))
+
+
 def test_nothing_is_told_where_both_have_all_classes_or_both_lack_the_same() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

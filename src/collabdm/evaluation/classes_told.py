@@ -26,7 +26,9 @@ def tell_lacking(distilled: DistilledSet, test: Samples) -> None:
             f"the set holds no {plural} of {_listed([name for name, _ in untaught])}, so no model can be right on"
             f" {lost} of the {len(test)} test {plural}"
         )
-    untested = [name for name, held, n in zip(classes, own, tested, strict=True) if held and not n]
+    # What both lack is known of the round; but by one class alone nothing is told apart.
+    single = sum(n > 0 for n in tested) == 1
+    untested = [name for name, held, n in zip(classes, own, tested, strict=True) if not n and (held or single)]
     if untested and len(test):
         told.append(
             f"the test data hold no {plural} of {_listed(untested)}, of which the accuracy says nothing"

@@ -35,7 +35,7 @@ def normalisation_of(plan: Plan) -> Normalisation:
 
 @pytest.mark.parametrize("clients", [(), {}, iter(())])
 def test_a_plan_is_for_somebody(clients: Any) -> None:
-    with pytest.raises(ConfigError, match="clients of a plan: got none; expected one or more; fix: name the sites"):
+    with pytest.raises(ConfigError, match="plan: clients: got none; expected one or more; fix: name the sites"):
         make_plan(load_config(), clients=clients)
 
 

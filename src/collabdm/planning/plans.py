@@ -44,7 +44,7 @@ def make_plan(
         raise ConfigError(explain("clients of a plan", got=repr(clients)[:80], expected="several names", fix=fix))
     if not (clients := clients if isinstance(clients, Mapping) else tuple(clients)):
         fix = 'name the sites, such as ["north", "south"]'
-        raise ConfigError(explain("clients of a plan", got="none", expected="one or more", fix=fix))
+        raise ConfigError(explain("plan: clients", got="none", expected="one or more", fix=fix))
     preset = _facts(config, _held(clients) if preset is None else preset)
     config, clients = promised(config), tuple(sorted(clients))
     sample, network = sample_for(config, preset), network_for(config, preset)

@@ -160,7 +160,7 @@ def test_the_method_decides_on_statistics_and_tiles(name: str, statistics: str) 
         ({"plan__network": "vgg11"}, "vgg11 on 8x8 images"),
         ({"plan__network": {"name": "vgg11", "depth": 2}}, "network vgg11: got depth=2"),
         ({"plan__normalisation": {"mean": [0.5] * 3, "std": [0.5] * 3}}, "channels"),
-        ({"clients": ()}, "clients of a plan"),
+        ({"clients": ()}, "plan: clients"),
         ({"clients": ("a", "a")}, "distinct"),
         ({"clients": ("a\x1b[31m",)}, "printable"),
     ],

@@ -41,14 +41,9 @@ def usage_line(error: typer.BadParameter) -> str:
     if words := re.match(r"Got unexpected extra argument(?:s|\(s\))? ?\((.*)\)", message):
         fix = "leave that out, or put quotes around a value that has spaces in it"
         return _wrong(f"{_short(words[1])} as well, which is too many", _usage(error), fix)
-    if (
-        kind == "BadParameter"
-        and getattr(error, "param", None) is not None
-        and isinstance(error.__cause__, ValidationError)
-    ):
-        return _invalid(error, error.__cause__.errors(include_url=False)[0])
     if kind == "BadParameter" and getattr(error, "param", None) is not None:
-        return _bad_value(error, message)
+        cause = error.__cause__
+        return _invalid(error, cause.errors()[0]) if isinstance(cause, ValidationError) else _bad_value(error, message)
     return _wrong(_as_part(message), f"what {_help(error)} lists", "check the spelling")
 
 

@@ -26,14 +26,14 @@ LARGE, SMALL = 10 * COMPILE_FROM_GFLOP, 0.1 * COMPILE_FROM_GFLOP
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A Linux machine with a C++ compiler and bfloat16 instructions, without CUDA."""
+    """A Linux machine with a C++ compiler and matrix tiles, without CUDA."""
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr("collabdm.engine.engine.library", object)
     monkeypatch.setattr("collabdm.engine.engine.library_remark", lambda: None)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     return monkeypatch
 
 
@@ -86,8 +86,8 @@ def test_several_processes_keep_an_accelerator_busy(
     assert resolve_engine("auto", "auto", SMALL, own=True) == Engine(device="cuda", chunk=512)
 
 
-def test_compiled_without_bfloat16_instructions_is_float32(machine: pytest.MonkeyPatch) -> None:
-    machine.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False}, raising=False)
+def test_compiled_without_matrix_tiles_is_float32(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     assert resolve_engine("compiled", "cpu", SMALL, own=True).dtype == "float32"
     machine.delattr(torch.cpu, "get_capabilities", raising=False)
     assert resolve_engine("auto", "cpu", LARGE, own=True).dtype == "float32"

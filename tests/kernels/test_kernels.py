@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from collabdm.kernels import compiler, fits, fused_body
-from collabdm.kernels.blocks import first_block, norm_block
+from collabdm.kernels.blocks import convolution, first_block, norm_block, places
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.randomness import Stream
 
@@ -86,6 +86,43 @@ def test_the_norm_block(n: int, height: int, width: int, channels: int, dtype: t
     for leaf in (*leaves, *exact):
         leaf.requires_grad_()
     compare(norm_block(*leaves), plain_norm(*exact), leaves, exact, TOLERANCE[dtype])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 5),
+    height=st.integers(1, 17),
+    width=st.integers(1, 17),
+    given_channels=st.sampled_from([32, 64]),
+    channels=st.sampled_from([32, 96]),
+)
+def test_the_later_convolutions(n: int, height: int, width: int, given_channels: int, channels: int) -> None:
+    leaves = uniform(1, n, given_channels, height, width), uniform(2, channels, given_channels, 3, 3) / 20
+    exact = tuple(leaf.double() for leaf in leaves)
+    for leaf in (*leaves, *exact):
+        leaf.requires_grad_()
+    plain = functional.conv2d(*exact, padding=1)
+    compare(convolution(*leaves, places(leaves[1])), plain, leaves, exact, TOLERANCE[torch.float32])
+
+
+def test_a_convolution_of_threads_and_chunks_is_the_same_to_the_bit() -> None:
+    # More tiles than are transformed together, and not a multiple of them.
+    images, weight = uniform(1, 7, 32, 15, 13), uniform(2, 64, 32, 3, 3)
+
+    def run(threads: int, chunk: int) -> list[Tensor]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            inputs = images.clone().requires_grad_(), weight.clone().requires_grad_()
+            out = torch.cat([convolution(part, inputs[1], places(weight)) for part in inputs[0].split(chunk)])
+            return [out, *torch.autograd.grad(out.square().sum(), inputs)]
+        finally:
+            torch.set_num_threads(before)
+
+    whole = run(1, 7)
+    assert all(torch.equal(a, b) for a, b in zip(whole, run(3, 7), strict=True))
+    # Sums over images, the weights' gradient alone, may round otherwise chunk by chunk.
+    assert all(torch.equal(a, b) for a, b in zip(whole[:2], run(1, 2)[:2], strict=True))
 
 
 def test_a_flat_image_has_no_noise_blown_up() -> None:

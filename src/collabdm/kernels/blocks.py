@@ -9,7 +9,9 @@ from torch.autograd.function import once_differentiable
 
 from collabdm.kernels.library import library
 
-__all__ = ["first_block", "norm_block"]
+__all__ = ["convolution", "first_block", "norm_block", "places"]
+
+_PLACES = 36
 
 
 def first_block(
@@ -27,6 +29,26 @@ def first_block(
 def norm_block(images: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     """Instance norm, ReLU and 2x2 average pooling of [n, channels, H, W], float32 or bfloat16, channels last."""
     return _NormBlock.apply(images, gamma, beta)  # pyright: ignore[reportReturnType]
+
+
+def places(weight: Tensor, *, turned: bool = False) -> Tensor:
+    """What `convolution` multiplies by: float32 weights [out, in, 3, 3] at the 36 places of Winograd's F(4x4, 3x3).
+
+    `turned`: those of the way back to the images, [in, out, 3, 3] turned around. Without gradient.
+    """
+    weight = weight.detach().permute((0, 2, 3, 1) if turned else (1, 2, 3, 0)).contiguous()
+    inward, outward = len(weight), weight.shape[-1]
+    out = torch.empty(_PLACES * inward * outward)
+    _call("winograd_places", torch.float32, weight, inward, outward, int(turned), out)
+    return out
+
+
+def convolution(images: Tensor, weight: Tensor, placed: Tensor) -> Tensor:
+    """3x3 convolution with a border of one zero, in float32: [n, in, H, W] to [n, out, H, W], channels last.
+
+    `weight` [out, in, 3, 3], channels multiples of 32, and its `places`. A fourth of a direct convolution's products.
+    """
+    return _Convolution.apply(images, weight, placed)  # pyright: ignore[reportReturnType]
 
 
 class _FirstBlock(torch.autograd.Function):
@@ -85,6 +107,37 @@ class _NormBlock(torch.autograd.Function):
         given = (height, width, channels, gamma, beta, mean, scale, grad)
         _call("norm_backward", images.dtype, images, n, *given, at_images, at_gamma, at_beta)
         return at_images, at_gamma.sum(0), at_beta.sum(0)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, placed: Tensor) -> Tensor:
+        images = images.contiguous(memory_format=torch.channels_last)
+        ctx.save_for_backward(images, weight)
+        return _convolved(images, placed, len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        images, weight = ctx.saved_tensors
+        grad = grads[0].contiguous(memory_format=torch.channels_last)
+        n, channels, height, width = images.shape
+        at_images = at_weight = None
+        if ctx.needs_input_grad[0]:
+            at_images = _convolved(grad, places(weight, turned=True), channels)
+        if ctx.needs_input_grad[1]:
+            by_tap = torch.empty(channels, 3, 3, len(weight))
+            given = (n, height, width, channels, grad, len(weight), by_tap)
+            _call("winograd_at_weights", torch.float32, images, *given)
+            at_weight = by_tap.permute(3, 0, 1, 2)
+        return at_images, at_weight, None
+
+
+def _convolved(images: Tensor, placed: Tensor, channels: int) -> Tensor:
+    n, given, height, width = images.shape
+    out = _channels_last(n, channels, height, width, torch.float32)
+    _call("winograd_forward", torch.float32, images, n, height, width, given, placed, channels, out)
+    return out
 
 
 def _channels_last(n: int, channels: int, height: int, width: int, dtype: torch.dtype) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from collabdm.kernels.blocks import first_block, norm_block
+from collabdm.kernels.blocks import convolution, first_block, norm_block, places
 from collabdm.kernels.library import library
 from collabdm.networks.base import Network, Norm
 
@@ -25,12 +25,18 @@ class FusedBody:
     dtype: torch.dtype
 
     def placed(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Parameters as the kernels want them: the later convolutions in the dtype, all else in float32."""
-        later = {f"{convolution}.weight" for convolution, _ in self.blocks[1:]}
-        return {
+        """Parameters as the kernels want them: the later convolutions in the dtype, all else in float32.
+
+        In float32 the later convolutions' `places` come with them.
+        """
+        later = [f"{convolved}.weight" for convolved, _ in self.blocks[1:]]
+        found = {
             name: value.to(self.dtype, memory_format=torch.channels_last) if name in later else value.float()
             for name, value in parameters.items()
         }
+        if self.dtype == torch.float32:
+            found |= {_places_of(name): places(found[name]) for name in later}
+        return found
 
     def __call__(self, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
         """Embeddings [n, d] in the dtype, of float32 images [n, C, H, W]; `parameters` are `placed`.
@@ -38,11 +44,13 @@ class FusedBody:
         The biases of the convolutions are not used: instance norm takes them away again.
         """
         out = images
-        for number, (convolution, norm) in enumerate(self.blocks):
-            weight = parameters[f"{convolution}.weight"]
+        for number, (convolved, norm) in enumerate(self.blocks):
+            weight = parameters[name := f"{convolved}.weight"]
             gamma, beta = parameters[f"{norm}.weight"], parameters[f"{norm}.bias"]
             if number == 0:
                 out = first_block(out, weight, gamma, beta, self.padding, self.dtype)
+            elif self.dtype == torch.float32:
+                out = norm_block(convolution(out, weight, parameters[_places_of(name)]), gamma, beta)
             else:
                 out = norm_block(functional.conv2d(out, weight, padding=1), gamma, beta)
         return out.flatten(1)
@@ -65,6 +73,10 @@ def fits(network: Network) -> bool:
     layers = list(network.body.children())
     blocks = [layers[i : i + 4] for i in range(0, len(layers), 4)]
     return bool(blocks) and all(_fits(block, first=block is blocks[0]) for block in blocks)
+
+
+def _places_of(weight: str) -> str:
+    return f"{weight}.places"
 
 
 def _fits(block: list[nn.Module], *, first: bool) -> bool:

@@ -1,6 +1,6 @@
 // The passes of a ConvNet that a general engine does badly: the first 3x3 convolution (few input channels), and
 // instance norm, ReLU and 2x2 average pooling after every convolution. Each image stays in cache from the convolution
-// to the pooled output, forward and back.
+// to the pooled output, forward and back. In float the later convolutions are here too (winograd.h).
 //
 // Activations are [n, height, width, channels] ("channels last"), in float or bfloat16; a vector holds the channels of
 // one pixel. Everything is computed in float. An image is computed by one thread in a fixed order, and sums over images
@@ -9,6 +9,7 @@
 #include "first.h"
 #include "norm.h"
 #include "tiles.h"
+#include "winograd.h"
 
 template <class T> static void norm_forward(const T* z, int n, Shape s, const float* gamma, const float* beta, T* out,
                                             float* mean, float* scale, int threads) {
@@ -95,3 +96,17 @@ extern "C" void first_backward_bfloat16(const float* images, int n, int colours,
 
 EXPORT_NORM(float, float32)
 EXPORT_NORM(bfloat16, bfloat16)
+
+extern "C" void winograd_places_float32(const float* weights, int in, int out, int turned, float* u, int threads) {
+  place_weights(weights, in, out, turned, u, threads);
+}
+
+extern "C" void winograd_forward_float32(const float* images, int n, int height, int width, int in, const float* u,
+                                         int out, float* results, int threads) {
+  winograd(images, n, Tiling{height, width}, in, u, out, results, threads);
+}
+
+extern "C" void winograd_at_weights_float32(const float* images, int n, int height, int width, int in,
+                                            const float* grads, int out, float* at_weights, int threads) {
+  winograd_at_weights(images, n, Tiling{height, width}, in, grads, out, at_weights, threads);
+}

@@ -17,7 +17,7 @@ from collabdm.kernels.cache import CacheError, cache_folder, keep, kept, opened
 __all__ = ["compiler", "library", "library_remark"]
 
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-std=c++17")
-SOURCES = ("convnet.cpp", "first.h", "norm.h", "tiles.h", "vectors.h")
+SOURCES = ("convnet.cpp", "first.h", "norm.h", "tiles.h", "vectors.h", "winograd.h", "winograd_sides.h")
 
 
 def compiler() -> str | None:

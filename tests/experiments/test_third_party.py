@@ -69,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         method="random-real",
         ipc=2,
         plan={"network": SPEC},
-        evaluate={"networks": [SPEC], "count": 2, "epochs": 3},
+        evaluate={"networks": [SPEC], "count": 2, "epochs": 12},
     )
     random_real_set(small, config, engine=EAGER).save(folder / "distilled")
     return FinishedRun(dataset=small, config=config, folder=folder, engine=EAGER, report=silent)
@@ -102,7 +102,10 @@ def test_gains_are_those_of_training_on_what_a_stranger_reads(finished: Finished
     assert found["images"] == {"own": len(joined.labels) - 20, "set": 20, "test": len(rest)}
     assert list(found["accuracy"]) == ["own", "set", "both"]
     assert all(list(by) == ["as they are", "rotated", "noised"] for by in found["accuracy"].values())
-    seed, recipe = network_seed(0, SPEC, 1), recipe_for(finished.config)
+    # As many samples shown as the recipe shows of the set: 12 times 20.
+    seed = network_seed(0, SPEC, 1)
+    recipe = recipe_for(finished.config).model_copy(update={"epochs": round(240 / len(joined.labels))})
+    assert 1 < recipe.epochs < 12
     learned = train(joined, SPEC, classes=10, recipe=recipe, seed=seed, engine=EAGER)
     for name, test in (("as they are", rest), ("rotated", rotated(rest))):
         expected = accuracy_of(learned, test, SPEC, joined.sample, EAGER).accuracy

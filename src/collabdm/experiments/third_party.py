@@ -35,7 +35,10 @@ DEGREES, NOISE = 15.0, 0.1
 
 
 def gains(run: FinishedRun) -> dict[str, Any]:
-    """Accuracies in [0, 1] by what the third party trains on (`own`, `set`, `both`), test images and network."""
+    """Accuracies in [0, 1] by what the third party trains on (`own`, `set`, `both`), test images and network.
+
+    Each is shown as many samples as the recipe shows of the set, so that none is ahead by longer training.
+    """
     own, rest = _parted(run.dataset.test, run.config.seed)
     tests = {name: shift(rest) for name, shift in SHIFTS.items()}
     sample, augment = sample_for(run.config, run.dataset.preset), augmentation_for(run.config, run.dataset.preset)
@@ -45,6 +48,7 @@ def gains(run: FinishedRun) -> dict[str, Any]:
     theirs = shared.samples, shared.labels
     parts = {"own": (mine,), "set": (theirs,), "both": (mine, theirs)}
     file, spec, recipe = run.folder / "third-party.json", _network(run), recipe_for(run.config)
+    shown = len(shared.labels) * recipe.epochs_for(len(shared.labels))
     found = _kept(file, basis := _basis(run, spec))
     for name, joined in parts.items():
         training = TrainingSet(
@@ -53,12 +57,14 @@ def gains(run: FinishedRun) -> dict[str, Any]:
             sample=sample,
             augment=augment,
         )
+        epochs = max(1, round(shown / len(training.labels)))
+        as_long = recipe.model_copy(update={"epochs": epochs, "most_samples": None})
         for index in range(recipe.count):
             if len(next(iter(found.get(name, {}).values()), [])) > index:
                 continue
-            _tell(run, f"a third party's {spec.name} {index} on {name} ({len(training.labels)} images)")
+            _tell(run, f"a third party's network {index} on {name} ({len(training.labels)} images, {epochs} epochs)")
             seed, classes = network_seed(run.config.seed, spec, index), len(own.classes)
-            learned = train(training, spec, classes=classes, recipe=recipe, seed=seed, engine=run.engine)
+            learned = train(training, spec, classes=classes, recipe=as_long, seed=seed, engine=run.engine)
             for shift, test in tests.items():
                 right = test_accuracy(learned, test, spec, sample, run.engine).accuracy
                 found.setdefault(name, {}).setdefault(shift, []).append(right)

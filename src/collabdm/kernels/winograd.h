@@ -4,9 +4,9 @@
 //   forward          out = A' [U * V] A    U = G w G' of the weights, V = B' d B of a tile's 6x6 pixels, each of the 36
 //   at the weights   G' [V * A g A'] G     places by itself: a product of matrices over channels (or over tiles)
 //
-// The gradient at the images is the forward convolution of the weights turned around. Only in float: the transforms
-// lose some five bits. A tile's sums run over channels in order, and those of the weights over tiles in order, whatever
-// the number of threads.
+// The gradient at the images is the forward convolution of the weights turned around. Only in float: the transforms lose
+// two bits. A tile's sums run over channels in order, and those of the weights over tiles in order, whatever the number
+// of threads.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -14,6 +14,7 @@
 #include "vectors.h"
 #include "winograd_sides.h"
 
+constexpr int LINE = 16;      // floats of a line of the cache
 constexpr int TOGETHER = 48;  // tiles that are transformed together: what they become stays in the second cache
 // Tiles multiplied together: enough sums to hide the latency, and few enough to stay in registers.
 #if defined(__AVX512F__)
@@ -160,7 +161,7 @@ static void place_weights(const float* weights, int in, int out, bool turned, fl
 // out [n, height, width, `out_channels`]: the convolution of images [n, height, width, `channels`]
 static void winograd(const float* images, int n, Tiling tiling, int channels, const float* u, int out_channels,
                      float* out, int threads) {
-  const int tiles = n * tiling.of_image();
+  const int tiles = n * tiling.of_image(), blocks = out_channels / BLOCK;
 #pragma omp parallel num_threads(threads)
   {
     std::vector<float> seen(PLACES * apart(channels)), products(PLACES * apart(BLOCK));
@@ -168,11 +169,16 @@ static void winograd(const float* images, int n, Tiling tiling, int channels, co
     for (int first = 0; first < tiles; first += TOGETHER) {
       const int count = std::min(TOGETHER, tiles - first);
       see(images, tiling, channels, first, count, seen.data());
-      for (int block = 0; block < out_channels / BLOCK; block++) {
-        for (int p = 0; p < PLACES; p++)
-          multiply(count, seen.data() + p * apart(channels), channels, 1,
-                   u + ((size_t)p * (out_channels / BLOCK) + block) * channels * BLOCK, BLOCK, channels,
+      for (int block = 0; block < blocks; block++) {
+        for (int p = 0; p < PLACES; p++) {
+          const float* weights = u + ((size_t)p * blocks + block) * channels * BLOCK;
+          // The next place's, as far as the second cache: all of them together are larger than that.
+          if (p + 1 < PLACES)
+            for (int i = 0; i < channels * BLOCK; i += LINE)
+              __builtin_prefetch(weights + (size_t)blocks * channels * BLOCK + i, 0, 2);
+          multiply(count, seen.data() + p * apart(channels), channels, 1, weights, BLOCK, channels,
                    products.data() + p * apart(BLOCK), BLOCK, false);
+        }
         show(products.data(), tiling, out_channels, first, count, out + block * BLOCK);
       }
     }

@@ -93,8 +93,17 @@ def test_auto_compiles_large_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     small = {"device": "cpu", "plan.seeds": 1, "plan.batch": 1, "local.iterations": 1, "evaluate.count": 1, "ipc": 1}
     large = {"device": "cpu", "plan.seeds": 2000}
-    assert resolved([load_config(options=small)], DIGITS).kind == "eager"
-    assert resolved([load_config(options=large)], DIGITS).kind == "compiled"
+    told: list[str | None] = []
+    assert (
+        resolved([load_config(options=small)], DIGITS, report=lambda event: told.append(event.message)).kind == "eager"
+    )
+    assert not told
+    engine = resolved([load_config(options=large)], DIGITS, report=lambda event: told.append(event.message))
+    assert engine.kind == "compiled"
+    # The choice by processor is told once.
+    (line,) = told
+    assert line is not None
+    assert line.startswith(f"our own kernels in {engine.dtype}, as is fastest on this machine (cpu, threads:")
     assert resolved([load_config(options=large | {"engine": "eager"})], DIGITS).kind == "eager"
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match=r"^device: got cuda"):

@@ -82,7 +82,11 @@ def _resolved(config: Config, work: float, own: bool, report: Report) -> Engine:
         if remark:
             tell(remark)
         return config.engine
-    return resolve_engine(config.engine, config.device, work, own=own, tell=tell)
+    engine = resolve_engine(config.engine, config.device, work, own=own, tell=tell)
+    if engine.kind == "compiled":
+        made_by = "our own kernels" if own and engine.fuses else "torch's compiler"
+        tell(f"{made_by} in {engine.dtype}, as is fastest on this machine ({engine.device}, threads: {engine.threads})")
+    return engine
 
 
 def _clients_samples(

@@ -21,14 +21,13 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from peer import averaging, judge, ridge, steps
-from peer.table import Row, Unmeasured, markdown, records
-from peer.work import DEFAULT, QUICK, Work, work_on
-
 from collabdm.data.naming import public_name
 from collabdm.engine import Engine, tune_allocator
 from collabdm.rounds.run_folder import environment
 from collabdm.storage.files import write_atomically, write_json
+from peer import averaging, judge, ridge, steps
+from peer.table import Row, Unmeasured, markdown, records
+from peer.work import DEFAULT, QUICK, Work, work_on
 
 HERE = Path(__file__).parent
 ROWS: dict[str, Callable[[Work], Sequence[Row]]] = {
@@ -55,7 +54,7 @@ def main() -> None:
     facts = environment(Engine(threads=1))
     versions, hardware = facts["versions"] | _optional_versions(), facts["hardware"]
     told = {
-        "Processor": f"{hardware['device']}, {_counted(hardware['threads'], 'thread')} of {_counted(os.cpu_count() or 1, 'core')}",
+        "Processor": f"{hardware['device']}, threads: {hardware['threads']}, cores: {os.cpu_count()}",
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "Data": f"{public_name(given.dataset)}, {len(work.dataset.train):,} train and {len(work.dataset.test):,} test",
     }
@@ -77,10 +76,6 @@ def measured(name: str, rows: Callable[[Work], Sequence[Row]], work: Work) -> Se
     except Exception as error:
         traceback.print_exc()
         return [Unmeasured(work=name, reason=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")]
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _optional_versions() -> dict[str, str]:

@@ -121,6 +121,7 @@ def test_a_row_without_its_package_is_told_and_the_others_are_written(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_flower_averages_what_its_clients_learn(work: Work, tmp_path: Path) -> None:
     pytest.importorskip("flwr.simulation")
     training = ClientTraining(epochs=1, least_steps=1, batch=64, lr=0.05)

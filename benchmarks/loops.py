@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import plain
 import torch
 from torch.nn import functional
 
-import plain
 from collabdm.config import load_config
 from collabdm.data import Dataset, Samples
 from collabdm.data.presets import generic_preset

@@ -21,13 +21,14 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from peer import averaging, judge, ridge, steps
+from peer.table import Row, Unmeasured, markdown, records
+from peer.work import DEFAULT, QUICK, Work, work_on
+
 from collabdm.data.naming import public_name
 from collabdm.engine import Engine, tune_allocator
 from collabdm.rounds.run_folder import environment
 from collabdm.storage.files import write_atomically, write_json
-from peer import averaging, judge, ridge, steps
-from peer.table import Row, Unmeasured, markdown, records
-from peer.work import DEFAULT, QUICK, Work, work_on
 
 HERE = Path(__file__).parent
 ROWS: dict[str, Callable[[Work], Sequence[Row]]] = {

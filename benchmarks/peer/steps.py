@@ -1,6 +1,7 @@
 """Distribution matching in plain PyTorch, as its authors run it, against our loops: client, local step, server step."""
 
 import loops
+
 from collabdm.engine import resolve_engine
 from collabdm.matching.statistic import MEAN, MOMENTS
 from peer.table import Row, Side

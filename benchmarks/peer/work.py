@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import loops
+
 from collabdm.config import Config, load_config
 from collabdm.data import Dataset, Samples, load_dataset
 from collabdm.engine import Engine

@@ -4,19 +4,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import peers
 import pytest
 import torch
+from peer import averaging, judge, ridge
+from peer.table import Row, Side, Unmeasured, markdown, records
+from peer.work import QUICK, Work, alternately, settings, work_on
 
-import peers
 from collabdm.config.rivals import ClientTraining
 from collabdm.engine import REFERENCE
 from collabdm.networks import NetworkSpec, build_network, initial_parameters
 from collabdm.planning import make_plan
 from collabdm.protocol import Plan
 from collabdm.randomness import Stream
-from peer import averaging, judge, ridge
-from peer.table import Row, Side, Unmeasured, markdown, records
-from peer.work import QUICK, Work, alternately, settings, work_on
 
 ROW = Row(
     work="a step",

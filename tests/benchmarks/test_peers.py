@@ -7,7 +7,7 @@ import numpy as np
 import peers
 import pytest
 import torch
-from peer import averaging, judge, ridge
+from peer import averaging, flower, judge, ridge
 from peer.table import Row, Side, Unmeasured, markdown, records
 from peer.work import QUICK, Work, alternately, settings, work_on
 
@@ -88,11 +88,11 @@ def test_as_many_rounds_as_fit_and_one_at_least(up: float, size: int, rounds: in
 def test_a_client_of_fedavg_takes_a_step_of_gradient_descent(tmp_path: Path) -> None:
     training = ClientTraining(epochs=1, least_steps=1, batch=8, lr=0.1, momentum=0.9, weight_decay=0.01)
     spec = NetworkSpec(width=4, depth=1)
-    task = averaging.Task(folder=str(tmp_path), spec=spec, shape=(1, 4, 4), classes=2, training=training)
+    task = flower.Task(folder=str(tmp_path), spec=spec, shape=(1, 4, 4), classes=2, training=training)
     images, labels = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 2
     torch.save((images, labels), tmp_path / "3.pt")
     given = {name: value.clone() for name, value in task.network().state_dict().items()}
-    learned, held, _ = averaging.local_training(task, 3, given)
+    learned, held, _ = flower.local_training(task, 3, given)
     leaves = {name: value.clone().requires_grad_() for name, value in given.items()}
     logits = torch.func.functional_call(task.network(), leaves, (images,))
     gradients = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, labels), list(leaves.values()))
@@ -127,16 +127,16 @@ def test_flower_averages_what_its_clients_learn(work: Work, tmp_path: Path) -> N
     training = ClientTraining(epochs=1, least_steps=1, batch=64, lr=0.05)
     sample, data = work.dataset.preset, work.dataset
     spec = NetworkSpec(width=4, depth=1)
-    task = averaging.Task(folder=str(tmp_path), spec=spec, shape=sample.shape, classes=10, training=training)
+    task = flower.Task(folder=str(tmp_path), spec=spec, shape=sample.shape, classes=10, training=training)
     images, labels = torch.from_numpy(data.train.values).float() / 255, torch.from_numpy(data.train.labels)
     for number, held in enumerate((slice(0, 50), slice(50, 80))):
         torch.save((images[held], labels[held]), tmp_path / f"{number}.pt")
     test = torch.from_numpy(data.test.values).float() / 255, torch.from_numpy(data.test.labels)
     # One batch a client, so that nothing is left to the order: the mean is that of two steps, weighted 50 to 30.
     first = {name: value.clone() for name, value in task.network().state_dict().items()}
-    own = [averaging.local_training(task, number, first)[0] for number in range(2)]
+    own = [flower.local_training(task, number, first)[0] for number in range(2)]
     mean = {name: (50 * own[0][name] + 30 * own[1][name]) / 80 for name in first}
     said = torch.func.functional_call(task.network(), mean, (test[0],)).argmax(dim=1)
-    found = averaging.simulated(task, test, sites=2, rounds=1)
+    found = flower.simulated(task, test, sites=2, rounds=1)
     assert found.accuracies == [pytest.approx(float((said == test[1]).double().mean()), abs=0.011)]
     assert len(found.seconds) == 1

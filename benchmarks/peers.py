@@ -1,6 +1,6 @@
 """Ours against what a user would otherwise take, on the same work: prints a table, writes `peers.json`.
 
-    python benchmarks/peers.py                                     (under ten minutes on two cores; --quick: under two)
+    python benchmarks/peers.py                                     (four minutes on one busy thread; --quick: two)
     python benchmarks/peers.py --dataset fashion_mnist --out peers.md
 
 Rows: distribution matching in plain PyTorch, the ridge classifier by torch and scikit-learn, DD-Ranking's evaluation

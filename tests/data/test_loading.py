@@ -278,7 +278,7 @@ def test_sources_that_are_not_there_or_not_data(tmp_path: Path) -> None:
     refused("cifar11", "expected mnist, fashion_mnist, cifar10")
     refused("nobody-here/nothing-here", "data set nobody-here/nothing-here: got .*check the name .* and the network")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not really")
-    refused(tmp_path / "broken.npz", "expected a readable .npz")
+    refused(tmp_path / "broken.npz", r"damaged, cut off .*; expected a readable .npz .*copy the file")
     (tmp_path / "notes.txt").write_text("hello")
     refused(tmp_path / "notes.txt", "a file of another kind")
     (tmp_path / "empty").mkdir()

@@ -17,6 +17,7 @@ from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.modality import Modality
 from collabdm.randomness import Stream
+from collabdm.scoring.foreign import read_foreign
 from collabdm.series.modality import Series
 from collabdm.tables.modality import Tables
 
@@ -81,6 +82,26 @@ def test_every_export_is_read_back(sets: dict[str, Path], tmp_path: Path, kind: 
     exact = form in ("safetensors", "pt", "npz --float32") or kind == "series"
     expected = made.samples if exact and kind != "rows" else made.exported().samples
     torch.testing.assert_close(read, expected, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize(("kind", "form"), [case for case in CASES if case[0] in ("grey", "colour")])
+def test_every_export_of_images_is_scored_as_the_set_that_it_is(
+    sets: dict[str, Path], tmp_path: Path, kind: str, form: str
+) -> None:
+    # Data with constants of their own: a file's floats are not normalised by those.
+    other = {"mean": (0.1,) * KINDS[kind].shape[0], "std": (0.7,) * KINDS[kind].shape[0]}
+    data = Images.declared({"shape": KINDS[kind].shape, **other}, "auto")
+    name, *flags = form.split()
+    out, made = tmp_path / FORMATS[form][0], collabdm.load(sets[kind])
+    assert run("export", sets[kind], "--format", name, *flags, "--out", out).code == 0
+    found = read_foreign(str(out), sample=data, classes=made.classes)
+    exact = form in ("safetensors", "pt", "npz --float32")
+    pixels = KINDS[kind].stored_values(made.samples if exact else made.exported().samples)  # pyright: ignore
+    torch.testing.assert_close(
+        found.samples, data.tensors(pixels, device="cpu", dtype=torch.float32), rtol=1e-5, atol=1e-5
+    )
+    assert found.labels.tolist() == made.labels.tolist()
+    assert not any("left unread" in line for line in found.assumed)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -100,7 +100,7 @@ def test_the_stated_range_of_an_export_holds(tmp_path: Path) -> None:
     ("tree", "mentions"),
     [
         ({"images": torch.from_numpy(LEVELS), "labels": torch.tensor([0, 1])}, "2 labels for 4 images"),
-        ({"images": torch.from_numpy(LEVELS), "labels": torch.tensor([0, 1, 2, 0])}, "got 2; expected 0 to 1"),
+        ({"images": torch.from_numpy(LEVELS), "labels": torch.tensor([0, 1, 2, 0])}, "row 2: got 2; expected 0 to 1"),
         ({"images": torch.from_numpy(LEVELS)[..., :5], "labels": torch.from_numpy(LABELS)}, "got 8x5 pixels"),
         ({"images": torch.from_numpy(LEVELS)[:3]}, "labels, or a multiple of 2 images"),
         ({"images": torch.from_numpy(LEVELS), "soft_labels": torch.rand(4, 5)}, r"expected \[4, 2\]"),
@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_refused(tree: Any, mentions: str, tmp_path: Path) 
 def test_other_files_of_labels_are_refused(tmp_path: Path) -> None:
     file = written(tmp_path, "npz")
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
-    for name, mentions in (("objects.npy", "no array of plain numbers"), ("none.npy", "No such file")):
+    for name, mentions in (("objects.npy", "no array of plain numbers"), ("none.npy", "no such file")):
         with pytest.raises(DataError, match=mentions):
             read(file, labels=str(tmp_path / name))
 
@@ -143,3 +143,23 @@ def test_a_data_set_of_hugging_face_with_its_soft_labels(tmp_path: Path) -> None
     np.testing.assert_array_equal(found.labels.numpy(), LABELS)
     assert found.targets is not None
     np.testing.assert_allclose(found.targets.numpy(), SOFT, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["none.npz", "none.npy", "none.pt"])
+def test_a_file_that_is_not_there_is_said_to_be_so(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"got no such file; .*fix: check the path"):
+        read(tmp_path / name)
+
+
+def test_a_description_that_is_none_is_left_unread(tmp_path: Path) -> None:
+    unit = torch.from_numpy(LEVELS).float() / 255
+    torch.save({"images": unit, "labels": torch.from_numpy(LABELS), "sample": '{"kind": "dream"}'}, tmp_path / "a.pt")
+    found = read(tmp_path / "a.pt")
+    torch.testing.assert_close(found.samples, expected(), rtol=1e-5, atol=1e-5)
+    assert "left unread: sample" in found.assumed
+
+
+def test_floats_with_a_range_of_levels_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=LEVELS / 255, labels=LABELS, range=np.array([[-1.0] * 3, [2.0] * 3]))
+    with pytest.raises(DataError, match="drop the array range"):
+        read(tmp_path / "a.npz")

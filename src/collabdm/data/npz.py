@@ -58,13 +58,13 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
     Raises `DataError` where it is none, or holds Python objects."""
     if is_torch_file(path):
         return _of_torch_file(path)
-    fix = "save with np.savez_compressed(x_train=..., y_train=..., x_test=..., y_test=...)"
+    fix = "check the path, copy the file again, or save it anew with np.savez_compressed"
     try:
         with opened_regular(path) as file, np.load(file, allow_pickle=False) as archive:
             return {name: _array(name, archive[name]) for name in archive.files}
     except Exception as error:
         objects = "allow_pickle" in str(error)
-        got = "an array of Python objects" if objects else f"{type(error).__name__}: {error}"
+        got = "an array of Python objects" if objects else _fault(error)
         plain = (
             "before saving, make text of labels with labels.astype(str), and one array of images with np.stack(images)"
         )
@@ -72,6 +72,13 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
         raise DataError(
             explain(f"data file {path}", got=got, expected=expected, fix=plain if objects else fix)
         ) from error
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return (error.strerror or type(error).__name__).lower()
+    # What is cut off or spoilt breaks the readers of zip and of arrays in many ways, none of which helps anybody.
+    return str(error) if isinstance(error, TypeError) else "a file that is damaged, cut off or of another kind"
 
 
 def _of_torch_file(path: Path) -> dict[str, np.ndarray]:

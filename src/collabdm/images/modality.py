@@ -217,9 +217,11 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
         return {"x": x} if stated.ordinary else {"x": x, "range": np.array([stated.low, stated.high])}
 
     def to_float_arrays(self, samples: Tensor) -> dict[str, np.ndarray]:
-        """`x`, float32 pixels [n, H, W] or [n, H, W, C], about [0, 1]."""
+        """`x`, float32 pixels [n, H, W] or [n, H, W, C], about [0, 1], and their `range`, which says so: of a set that
+        goes far beyond black and white nobody could tell."""
         pixels = self.stored_values(samples)
-        return {"x": pixels[:, 0] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))}
+        x = pixels[:, 0] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+        return {"x": x, "range": np.array([[0.0] * self.channels, [1.0] * self.channels])}
 
     def stored_values(self, samples: Tensor) -> np.ndarray:
         """Pixels, float32 [n, C, H, W], about [0, 1]."""

@@ -142,7 +142,7 @@ def _of_parts(
     assert parts.images is not None
     what = f"images of {source}"
     images, notes = ordered(what, parts.images, sample.shape)
-    pixels, told = unit_pixels(what, images, sample, levels=levels, stated=parts.range)
+    pixels, told = unit_pixels(what, images, sample, levels=levels, stated=parts.range, made=parts.made)
     pixels, more = fitted(what, pixels, sample.shape, resize=resize)
     samples = sample.tensors(pixels, device="cpu", dtype=torch.float32)
     return _labelled(source, parts, labels, samples, classes, [*parts.notes, *notes, told, *more])
@@ -184,6 +184,9 @@ def _labelled(
 
 def _tree(file: str) -> Any:
     path = Path(file).expanduser()
+    if not path.exists():
+        expected, fix = "a file of images or labels", "check the path"
+        raise DataError(explain(f"set {file}", got="no such file", expected=expected, fix=fix))
     if is_torch_file(path):
         return tree_in(path)
     if path.suffix.lower() == ".npy":

@@ -55,9 +55,10 @@ def hard_labels(source: str, labels: np.ndarray, classes: Sequence[str]) -> tupl
         return np.array([positions[name] for name in text.tolist()], np.int64), told
     whole = settled_labels(source, flat)
     if len(whole) and int(whole.max()) >= len(classes):
-        got, fix = f"{int(whole.max())}", "count the classes from 0, in the order of the data set"
+        got, fix = f"{int(whole[whole >= len(classes)][0])}", "count the classes from 0, in the order of the data set"
         expected = f"0 to {len(classes) - 1}, positions among the {len(classes)} classes of the data set"
-        raise DataError(explain(f"label of {source}", got=got, expected=expected, fix=fix))
+        row = int(np.argmax(whole >= len(classes)))
+        raise DataError(explain(f"label of {source}, row {row}", got=got, expected=expected, fix=fix))
     return whole, ""
 
 

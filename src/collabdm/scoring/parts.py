@@ -6,8 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from collabdm.distilled.exporting import DESCRIPTION
 from collabdm.errors import DataError, explain
+from collabdm.images.modality import Images
+from collabdm.modalities import modality_in
+from collabdm.storage.reading import strict_json
 
 __all__ = ["Parts", "label_parts", "parts_of"]
 
@@ -23,13 +28,15 @@ _OTHER_PARTS = {"test", "testing", "val", "valid", "validation", "eval"}
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
     """As found: `images`, `labels` [n] or one-hot [n, classes], `soft` [n, classes] (probabilities or logits), and the
-    `range` and the names of `classes` where a file has them. `notes`: what was chosen and what was left, for people."""
+    `range`, the names of `classes` and what images are (`made`) where a file says so. `notes`: what was chosen and what
+    was left, for people."""
 
     images: np.ndarray | None = None
     labels: np.ndarray | None = None
     soft: np.ndarray | None = None
     range: np.ndarray | None = None
     classes: np.ndarray | None = None
+    made: Images | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -71,8 +78,11 @@ def _named(source: str, tree: Mapping[str, Any], *, images: bool = True) -> Part
         return _listed(source, list(tree.values()))
     found: dict[str, tuple[str, Any]] = {}
     left = []
+    made = None
     for name, value in tree.items():
         part = _part(name, value)
+        if name == DESCRIPTION and (made := _made(value)) is not None:
+            continue
         if part is None:
             left.append(name)
         elif part in found:
@@ -89,7 +99,16 @@ def _named(source: str, tree: Mapping[str, Any], *, images: bool = True) -> Part
         if part in found:
             own = replace(own, **{part: _stacked(found[part][1])})
     notes = [f"left unread: {', '.join(left[:12])}"] if left and images else []
-    return replace(own, notes=(*own.notes, *notes))
+    return replace(own, made=made, notes=(*own.notes, *notes))
+
+
+def _made(value: Any) -> Images | None:
+    """The description that `export` writes beside images; None for anything else of that name."""
+    try:
+        found = modality_in(strict_json(value)) if isinstance(value, str) else None
+    except (ValidationError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, Images) else None
 
 
 def _part(name: str, value: Any) -> str | None:

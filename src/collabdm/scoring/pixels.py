@@ -60,10 +60,17 @@ def ordered(what: str, images: np.ndarray, shape: tuple[int, int, int]) -> tuple
 
 
 def unit_pixels(
-    what: str, images: np.ndarray, sample: Images, *, levels: Levels, stated: np.ndarray | None = None
+    what: str,
+    images: np.ndarray,
+    sample: Images,
+    *,
+    levels: Levels,
+    stated: np.ndarray | None = None,
+    made: Images | None = None,
 ) -> tuple[np.ndarray, str]:
     """Images [n, C, H, W] as pixels, uint8 or float32 with black 0 and white 1, and a note on what the numbers were
-    taken for. `stated`: the range that the file has for its levels.
+    taken for. `stated`: the range that the file has for its levels, or for floats that are pixels; `made`: what the
+    file says of its images, by which its floats are normalised.
 
     Raises:
         DataError: numbers that are not finite, or whose meaning cannot be told or is not what `levels` says.
@@ -79,6 +86,10 @@ def unit_pixels(
     values = images.astype(np.float32)
     check_finite_rows(values, what, expected="finite numbers", fix="repair or drop the image")
     low, high = float(values.min()), float(values.max())
+    if levels == "auto" and stated is not None:
+        return _pixels_as_stated(what, values, stated, f"floats from {low:.3g} to {high:.3g}")
+    if levels == "auto" and made is not None and made.channels == values.shape[1]:
+        return _denormalised(values, made), f"floats normalised as the file says ({_both(made)})"
     meant = _meaning(what, values, low, high, sample) if levels == "auto" else levels
     told = f"floats from {low:.3g} to {high:.3g} are taken for {LEVELS[meant]}"
     if meant == "unit":
@@ -90,8 +101,7 @@ def unit_pixels(
     if values.shape[1] != sample.channels:
         got, expected = f"{values.shape[1]} channels", f"{sample.channels}, as the data set is normalised by"
         raise _refused(what, got, expected, "undo the normalisation, x * std + mean, or say --levels")
-    mean, std = (np.array(one, np.float32).reshape(-1, 1, 1) for one in _constants(sample))
-    return values * std + mean, f"{told} ({_listed(sample.normalisation.mean)} and {_listed(sample.normalisation.std)})"
+    return _denormalised(values, sample), f"{told} ({_both(sample)})"
 
 
 def fitted(what: str, pixels: np.ndarray, shape: tuple[int, int, int], *, resize: bool) -> tuple[np.ndarray, list[str]]:
@@ -138,6 +148,18 @@ def _of_integers(what: str, images: np.ndarray, levels: Levels, stated: np.ndarr
     return pixels, "levels 0..255 in the range that the file states"
 
 
+def _pixels_as_stated(what: str, values: np.ndarray, stated: np.ndarray, told: str) -> tuple[np.ndarray, str]:
+    if not stated_in_array(stated, f"range of {what}").ordinary:
+        expected, fix = "levels 0..255 with it, or the range 0 to 1", "drop the array range, or say --levels"
+        raise _refused(what, f"{told} and another range", expected, fix)
+    return values, f"{told} are pixels, as the range in the file says"
+
+
+def _denormalised(values: np.ndarray, sample: Images) -> np.ndarray:
+    mean, std = (np.array(one, np.float32).reshape(-1, 1, 1) for one in _constants(sample))
+    return values * std + mean
+
+
 def _meaning(what: str, values: np.ndarray, low: float, high: float, sample: Images) -> Levels:
     if low >= -_BEYOND and high <= 1 + _BEYOND:
         return "unit"
@@ -159,8 +181,8 @@ def _constants(sample: Images) -> tuple[Sequence[float], Sequence[float]]:
     return sample.normalisation.mean, sample.normalisation.std
 
 
-def _listed(numbers: Sequence[float]) -> str:
-    return "/".join(f"{number:g}" for number in numbers)
+def _both(sample: Images) -> str:
+    return " and ".join("/".join(f"{number:g}" for number in one) for one in _constants(sample))
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

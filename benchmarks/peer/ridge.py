@@ -1,6 +1,7 @@
 """The additive teacher against what a user would write: its features by torch's layers, and scikit-learn's ridge."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,11 +62,14 @@ def rows(work: Work) -> list[Row]:
 
 
 def _alike_unrounded(work: Work, plan: Plan, engine: Engine) -> float:
-    """The share of test samples of which both say the same, when the server gets the site's sums as they are."""
+    """The share of test samples of which both say the same, when the server gets the site's sums as they are.
+
+    Theirs in float64: the penalty may then be so small that float32 cannot solve for fewer samples than features.
+    """
     data = work.dataset
     sent = contribute(plan, plan.clients[0], data.train, engine=engine)
     parameters, found = teacher_parameters(plan, pooled_equations(plan, [sent]))
-    fitted = plain_ridge(plan, data.train, found.penalty * len(data.train))
+    fitted = plain_ridge(plan, data.train, found.penalty * len(data.train), np.float64)
     return float((said(plan, parameters, data.test) == fitted(data.test)).mean())
 
 
@@ -85,13 +89,15 @@ def said(plan: Plan, parameters: dict[str, Tensor], test: Samples) -> np.ndarray
     return found.argmax(dim=1).numpy()
 
 
-def plain_ridge(plan: Plan, samples: Samples, penalty: float) -> Callable[[Samples], np.ndarray]:
-    """All features, standardised, and a ridge classifier on them; what it says of other samples."""
+def plain_ridge(
+    plan: Plan, samples: Samples, penalty: float, dtype: type[np.floating[Any]] = np.float32
+) -> Callable[[Samples], np.ndarray]:
+    """All features, standardised, and a ridge classifier on them in `dtype`; what it says of other samples."""
     weight = feature_parameters(plan)["body.weight"]
 
     def features(given: Samples) -> np.ndarray:
         shown = plan.sample.tensors(given.values, device="cpu", dtype=torch.float32)
-        return torch.cat([plain_features(weight, some) for some in shown.split(_BATCH)]).numpy()
+        return torch.cat([plain_features(weight, some) for some in shown.split(_BATCH)]).numpy().astype(dtype)
 
     model: Pipeline = make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty))
     model.fit(features(samples), samples.labels)

@@ -49,6 +49,7 @@ def test_the_round_is_held_on_the_sites_of_the_settings_with_one_of_them_changed
     before = np.array([np.bincount(data.train.labels[part], minlength=10) for part in parts.values()])
     after = np.array(found["partition"]["samples"])
     assert found["partition"]["clients"] == list(parts)
+    assert found["partition"]["kind"] == tiny_config().partition.kind
     np.testing.assert_array_equal(before[1:], after[1:])
     planted = found["measured"]["planted"]
     assert planted == round(0.5 * before[0, 1:].sum())

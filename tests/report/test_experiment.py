@@ -47,6 +47,20 @@ def test_ours_beside_the_papers() -> None:
     assert "Method skew (beta)" in text
 
 
+def test_an_experiment_that_asks_for_something_else_begins_with_its_own_table() -> None:
+    cells = [cell("a", method="collabdm") | {"factors": {"attack": one}} for one in ("naive", "none")]
+    table = "| attack | success, % |\n| --- | --- |\n| <naive> | 12.5 |\n| none | 0.3 |"
+    page = Page(experiment_report("backdoor", "", cells, 0, measured=table))
+    page.assert_harmless()
+    assert page.headings[1] == "What was measured"
+    text = told(page)
+    assert "attack success, % <naive> 12.5 none 0.3" in text
+    # Whose network is most accurate is no answer to it, and cells are told apart by what makes them.
+    assert "In short" not in text
+    assert "Method attack" in text
+    assert "In short" in told(Page(experiment_report("table2", "", cells, 0)))
+
+
 @pytest.mark.parametrize("varying", [0, 6])
 def test_what_judged_is_shown_however_much_varies(varying: int) -> None:
     keys = ("ipc", "plan.seeds", "plan.batch", "local.iterations", "server.passes", "partition.beta")[:varying]

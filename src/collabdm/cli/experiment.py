@@ -153,7 +153,14 @@ def report(name: Name, out: Out, real: Real = True) -> None:
     found = status_of(chosen, out)
     remaining = len(found.cells) - found.count("finished")
     page = experiment_report(
-        name, chosen.summary, found.records, remaining, settings=found.settings, folder=out, real=real
+        name,
+        chosen.summary,
+        found.records,
+        remaining,
+        measured=chosen.table(found.records) if any("measured" in one for one in found.records) else "",
+        settings=found.settings,
+        folder=out,
+        real=real,
     )
     with door(out):
         write_atomically(out / "report.html", page)

@@ -43,7 +43,16 @@ def _cells(scale: Scale) -> tuple[Cell, ...]:
 
 def _table(records: Sequence[Mapping[str, Any]]) -> str:
     """A line a trigger: what it does to the set of a round, by attack, rule and whether there are local sets."""
-    header = ["data set", "attack", "aggregation", "S_k", "trigger", "attack success, %", "clean accuracy, %", "note"]
+    header = [
+        "data set",
+        "attack",
+        "aggregation",
+        "local sets",
+        "trigger",
+        "attack success, %",
+        "clean accuracy, %",
+        "note",
+    ]
     lines = []
     for record in sorted(records, key=lambda one: one["rank"]):
         config = record["config"]
@@ -59,7 +68,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
 
 BACKDOOR = Experiment(
     name="backdoor",
-    summary="Our own: one site of ten plants a trigger; with the mean and a trimmed mean, with S_k and without",
+    summary="Our own: one site of ten plants a trigger; with the mean and a trimmed mean, with local sets and without",
     cells=_cells,
     table=_table,
     simulate=with_hostile_site,

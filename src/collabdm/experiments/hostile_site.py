@@ -68,7 +68,9 @@ def with_hostile_site(
         found = judge(training, tested, config, engine=engine, kept=path, report=report)
         success[name] = [one.accuracy for one in found.results]
     told = {"site": site, "target": train.classes[TARGET], "planted": len(rows), "success": success}
-    return {**metrics, "measured": told}
+    # The sites' column is how the planted data are handed over; how they were shared is what was asked.
+    own_partition = metrics["partition"] | {"kind": config.partition.kind}
+    return {**metrics, "partition": own_partition, "measured": told}
 
 
 def _trigger(name: str, dataset: Dataset, held: np.ndarray, config: Config, engine: Engine) -> np.ndarray:

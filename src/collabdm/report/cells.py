@@ -94,9 +94,13 @@ def _result(cell: Cell, run: Path | None, of_class: int, *, real: bool) -> Resul
 
 
 def _row(cell: Cell, keys: Sequence[str], given: Sequence[str], *, named: bool, result: ResultView | None) -> CellRow:
-    tree = flattened(cell.config)
+    tree = flattened(cell.config | {"factors": cell.factors})
     method, data = str(tree.get("method", cell.cell)), cell.dataset or data_name(str(tree.get("dataset", "")))
-    texts = {key: str(value) for key, value in tree.items() if value is not None}
+    texts = {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in tree.items()
+        if value is not None
+    }
     assert cell.accuracy is not None
     return CellRow(
         cell=cell,

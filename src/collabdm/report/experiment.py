@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from collabdm.evaluation.markdown import tables_in
 from collabdm.report.cells import MOST_WHOLE, CellRow, cell_rows
 from collabdm.report.commands import experiment_command
 from collabdm.report.experiment_brief import of_cells, of_paper
@@ -31,11 +32,14 @@ def experiment_report(
     cells: Sequence[Mapping[str, Any]],
     remaining: int,
     *,
+    measured: str = "",
     settings: Sequence[str] = (),
     folder: Path | None = None,
     real: bool = True,
 ) -> bytes:
     """One self-contained HTML file about the cells that ran (the JSON of each); `remaining` are yet to run.
+
+    `measured`: tables in Markdown of what the experiment asks, where that is not the accuracy of its cells.
 
     `settings` (`key=value`) were given over the preset. `folder`: the experiment's, for the images and
     losses that cells' own runs left there, with real examples (`real`) or without.
@@ -57,7 +61,9 @@ def experiment_report(
         presets=sorted({cell.preset for cell in read if cell.preset}),
         given=settings,
         first="Cell" if named else "Method",
-        brief=_brief(tables, rows),
+        # Which cell's network is most accurate is no answer where something else was asked.
+        brief=[] if measured else _brief(tables, rows),
+        measured=tables_in(measured),
         groups=tables,
         most_whole=MOST_WHOLE,
         done=len(finished),
@@ -88,7 +94,7 @@ def _brief(tables: Sequence[Group], rows: Sequence[CellRow]) -> list[str]:
 
 
 def _varying(cells: Sequence[Cell]) -> list[str]:
-    trees = [flattened(cell.config) for cell in cells]
+    trees = [flattened(cell.config | {"factors": cell.factors}) for cell in cells]
     keys = list(dict.fromkeys(key for tree in trees for key in tree))
     vary = [key for key in keys if len({str(tree.get(key)) for tree in trees}) > 1]
     return [key for key in vary if key not in _ASIDE and key.split(".")[0] not in _ASIDE]

@@ -19,6 +19,8 @@ _WORDS = {
     "plan.seeds": "seeds",
     "evaluate.protocol": "judged by",
     "local.method": "local sets",
+    "factors.row": "remembered",
+    "factors.arriving": "sites arrive",
 }
 _MOST_OPEN = 20
 _FREE = "\u2013"

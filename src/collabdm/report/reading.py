@@ -215,7 +215,8 @@ class Row(_Read, frozen=True):
 class Cell(_Result, frozen=True):
     """One cell of an experiment; `paper` in percent; `anchors`: the paper's points of a curve, (MB, percent).
 
-    `stand_in`: the data that stood in for `dataset`. `spent`: seconds, where what cells share counts once.
+    `factors`: what makes the cell beside its settings. `stand_in`: the data that stood in for `dataset`. `spent`:
+    seconds, where what cells share counts once.
     """
 
     cell: str
@@ -232,6 +233,7 @@ class Cell(_Result, frozen=True):
     spent: Amount | None = None
     commit: str | None = None
     config: dict[str, Any] = {}
+    factors: dict[str, Any] = {}
     failed: str | None = None
 
 

@@ -66,7 +66,7 @@ def test_json_and_a_page_are_written(made: Path, tmp_path: Path) -> None:
     assert f"{100 * told['attacks']['hard labels']['convnet']['fgsm 8/255']:.1f}" in text
     for shown in (outcome.out, text):
         assert "Protocol fast: 2 networks of each kind, 2 epochs" in shown
-        assert "All data: one network of each kind, 1 epochs over 1297 images" in shown
+        assert "All data: one network of each kind, 1 epoch over 1,297 images" in shown
     assert_refused(run(*arguments), "exists")
 
 

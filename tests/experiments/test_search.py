@@ -147,6 +147,15 @@ def record(method: str, rank: int, proxy: list[float] | None) -> dict[str, Any]:
     return {**found, "measured": measured}
 
 
+def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
+    rising, nearly = [float(place) for place in range(30)], [float(place) for place in range(30)]
+    nearly[3:5] = nearly[4], nearly[3]
+    # Two neighbours of thirty exchanged: 1 - 12 / (30 * 899).
+    line = table_of([record("collabdm-pae", 0, nearly), record("full-data", 1, rising)])[-1]
+    assert line.startswith("| digits | early stopping | 0.00 [")
+    assert "-0.00" not in line
+
+
 def table_of(records: list[Record]) -> list[str]:
     return NAS.table(records).splitlines()
 

@@ -73,8 +73,10 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def accuracy_text(mean: float, std: float) -> str:
-    """In percent: `71.3 ± 0.8 %`."""
+def accuracy_text(mean: float, std: float, count: int | None = None) -> str:
+    """In percent: `71.3 ± 0.8 %`; where `count` says that it is of one network, which has no deviation, `71.3 %`."""
+    if count == 1:
+        return f"{100 * mean:.1f} %"
     return f"{100 * mean:.1f} ± {100 * std:.1f} %"
 
 

@@ -176,16 +176,17 @@ def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:
 
 
 def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
+    from collabdm.counting import counted
     from collabdm.privacy import few_text
     from collabdm.training.recipes import recipe_text
 
     accuracy, sent = metrics["accuracy"], metrics["bytes"]
     down, up = (list(sent[way].values()) for way in ("down", "up"))
-    macro, raw = accuracy.get("macro_f1"), metrics.get("raw_bytes")
+    macro, raw, count = accuracy.get("macro_f1"), metrics.get("raw_bytes"), len(accuracy["networks"])
     return {
-        "accuracy": f"{accuracy_text(accuracy['mean'], accuracy['std'])} over {len(accuracy['networks'])} networks",
+        "accuracy": f"{accuracy_text(accuracy['mean'], accuracy['std'], count)} over {counted(count, 'network')}",
         "protocol": recipe_text(metrics.get("protocol", {})),
-        "macro-F1": accuracy_text(macro["mean"], macro.get("std", 0.0)) if macro else "",
+        "macro-F1": accuracy_text(macro["mean"], macro.get("std", 0.0), count) if macro else "",
         "bytes per client": f"{bytes_text(fmean(down))} down, {bytes_text(fmean(up))} up" if up else "none",
         "seconds": f"{metrics['seconds']['total']:.1f}",
         "more than the data": dearer_text(fmean(up), fmean(raw.values())) if up and raw else "",

@@ -107,7 +107,7 @@ def _ahead(ours: Mapping[str, Any], other: Mapping[str, Any], name: str) -> str:
 def _interval(value: float | None, interval: Mapping[str, float] | None) -> str:
     if value is None:
         return "not defined"
-    return f"{value:.2f}" + (f" [{interval['low']:.2f}, {interval['high']:.2f}]" if interval else "")
+    return f"{value:z.2f}" + (f" [{interval['low']:z.2f}, {interval['high']:z.2f}]" if interval else "")
 
 
 NAS = Experiment(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from collabdm.counting import counted
 from collabdm.data.samples import Samples
 from collabdm.distilled.set import load
 from collabdm.engine import Engine
@@ -144,7 +145,10 @@ def _ranked(
     what = "all data" if counts else f"what {run.config.method} gives"
     if len(results) < len(specs):
         left = len(specs) - len(results)
-        _tell(run, f"networks left to train on {what}: {left}; {size:,} samples, shown {recipe.epochs} times")
+        _tell(
+            run,
+            f"networks left to train on {what}: {left}; {size:,} samples, each shown {counted(recipe.epochs, 'time')}",
+        )
     trials = Trials(networks=specs, recipe=recipe, seed=run.config.seed, engine=engine, first=index)
     for result in network_results(
         training, test, trials, done=len(results), unfinished=file.with_suffix(""), report=run.report

@@ -10,7 +10,7 @@ from collabdm.evaluation.markdown import markdown
 from collabdm.experiments.base import Cell, Experiment
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.tables import percent_and_spread
-from collabdm.experiments.third_party import SHIFTS, gains
+from collabdm.experiments.third_party import SHIFTS, TRAINED_ON, gains
 
 __all__ = ["SHARING"]
 
@@ -21,7 +21,6 @@ _LARGE: Any = "alexnet"
 _OTHER = {"name": "convnet", "depth": 2, "norm": "group", "activation": "leaky-relu", "pooling": "max"}
 # What is shared; real images are what nobody may share, and the bar.
 METHODS = ("collabdm-pae", "local-dm-pae", "random-real-pae")
-_TRAINED_ON = {"own": "its own images", "set": "the set", "both": "both"}
 
 
 def _cells(scale: Scale) -> tuple[Cell, ...]:
@@ -54,7 +53,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> str:
             continue
         sizes, accuracy = record["measured"]["images"], record["measured"]["accuracy"]
         sizes = sizes | {"both": sizes["own"] + sizes["set"]}
-        for part, told in _TRAINED_ON.items():
+        for part, told in TRAINED_ON.items():
             right = [percent_and_spread(accuracy[part][shift]) for shift in SHIFTS]
             lines.append(
                 [*shown, record["measured"]["network"]["name"], told, str(sizes[part]), *right, record["note"]]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from collabdm.counting import counted
 from collabdm.data.samples import Samples
 from collabdm.errors import DataError, explain
 from collabdm.evaluation.networks import network_seed
@@ -27,7 +28,10 @@ from collabdm.storage.files import read_json, write_json
 from collabdm.training.loop import test_accuracy, train
 from collabdm.training.training_set import TrainingSet
 
-__all__ = ["DEGREES", "NOISE", "OWN", "SHIFTS", "gains", "noised", "rotated"]
+__all__ = ["DEGREES", "NOISE", "OWN", "SHIFTS", "TRAINED_ON", "gains", "noised", "rotated"]
+
+TRAINED_ON = {"own": "its own images", "set": "the set", "both": "both"}
+"""What the third party's networks are trained on, in words."""
 
 OWN = 10
 """Images of each class that the third party has; fewer where the test part has fewer than twice as many."""
@@ -62,7 +66,8 @@ def gains(run: FinishedRun) -> dict[str, Any]:
         for index in range(recipe.count):
             if len(next(iter(found.get(name, {}).values()), [])) > index:
                 continue
-            _tell(run, f"a third party's network {index} on {name} ({len(training.labels)} images, {epochs} epochs)")
+            which, size = f"network {index + 1} of {recipe.count}", len(training.labels)
+            _tell(run, f"{which} on {TRAINED_ON[name]} ({counted(size, 'image')}, {counted(epochs, 'epoch')})")
             seed, classes = network_seed(run.config.seed, spec, index), len(own.classes)
             learned = train(training, spec, classes=classes, recipe=as_long, seed=seed, engine=run.engine)
             for shift, test in tests.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from collabdm.counting import counted
 from collabdm.data.samples import Samples
 from collabdm.evaluation.networks import NetworkResult, Trials, network_results, network_seed
 from collabdm.images.modality import Images
@@ -95,7 +96,7 @@ def _on_all_data(source: Source, test: Samples, trials: Trials, asked: Asked, fo
     recipe = trials.recipe.model_copy(update={"epochs": shown, "most_samples": None, "teacher": 0.0})
     training = source.all_data()
     for spec in trials.networks:
-        _tell(report, f"{kind_of(spec)} on all {len(source.train)} samples, {shown} epochs")
+        _tell(report, f"{kind_of(spec)} on all {len(source.train):,} samples, {counted(shown, 'epoch')}")
         seed = network_seed(trials.seed, spec, 0)
         if isinstance(spec, JudgeSpec):
             threads = trials.engine.threads

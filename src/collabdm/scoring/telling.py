@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from collabdm.counting import counted
 from collabdm.data.samples import Dataset
 from collabdm.evaluation.networks import Trials
 from collabdm.judges.table import described
@@ -50,17 +51,17 @@ def _sentences(source: Source, trials: Trials, asked: Asked, found: Mapping[str,
     recipe, plural = trials.recipe, source.sample.plural
     epochs = recipe.epochs_for(len(source.foreign.labels))
     lines = [
-        f"Protocol {recipe.name}: {recipe.count} networks of each kind, {epochs} epochs, batch {recipe.batch}, SGD at "
-        f"rate {recipe.lr:g} ({recipe.schedule}), momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}, "
-        f"seed {trials.seed}; augmentation {', '.join(source.augment) or 'none'}; accuracy of the last epoch",
+        f"Protocol {recipe.name}: {counted(recipe.count, 'network')} of each kind, {counted(epochs, 'epoch')}, "
+        f"batch {recipe.batch}, SGD at rate {recipe.lr:g} ({recipe.schedule}), momentum {recipe.momentum:g}, "
+        f"weight decay {recipe.weight_decay:g}, seed {trials.seed}; augmentation {', '.join(source.augment) or 'none'}; accuracy of the last epoch",
         f"Networks: {'; '.join(described(spec) for spec in trials.networks)}",
         f"Random real {plural}: as many of each class as the set has, drawn anew for each network",
     ]
     shown = asked.epochs(len(source.train), recipe)
     if FULL in found["accuracy"]:
         lines.append(
-            f"All data: one network of each kind, {shown} epochs over {len(source.train)} {plural}; what more epochs "
-            "would add is missing from HLR, and LRS is that much too high (--full-data shows more)"
+            f"All data: one network of each kind, {counted(shown, 'epoch')} over {len(source.train):,} {plural}; what "
+            "more epochs would add is missing from HLR, and LRS is that much too high (--full-data shows more)"
         )
     if asked.full_accuracy is not None:
         lines.append(f"LRS takes {100 * asked.full_accuracy:g} % for all data, as stated and not measured here")

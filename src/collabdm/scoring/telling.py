@@ -53,7 +53,8 @@ def _sentences(source: Source, trials: Trials, asked: Asked, found: Mapping[str,
     lines = [
         f"Protocol {recipe.name}: {counted(recipe.count, 'network')} of each kind, {counted(epochs, 'epoch')}, "
         f"batch {recipe.batch}, SGD at rate {recipe.lr:g} ({recipe.schedule}), momentum {recipe.momentum:g}, "
-        f"weight decay {recipe.weight_decay:g}, seed {trials.seed}; augmentation {', '.join(source.augment) or 'none'}; accuracy of the last epoch",
+        f"weight decay {recipe.weight_decay:g}, seed {trials.seed}; augmentation "
+        f"{', '.join(source.augment) or 'none'}; accuracy of the last epoch",
         f"Networks: {'; '.join(described(spec) for spec in trials.networks)}",
         f"Random real {plural}: as many of each class as the set has, drawn anew for each network",
     ]

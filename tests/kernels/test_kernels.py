@@ -97,12 +97,15 @@ def test_the_norm_block(n: int, height: int, width: int, channels: int, dtype: t
     channels=st.sampled_from([32, 96]),
 )
 def test_the_later_convolutions(n: int, height: int, width: int, given_channels: int, channels: int) -> None:
-    leaves = uniform(1, n, given_channels, height, width), uniform(2, channels, given_channels, 3, 3) / 20
+    images, weight = leaves = (
+        uniform(1, n, given_channels, height, width),
+        uniform(2, channels, given_channels, 3, 3) / 20,
+    )
     exact = tuple(leaf.double() for leaf in leaves)
     for leaf in (*leaves, *exact):
         leaf.requires_grad_()
-    plain = functional.conv2d(*exact, padding=1)
-    compare(convolution(*leaves, places(leaves[1])), plain, leaves, exact, TOLERANCE[torch.float32])
+    plain = functional.conv2d(exact[0], exact[1], padding=1)
+    compare(convolution(images, weight, places(weight)), plain, leaves, exact, TOLERANCE[torch.float32])
 
 
 def test_a_convolution_of_threads_and_chunks_is_the_same_to_the_bit() -> None:

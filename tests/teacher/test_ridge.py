@@ -50,17 +50,21 @@ def test_it_is_the_ridge_classifier_of_all_data(data: tuple[np.ndarray, np.ndarr
     np.testing.assert_allclose(features @ found.weight + found.bias, expected, atol=1e-6)
 
 
-def test_the_penalty_has_the_least_generalised_cross_validation_error(data: tuple[np.ndarray, np.ndarray]) -> None:
-    features, labels = data
+@pytest.mark.parametrize("held", [N, 30, D, 8])
+def test_the_penalty_has_the_least_generalised_cross_validation_error(
+    held: int, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Also of fewer samples than features, all of which a small penalty explains."""
+    features, labels = data[0][:held], data[1][:held]
     equations = normal_equations(sums_of(features, labels))
     found = ridge(equations)
     z = np.where(np.isinf(equations.scale), 0, (features - equations.mean) / equations.scale)
     t = np.eye(CLASSES)[labels] - equations.share
     slow = []
     for penalty in _PENALTIES:
-        hat = z @ np.linalg.solve(z.T @ z / N + penalty * np.eye(D), z.T) / N + 1 / N
+        hat = z @ np.linalg.solve(z.T @ z / held + penalty * np.eye(D), z.T) / held + 1 / held
         residual = t - hat @ t
-        slow.append((residual**2).sum() / N / (1 - np.trace(hat) / N) ** 2)
+        slow.append((residual**2).sum() / held / (1 - np.trace(hat) / held) ** 2)
     assert found.penalty == _PENALTIES[np.argmin(slow)]
     assert found.error == pytest.approx(min(slow) / equations.spread, rel=1e-6)
 

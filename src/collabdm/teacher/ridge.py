@@ -12,6 +12,9 @@ __all__ = ["Ridge", "ridge"]
 # Times the mean variance of a standardised feature: from none that matters to one that hides all.
 _PENALTIES = 10.0 ** np.arange(-6, 1.01, 0.25)
 
+# Smaller eigenvalues, beside the largest, are rounding.
+_RANK = 1e-10
+
 # Of the length of the noise's largest eigenvector, 2 sqrt(d) times its standard deviation: chosen on held-out training
 # data of three kinds at two promises (docs/privacy.md).
 _NOISE_PENALTY = 0.21
@@ -57,9 +60,15 @@ def ridge(equations: NormalEquations) -> Ridge:
 
 
 def _error(equations: NormalEquations, values: np.ndarray, energy: np.ndarray, penalty: float) -> float:
-    """GCV = (RSS / n) / (1 - df / n)^2; the mean counts as one degree of freedom."""
-    shrunk = values + penalty
-    residual = equations.spread - float((energy * (2 / shrunk - values / shrunk**2)).sum())
-    freedom = 1 + float((values / shrunk).sum())
+    """GCV = (RSS / n) / (1 - df / n)^2; the mean counts as one degree of freedom.
+
+    RSS in two parts, what no penalty explains and what this one shrinks: as a difference it would be nothing but
+    rounding where there are fewer samples than features, and so least there.
+    """
+    seen = values > _RANK * values.max(initial=0.0)
+    explained = energy[seen] / values[seen]
+    kept = penalty / (values[seen] + penalty)
+    residual = max(equations.spread - float(explained.sum()), 0.0) + float((explained * kept**2).sum())
+    freedom = 1 + float((values / (values + penalty)).sum())
     left = 1 - freedom / equations.count
-    return max(residual, 0.0) / left**2 if left > 0 else np.inf
+    return residual / left**2 if left > 0 else np.inf

@@ -136,7 +136,7 @@ def test_a_network_is_drawn_whatever_the_seed(finished: FinishedRun) -> None:
 
 def record(method: str, rank: int, proxy: list[float] | None) -> dict[str, Any]:
     full = [0.5 + 0.01 * place for place in range(30)]
-    found: dict[str, Any] = {"dataset": "digits", "rank": rank, "note": "", "config": {"method": method}}
+    found: dict[str, Any] = {"dataset": "digits", "rank": rank, "note": "", "config": {"method": method, "seed": 0}}
     if proxy is None:
         return {**found, "failed": "no | data"}
     measured = {
@@ -181,6 +181,17 @@ def test_the_table_has_correlations_regret_and_time_and_how_far_ours_is_ahead() 
     assert lines[4].endswith("| 29.0 | 7.5 |  |")
     assert "no \\| data" in lines[5]
     assert lines[-1].startswith("| digits | random-real | 2.00 [2.00, 2.00] | 2.00 [")
+
+
+def test_networks_without_batch_norm_have_a_table_of_their_own() -> None:
+    # The first ten, which have batch norm, are ranked the wrong way round; without them nothing is.
+    found = record("collabdm-pae", 0, [float(40 - place if place < 10 else place) for place in range(30)])
+    found["measured"]["networks"] = [f"n{n} norm={'batch' if n < 10 else 'none'} relu" for n in range(30)]
+    lines = table_of([found])
+    assert len(lines) == 3 + 1 + 3
+    assert lines[-1].startswith("| digits | collabdm-pae | 20 | 1.00 [1.00, 1.00] | 1.00 [")
+    assert lines[-1].endswith("| 0.0 |")
+    assert not lines[2].startswith("| digits | collabdm-pae | 1,234 | 30 of 720 | 1.00")
 
 
 def test_other_networks_are_not_compared() -> None:

@@ -9,7 +9,7 @@ from collabdm.evaluation.markdown import markdown
 from collabdm.experiments.base import Cell, Experiment, FinishedRun
 from collabdm.experiments.presets import Scale
 from collabdm.experiments.ranking import ahead, bootstrap
-from collabdm.experiments.search import CORRELATIONS, Search, searched
+from collabdm.experiments.search import CORRELATIONS, Search, scores_of, searched
 from collabdm.randomness import Stream
 
 __all__ = ["METHODS", "NAS", "SEARCHES"]
@@ -55,10 +55,15 @@ def _measure(run: FinishedRun) -> Mapping[str, Any]:
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each cell; then how far ours is ahead of each other one, among the same networks."""
+    """A line for each cell; the same among the networks without batch norm; then how far ours is ahead of each other
+    one, among the same networks."""
     ordered = sorted(records, key=lambda one: (one["dataset"], one["rank"]))
     header = ["data set", "trained on", "samples", "networks", *CORRELATIONS, "regret, points", "times faster", "note"]
     tables = [markdown(header, [_line(record) for record in ordered])]
+    plain = [_plain_line(record) for record in ordered if _plain(record.get("measured"))]
+    if plain:
+        header = ["data set", "trained on", "networks without batch norm", *CORRELATIONS, "regret, points"]
+        tables.append(markdown(header, plain))
     measured = {(one["dataset"], one["config"]["method"]): one["measured"] for one in ordered if "measured" in one}
     compared = [
         [
@@ -90,6 +95,27 @@ def _line(record: Mapping[str, Any]) -> list[str]:
         f"{100 * scores['regret']:.1f}",
         faster,
         record["note"],
+    ]
+
+
+def _plain(found: Mapping[str, Any] | None) -> list[int]:
+    """Places of the networks without batch norm, whose running statistics are those of the set and not of real samples;
+    empty where there are none with it."""
+    networks = found["networks"] if found else []
+    without = [place for place, label in enumerate(networks) if "norm=batch" not in label]
+    return without if len(without) < len(networks) else []
+
+
+def _plain_line(record: Mapping[str, Any]) -> list[str]:
+    method, found = record["config"]["method"], record["measured"]
+    kept = _plain(found)
+    scores = scores_of(*(np.array(found[name])[kept] for name in ("full", "proxy")), seed=record["config"]["seed"])
+    return [
+        record["dataset"],
+        _CALLED.get(method, method),
+        str(len(kept)),
+        *(_interval(scores[name]["rho"], scores[name]["interval"]) for name in CORRELATIONS),
+        f"{100 * scores['regret']:.1f}",
     ]
 
 

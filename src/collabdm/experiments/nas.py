@@ -112,7 +112,7 @@ def _plain_line(record: Mapping[str, Any]) -> list[str]:
     scores = scores_of(*(np.array(found[name])[kept] for name in ("full", "proxy")), seed=record["config"]["seed"])
     return [
         record["dataset"],
-        _CALLED.get(method, method),
+        str(_CALLED.get(method, method)),
         str(len(kept)),
         *(_interval(scores[name]["rho"], scores[name]["interval"]) for name in CORRELATIONS),
         f"{100 * scores['regret']:.1f}",

@@ -1,6 +1,9 @@
-"""Every hot loop against plain eager float32 torch, in one run: prints a table and what fell, writes `latest.json`.
+"""Every hot loop against plain eager float32 torch, in one run: prints a table and what fell, writes a report.
 
-    make bench                                                    (about ten minutes on two cores)
+    make bench                                                    (five to ten minutes on two cores)
+
+The report is `latest.json` where work is in bfloat16, as on processors with matrix tiles, and `vectors.json` where it is
+in float32: one is not to be compared with the other.
 
 What fell: each loop's share of the probe, its peak in the same minute, and its speed-up, against the last report of a
 processor of the same family. A loop that lost more than 15 % is named. Nothing fails by it: on a shared machine one run
@@ -35,12 +38,14 @@ MEASURED = {"peak_share": "of the peak", "speedup": "times plain torch"}
 def main() -> None:
     """Measure with both allocators and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=HERE / "latest.json")
+    parser.add_argument("--out", type=Path, help="by default latest.json, or vectors.json where there are no tiles")
     parser.add_argument("--against", type=Path, help="an earlier report, by default the one at --out")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, for both sides")
     given = parser.parse_args()
-    started, before = time.time(), _earlier(given.against or given.out)
+    started = time.time()
     default, tuned = (_measured("--device", given.device, *options) for options in ((), ("--tuned",)))
+    out = given.out or place(default["engine"])
+    before = _earlier(given.against or out)
     report = {
         "commit": _commit(),
         **environment(Engine.model_validate(default["engine"])),
@@ -52,7 +57,7 @@ def main() -> None:
         "tuned": tuned["loops"],
         "took_seconds": time.time() - started,
     }
-    write_json(given.out, report)
+    write_json(out, report)
     for name in ("loops", "tuned"):
         print(f"\n{'default allocator' if name == 'loops' else 'glibc keeps freed memory'}")
         print(f"{'':20}{'seconds':>10}{'plain':>10}{'speed-up':>10}{'images/s':>10}{'GFLOP/s':>10}{'of peak':>10}")
@@ -61,6 +66,11 @@ def main() -> None:
     print()
     for line in compared(before, report):
         print(line)
+
+
+def place(engine: dict[str, Any]) -> Path:
+    """Where the report of such an engine is kept."""
+    return HERE / ("latest.json" if engine["dtype"] == "bfloat16" else "vectors.json")
 
 
 def compared(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """What `make bench` says of a report and the one before it. Nothing is timed here."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -58,3 +59,10 @@ def test_reports_of_other_processors_are_not_compared(bench: ModuleType) -> None
 )
 def test_a_family_is_a_generation_of_processors(one: str, other: str, same: bool, bench: ModuleType) -> None:
     assert (bench.family(one) == bench.family(other)) == same
+
+
+def test_reports_in_float32_are_kept_apart_and_the_committed_ones_say_where_they_belong(bench: ModuleType) -> None:
+    for name, dtype in (("latest.json", "bfloat16"), ("vectors.json", "float32")):
+        assert bench.place({"dtype": dtype}) == PLACE.with_name(name)
+        kept = json.loads(PLACE.with_name(name).read_text())
+        assert kept["hardware"]["engine"]["dtype"] == dtype

@@ -2,8 +2,8 @@
 
     make bench                                                    (five to ten minutes on two cores)
 
-The report is `latest.json` where work is in bfloat16, as on processors with matrix tiles, and `vectors.json` where it is
-in float32: one is not to be compared with the other.
+The report is `latest.json` where work is in bfloat16, as on processors with matrix tiles, and `vectors.json` where it
+is in float32: one is not to be compared with the other.
 
 What fell: each loop's share of the probe, its peak in the same minute, and its speed-up, against the last report of a
 processor of the same family. A loop that lost more than 15 % is named. Nothing fails by it: on a shared machine one run

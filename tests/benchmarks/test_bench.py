@@ -1,26 +1,13 @@
 """What `make bench` says of a report and the one before it. Nothing is timed here."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import bench
 import pytest
 
-PLACE = Path(__file__).parents[2] / "benchmarks" / "bench.py"
-
-
-@pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench", PLACE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench"] = module
-    spec.loader.exec_module(module)
-    return module
+HERE = Path(bench.__file__).parent
 
 
 def report(device: str = "Intel(R) Xeon(R) Platinum 8488C", dtype: str = "bfloat16", **loops: Any) -> dict[str, Any]:
@@ -29,7 +16,7 @@ def report(device: str = "Intel(R) Xeon(R) Platinum 8488C", dtype: str = "bfloat
     return {"commit": "abc", "hardware": hardware, "loops": usual | loops, "tuned": usual}
 
 
-def test_what_fell_by_more_than_a_seventh_is_named(bench: ModuleType) -> None:
+def test_what_fell_by_more_than_a_seventh_is_named() -> None:
     assert bench.compared(report(), report()) == ["none of 6 figures fell by more than 15% since abc"]
     slight = report(local_step={"peak_share": 0.6 * 0.86, "speedup": 9.0})
     assert bench.compared(report(), slight) == bench.compared(report(), report())
@@ -41,7 +28,7 @@ def test_what_fell_by_more_than_a_seventh_is_named(bench: ModuleType) -> None:
     assert bench.compared(report(), report(new={"speedup": 1.0})) == bench.compared(report(), report())
 
 
-def test_reports_of_other_processors_are_not_compared(bench: ModuleType) -> None:
+def test_reports_of_other_processors_are_not_compared() -> None:
     for other in (report(device="AMD EPYC 7R13 48-Core Processor"), report(dtype="float32")):
         (line,) = bench.compared(report(), other)
         assert line.startswith("not compared: the earlier report is of Intel Xeon Platinum 84xx, bfloat16 on 2")
@@ -57,12 +44,12 @@ def test_reports_of_other_processors_are_not_compared(bench: ModuleType) -> None
         ("NVIDIA H100", "NVIDIA H200", False),
     ],
 )
-def test_a_family_is_a_generation_of_processors(one: str, other: str, same: bool, bench: ModuleType) -> None:
+def test_a_family_is_a_generation_of_processors(one: str, other: str, same: bool) -> None:
     assert (bench.family(one) == bench.family(other)) == same
 
 
-def test_reports_in_float32_are_kept_apart_and_the_committed_ones_say_where_they_belong(bench: ModuleType) -> None:
+def test_reports_in_float32_are_kept_apart_and_the_committed_ones_say_where_they_belong() -> None:
     for name, dtype in (("latest.json", "bfloat16"), ("vectors.json", "float32")):
-        assert bench.place({"dtype": dtype}) == PLACE.with_name(name)
-        kept = json.loads(PLACE.with_name(name).read_text())
+        assert bench.place({"dtype": dtype}) == HERE / name
+        kept = json.loads((HERE / name).read_text())
         assert kept["hardware"]["engine"]["dtype"] == dtype

@@ -1,27 +1,14 @@
 """What `benchmarks/on_cuda.py` says without a CUDA device, and of a report. Nothing is measured here."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
+import on_cuda as cuda
 import pytest
 import torch
 
-PLACE = Path(__file__).parents[2] / "benchmarks" / "on_cuda.py"
-
-
-@pytest.fixture(scope="module")
-def cuda() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cuda_report", PLACE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 def test_without_a_device_nothing_is_run_or_written(
-    cuda: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("sys.argv", ["on_cuda.py", "--out", str(tmp_path / "cuda.json")])
@@ -32,7 +19,7 @@ def test_without_a_device_nothing_is_run_or_written(
 
 
 def test_a_failed_test_is_told_beside_the_figures_and_in_the_exit_code(
-    cuda: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measured = {
         "engine": {"kind": "compiled", "dtype": "bfloat16", "device": "cpu"},

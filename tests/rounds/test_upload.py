@@ -1,5 +1,8 @@
 """A limit on bytes becomes settings whose contributions keep it."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +15,7 @@ from collabdm.errors import ConfigError
 from collabdm.planning import make_plan
 from collabdm.protocol import encode_contribution
 from collabdm.protocol.sizes import expected_upload
-from collabdm.rounds.upload import RUNGS, fitted_upload
+from collabdm.rounds.upload import REACHED, RUNGS, fitted_upload
 
 CLIENTS = ("a", "b", "c", "d", "e")
 
@@ -41,6 +44,22 @@ def test_what_is_chosen_fits_and_the_next_rung_would_not(most: int, name: str) -
                 options={"plan.features": features},
             ).plan
         assert size_of(chosen.model_copy(update={"plan": plan}), name) > 0.95 * most
+
+
+def test_what_to_expect_is_what_the_records_say() -> None:
+    cells = Path(__file__).parents[2] / "docs" / "results" / "ladder" / "cells"
+    for (seeds, width), percent in REACHED.items():
+        record = json.loads((cells / f"{seeds}-{width}.json").read_text())
+        assert round(100 * record["accuracy"]["mean"], 1) == percent
+        assert (record["dataset"], record["config"]["ipc"]) == ("cifar10", 10)
+    config = load_config(options={"dataset": "cifar10", "ipc": 10})
+    told = fitted_upload(config, PRESETS["cifar10"], CLIENTS, 1_100_000)[1]
+    assert told.endswith(
+        f"to expect: such a set of CIFAR-10, ten images per class, five clients, had {REACHED[50, 128]} % (one network)"
+    )
+    # Between and beyond the measured rungs, the nearest.
+    told = fitted_upload(config, PRESETS["cifar10"], CLIENTS, 10**9)[1]
+    assert "to expect: a set of 50 seeds and 1,024 features of CIFAR-10" in told
 
 
 def test_rungs_rise() -> None:

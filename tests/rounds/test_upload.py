@@ -59,7 +59,7 @@ def test_what_to_expect_is_what_the_records_say() -> None:
     )
     # Between and beyond the measured rungs, the nearest.
     told = fitted_upload(config, PRESETS["cifar10"], CLIENTS, 10**9)[1]
-    assert "to expect: a set of 50 seeds and 1,024 features of CIFAR-10" in told
+    assert "to expect: a set of 100 seeds and 1,664 features of CIFAR-10" in told
 
 
 def test_rungs_rise() -> None:

@@ -53,7 +53,7 @@ def gains(run: FinishedRun) -> dict[str, Any]:
     parts = {"own": (mine,), "set": (theirs,), "both": (mine, theirs)}
     file, spec, recipe = run.folder / "third-party.json", _network(run), recipe_for(run.config)
     shown = len(shared.labels) * recipe.epochs_for(len(shared.labels))
-    found = _kept(file, basis := _basis(run, spec))
+    found = _kept(file, basis := _basis(run, spec, shown))
     for name, joined in parts.items():
         training = TrainingSet(
             samples=torch.cat([samples for samples, _ in joined]),
@@ -131,10 +131,12 @@ def _network(run: FinishedRun) -> NetworkSpec:
     return next(spec for spec in networks_tested(run.config, run.dataset.preset) if isinstance(spec, NetworkSpec))
 
 
-def _basis(run: FinishedRun, spec: NetworkSpec) -> str:
+def _basis(run: FinishedRun, spec: NetworkSpec, shown: int) -> str:
     """By what results that were kept hold on."""
     recipe = recipe_for(run.config)
-    return json.dumps([spec.model_dump(), recipe.model_dump(), run.config.seed, run.engine.kind, run.engine.dtype])
+    return json.dumps(
+        [spec.model_dump(), recipe.model_dump(), shown, run.config.seed, run.engine.kind, run.engine.dtype]
+    )
 
 
 def _kept(file: Path, basis: str) -> dict[str, dict[str, list[float]]]:

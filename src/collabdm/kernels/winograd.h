@@ -4,9 +4,9 @@
 //   forward          out = A' [U * V] A    U = G w G' of the weights, V = B' d B of a tile's 6x6 pixels, each of the 36
 //   at the weights   G' [V * A g A'] G     places by itself: a product of matrices over channels (or over tiles)
 //
-// The gradient at the images is the forward convolution of the weights turned around. Only in float: the transforms lose
-// two bits. A tile's sums run over channels in order, and those of the weights over tiles in order, whatever the number
-// of threads.
+// The gradient at the images is the forward convolution of the weights turned around. Only in float: the transforms
+// lose two bits. A tile's sums run over channels in order, and those of the weights over tiles in order, whatever the
+// number of threads.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -27,6 +27,9 @@ constexpr int ROWS = 2;
 
 // From place to place. Not a multiple of 4096 bytes: the 36 places of a tile would push each other out of the cache.
 static inline size_t apart(int channels) { return (size_t)TOGETHER * channels + L; }
+static inline size_t spot(int place, int tile, int channels) {
+  return place * apart(channels) + (size_t)tile * channels;
+}
 
 struct Tiling {  // images [height, width] in tiles, image after image
   int height, width;
@@ -61,7 +64,7 @@ static void see(const float* images, Tiling in, int channels, int first, int cou
       for (int i = 0; i < SPAN; i++) {
         V row[SPAN];
         seen_side(v + i * SPAN, row, 1);
-        for (int j = 0; j < SPAN; j++) store(seen + (size_t)(i * SPAN + j) * apart(channels) + (size_t)t * channels + c, row[j]);
+        for (int j = 0; j < SPAN; j++) store(seen + spot(i * SPAN + j, t, channels) + c, row[j]);
       }
     }
   }
@@ -83,7 +86,7 @@ static void spread(const float* grads, Tiling out, int channels, int first, int 
       for (int i = 0; i < SPAN; i++) {
         V row[SPAN];
         spread_side(half + i * SIDE, 1, row, 1);
-        for (int j = 0; j < SPAN; j++) store(spread + (size_t)(i * SPAN + j) * apart(channels) + (size_t)t * channels + c, row[j]);
+        for (int j = 0; j < SPAN; j++) store(spread + spot(i * SPAN + j, t, channels) + c, row[j]);
       }
     }
   }
@@ -96,7 +99,7 @@ static void show(const float* products, Tiling out, int channels, int first, int
     float* image = images + at.image * out.height * out.width * channels;
     for (int c = 0; c < BLOCK; c += L) {
       V m[PLACES], half[SIDE * SPAN], y[SIDE * SIDE];
-      for (int p = 0; p < PLACES; p++) m[p] = load(products + (size_t)p * apart(BLOCK) + (size_t)t * BLOCK + c);
+      for (int p = 0; p < PLACES; p++) m[p] = load(products + spot(p, t, BLOCK) + c);
       for (int j = 0; j < SPAN; j++) result_side(m + j, SPAN, half + j, SPAN);
       for (int i = 0; i < SIDE; i++) result_side(half + i * SPAN, 1, y + i * SIDE, 1);
       for (int i = 0; i < SIDE && at.y + i < out.height; i++)

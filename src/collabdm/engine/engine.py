@@ -94,8 +94,9 @@ def resolve_engine(
     """Choose for a whole work of about `gigaflop` (counting forward and backward).
 
     `auto` compiles where the work repays it and a C++ compiler exists (or the device is CUDA); otherwise it is eager in
-    float32. `own`: our own kernels know all networks of the work. Only then, and on
-    matrix tiles or a GPU that multiplies it, compiled work is in bfloat16: through deeper networks that changes gradients by half (`experiments/precision.py`).
+    float32. `own`: our own kernels know all networks of the work. Only then, and
+    where there are matrix tiles or a GPU that multiplies it, compiled work is in bfloat16: through deeper networks that
+    changes gradients by half (`experiments/precision.py`).
     `tell` gets one line where compiling was worth it but cannot be done.
     Raises `ConfigError` for a device that is not there, or `compiled` without a compiler.
     """

@@ -105,7 +105,13 @@ def test_the_later_convolutions(n: int, height: int, width: int, given_channels:
     for leaf in (*leaves, *exact):
         leaf.requires_grad_()
     plain = functional.conv2d(exact[0], exact[1], padding=1)
-    compare(convolution(images, weight, places(weight)), plain, leaves, exact, TOLERANCE[torch.float32])
+    compare(
+        convolution(images, weight, places(weight), places(weight, turned=True)),
+        plain,
+        leaves,
+        exact,
+        TOLERANCE[torch.float32],
+    )
 
 
 def test_a_convolution_of_threads_and_chunks_is_the_same_to_the_bit() -> None:
@@ -117,7 +123,12 @@ def test_a_convolution_of_threads_and_chunks_is_the_same_to_the_bit() -> None:
         torch.set_num_threads(threads)
         try:
             inputs = images.clone().requires_grad_(), weight.clone().requires_grad_()
-            out = torch.cat([convolution(part, inputs[1], places(weight)) for part in inputs[0].split(chunk)])
+            out = torch.cat(
+                [
+                    convolution(part, inputs[1], places(weight), places(weight, turned=True))
+                    for part in inputs[0].split(chunk)
+                ]
+            )
             return [out, *torch.autograd.grad(out.square().sum(), inputs)]
         finally:
             torch.set_num_threads(before)

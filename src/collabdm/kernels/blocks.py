@@ -43,12 +43,13 @@ def places(weight: Tensor, *, turned: bool = False) -> Tensor:
     return out
 
 
-def convolution(images: Tensor, weight: Tensor, placed: Tensor) -> Tensor:
+def convolution(images: Tensor, weight: Tensor, placed: Tensor, turned: Tensor) -> Tensor:
     """3x3 convolution with a border of one zero, in float32: [n, in, H, W] to [n, out, H, W], channels last.
 
-    `weight` [out, in, 3, 3], channels multiples of 32, and its `places`. A fourth of a direct convolution's products.
+    `weight` [out, in, 3, 3], channels multiples of 32, and its `places`, as they are and `turned`. A fourth of a direct
+    convolution's products.
     """
-    return _Convolution.apply(images, weight, placed)  # pyright: ignore[reportReturnType]
+    return _Convolution.apply(images, weight, placed, turned)  # pyright: ignore[reportReturnType]
 
 
 class _FirstBlock(torch.autograd.Function):
@@ -111,26 +112,26 @@ class _NormBlock(torch.autograd.Function):
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, placed: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, placed: Tensor, turned: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
-        ctx.save_for_backward(images, weight)
+        ctx.save_for_backward(images, weight, turned)
         return _convolved(images, placed, len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        images, weight = ctx.saved_tensors
+        images, weight, turned = ctx.saved_tensors
         grad = grads[0].contiguous(memory_format=torch.channels_last)
         n, channels, height, width = images.shape
         at_images = at_weight = None
         if ctx.needs_input_grad[0]:
-            at_images = _convolved(grad, places(weight, turned=True), channels)
+            at_images = _convolved(grad, turned, channels)
         if ctx.needs_input_grad[1]:
             by_tap = torch.empty(channels, 3, 3, len(weight))
             given = (n, height, width, channels, grad, len(weight), by_tap)
             _call("winograd_at_weights", torch.float32, images, *given)
             at_weight = by_tap.permute(3, 0, 1, 2)
-        return at_images, at_weight, None
+        return at_images, at_weight, None, None
 
 
 def _convolved(images: Tensor, placed: Tensor, channels: int) -> Tensor:

@@ -27,16 +27,29 @@ class FusedBody:
     def placed(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Parameters as the kernels want them: the later convolutions in the dtype, all else in float32.
 
-        In float32 the later convolutions' `places` come with them.
+        What `transformed` finds comes with them, unless it did before.
         """
-        later = [f"{convolved}.weight" for convolved, _ in self.blocks[1:]]
         found = {
-            name: value.to(self.dtype, memory_format=torch.channels_last) if name in later else value.float()
+            name: value.to(self.dtype, memory_format=torch.channels_last) if name in self._later else value.float()
             for name, value in parameters.items()
         }
-        if self.dtype == torch.float32:
-            found |= {_places_of(name): places(found[name]) for name in later}
-        return found
+        return self.transformed(found) | found
+
+    def transformed(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What later convolutions in float32 need of their weights for the way forward and back, without gradient:
+        their `places` that are not among the parameters yet, so that chunks of one step may share them."""
+        if self.dtype != torch.float32:
+            return {}
+        return {
+            place: places(parameters[name], turned=bool(turned))
+            for name in self._later
+            for turned, place in enumerate(_places_of(name))
+            if place not in parameters
+        }
+
+    @property
+    def _later(self) -> list[str]:
+        return [f"{convolved}.weight" for convolved, _ in self.blocks[1:]]
 
     def __call__(self, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
         """Embeddings [n, d] in the dtype, of float32 images [n, C, H, W]; `parameters` are `placed`.
@@ -50,7 +63,8 @@ class FusedBody:
             if number == 0:
                 out = first_block(out, weight, gamma, beta, self.padding, self.dtype)
             elif self.dtype == torch.float32:
-                out = norm_block(convolution(out, weight, parameters[_places_of(name)]), gamma, beta)
+                forward, back = (parameters[one] for one in _places_of(name))
+                out = norm_block(convolution(out, weight, forward, back), gamma, beta)
             else:
                 out = norm_block(functional.conv2d(out, weight, padding=1), gamma, beta)
         return out.flatten(1)
@@ -75,8 +89,9 @@ def fits(network: Network) -> bool:
     return bool(blocks) and all(_fits(block, first=block is blocks[0]) for block in blocks)
 
 
-def _places_of(weight: str) -> str:
-    return f"{weight}.places"
+def _places_of(weight: str) -> tuple[str, str]:
+    """Under which names a weight's places lie among the parameters: those of the way forward, those of the way back."""
+    return f"{weight}.places", f"{weight}.places-turned"
 
 
 def _fits(block: list[nn.Module], *, first: bool) -> bool:

@@ -40,7 +40,7 @@ class Embedder:
         self._fused = fused_body(self.network, engine.torch_dtype) if engine.fuses else None
         apply = applied(self.network, threads=engine.kind == "eager")
         self._forward = self._fused or compiled(partial(apply, embedding=True), engine)
-        self._threads = engine.spread(own=self._fused is not None)
+        self.threads = engine.spread(own=self._fused is not None)
 
     @property
     def features(self) -> int:
@@ -64,7 +64,7 @@ class Embedder:
             with torch.no_grad():
                 return self._embedded(encoder, self._given(part), len(part))
 
-        return torch.cat(list(in_order(chunk, samples.split(self.engine.chunk), self._threads)))
+        return torch.cat(list(in_order(chunk, samples.split(self.engine.chunk), self.threads)))
 
     def group_sums(
         self,
@@ -89,7 +89,7 @@ class Embedder:
 
         shape = (len(sizes), term_rows(terms, self.features), self.features)
         total = torch.zeros(shape, dtype=torch.float64, device=self.engine.device)
-        for done in in_order(sums, _chunks(sizes, self.engine.chunk), self._threads):
+        for done in in_order(sums, _chunks(sizes, self.engine.chunk), self.threads):
             for group, one in done:
                 total[group] += one
         return total.cpu()
@@ -125,12 +125,13 @@ class Embedder:
             (at_seen,) = torch.autograd.grad(embeddings, seen, at_embeddings)
             return torch.autograd.grad(given, leaf, at_seen)[0]
 
-        held = list(in_order(forward, _chunks(sizes, self.engine.chunk), self._threads))
+        chunk = _even(sum(sizes), self.engine.chunk) if self._fused else self.engine.chunk
+        held = list(in_order(forward, _chunks(sizes, chunk), self.threads))
 
         def back(at_embeddings: Tensor) -> Tensor:
             parts = at_embeddings.split([len(chunk[0]) for chunk in held])
             work = ((*chunk, part) for chunk, part in zip(held, parts, strict=True))
-            return torch.cat(list(in_order(backward, work, self._threads)))
+            return torch.cat(list(in_order(backward, work, self.threads)))
 
         return torch.cat([embeddings.detach() for *_, embeddings in held]), back
 
@@ -194,6 +195,13 @@ def padded(samples: Tensor, engine: Engine) -> Tensor:
     if missing == 0 or engine.kind == "eager":
         return samples
     return functional.pad(samples, [0, 0] * (samples.dim() - 1) + [0, missing])
+
+
+def _even(total: int, chunk: int) -> int:
+    """At most `chunk` samples, so many that chunks are all but equal and even in number: then neither of two threads
+    waits for the other. The kernels compute each sample by itself, so this changes no bit of the result."""
+    count = -(-total // chunk)
+    return -(-total // (count + count % 2)) if count > 1 else chunk
 
 
 def _chunks(sizes: Sequence[int], chunk: int) -> Iterator[list[Segment]]:

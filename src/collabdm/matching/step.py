@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from collabdm.engine.placing import uploaded
+from collabdm.engine.workers import in_order, torch_threads
 from collabdm.matching.embedding import Embedder
 from collabdm.matching.statistic import Statistic
 from collabdm.modality import Augmentation, Modality
@@ -110,6 +111,19 @@ def matching_step(
     its own step, the class at position j of n has drifted by lr * buffer * (m + ... + m**j), and after it by n - 1 - j
     such moves.
     """
+    # Elsewhere than in the chunks too: helpers of torch's that have nothing more to do spin beside our workers.
+    with torch_threads(encoding.embedder.threads.inner):
+        return _stepped(state, targets, encoding, descent, chosen, guide)
+
+
+def _stepped(
+    state: SyntheticState,
+    targets: Targets,
+    encoding: Encoding,
+    descent: Descent,
+    chosen: Mapping[int, Tensor] | None,
+    guide: Callable[[Tensor], Tensor] | None,
+) -> tuple[SyntheticState, dict[int, float]]:
     rows = {y: (state.labels == y).nonzero().flatten() for y in sorted(targets.classes)}
     order = [y for y in rows if len(rows[y])]
     if not order:
@@ -153,14 +167,35 @@ def _gradient(
 ) -> tuple[Tensor, Tensor, dict[int, float]]:
     """The indices of the group's samples, the gradient of the classes' losses at them, and the losses."""
     indices = uploaded(torch.cat(list(group.values())), samples.device)
-    leaf = samples[indices].requires_grad_()
-    expanded = encoding.sample.expand(leaf, encoding.tiles)
-    embedded, back, sizes = _embedded(expanded.detach(), group, targets, encoding)
+    expanded, back_to_samples = _expanded(samples[indices], encoding)
+    embedded, back, sizes = _embedded(expanded, group, targets, encoding)
     embeddings = embedded.requires_grad_()
     terms = _losses(targets, group, embeddings, sizes)
     (at_embeddings,) = torch.autograd.grad(terms.sum(), embeddings)
-    (at_samples,) = torch.autograd.grad(expanded, leaf, back(at_embeddings))
+    at_samples = back_to_samples(back(at_embeddings))
     return indices, at_samples, dict(zip(group, terms.detach().tolist(), strict=False))
+
+
+def _expanded(stored: Tensor, encoding: Encoding) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The tiles of stored samples as samples, and the way back, on the threads of the embedder."""
+    tiles, spread = encoding.tiles**2, encoding.embedder.threads
+
+    def forward(part: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = part.detach().requires_grad_()
+        with torch.enable_grad():
+            return leaf, encoding.sample.expand(leaf, encoding.tiles)
+
+    def backward(held: tuple[Tensor, Tensor], at_expanded: Tensor) -> Tensor:
+        leaf, expanded = held
+        return torch.autograd.grad(expanded, leaf, at_expanded)[0]
+
+    held = list(in_order(forward, stored.split(-(-len(stored) // spread.workers)), spread))
+
+    def back(at_expanded: Tensor) -> Tensor:
+        parts = at_expanded.split([len(leaf) * tiles for leaf, _ in held])
+        return torch.cat(list(in_order(lambda one: backward(*one), zip(held, parts, strict=True), spread)))
+
+    return torch.cat([expanded.detach() for _, expanded in held]), back
 
 
 def _embedded(

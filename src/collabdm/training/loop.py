@@ -17,7 +17,7 @@ from torch.nn import functional
 from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.engine.placing import channels_last
-from collabdm.engine.workers import Threads, in_order
+from collabdm.engine.workers import Threads, in_order, torch_threads
 from collabdm.kernels import fused_body
 from collabdm.matching.embedding import compiled, padded
 from collabdm.modality import Augmentation, Modality, draw_augmentation
@@ -79,17 +79,19 @@ def train(
     descent = Descent(parameters, recipe, size=size, epochs=epochs, epoch=begin.epoch if begin else 0)
     if found:
         descent.restore(within(found, "optimiser"))
-    for batch in batches(order, size, recipe.batch, epochs, begin):
-        if batch.first:
-            total = nothing
-        drawn = draw_augmentation(streams["augmentation"], training.augment, len(batch.rows))
-        mixing = draw_mixing(streams["mixes"], recipe.mix, len(batch.rows))
-        loss = model.set_gradient(parameters, training, batch.rows, drawn, mixing, running)
-        total = total + loss.double() * len(batch.rows)
-        descent.step(batch)
-        if batch.last:
-            tell(batch.epoch + 1, epochs, float(total) / size)
-        checkpoint.keep(partial(_state, (parameters, running), descent, batch.after, streams, total))
+    # Elsewhere than in the chunks too: helpers of torch's that have nothing more to do spin beside our workers.
+    with torch_threads(model.threads.inner):
+        for batch in batches(order, size, recipe.batch, epochs, begin):
+            if batch.first:
+                total = nothing
+            drawn = draw_augmentation(streams["augmentation"], training.augment, len(batch.rows))
+            mixing = draw_mixing(streams["mixes"], recipe.mix, len(batch.rows))
+            loss = model.set_gradient(parameters, training, batch.rows, drawn, mixing, running)
+            total = total + loss.double() * len(batch.rows)
+            descent.step(batch)
+            if batch.last:
+                tell(batch.epoch + 1, epochs, float(total) / size)
+            checkpoint.keep(partial(_state, (parameters, running), descent, batch.after, streams, total))
     return {name: value.detach() for name, value in (parameters | running).items()}
 
 
@@ -209,6 +211,8 @@ class _Model:
         """
         leaves = list(parameters.values())
         size, threads = (len(rows), Threads(1, 1)) if self._mixes else self._chunks
+        # Chunks share what is made of the weights.
+        given = {**parameters, **running, **(self.fused.transformed(parameters) if self.fused else {})}
         share = torch.tensor(1.0 / len(rows), dtype=self._engine.sample_dtype, device=leaves[0].device)
 
         def gradients(start: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
@@ -217,7 +221,7 @@ class _Model:
             filled = shown if self.fused else padded(shown, self._engine)
             targets = _padded_targets(wanted, len(filled))
             with torch.enable_grad():
-                loss = self._chunk_loss({**parameters, **running}, filled, targets, share)
+                loss = self._chunk_loss(given, filled, targets, share)
             return loss.detach(), torch.autograd.grad(loss, leaves, allow_unused=True)
 
         total = torch.zeros_like(share)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from collabdm.engine import Engine
 from collabdm.engine.placing import channels_last, uploaded
-from collabdm.engine.workers import in_order
+from collabdm.engine.workers import in_order, torch_threads
 from collabdm.kernels import fused_body
 from collabdm.matching.statistic import Term, term_rows
 from collabdm.modality import Augmentation, Modality
@@ -53,9 +53,10 @@ class Embedder:
 
     def placed(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Any parameters of the body as `embed` and `linearised` take them."""
-        if self._fused:
-            return self._fused.placed(parameters)
-        return {name: self._place(value) for name, value in parameters.items()}
+        with torch_threads(self.threads.inner):
+            if self._fused:
+                return self._fused.placed(parameters)
+            return {name: self._place(value) for name, value in parameters.items()}
 
     def embed(self, encoder: dict[str, Tensor], samples: Tensor) -> Tensor:
         """Embeddings [n, d] of samples [n, *shape], without gradient."""

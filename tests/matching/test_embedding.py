@@ -235,6 +235,13 @@ def test_threads_change_not_a_bit(dtype: str) -> None:
 
 
 @needs_compiler
+def test_a_chunk_of_any_size_leaves_every_sample_its_bits() -> None:
+    # 40 samples in 10, 6, 4 and 2 chunks, and in one: chunks of own kernels are made equal and even in number.
+    gradients = [moments_and_gradient(WIDE, engine_of("float32", chunk=chunk))[1] for chunk in (4, 7, 13, 20, 40)]
+    assert all(np.array_equal(gradients[0], one) for one in gradients[1:])
+
+
+@needs_compiler
 @quiet_compiler
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 1e-2)])

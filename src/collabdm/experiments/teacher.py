@@ -22,11 +22,13 @@ TERMS: dict[str, dict[str, Any]] = {
     "cross-entropy": _GRAM,
     "kernel": _GRAM | {"server.teacher_loss": "kernel"},
     "bounded": _GRAM | {"server.bounded": True},
+    "moments": {"plan.statistics": ["moments", "gram"]},
+    "nine-tiles": _GRAM | {"plan.tiles": 3},
     "strong": _GRAM | _CONVNET | {"evaluate.protocol": "strong"},
     "taught": _GRAM | _CONVNET | {"evaluate.protocol": "taught"},
 }
 # The others are what changes, and the judges, at ten images per class; these at fifty show the best that there is.
-_LARGE = ("none", "cross-entropy", "taught")
+_LARGE = ("none", "cross-entropy", "moments", "taught")
 
 
 def _cells(scale: Scale) -> tuple[Cell, ...]:

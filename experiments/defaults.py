@@ -21,6 +21,18 @@ from collabdm.storage.files import write_json
 
 BASE = ["ipc=10", "plan.seeds=100", "plan.batch=256", "local.iterations=400", "evaluate.count=1"]
 SERVER = ["server.schedule=cosine", "server.step=joint", "plan.statistics=mean"]
+# Rounds with the additive teacher: fewer seeds, in six bits, where all clients have images of every class.
+TEACHER = [
+    "plan.seeds=50",
+    "local.iterations=300",
+    "server.passes=5",
+    "evaluate.count=2",
+    "plan.encoding=int6",
+    "partition.kind=dirichlet-reserved",
+    "partition.beta=0.1",
+    'plan.features={name="patches",width=212}',
+    'plan.statistics=["mean","gram"]',
+]
 CANDIDATES: dict[str, list[str]] = {
     "local-only": ["method=local-dm-pae"],
     "5-passes-lr-20": ["server.passes=5", "server.lr=20.0", *SERVER],
@@ -36,6 +48,10 @@ CANDIDATES: dict[str, list[str]] = {
         "server.step=per-class",
     ],
     "20-passes-lr-20": ["server.passes=20", "server.lr=20.0", *SERVER],
+    "teacher": TEACHER,
+    "teacher-nine-tiles": [*TEACHER, "plan.tiles=3"],
+    "teacher-moments": [*TEACHER, 'plan.statistics=["moments","gram"]'],
+    "teacher-20-passes": [*TEACHER, "server.passes=20"],
     "central": ["method=central-dm-pae", "server.passes=5", "server.lr=20.0", *SERVER],
 }
 

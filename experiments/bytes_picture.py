@@ -3,7 +3,8 @@
     python experiments/bytes_picture.py docs/results --out docs/bytes.png
 
 It draws what the records say: `additive` (the ridge classifier, widths), `ladder` (sets of ten images per class on the
-rungs of --max-upload), `teacher` and `table2/best` (sets of fifty), and `table2/cpu` (the rivals with ten).
+rungs of --max-upload), `teacher`, `teacher-large` and `table2/best` (sets of fifty), `teacher-200` (one of two
+hundred), and `table2/cpu` (the rivals with ten).
 """
 
 import argparse
@@ -65,12 +66,14 @@ def marked(results: Path) -> Iterator[tuple[str, tuple[float, float]]]:
             yield name, point(one)
         if name == "collabdm-pae":
             yield "the paper's recipe", point(one)
+    for one in records(results / "teacher-200"):
+        yield "200 images per class, taught", point(one)
 
 
 def large(results: Path) -> Iterator[dict[str, Any]]:
     """Sets of fifty images a class, with hard labels: those of `teacher`, and the one of the preset `best`."""
     wanted = {"cifar10-50-none", "cifar10-50-cross-entropy", f"cifar10-ipc50-{PAIR}collabdm-pae"}
-    folders = (results / "teacher", results / "table2" / "best")
+    folders = (results / "teacher", results / "teacher-large", results / "table2" / "best")
     yield from (one for folder in folders for one in records(folder) if one["cell"] in wanted)
 
 

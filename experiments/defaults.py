@@ -51,7 +51,6 @@ CANDIDATES: dict[str, list[str]] = {
     "teacher": TEACHER,
     "teacher-nine-tiles": [*TEACHER, "plan.tiles=3"],
     "teacher-moments": [*TEACHER, 'plan.statistics=["moments","gram"]'],
-    "teacher-20-passes": [*TEACHER, "server.passes=20"],
     "central": ["method=central-dm-pae", "server.passes=5", "server.lr=20.0", *SERVER],
 }
 

@@ -1,7 +1,7 @@
 """What the additive teacher gives a set: its terms one by one, judged by networks of every architecture; beta 0.1.
 
-All rows of a data set have the same clients, local sets and means in the encoding int6, and differ in what guides the
-server's refinement, or in the recipe that judges: recipes are to be compared within one only.
+All rows of a data set and a size have the same clients, local sets and means in the encoding int6, and differ in what
+guides the server's refinement, or in the recipe that judges: recipes are to be compared within one only.
 """
 
 from collections.abc import Mapping, Sequence

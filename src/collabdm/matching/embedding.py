@@ -200,7 +200,7 @@ def padded(samples: Tensor, engine: Engine) -> Tensor:
 
 def _even(total: int, chunk: int) -> int:
     """At most `chunk` samples, so many that chunks are all but equal and even in number: then neither of two threads
-    waits for the other. The kernels compute each sample by itself, so this changes no bit of the result."""
+    waits for the other. Our kernels compute each sample by itself, so in float32 this changes no bit."""
     count = -(-total // chunk)
     return -(-total // (count + count % 2)) if count > 1 else chunk
 

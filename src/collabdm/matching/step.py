@@ -185,15 +185,15 @@ def _expanded(stored: Tensor, encoding: Encoding) -> tuple[Tensor, Callable[[Ten
         with torch.enable_grad():
             return leaf, encoding.sample.expand(leaf, encoding.tiles)
 
-    def backward(held: tuple[Tensor, Tensor], at_expanded: Tensor) -> Tensor:
-        leaf, expanded = held
+    def backward(held: tuple[tuple[Tensor, Tensor], Tensor]) -> Tensor:
+        (leaf, expanded), at_expanded = held
         return torch.autograd.grad(expanded, leaf, at_expanded)[0]
 
     held = list(in_order(forward, stored.split(-(-len(stored) // spread.workers)), spread))
 
     def back(at_expanded: Tensor) -> Tensor:
         parts = at_expanded.split([len(leaf) * tiles for leaf, _ in held])
-        return torch.cat(list(in_order(lambda one: backward(*one), zip(held, parts, strict=True), spread)))
+        return torch.cat(list(in_order(backward, zip(held, parts, strict=True), spread)))
 
     return torch.cat([expanded.detach() for _, expanded in held]), back
 

@@ -113,6 +113,39 @@ def test_fields_that_contradict_each_other(changes: dict[str, Any], message: str
     assert_explained(str(error.value), message)
 
 
+BESIDE = NetworkSpec(name="patches", width=4)
+
+
+def with_another() -> Classifier:
+    second = initial_parameters(build_network(BESIDE, SHAPE, len(CLASSES)), Stream(6, "classifier test"))
+    named = {f"beside.{name}": value for name, value in second.items()}
+    return make(beside=BESIDE, parameters=PARAMETERS | named)
+
+
+def test_the_logits_of_two_networks_are_added() -> None:
+    both = decode_classifier(with_another().to_bytes())
+    assert both.to_bytes() == with_another().to_bytes()
+    second = {name.removeprefix("beside."): v for name, v in both.parameters.items() if name.startswith("beside.")}
+    alone = (make(), make(network=BESIDE, parameters=second))
+    product = np.prod([one.probabilities(images(9)) for one in alone], axis=0)
+    np.testing.assert_allclose(both.probabilities(images(9)), product / product.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beside": BESIDE, "parameters": PARAMETERS}, "no such tensor"),
+        ({"parameters": dict(with_another().parameters)}, "beside."),
+        ({"beside": NETWORK, "parameters": dict(with_another().parameters)}, "convnet with convnet beside it"),
+        ({"beside": NetworkSpec(name="convnet", depth=8), "parameters": PARAMETERS}, "8x8 images"),
+    ],
+)
+def test_a_second_network_is_checked_like_the_first(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClassifierError) as error:
+        make(**changes)
+    assert_explained(str(error.value), message)
+
+
 def assert_explained(text: str, message: str = "") -> None:
     assert message in text
     assert "; expected " in text

@@ -1,6 +1,7 @@
 """Classifier files at the command line: a round's teacher, what a rival leaves, what `train` wrote."""
 
 import json
+import shutil
 from pathlib import Path
 
 import datasets.config
@@ -13,6 +14,7 @@ from cli.conftest import TINY, Outcome, assert_refused, draw_of, run, write_npz
 from collabdm.classifiers.file import load_classifier
 from collabdm.data import load_dataset
 from collabdm.protocol import bytes_by_part
+from collabdm.training.recipes import RECIPES
 from flow_classifiers import FLOWS, write_flows
 
 GRAM = ("--set", "plan.statistics=mean,gram", "--set", 'plan.features={name="patches",width=8}')
@@ -89,6 +91,42 @@ def test_what_train_wrote_is_tested_as_train_does(simulated: Taught, tmp_path: P
     found = run("evaluate", out, "--dataset", "digits", *EAGER, "--json").json
     assert trained["test"].items() <= found.items()
     assert found["digest"] == trained["digest"]
+
+
+TOGETHER = ("--protocol", "together", "--set", "evaluate.epochs=2")
+
+
+def test_a_network_and_the_teacher_are_tested_and_kept_together(taught: Taught, tmp_path: Path) -> None:
+    out, test = tmp_path / "both.safetensors", load_dataset("digits", splits=("test",)).test
+    trained = run("train", taught[0], *TOGETHER, *EAGER, "--test", "digits", "--out", out, "--json").json
+    assert trained["beside"] == "patches width=8 norm=none"
+    # Trained as `strong` trains it; its belief and the teacher's are multiplied, to the powers of their weights.
+    alone = tmp_path / "alone.safetensors"
+    assert run("train", taught[0], "--protocol", "strong", *TOGETHER[2:], *EAGER, "--out", alone).code == 0
+    own, teacher = (load_classifier(path) for path in (alone, taught[0] / "teacher.safetensors"))
+    share = RECIPES["together"].beside
+    belief = own.probabilities(test.values) ** (1 - share) * teacher.probabilities(test.values) ** share
+    assert trained["test"]["accuracy"] == pytest.approx((belief.argmax(axis=1) == test.labels).mean())
+    # `evaluate` says the same of the file, and of the set.
+    assert run("evaluate", out, "--dataset", "digits", *EAGER, "--json").json["accuracy"] == trained["test"]["accuracy"]
+    judged = run("evaluate", taught[0], "--dataset", "digits", *TOGETHER, "--count", 1, *EAGER, "--json").json
+    assert judged["accuracy"]["mean"] == pytest.approx(trained["test"]["accuracy"])
+    # In a teacher's place such a file is refused.
+    for name in ("distilled.safetensors", "teacher.safetensors"):
+        shutil.copy(out if name == "teacher.safetensors" else taught[0] / "distilled" / name, tmp_path / name)
+    refused = run("evaluate", tmp_path, "--dataset", "digits", *TOGETHER, *EAGER)
+    assert_refused(refused, "teacher.safetensors: got two networks")
+
+
+def test_a_set_without_a_teacher_has_nobody_beside_a_network(simulated: Taught, tmp_path: Path) -> None:
+    out = tmp_path / "both.safetensors"
+    assert_refused(run("train", simulated[0], *TOGETHER, *EAGER, "--out", out), "teacher of the set: got none")
+    assert not out.exists()
+    refused = run("evaluate", simulated[0], "--dataset", "digits", *TOGETHER, *EAGER)
+    assert_refused(refused, "teacher of the set: got none")
+    # And before a round is held.
+    asked = ("simulate", "--dataset", "digits", *TINY, *TOGETHER, "--out", tmp_path / "run")
+    assert_refused(run(*asked), "evaluate.protocol: got together for collabdm")
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,10 @@ from collabdm.networks import NetworkSpec, initial_parameters
 from collabdm.progress import Event
 from collabdm.randomness import Stream
 from collabdm.training import loop as training
-from collabdm.training.loop import test_accuracy as accuracy_on
 from collabdm.training.loop import train
 from collabdm.training.recipes import Recipe
+from collabdm.training.testing import Voter
+from collabdm.training.testing import test_accuracy as accuracy_on
 from collabdm.training.training_set import TrainingSet
 from interruptions import Killed, assert_goes_on, killed_after
 from tiny_runs import TINY_NETWORK
@@ -106,9 +107,9 @@ def test_a_network_under_way_is_not_taken_for_another_set_s(held_out: Samples, t
 def test_the_last_epoch_counts_and_is_tested_once(held_out: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     tested: list[Any] = []
 
-    def spied(parameters: Any, *others: Any) -> Any:
-        tested.append(parameters)
-        return accuracy_on(parameters, *others)
+    def spied(voters: Any, *others: Any) -> Any:
+        tested.append(voters[0].parameters)
+        return accuracy_on(voters, *others)
 
     seeds: list[int] = []
 
@@ -123,7 +124,7 @@ def test_the_last_epoch_counts_and_is_tested_once(held_out: Samples, monkeypatch
     for result, parameters, seed in zip(results, tested, seeds, strict=True):
         last = train(a_set(1), TINY_NETWORK, classes=3, recipe=RECIPE, seed=seed, engine=EAGER)
         assert all(torch.equal(parameters[name], last[name]) for name in last)
-        found = accuracy_on(last, held_out, TINY_NETWORK, SAMPLE, EAGER)
+        found = accuracy_on((Voter(network=TINY_NETWORK, parameters=last),), held_out, SAMPLE, EAGER)
         assert (result.accuracy, result.per_class, result.macro_f1, result.confusion) == found
 
 

@@ -24,9 +24,10 @@ from collabdm.planning import augmentation_for, sample_for
 from collabdm.progress import Event, silent
 from collabdm.randomness import Stream
 from collabdm.simulation.pooled import random_real_set
-from collabdm.training.loop import test_accuracy as accuracy_of
 from collabdm.training.loop import train
 from collabdm.training.recipes import Recipe
+from collabdm.training.testing import Voter
+from collabdm.training.testing import test_accuracy as accuracy_of
 from collabdm.training.training_set import TrainingSet
 
 SMALL = [
@@ -87,7 +88,7 @@ def test_accuracies_are_those_of_two_trainings_of_each_network(finished: Finishe
         for spec, accuracy in list(zip(SMALL[:3], found[name], strict=True))[:2]:
             seed = network_seed(0, spec, index)
             learned = train(training, spec, classes=10, recipe=recipe, seed=seed, engine=EAGER)
-            assert accuracy == accuracy_of(learned, test, spec, sample, EAGER).accuracy
+            assert accuracy == accuracy_of((Voter(network=spec, parameters=learned),), test, sample, EAGER).accuracy
 
 
 def test_all_cells_share_the_training_on_all_data_and_nothing_is_computed_twice(

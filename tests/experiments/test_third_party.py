@@ -20,8 +20,9 @@ from collabdm.planning import augmentation_for, recipe_for, sample_for
 from collabdm.progress import silent
 from collabdm.randomness import Stream
 from collabdm.simulation.pooled import random_real_set
-from collabdm.training.loop import test_accuracy as accuracy_of
 from collabdm.training.loop import train
+from collabdm.training.testing import Voter
+from collabdm.training.testing import test_accuracy as accuracy_of
 from collabdm.training.training_set import TrainingSet
 
 SPEC = NetworkSpec(name="convnet", width=4, depth=1)
@@ -108,7 +109,7 @@ def test_gains_are_those_of_training_on_what_a_stranger_reads(finished: Finished
     assert 1 < recipe.epochs < 12
     learned = train(joined, SPEC, classes=10, recipe=recipe, seed=seed, engine=EAGER)
     for name, test in (("as they are", rest), ("rotated", rotated(rest))):
-        expected = accuracy_of(learned, test, SPEC, joined.sample, EAGER).accuracy
+        expected = accuracy_of((Voter(network=SPEC, parameters=learned),), test, joined.sample, EAGER).accuracy
         assert found["accuracy"]["both"][name][1] == pytest.approx(expected)
 
 

@@ -162,6 +162,9 @@ def test_what_is_not_as_the_settings_say_is_told(a_set: DistilledSet, digits: Da
     assert told_by(soft, digits.test, Ridge(), NearestNeighbours()) == [said]
     taught = "ridge: learns from the labels of the set, not from the teacher's targets"
     assert told_by(training, digits.test, Ridge(), recipe="taught") == [taught]
+    alone = "is tested without the teacher beside it"
+    assert told_by(training, digits.test, Ridge(), recipe="together") == [f"ridge: {alone}"]
+    assert told_by(soft, digits.test, Ridge(), recipe="together") == [f"{said.replace(', knn', '')}, and {alone}"]
 
 
 @pytest.mark.parametrize("name", FLAT)

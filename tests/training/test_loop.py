@@ -17,8 +17,9 @@ from collabdm.networks import NetworkSpec, build_network, initial_parameters
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.training import loop
-from collabdm.training.loop import test_accuracy as accuracy_on
 from collabdm.training.loop import train
+from collabdm.training.testing import Voter
+from collabdm.training.testing import test_accuracy as accuracy_on
 from collabdm.training.training_set import TrainingSet
 from interruptions import assert_goes_on
 from plain_training import (
@@ -147,7 +148,9 @@ def test_accuracy_is_a_plain_count(make_samples: Callable[..., Samples], chunk: 
     network = build_network(TINY_NETWORK, SHAPE, 4)
     parameters = initial_parameters(network, Stream(2, "any"))
     engine = REFERENCE.model_copy(update={"chunk": chunk})
-    overall, per_class, macro_f1, confusion = accuracy_on(parameters, samples, TINY_NETWORK, SAMPLE, engine)
+    overall, per_class, macro_f1, confusion = accuracy_on(
+        (Voter(network=TINY_NETWORK, parameters=parameters),), samples, SAMPLE, engine
+    )
     plain = plain_like(parameters)
     pixels = (torch.from_numpy(samples.values).double() / 255 - 0.4) / 0.3
     said = [int(plain(image[None]).argmax()) for image in pixels]

@@ -79,3 +79,10 @@ def test_a_field_out_of_bounds_is_refused_in_one_line(field: str, value: object)
         Recipe.model_validate(given)
     with pytest.raises(ConfigError, match="recipe"):
         Recipe(**given)  # type: ignore[arg-type]
+
+
+def test_two_recipes_ask_the_teacher() -> None:
+    assert [name for name, recipe in RECIPES.items() if recipe.asks_teacher] == ["taught", "together"]
+    # A network is trained alike, whoever is beside it when it is tested.
+    alone, together = (RECIPES[name].model_dump() for name in ("strong", "together"))
+    assert {key for key in alone if alone[key] != together[key]} == {"name", "beside"}

@@ -26,15 +26,17 @@ from collabdm.modality import Modality
 from collabdm.networks import NetworkSpec, build_network
 from collabdm.storage.files import write_atomically
 from collabdm.storage.tensor_file import KEY, canonical, content_of, header_of, metadata_of, tensors_of
-from collabdm.training.loop import logits
+from collabdm.training.testing import Voter, added_logits
 
-__all__ = ["Classifier", "ClassifierCard", "decode_classifier", "load_classifier"]
+__all__ = ["BESIDE", "Classifier", "ClassifierCard", "decode_classifier", "load_classifier"]
 
 VERSION = 1
 
 _LONGEST_FILE = 2 * 2**30
 _LARGEST_VALUE = 1e6
 _TRAINED = "train it again with collabdm train"
+BESIDE = "beside."
+"""What the names of the second network's parameters begin with."""
 
 Side = Annotated[int, Field(ge=1, le=4096)]
 
@@ -47,6 +49,9 @@ class ClassifierCard(BaseModel):
     format: Literal["collabdm-classifier"] = "collabdm-classifier"
     version: Literal[1] = VERSION
     network: NetworkSpec
+    beside: NetworkSpec | None = None
+    """A second network, if there is one: its logits are added to those of the first, and the names of its parameters
+    begin with `beside.`."""
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
     shape: tuple[Literal[1, 3], Side, Side] | None = None
     """(C, H, W) of every image."""
@@ -85,6 +90,14 @@ class Classifier:
             if not bool(torch.isfinite(value).all()) or float(value.abs().max()) > _LARGEST_VALUE:
                 _refuse(f"parameter {name}", "NaN, infinite or huge values", f"numbers up to {_LARGEST_VALUE:.0e}")
 
+    @property
+    def voters(self) -> tuple[Voter, ...]:
+        """Its network, and the one beside it, if any."""
+        second = {k.removeprefix(BESIDE): value for k, value in self.parameters.items() if k.startswith(BESIDE)}
+        first = {k: value for k, value in self.parameters.items() if not k.startswith(BESIDE)}
+        own = Voter(network=self.card.network, parameters=first)
+        return (own,) if self.card.beside is None else (own, Voter(network=self.card.beside, parameters=second))
+
     def probabilities(self, values: np.ndarray, engine: Engine = EAGER) -> np.ndarray:
         """Of stored samples [n, ...] (images: uint8, or float32 in [0, 1], [n, C, H, W]), each class's probability:
         float64 [n, classes].
@@ -98,14 +111,7 @@ class Classifier:
             got, expected = list(values.shape[1:]), f"{list(sample.shape)}, as it was trained on"
             fix = f"make the {sample.plural} as for training"
             raise ClassifierError(explain(sample.plural, got=got, expected=expected, fix=fix)) from None
-        found = logits(
-            self.parameters,
-            values,
-            self.card.network,
-            classes=len(self.card.classes),
-            sample=sample,
-            engine=engine,
-        )
+        found = added_logits(self.voters, values, classes=len(self.card.classes), sample=sample, engine=engine)
         return torch.softmax(found.double(), dim=1).numpy()
 
     def to_bytes(self) -> bytes:
@@ -164,15 +170,20 @@ def _check_meaning(card: ClassifierCard) -> None:
 
 def _check_forms(forms: Mapping[str, tuple[object, object]], card: ClassifierCard) -> None:
     """Compare (dtype, shape) by name with the network's own parameters, without making any."""
-    try:
-        network = build_network(card.network, card.sample.shape, len(card.classes))
-    except (ConfigError, ValidationError) as error:
-        raise ClassifierError(f"classifier: {error}") from error
-    wanted = {name: ("F32", list(value.shape)) for name, value in network.named_parameters()}
+    wanted: dict[str, tuple[str, list[int]]] = {}
+    for start, spec in (("", card.network), (BESIDE, card.beside)):
+        if spec is None:
+            continue
+        try:
+            network = build_network(spec, card.sample.shape, len(card.classes))
+        except (ConfigError, ValidationError) as error:
+            raise ClassifierError(f"classifier: {error}") from error
+        wanted |= {start + name: ("F32", list(value.shape)) for name, value in network.named_parameters()}
+    held = card.network.name if card.beside is None else f"{card.network.name} with {card.beside.name} beside it"
     for name in sorted(set(forms) | set(wanted)):
         if forms.get(name) != wanted.get(name):
             got, expected = (str(found.get(name, "no such tensor"))[:100] for found in (forms, wanted))
-            _refuse(f"parameter {name[:80]}", got, f"{expected} in {card.network.name}")
+            _refuse(f"parameter {name[:80]}", got, f"{expected} in {held}")
 
 
 def _refuse(what: str, got: object, expected: str) -> NoReturn:

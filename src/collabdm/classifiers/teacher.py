@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import JsonValue
 from torch import Tensor
 
-from collabdm.classifiers.file import Classifier, ClassifierCard, load_classifier
+from collabdm.classifiers.file import BESIDE, Classifier, ClassifierCard, load_classifier
+from collabdm.errors import ClassifierError, explain
 from collabdm.images.modality import Images
 from collabdm.matching.target import Target
 from collabdm.modality import Modality
@@ -28,20 +29,24 @@ def classifier_of(
     classes: tuple[str, ...],
     parameters: Mapping[str, Tensor],
     facts: Mapping[str, JsonValue],
+    beside: tuple[NetworkSpec, Mapping[str, Tensor]] | None = None,
 ) -> Classifier:
-    """Parameters of a network, as a classifier that `evaluate` reads, and of images of flows `detect`."""
+    """Parameters of a network, with another and its own `beside` it, if any, as a classifier that `evaluate` reads, and
+    of images of flows `detect`."""
     own: dict[str, Any] = {"samples": sample}
     if isinstance(sample, Images):
         shape = (sample.channels, sample.height, sample.width)
         own = {"shape": shape, "normalisation": sample.normalisation}
     card = ClassifierCard(
         network=network,
+        beside=beside[0] if beside else None,
         classes=classes,
         **own,
         flows=flows if isinstance(flows := facts.get("flows"), dict) else None,
         facts={name: value for name, value in facts.items() if name != "flows"},
     )
-    return Classifier(card=card, parameters=parameters)
+    second = {BESIDE + name: value for name, value in beside[1].items()} if beside else {}
+    return Classifier(card=card, parameters={**parameters, **second})
 
 
 def teacher_classifier(plan: Plan, target: Target, facts: Mapping[str, JsonValue]) -> Classifier | None:
@@ -55,8 +60,14 @@ def teacher_classifier(plan: Plan, target: Target, facts: Mapping[str, JsonValue
 
 
 def teacher_labels(folder: Path) -> TeacherLabels | None:
-    """The teacher beside a set, as recipes ask it; None where there is none. Raises `ClassifierError`."""
-    if not (folder / TEACHER).exists():
+    """The teacher beside a set, as recipes ask it; None where there is none. Raises `ClassifierError`, also for two
+    networks in the place of one."""
+    path = folder / TEACHER
+    if not path.exists():
         return None
-    found = load_classifier(folder / TEACHER)
+    found = load_classifier(path)
+    if found.card.beside is not None:
+        fix = "restore the file that the round left there"
+        got, expected = "two networks, one beside the other", "the one network of a teacher"
+        raise ClassifierError(explain(f"teacher {path}", got=got, expected=expected, fix=fix))
     return TeacherLabels(network=found.card.network, parameters=found.parameters)

@@ -32,7 +32,8 @@ def fitting_classifier(test: Samples, classifier: Classifier) -> Samples:
 def testing_engine(classifier: Classifier, test: Samples, config: Config, *, report: Report = silent) -> Engine:
     """As `config` asks, for one pass over the test samples. Raises `ConfigError` for a device that is not there."""
     card = classifier.card
-    once = EvaluateSpec(networks=(card.network,), count=1, epochs=1)
+    networks = (card.network,) if card.beside is None else (card.network, card.beside)
+    once = EvaluateSpec(networks=networks, count=1, epochs=1)
     # `resolved` counts the work of training, three passes; no sample is drawn.
     each = -(-len(test) // (3 * len(card.classes)))
     plan = config.plan.model_copy(update={"network": card.network, "tiles": None})

@@ -24,6 +24,7 @@ from collabdm.planning import networks_tested, recipe_for, resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.training.loop import train
 from collabdm.training.teacher_labels import TeacherLabels
+from collabdm.training.testing import Voter, voters_of
 
 __all__ = ["for_kind", "train_classifier"]
 
@@ -66,6 +67,8 @@ def train_classifier(
         engine=engine,
         tell=lambda epoch, epochs, loss: report(Event(stage="train", done=epoch, total=epochs, loss=loss)),
     )
+    own, *others = voters_of(Voter(network=network, parameters=parameters), teacher, recipe.beside)
+    beside = (teacher.network, others[0].parameters) if teacher and others else None
     facts: dict[str, JsonValue] = {
         "distilled_set": hashlib.sha256(distilled.to_bytes()).hexdigest(),
         "method": distilled.method,
@@ -76,7 +79,7 @@ def train_classifier(
         "engine": engine.model_dump(mode="json", exclude={"threads", "processes"}),
     }
     flowing: dict[str, JsonValue] = {"flows": settings} if settings is not None else {}
-    return classifier_of(network, sample, distilled.classes, parameters, facts | flowing), engine
+    return classifier_of(network, sample, distilled.classes, own.parameters, facts | flowing, beside), engine
 
 
 def for_kind(config: Config, sample: Modality) -> Config:

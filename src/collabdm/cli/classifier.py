@@ -76,11 +76,16 @@ def evaluate_classifier(config: "Config", path: Path, *, asked: Mapping[str, boo
 
 
 def classifier_facts(classifier: "Classifier") -> dict[str, Any]:
-    """Which network it is, and which classes it tells apart."""
+    """Which network it is, which one is beside it, if any, and which classes it tells apart."""
     from collabdm.networks import spelled_out
 
-    network = classifier.card.network
-    return {"network": network.name, "architecture": spelled_out(network), "classes": list(classifier.card.classes)}
+    network, beside = classifier.card.network, classifier.card.beside
+    return {
+        "network": network.name,
+        "architecture": spelled_out(network),
+        **({"beside": spelled_out(beside)} if beside else {}),
+        "classes": list(classifier.card.classes),
+    }
 
 
 def flow_settings(path: Path) -> dict[str, Any]:

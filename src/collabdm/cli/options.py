@@ -113,8 +113,8 @@ _Partition = Annotated[
 _Protocol = Annotated[
     str | None,
     Option(
-        help="How the set is judged: fast, paper, strong or taught.",
-        autocompletion=completed(lambda: ("fast", "paper", "strong", "taught")),
+        help="How the set is judged: fast, paper, strong, taught or together.",
+        autocompletion=completed(lambda: ("fast", "paper", "strong", "taught", "together")),
     ),
 ]
 

@@ -160,7 +160,7 @@ def _trials(config: "Config", data: "Dataset", report: "Report") -> Any:
     from collabdm.planning import recipe_for, resolved
     from collabdm.scoring.scores import kind_of
 
-    if recipe_for(config).teacher:
+    if recipe_for(config).asks_teacher:
         fix = "choose fast, paper or strong"
         got = f"{config.evaluate.protocol}, which asks the teacher of a round"
         raise ConfigError(explain("--protocol", got=got, expected="one for any set", fix=fix))

@@ -24,8 +24,9 @@ from collabdm.networks import Architecture
 from collabdm.progress import Event, Report, silent
 from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
-from collabdm.training.loop import test_accuracy, train
+from collabdm.training.loop import train
 from collabdm.training.recipes import Recipe
+from collabdm.training.testing import Voter, test_accuracy, voters_of
 from collabdm.training.training_set import TrainingSet
 
 __all__ = [
@@ -91,8 +92,10 @@ def network_results(
 
     Network i of a kind has the same initial parameters, batches and augmentations for every set and method (they
     depend on the seed, kind and i only), so that comparisons are paired.
-    Raises `DataError` where there is no test data.
+    Raises `DataError` where there is no test data, `ConfigError` where a recipe asks a teacher that the set has not.
     """
+    if any(not isinstance(spec, JudgeSpec) for spec in trials.networks):
+        training.check_teacher(trials.recipe)
     if not len(test):
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
     processes = trials.engine.processes
@@ -165,11 +168,16 @@ def _runs(spec: Architecture[Any] | JudgeSpec, recipe: Recipe) -> int:
 
 def _tell_labels(training: TrainingSet, trials: Trials, report: Report) -> None:
     """Say where judges learn something else than networks do."""
-    judges = [spec.label for spec in trials.networks if isinstance(spec, JudgeSpec)]
-    if judges and (training.targets is not None or trials.recipe.teacher):
-        softer = "the teacher's" if trials.recipe.teacher else "the set's soft"
-        told = f"{', '.join(judges)}: learns from the labels of the set, not from {softer} targets"
-        report(Event(stage="evaluate", done=0, total=1, message=told))
+    judges, recipe = [spec.label for spec in trials.networks if isinstance(spec, JudgeSpec)], trials.recipe
+    told = list[str]()
+    if training.targets is not None or recipe.teacher:
+        softer = "the teacher's" if recipe.teacher else "the set's soft"
+        told.append(f"learns from the labels of the set, not from {softer} targets")
+    if recipe.beside:
+        told.append("is tested without the teacher beside it")
+    if judges and told:
+        line = f"{', '.join(judges)}: {', and '.join(told)}"
+        report(Event(stage="evaluate", done=0, total=1, message=line))
 
 
 def network_seed(seed: int, spec: Architecture[Any] | JudgeSpec, index: int) -> int:
@@ -229,7 +237,9 @@ def _by_network(job: _Job, spec: Architecture[Any]) -> NetworkResult:
         checkpoint=of_training,
         tell=tell,
     )
-    found = test_accuracy(parameters, job.test, spec, job.training.sample, job.engine, of_test)
+    own = Voter(network=spec, parameters=parameters)
+    voters = voters_of(own, job.training.teacher, job.recipe.beside)
+    found = test_accuracy(voters, job.test, job.training.sample, job.engine, of_test)
     return NetworkResult(
         network=spec.name,
         index=job.index,

@@ -25,7 +25,8 @@ from collabdm.progress import Event
 from collabdm.randomness import Stream
 from collabdm.scoring.foreign import read_foreign
 from collabdm.storage.files import read_json, write_json
-from collabdm.training.loop import test_accuracy, train
+from collabdm.training.loop import train
+from collabdm.training.testing import Voter, test_accuracy
 from collabdm.training.training_set import TrainingSet
 
 __all__ = ["DEGREES", "NOISE", "OWN", "SHIFTS", "TRAINED_ON", "gains", "noised", "rotated"]
@@ -71,7 +72,8 @@ def gains(run: FinishedRun) -> dict[str, Any]:
             seed, classes = network_seed(run.config.seed, spec, index), len(own.classes)
             learned = train(training, spec, classes=classes, recipe=as_long, seed=seed, engine=run.engine)
             for shift, test in tests.items():
-                right = test_accuracy(learned, test, spec, sample, run.engine).accuracy
+                voters = (Voter(network=spec, parameters=learned),)
+                right = test_accuracy(voters, test, sample, run.engine).accuracy
                 found.setdefault(name, {}).setdefault(shift, []).append(right)
             write_json(file, {"basis": basis, "found": found})
     sizes = {"own": len(own), "set": len(shared.labels), "test": len(rest)}

@@ -24,8 +24,9 @@ from collabdm.randomness import Stream
 from collabdm.scoring.attacks import attacked_accuracies, usual_attacks
 from collabdm.scoring.formulas import augmentation_robust, label_robust
 from collabdm.scoring.sets import Source, plain, random_rows
-from collabdm.training.loop import logits, test_accuracy, train
+from collabdm.training.loop import logits, train
 from collabdm.training.recipes import Recipe
+from collabdm.training.testing import Voter, test_accuracy
 from collabdm.training.training_set import TrainingSet
 
 __all__ = ["FULL", "Asked", "kind_of", "scored"]
@@ -104,7 +105,8 @@ def _on_all_data(source: Source, test: Samples, trials: Trials, asked: Asked, fo
         else:
             classes = len(test.classes)
             parameters = train(training, spec, classes=classes, recipe=recipe, seed=seed, engine=trials.engine)
-            right = test_accuracy(parameters, test, spec, source.sample, trials.engine)
+            voters = (Voter(network=spec, parameters=parameters),)
+            right = test_accuracy(voters, test, source.sample, trials.engine)
             found.teachers[kind_of(spec)] = parameters
         found.accuracies.setdefault(FULL, {})[kind_of(spec)] = [right.accuracy]
 

@@ -30,9 +30,9 @@ def augmentation_text(config: Config, preset: Preset) -> str:
 def check_taught(config: Config) -> None:
     """Raise `ConfigError` where sets are to be judged with a teacher that the method's round does not give."""
     recipe, method = recipe_for(config), method_named(config.method)
-    if recipe.teacher and not (method.source == "round" and method.refined and asks_gram(config.plan.statistics)):
+    if recipe.asks_teacher and not (method.source == "round" and method.refined and asks_gram(config.plan.statistics)):
         got = f"{recipe.name} for {config.method} with plan.statistics={config.plan.statistics}"
-        expected = "a round with the Gram matrix, whose teacher labels what networks are shown"
+        expected = "a round with the Gram matrix, whose teacher the protocol asks"
         fix = "set plan.statistics=mean,gram and choose collabdm or collabdm-pae, or another protocol"
         raise ConfigError(explain("evaluate.protocol", got=got, expected=expected, fix=fix))
 

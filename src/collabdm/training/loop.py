@@ -1,4 +1,4 @@
-"""Training one classifier on a small set, and testing it: the recipe of the paper's section 5.1.
+"""Training one classifier on a small set, and asking it: the recipe of the paper's section 5.1.
 
 Chunks of a batch go through one compiled graph (loss and gradient of the parameters), so an epoch costs what the
 machine's convolutions cost. A network with batch norms sees its batches whole, and in plain torch.
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from collabdm.data.samples import Samples
 from collabdm.engine import Engine
 from collabdm.engine.placing import channels_last
 from collabdm.engine.workers import Threads, in_order, torch_threads
@@ -26,13 +25,11 @@ from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint, named, within
 from collabdm.training.mixing import Mixing, draw_mixing, shown_part
 from collabdm.training.optimising import Descent
-from collabdm.training.predicting import predictions
 from collabdm.training.recipes import Recipe
-from collabdm.training.scores import Scores, scores
 from collabdm.training.shuffling import Place, batches
 from collabdm.training.training_set import TrainingSet
 
-__all__ = ["logits", "loss_gradient", "test_accuracy", "train"]
+__all__ = ["logits", "loss_gradient", "train"]
 
 
 def train(
@@ -66,6 +63,7 @@ def train(
     size = len(training.labels)
     epochs = recipe.epochs_for(size)
     order, streams = Stream(seed, "order"), {"augmentation": Stream(seed, "augment"), "mixes": Stream(seed, "mix")}
+    training.check_teacher(recipe)
     training = training.taught(recipe.teacher)
     soft = recipe.mix or training.teacher is not None
     training = (training.with_targets(classes) if soft else training).placed(engine)
@@ -110,26 +108,6 @@ def loss_gradient(
     leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
     loss = model.set_gradient(leaves, training, rows, augmentation)
     return {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}, float(loss)
-
-
-def test_accuracy(
-    parameters: Mapping[str, Tensor],
-    test: Samples,
-    spec: Architecture[Any],
-    sample: Modality,
-    engine: Engine,
-    checkpoint: Checkpoint | None = None,
-) -> Scores:
-    """How right the network is on all test samples; with a `checkpoint` an interrupted test goes on from it."""
-    classes = len(test.classes)
-
-    def predict(first: int, last: int) -> Tensor:
-        shown = test.values[first:last]
-        found = logits(parameters, shown, spec, classes=classes, sample=sample, engine=engine)
-        return found.argmax(dim=1)
-
-    predicted = predictions(predict, len(test), chunk=engine.chunk, checkpoint=checkpoint)
-    return scores(predicted, test.labels, classes)
 
 
 def logits(

@@ -1,7 +1,8 @@
 """The recipes by which sets are judged: how many networks, trained for how long, at what rate (section 5.1).
 
-`strong` is ours: it was chosen on held-out training data of sets that were distilled. `taught` is the same with the
-teacher that a round with the Gram matrix leaves beside its set.
+`strong` is ours: it was chosen on held-out training data of sets that were distilled. The two others ask the teacher
+that a round with the Gram matrix leaves beside its set: `taught` while a network is trained, `together` when it is
+tested, so that what is judged is a network and the teacher, and no network alone.
 """
 
 from collections.abc import Mapping
@@ -23,9 +24,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     By the `schedule` `half-time` the rate falls to a tenth there, where the momentum starts anew, as in the authors'
     code; by `cosine` it falls to nothing along half a cosine. `mix`: the chance in [0, 1] that the samples of a batch
     are mixed with one another (`Modality.mix`). `teacher`: the share in [0, 1] that the belief of the set's teacher has
-    in the target of a sample, as it is shown; the label has the rest. `most_samples` bounds the samples shown (epochs
-    times set size), so that the same recipe serves a whole data set; at least `least_epochs` are run. Raises
-    `ConfigError` for a field that is unknown, missing or out of range.
+    in the target of a sample, as it is shown; the label has the rest. `beside`: the share in [0, 1] that the teacher's
+    logits have in what a trained network takes a sample for; its own have the rest. `most_samples` bounds the samples
+    shown (epochs times set size), so that the same recipe serves a whole data set; at least `least_epochs` are run.
+    Raises `ConfigError` for a field that is unknown, missing or out of range.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     schedule: Literal["half-time", "cosine"] = "half-time"
     mix: Annotated[float, Field(ge=0, le=1)] = 0.0
     teacher: Annotated[float, Field(ge=0, le=1)] = 0.0
+    beside: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="wrap")
     @classmethod
@@ -50,6 +53,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             first = error.errors()[0]
             where = ".".join(["recipe", *map(str, first["loc"])])
             raise ConfigError(explain(where, got=got_in(first, str), expected=told(first), fix="correct it")) from None
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether it needs the teacher of the set's round."""
+        return self.teacher > 0 or self.beside > 0
 
     def epochs_for(self, size: int) -> int:
         """Epochs on a set of `size` samples."""
@@ -64,6 +72,7 @@ RECIPES: dict[str, Recipe] = {
     "strong": Recipe(name="strong", count=3, epochs=300, lr=0.02, most_samples=600_000, schedule="cosine", mix=0.5),
 }
 RECIPES["taught"] = RECIPES["strong"].model_copy(update={"name": "taught", "teacher": 0.5})
+RECIPES["together"] = RECIPES["strong"].model_copy(update={"name": "together", "beside": 0.7})
 
 
 def recipe_text(told: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from collabdm.engine import Engine
 from collabdm.engine.placing import uploaded
 from collabdm.errors import ConfigError, explain
 from collabdm.modality import Modality
+from collabdm.training.recipes import Recipe
 from collabdm.training.teacher_labels import TeacherLabels
 
 __all__ = ["TrainingSet"]
@@ -63,15 +64,15 @@ class TrainingSet:
         return dataclasses.replace(self, targets=functional.one_hot(self.labels, classes).float())
 
     def taught(self, share: float) -> "TrainingSet":
-        """The same with its teacher having that share in the targets; without it where the share is 0.
-
-        Raises `ConfigError` where there is a share but no teacher.
-        """
-        if share and self.teacher is None:
-            fix = "choose another protocol, or a set whose round had the statistic gram"
-            raise ConfigError(explain("teacher of the set", got="none", expected="one, as the recipe says", fix=fix))
+        """The same with its teacher having that share in the targets; without it where the share is 0."""
         teacher = dataclasses.replace(self.teacher, share=share) if share and self.teacher else None
         return dataclasses.replace(self, teacher=teacher)
+
+    def check_teacher(self, recipe: Recipe) -> None:
+        """Raise `ConfigError` where the recipe asks a teacher and there is none."""
+        if recipe.asks_teacher and self.teacher is None:
+            fix = "choose another protocol, or a set whose round had the statistic gram"
+            raise ConfigError(explain("teacher of the set", got="none", expected="one, as the recipe says", fix=fix))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from collabdm.experiments.tables import accuracy_by_network
 __all__ = ["TEACHER"]
 
 _GRAM: dict[str, Any] = {"plan.statistics": ["mean", "gram"]}
+# What is tested beside the network is worth more bytes than what guides alone.
+_WIDER = {"plan.features": {"name": "patches", "width": 384}}
 _CONVNET = {"evaluate.networks": ARCHITECTURES[:1]}
 # What guides the refinement, or judges -> settings; the most informative first.
 TERMS: dict[str, dict[str, Any]] = {
@@ -24,10 +26,11 @@ TERMS: dict[str, dict[str, Any]] = {
     "bounded": _GRAM | {"server.bounded": True},
     "strong": _GRAM | _CONVNET | {"evaluate.protocol": "strong"},
     "taught": _GRAM | _CONVNET | {"evaluate.protocol": "taught"},
+    "together": _GRAM | _CONVNET | _WIDER | {"evaluate.protocol": "together"},
 }
 # The others are what changes, and the judges, at ten images per class; these at fifty show the best that there is, and
 # two hundred with a wider teacher what as many bytes are worth as floats of fifty take.
-_LARGE = ("none", "cross-entropy", "taught")
+_LARGE = ("none", "cross-entropy", "taught", "together")
 _MANY = {"cifar10-200-taught": {"plan.features": {"name": "patches", "width": 480}}}
 
 

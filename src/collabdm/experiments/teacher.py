@@ -1,7 +1,8 @@
 """What the additive teacher gives a set: its terms one by one, judged by networks of every architecture; beta 0.1.
 
 All rows of a data set and a size have the same clients, local sets and means in the encoding int6, and differ in what
-guides the server's refinement, or in the recipe that judges: recipes are to be compared within one only.
+guides the server's refinement, or in the recipe that judges: recipes are to be compared within one only. `together`
+has more features too, as there the teacher is part of what is tested.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import datasets.config
 import numpy as np
@@ -11,8 +12,9 @@ from safetensors.numpy import load_file
 from sklearn.metrics import f1_score
 
 from cli.conftest import TINY, Outcome, assert_refused, draw_of, run, write_npz
-from collabdm.classifiers.file import load_classifier
+from collabdm.classifiers.file import Classifier, load_classifier
 from collabdm.data import load_dataset
+from collabdm.images.pixels import Normalisation
 from collabdm.protocol import bytes_by_part
 from collabdm.training.recipes import RECIPES
 from flow_classifiers import FLOWS, write_flows
@@ -111,10 +113,49 @@ def test_a_network_and_the_teacher_are_tested_and_kept_together(taught: Taught, 
     assert run("evaluate", out, "--dataset", "digits", *EAGER, "--json").json["accuracy"] == trained["test"]["accuracy"]
     judged = run("evaluate", taught[0], "--dataset", "digits", *TOGETHER, "--count", 1, *EAGER, "--json").json
     assert judged["accuracy"]["mean"] == pytest.approx(trained["test"]["accuracy"])
-    # In a teacher's place such a file is refused.
-    for name in ("distilled.safetensors", "teacher.safetensors"):
-        shutil.copy(out if name == "teacher.safetensors" else taught[0] / "distilled" / name, tmp_path / name)
-    refused = run("evaluate", tmp_path, "--dataset", "digits", *TOGETHER, *EAGER)
+    # What the teacher has alone is told, and that there are two.
+    lines = run("evaluate", taught[0], "--dataset", "digits", *TOGETHER, "--count", 1, *EAGER).err
+    own_share = run("evaluate", taught[0] / "teacher.safetensors", "--dataset", "digits", *EAGER, "--json").json
+    assert f"the teacher alone has {100 * own_share['accuracy']:.1f} %" in lines
+    assert run("info", out, "--json").json["beside"] == "patches width=8 norm=none"
+
+
+def forged(classifier: Classifier, **changes: Any) -> Classifier:
+    card = classifier.card.model_copy(update=changes)
+    rows = {name: value[: len(card.classes)] for name, value in classifier.parameters.items() if "classifier." in name}
+    return Classifier(card=card, parameters={**classifier.parameters, **rows})
+
+
+TEN = tuple("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("changes", "mentions"),
+    [
+        ({"classes": TEN[:8]}, "classes of teacher"),
+        ({"classes": ("1", "0", *TEN[2:])}, "classes of teacher"),
+        ({"normalisation": Normalisation(mean=(0.1,), std=(0.2,))}, "samples of teacher"),
+        ({"facts": {"plan": "0" * 64}}, "plan of teacher"),
+    ],
+)
+def test_a_teacher_of_something_else_is_refused(
+    changes: dict[str, Any], mentions: str, taught: Taught, tmp_path: Path
+) -> None:
+    shutil.copytree(taught[0] / "distilled", tmp_path / "set")
+    path = tmp_path / "set" / "teacher.safetensors"
+    forged(load_classifier(path), **changes).save(path)
+    refused = run("evaluate", tmp_path / "set", "--dataset", "digits", *TOGETHER, *EAGER)
+    assert_refused(refused, mentions)
+    assert "restore the file that the round left there" in refused.err
+    assert_refused(run("train", tmp_path / "set", *TOGETHER, *EAGER, "--out", tmp_path / "both"), mentions)
+
+
+def test_two_networks_are_no_teacher(taught: Taught, tmp_path: Path) -> None:
+    out = tmp_path / "both.safetensors"
+    assert run("train", taught[0], *TOGETHER, *EAGER, "--out", out).code == 0
+    shutil.copytree(taught[0] / "distilled", tmp_path / "set")
+    shutil.copy(out, tmp_path / "set" / "teacher.safetensors")
+    refused = run("evaluate", tmp_path / "set", "--dataset", "digits", *TOGETHER, *EAGER)
     assert_refused(refused, "teacher.safetensors: got two networks")
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,19 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path: Path) -> Non
 def test_a_recipe_with_a_teacher_needs_one() -> None:
     with pytest.raises(ConfigError, match="teacher of the set: got none; expected one, as the recipe says; fix: "):
         train(training(None), NetworkSpec(width=4, depth=1), classes=3, recipe=TAUGHT, seed=1, engine=REFERENCE)
+    path: Any = "runs/first"
+    with pytest.raises(ConfigError, match="teacher of the set: got a str; expected one, as the recipe says; fix: "):
+        dataclasses.replace(training(None), teacher=path).check_teacher(TAUGHT, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "got"),
+    [((3, 8, 8), 3, "body"), ((1, 8, 8), 4, r"classifier.bias \[3\]; expected classifier.bias \[4\]")],
+)
+def test_a_teacher_for_other_samples_or_classes_is_refused(shape: tuple[int, ...], classes: int, got: str) -> None:
+    teacher(0.5).check((1, 8, 8), 3)
+    with pytest.raises(ConfigError, match=f"teacher of the set: got .*{got}"):
+        teacher(0.5).check(shape, classes)
 
 
 def test_the_digest_tells_teachers_apart() -> None:

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from collabdm.classifiers.file import BESIDE, Classifier, ClassifierCard, load_classifier
+from collabdm.distilled import DistilledSet
 from collabdm.errors import ClassifierError, explain
 from collabdm.images.modality import Images
 from collabdm.matching.target import Target
@@ -59,15 +60,35 @@ def teacher_classifier(plan: Plan, target: Target, facts: Mapping[str, JsonValue
     return classifier_of(plan.features, plan.sample, plan.classes, parameters, dict(facts) | made)
 
 
-def teacher_labels(folder: Path) -> TeacherLabels | None:
-    """The teacher beside a set, as recipes ask it; None where there is none. Raises `ClassifierError`, also for two
-    networks in the place of one."""
+def teacher_labels(folder: Path, distilled: DistilledSet) -> TeacherLabels | None:
+    """The teacher in the folder of a set, as recipes ask it; None where there is none.
+
+    Raises `ClassifierError`, also for two networks in the place of one, and for a teacher of other classes or samples
+    than the set's, or of another round.
+    """
     path = folder / TEACHER
     if not path.exists():
         return None
     found = load_classifier(path)
-    if found.card.beside is not None:
-        fix = "restore the file that the round left there"
+    card, fix = found.card, "restore the file that the round left there"
+    if card.beside is not None:
         got, expected = "two networks, one beside the other", "the one network of a teacher"
         raise ClassifierError(explain(f"teacher {path}", got=got, expected=expected, fix=fix))
+    told = {
+        "classes": (", ".join(card.classes), ", ".join(distilled.classes)),
+        "samples": (_seen(card.sample), _seen(distilled.sample)),
+        "plan": (card.facts.get("plan"), distilled.facts.get("plan")),
+    }
+    for what, (got, expected) in told.items():
+        if got != expected and got is not None and expected is not None:
+            expected = f"{str(expected)[:300]}, as the set's"
+            raise ClassifierError(explain(f"{what} of teacher {path}", got=str(got)[:300], expected=expected, fix=fix))
     return TeacherLabels(network=found.card.network, parameters=found.parameters)
+
+
+def _seen(sample: Modality) -> str:
+    """What a sample is, in one line; of images what a classifier's card says of them."""
+    if isinstance(sample, Images):
+        shape = "x".join(map(str, sample.shape))
+        return f"{shape}, mean {list(sample.normalisation.mean)}, std {list(sample.normalisation.std)}"
+    return sample.model_dump_json()

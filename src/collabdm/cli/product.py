@@ -176,7 +176,7 @@ def _evaluate_set(
         # What is judged as it is exported has one accuracy.
         other = exported and not distilled.sample.judged_as_exported
         sets = {"accuracy": distilled} | ({"exported": distilled.exported()} if other else {})
-        teacher = teacher_labels(set_folder(path)) if recipe.asks_teacher else None
+        teacher = teacher_labels(set_folder(path), distilled) if recipe.asks_teacher else None
         results = {
             name: list(network_results(training_set(one, teacher), test, trials, report=report))
             for name, one in sets.items()

@@ -63,7 +63,7 @@ def train(
     settings = flow_settings(flows) if flows is not None else None
     tune_allocator()
     with progress(quiet=quiet) as report:
-        teacher = teacher_labels(set_folder(path)) if recipe_for(config).asks_teacher else None
+        teacher = teacher_labels(set_folder(path), distilled) if recipe_for(config).asks_teacher else None
         classifier, engine = train_classifier(distilled, config, flows=settings, teacher=teacher, report=report)
     content = classifier.to_bytes()
     write_atomically(out, content)

@@ -65,12 +65,13 @@ def evaluate(
     ConvNet without a depth gets the one for images of this size), by default the encoder that the set was made with,
     in all its parameters; classical judges may be among them (`logistic`, `knn`, `forest`, `boosting`, `ridge`, of
     series `rocket-ridge`), and one that draws nothing runs once; `recipe`: how many of each kind and how they are
-    trained, `fast` (3 networks), `paper` (20), `strong` (3, with CutMix and a cosine) or `taught` (the same with a
-    teacher), of which no two are to be compared; `engine`: plain torch on all cores, or on the GPU, by default;
-    `teacher`: for `taught`, the one beside a saved set (`collabdm.classifiers.teacher.teacher_labels(FOLDER)`). Network
-    i of a kind starts and is trained alike for every set, so that comparisons are paired.
+    trained, `fast` (3 networks), `paper` (20), `strong` (3, with CutMix and a cosine), `taught` or `together` (the same
+    with a teacher, in training or beside the network in the test), of which no two are to be compared; `engine`: plain
+    torch on all cores, or on the GPU, by default; `teacher`: for these two, the one in a saved set's folder
+    (`collabdm.classifiers.teacher.teacher_labels(FOLDER, SET)`). Network i of a kind starts and is trained alike for
+    every set, so that comparisons are paired.
     A `DataWarning` tells of classes that the set or the test data lack. Raises `DataError` where there is no test data
-    or it is of another kind than the set, `ConfigError` for an unknown recipe or network.
+    or it is of another kind than the set, `ConfigError` for an unknown recipe or network, or a teacher that is none.
     """
     distilled.sample.check(test.shape)
     distilled.sample.check_values(test.values, any_range=test.any_range)

@@ -95,12 +95,13 @@ def network_results(
     Raises `DataError` where there is no test data, `ConfigError` where a recipe asks a teacher that the set has not.
     """
     if any(not isinstance(spec, JudgeSpec) for spec in trials.networks):
-        training.check_teacher(trials.recipe)
+        training.check_teacher(trials.recipe, len(test.classes))
     if not len(test):
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
     processes = trials.engine.processes
     work = _jobs(training, test, trials, done, unfinished, report)
     _tell_labels(training, trials, report)
+    _tell_alone(training, test, trials, report)
 
     def tell(line: str) -> None:
         report(Event(stage="evaluate", done=done, total=len(work) + done, message=line))
@@ -177,6 +178,16 @@ def _tell_labels(training: TrainingSet, trials: Trials, report: Report) -> None:
         told.append("is tested without the teacher beside it")
     if judges and told:
         line = f"{', '.join(judges)}: {', and '.join(told)}"
+        report(Event(stage="evaluate", done=0, total=1, message=line))
+
+
+def _tell_alone(training: TrainingSet, test: Samples, trials: Trials, report: Report) -> None:
+    """Say how right the teacher is alone, where it is tested beside networks: it may be all that is right."""
+    networks = any(not isinstance(spec, JudgeSpec) for spec in trials.networks)
+    if training.teacher is not None and trials.recipe.beside and networks:
+        voter = Voter(network=training.teacher.network, parameters=training.teacher.parameters)
+        found = test_accuracy((voter,), test, training.sample, trials.engine)
+        line = f"the teacher alone has {100 * found.accuracy:.1f} %; each network is tested with it beside it"
         report(Event(stage="evaluate", done=0, total=1, message=line))
 
 

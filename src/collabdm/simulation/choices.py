@@ -31,9 +31,12 @@ def check_taught(config: Config) -> None:
     """Raise `ConfigError` where sets are to be judged with a teacher that the method's round does not give."""
     recipe, method = recipe_for(config), method_named(config.method)
     if recipe.asks_teacher and not (method.source == "round" and method.refined and asks_gram(config.plan.statistics)):
-        got = f"{recipe.name} for {config.method} with plan.statistics={config.plan.statistics}"
-        expected = "a round with the Gram matrix, whose teacher the protocol asks"
-        fix = "set plan.statistics=mean,gram and choose collabdm or collabdm-pae, or another protocol"
+        names = config.plan.statistics
+        sent = names if isinstance(names, str) else ",".join(names)
+        got = f"{recipe.name} for {config.method} with plan.statistics={sent}"
+        expected = "a set that a round with the Gram matrix refined, since its teacher is asked"
+        set_it = "" if asks_gram(names) else "set plan.statistics=mean,gram and "
+        fix = f"{set_it}choose collabdm or collabdm-pae, or another protocol"
         raise ConfigError(explain("evaluate.protocol", got=got, expected=expected, fix=fix))
 
 

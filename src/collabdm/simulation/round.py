@@ -71,7 +71,8 @@ def round_metrics(run: Run) -> dict[str, Any]:
     if method_named(config.method).central:
         metrics["bytes"] = {"down": {}, "up": {}}
     begin_stage()
-    found = run.judge(training_set(load(run.folder / "distilled"), teacher_labels(run.folder)))
+    distilled = load(run.folder / "distilled")
+    found = run.judge(training_set(distilled, teacher_labels(run.folder, distilled)))
     server = sum(metrics["seconds"].get(stage, 0.0) for stage in ("aggregate", "distill"))
     # Version 0.1 did not note what a point took.
     judged = found.seconds + sum(point.pop("seconds", 0.0) for point in curve)
@@ -111,7 +112,7 @@ def _judge_on_the_way(run: Run, plan: Plan, curve: list[dict[str, Any]], refinem
     judged = any(point["steps"] == steps for point in curve)
     if every and steps % every == 0 and steps < refinement.total and not judged:
         chosen = product(plan, refinement.state.samples, refinement.state.labels, run.config.server)
-        found = run.judge(training_set(chosen, teacher_labels(run.folder)), kept=f"networks-{steps}.json")
+        found = run.judge(training_set(chosen, teacher_labels(run.folder, chosen)), kept=f"networks-{steps}.json")
         point = {"steps": steps, **without_confusion(summary(found.results, run.dataset.train.classes))}
         curve.append(point | {"seconds": found.seconds})
         write_json(run.folder / "curve.json", curve)

@@ -63,7 +63,7 @@ def train(
     size = len(training.labels)
     epochs = recipe.epochs_for(size)
     order, streams = Stream(seed, "order"), {"augmentation": Stream(seed, "augment"), "mixes": Stream(seed, "mix")}
-    training.check_teacher(recipe)
+    training.check_teacher(recipe, classes)
     training = training.taught(recipe.teacher)
     soft = recipe.mix or training.teacher is not None
     training = (training.with_targets(classes) if soft else training).placed(engine)

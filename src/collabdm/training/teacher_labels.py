@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from collabdm.engine import Engine
+from collabdm.errors import ConfigError, explain
 from collabdm.matching.embedding import embedder_for
-from collabdm.networks import NetworkSpec
+from collabdm.networks import NetworkSpec, build_network
 
 __all__ = ["TeacherLabels"]
 
@@ -27,6 +28,17 @@ class TeacherLabels:
     network: NetworkSpec
     parameters: Mapping[str, Tensor]
     share: float = 0.0
+
+    def check(self, shape: tuple[int, ...], classes: int) -> None:
+        """Raise `ConfigError` where it is no network for samples of `shape`, or of another number of classes."""
+        own = build_network(self.network, shape, classes).named_parameters()
+        wanted = {name: list(value.shape) for name, value in own}
+        given = {name: list(value.shape) for name, value in self.parameters.items()}
+        for name in sorted(set(wanted) | set(given)):
+            if wanted.get(name) != given.get(name):
+                got, expected = (f"{name} {found.get(name, 'missing')}" for found in (given, wanted))
+                fix = "take the teacher that the round of this very set left beside it"
+                raise ConfigError(explain("teacher of the set", got=got, expected=expected, fix=fix))
 
     def placed(self, shape: tuple[int, ...], engine: Engine) -> "TeacherLabels":
         """The same with parameters as the engine's embedder of samples of `shape` takes them; the last layer is in the

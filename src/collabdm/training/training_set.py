@@ -68,11 +68,15 @@ class TrainingSet:
         teacher = dataclasses.replace(self.teacher, share=share) if share and self.teacher else None
         return dataclasses.replace(self, teacher=teacher)
 
-    def check_teacher(self, recipe: Recipe) -> None:
-        """Raise `ConfigError` where the recipe asks a teacher and there is none."""
-        if recipe.asks_teacher and self.teacher is None:
+    def check_teacher(self, recipe: Recipe, classes: int) -> None:
+        """Raise `ConfigError` where the recipe asks a teacher and there is none, or none for these samples."""
+        if not recipe.asks_teacher:
+            return
+        if not isinstance(self.teacher, TeacherLabels):
+            got = "none" if self.teacher is None else f"a {type(self.teacher).__name__}"
             fix = "choose another protocol, or a set whose round had the statistic gram"
-            raise ConfigError(explain("teacher of the set", got="none", expected="one, as the recipe says", fix=fix))
+            raise ConfigError(explain("teacher of the set", got=got, expected="one, as the recipe says", fix=fix))
+        self.teacher.check(self.shape, classes)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -28,7 +28,8 @@ from collabdm.evaluation.networks import NetworkResult, network_seed, summary
 from collabdm.networks import NetworkSpec
 from collabdm.planning import augmentation_for, networks_tested, recipe_for, resolved, sample_for
 from collabdm.storage.files import write_json
-from collabdm.training.loop import test_accuracy, train
+from collabdm.training.loop import train
+from collabdm.training.testing import Voter, test_accuracy
 from collabdm.training.training_set import TrainingSet
 
 KINDS = ("pure", "time")
@@ -96,7 +97,8 @@ def _cells(
             seed = network_seed(config.seed, spec, index)
             parameters = train(everything, spec, classes=classes, recipe=protocol, seed=seed, engine=engine)
             for kind, results in found.items():
-                scores = test_accuracy(parameters, tests[kind].test, spec, everything.sample, engine)
+                voters = (Voter(network=spec, parameters=parameters),)
+                scores = test_accuracy(voters, tests[kind].test, everything.sample, engine)
                 results.append(NetworkResult(network=spec.name, index=index, **scores._asdict()))
     return [
         _row(trained, kind, leaking, samples, tests[kind].test, summary(results, samples.classes))

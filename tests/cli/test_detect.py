@@ -262,8 +262,8 @@ def test_probabilities_that_are_none_are_no_clean_traffic(
     out.write_bytes(safetensors.torch.save(dict(read.parameters), {"collabdm": json.dumps(text)}))
     assert_refused(run("detect", out, attack), "a mean must be from -1000 to 1000")
     monkeypatch.setattr(
-        "collabdm.classifiers.file.logits",
-        lambda parameters, values, *rest, **more: torch.full((len(values), len(card.classes)), torch.nan),
+        "collabdm.classifiers.file.added_logits",
+        lambda voters, values, *rest, **more: torch.full((len(values), len(card.classes)), torch.nan),
     )
     assert_refused(run("detect", model, attack), "probabilities: got NaN or infinity")
 

@@ -18,6 +18,7 @@ from collabdm.engine import Engine
 from collabdm.engine.memory import highest
 from collabdm.engine.processes import in_processes
 from collabdm.errors import DataError, explain
+from collabdm.evaluation.judges_told import tell_alone, tell_labels
 from collabdm.judges.base import JudgeSpec
 from collabdm.judges.trial import judge_trial
 from collabdm.networks import Architecture
@@ -100,8 +101,9 @@ def network_results(
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
     processes = trials.engine.processes
     work = _jobs(training, test, trials, done, unfinished, report)
-    _tell_labels(training, trials, report)
-    _tell_alone(training, test, trials, report)
+    if work:
+        tell_labels(training, trials.networks, trials.recipe, report)
+        tell_alone(training, test, trials.networks, trials.recipe, trials.engine, report)
 
     def tell(line: str) -> None:
         report(Event(stage="evaluate", done=done, total=len(work) + done, message=line))
@@ -165,30 +167,6 @@ def _jobs(
 
 def _runs(spec: Architecture[Any] | JudgeSpec, recipe: Recipe) -> int:
     return 1 if isinstance(spec, JudgeSpec) and not spec.drawn else recipe.count
-
-
-def _tell_labels(training: TrainingSet, trials: Trials, report: Report) -> None:
-    """Say where judges learn something else than networks do."""
-    judges, recipe = [spec.label for spec in trials.networks if isinstance(spec, JudgeSpec)], trials.recipe
-    told = list[str]()
-    if training.targets is not None or recipe.teacher:
-        softer = "the teacher's" if recipe.teacher else "the set's soft"
-        told.append(f"learns from the labels of the set, not from {softer} targets")
-    if recipe.beside:
-        told.append("is tested without the teacher beside it")
-    if judges and told:
-        line = f"{', '.join(judges)}: {', and '.join(told)}"
-        report(Event(stage="evaluate", done=0, total=1, message=line))
-
-
-def _tell_alone(training: TrainingSet, test: Samples, trials: Trials, report: Report) -> None:
-    """Say how right the teacher is alone, where it is tested beside networks: it may be all that is right."""
-    networks = any(not isinstance(spec, JudgeSpec) for spec in trials.networks)
-    if training.teacher is not None and trials.recipe.beside and networks:
-        voter = Voter(network=training.teacher.network, parameters=training.teacher.parameters)
-        found = test_accuracy((voter,), test, training.sample, trials.engine)
-        line = f"the teacher alone has {100 * found.accuracy:.1f} %; each network is tested with it beside it"
-        report(Event(stage="evaluate", done=0, total=1, message=line))
 
 
 def network_seed(seed: int, spec: Architecture[Any] | JudgeSpec, index: int) -> int:

@@ -15,6 +15,7 @@ def test_what_a_rule_kept_out_and_a_loss_that_rose_are_told() -> None:
 
 def test_what_costs_more_than_the_data_is_told_and_nothing_else() -> None:
     assert dearer_text(23_000, 23_000) == ""
+    assert "; a lower --max-upload makes" in dearer_text(943_000, 23_000, limited=True)
     assert dearer_text(943_000, 23_000).startswith("943.0 kB sent, raw data 23.0 kB: a round pays for itself with more")
 
 

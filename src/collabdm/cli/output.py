@@ -101,12 +101,13 @@ def risen_text(loss: Mapping[str, float] | None) -> str:
     return f"worse, {loss['before']:.3g} before refinement and {loss['after']:.3g} after: set server.lr lower"
 
 
-def dearer_text(sent: float, raw: float) -> str:
-    """That a client sends more bytes than its data have; empty where it does not."""
+def dearer_text(sent: float, raw: float, *, limited: bool = False) -> str:
+    """That a client sends more bytes than its data have; empty where it does not. `limited`: by `--max-upload`."""
     if sent <= raw:
         return ""
     told = f"{bytes_text(sent)} sent, raw data {bytes_text(raw)}"
-    return f"{told}: a round pays for itself with more data; --max-upload makes a plan that sends less"
+    helps = "a lower --max-upload" if limited else "--max-upload"
+    return f"{told}: a round pays for itself with more data; {helps} makes a plan that sends less"
 
 
 def bytes_text(count: float) -> str:

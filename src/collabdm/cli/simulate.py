@@ -76,7 +76,10 @@ def simulate(
     if json:
         print_json(metrics)
     else:
-        print_facts(f"{metrics['method']} on {config.dataset}, ipc {config.ipc}: {out}", _facts(metrics))
+        print_facts(
+            f"{metrics['method']} on {config.dataset}, ipc {config.ipc}: {out}",
+            _facts(metrics, limited=max_upload is not None),
+        )
         if not quiet:
             print_next("to see it", f"collabdm report {shlex.quote(str(out))}")
 
@@ -175,7 +178,7 @@ def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
+def _facts(metrics: Mapping[str, Any], *, limited: bool) -> dict[str, object]:
     from collabdm.counting import counted
     from collabdm.privacy import few_text
     from collabdm.training.recipes import recipe_text
@@ -189,7 +192,7 @@ def _facts(metrics: Mapping[str, Any]) -> dict[str, object]:
         "macro-F1": accuracy_text(macro["mean"], macro.get("std", 0.0), count) if macro else "",
         "bytes per client": f"{bytes_text(fmean(down))} down, {bytes_text(fmean(up))} up" if up else "none",
         "seconds": f"{metrics['seconds']['total']:.1f}",
-        "more than the data": dearer_text(fmean(up), fmean(raw.values())) if up and raw else "",
+        "more than the data": dearer_text(fmean(up), fmean(raw.values()), limited=limited) if up and raw else "",
         "made up at the start": topped_text(metrics.get("topped_up")),
         "skipped": f"{metrics['skipped']} pairs of seed and class that no client covers"
         if metrics.get("skipped")

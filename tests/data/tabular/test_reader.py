@@ -191,6 +191,27 @@ def test_built_in_tables_keep_within_what_is_declared(name: str, shape: int, cou
     assert "clipped" not in found.reading
 
 
+def test_a_folder_without_tables_does_not_stand_for_a_built_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`simulate --dataset wine --out wine` writes into such a folder while it reads."""
+    monkeypatch.chdir(tmp_path)
+    expected = load_dataset("wine")
+    run = tmp_path / "wine"
+    (run / "distilled").mkdir(parents=True)
+    (run / "config.toml").write_text('dataset = "wine"\n')
+    (run / "distilled" / "rows.csv").write_text("a,label\n1,x\n")
+    found = load_dataset("wine")
+    assert (modality_of("wine"), found.name) == ("tables", "wine")
+    assert found.train.digest() == expected.train.digest()
+    (run / "train.csv").write_text(rows(40))
+    (run / "test.csv").write_text(rows(10))
+    (run / "config.toml").unlink()
+    (run / "distilled" / "rows.csv").unlink()
+    (run / "distilled").rmdir()
+    assert quietly("wine", label="kind")[0].train.classes == ("a", "b")
+
+
 def test_frames_are_tables() -> None:
     table = pa.table(
         {"size": [1.0, None, 3.0, 4.0], "proto": ["tcp", "udp", "tcp", "udp"], "kind": ["a", "b", "a", "b"]}

@@ -31,7 +31,7 @@ def holds_tables(source: str) -> bool:
     path = Path(source).expanduser()
     if path.name == FLOWS_FILE and path.is_file():
         return row_settings_in(path) is not None
-    if source in BUILTIN and not path.exists():
+    if _is_builtin(source):
         return True
     if not path.exists():
         # A mistyped path: whoever reads it says so, and in the words of tables.
@@ -65,19 +65,21 @@ def read_tables(
     if declared is None and schema is not None:
         declared = read_schema(schema)
     path, tables = Path(source).expanduser(), raw_tables(source, () if test_fraction else splits)
-    if declared is None and path.is_dir():
-        declared = own_schema(path)
-    if source in BUILTIN and not path.exists():
+    builtin = _is_builtin(source)
+    if builtin:
         declared = declared or builtin_schema(source)
         test_fraction = test_fraction or _BUILTIN_TEST
-    name = source if not path.exists() else path.resolve().name.split(".")[0]
+    elif declared is None and path.is_dir():
+        declared = own_schema(path)
+    name = source if builtin or not path.exists() else path.resolve().name.split(".")[0]
     if declared is not None and label is None:
         label = declared.label if any(declared.label in raw.columns for raw in tables.values()) else None
     data = dataset_of_tables(
         name, tables, splits, label=label, declared=declared, fraction=test_fraction, group=group, ignore=ignore
     )
     # Under other columns or labels than those of its flows, the rows are not what the facts say.
-    return replace(data, facts=row_facts(path, label, declared.columns)) if declared and path.is_dir() else data
+    known = declared is not None and not builtin and path.is_dir()
+    return replace(data, facts=row_facts(path, label, declared.columns)) if known else data
 
 
 def raw_tables(source: str, splits: Sequence[str] = ()) -> Mapping[str, RawTable]:
@@ -87,9 +89,16 @@ def raw_tables(source: str, splits: Sequence[str] = ()) -> Mapping[str, RawTable
     if path.name == FLOWS_FILE and path.is_file():
         got, fix = "settings and counts, in which no flow is", f"pass the folder {path.resolve().parent}"
         raise DataError(explain(f"table {path}", got=got, expected="a table", fix=fix))
-    if path.exists():
-        return tables_of(path, splits)
-    return {WHOLE: builtin_table(source)} if source in BUILTIN else _hub_tables(source)
+    if _is_builtin(source):
+        return {WHOLE: builtin_table(source)}
+    return tables_of(path, splits) if path.exists() else _hub_tables(source)
+
+
+def _is_builtin(source: str) -> bool:
+    """Whether a built-in table is meant. A file of its name comes first, and so does a folder in which a table
+    lies; that of a run, which may be being written, does not."""
+    path = Path(source)
+    return source in BUILTIN and not path.is_file() and not (path.is_dir() and any(map(is_table, path.iterdir())))
 
 
 def dataset_of_tables(

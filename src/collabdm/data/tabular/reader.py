@@ -78,8 +78,9 @@ def read_tables(
         name, tables, splits, label=label, declared=declared, fraction=test_fraction, group=group, ignore=ignore
     )
     # Under other columns or labels than those of its flows, the rows are not what the facts say.
-    known = declared is not None and not builtin and path.is_dir()
-    return replace(data, facts=row_facts(path, label, declared.columns)) if known else data
+    if declared is None or builtin or not path.is_dir():
+        return data
+    return replace(data, facts=row_facts(path, label, declared.columns))
 
 
 def raw_tables(source: str, splits: Sequence[str] = ()) -> Mapping[str, RawTable]:

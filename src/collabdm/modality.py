@@ -99,6 +99,8 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
     """What the samples are called in messages, and the name of their tensor in contributions and distilled sets."""
     operations: ClassVar[Mapping[str, Operation]] = {}
     """Operations of the augmentation, by name."""
+    symmetries: ClassVar[tuple[str, ...]] = ()
+    """Those of them that draw nothing but whether they are done: under these a sample has `views`."""
     usual_tiles: ClassVar[int] = 1
     """The tiles a side (l) that a method with partition and expand takes where none are set."""
     network: ClassVar[str]
@@ -169,9 +171,13 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
         """Stored values [n, ...] as networks see them, [n, *shape], on `device`."""
 
     def views(self, samples: Tensor, augment: Sequence[str]) -> tuple[Tensor, ...]:
-        """Samples [n, *shape] as they are, and as they might as well be by the operations of `augment`: what the sums
-        of fixed features average for every sample."""
+        """Samples [n, *shape] as they are, and as they might as well be by those operations of `augment` that are
+        `symmetries`: what the sums of fixed features average for every sample, and recipes with `views` the logits."""
         return (samples,)
+
+    def viewed(self, augment: Sequence[str]) -> tuple[str, ...]:
+        """The operations of `augment` under which `views` has more than the samples as they are."""
+        return tuple(name for name in self.symmetries if name in augment)
 
     def check_plan(self) -> None:
         """Raise `ValueError` where no plan may have such samples."""

@@ -1,6 +1,7 @@
 """Models as values: batch norms kept functionally, members weighted, bytes there and back."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -99,6 +100,18 @@ def test_a_model_weighs_its_members() -> None:
     ]
     first, second, both = (model.predict(images_of(5)) for model in made)
     torch.testing.assert_close(both, 0.25 * first + 0.75 * second)
+
+
+def test_a_model_is_asked_about_all_views() -> None:
+    made = Model(
+        spec=SPEC,
+        sample=PLAIN,
+        classes=("a", "b", "c"),
+        members=(parameters_of(0), parameters_of(1)),
+        weights=(1.0, 3.0),
+    )
+    expected = (made.predict(images_of(5)) + made.predict(images_of(5).flip(3))) / 2
+    torch.testing.assert_close(dataclasses.replace(made, views=("flip",)).predict(images_of(5)), expected)
 
 
 def test_accuracy_of_a_model() -> None:

@@ -146,6 +146,29 @@ def test_a_second_network_is_checked_like_the_first(changes: dict[str, Any], mes
     assert_explained(str(error.value), message)
 
 
+@pytest.mark.parametrize("whole", [make, with_another])
+def test_views_are_averaged(whole: Callable[..., Classifier]) -> None:
+    once = whole()
+    card = once.card.model_copy(update={"views": ("flip",)})
+    both = decode_classifier(Classifier(card=card, parameters=once.parameters).to_bytes())
+    assert both.card.views == ("flip",)
+    # The softmax of a mean of logits is the normalised geometric mean.
+    shown = [once.probabilities(values) for values in (images(9), images(9)[..., ::-1].copy())]
+    expected = np.sqrt(shown[0] * shown[1])
+    np.testing.assert_allclose(both.probabilities(images(9)), expected / expected.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize("views", [(), ("flip", "flip"), ("crop",), ("x" * 5000,)])
+def test_views_that_there_are_not_are_refused(views: tuple[str, ...]) -> None:
+    with pytest.raises(ClassifierError) as error:
+        make(views=views)
+    assert_explained(str(error.value), "classifier's views")
+
+
+def test_one_that_is_asked_once_says_nothing_of_views() -> None:
+    assert b"views" not in make().to_bytes()
+
+
 def assert_explained(text: str, message: str = "") -> None:
     assert message in text
     assert "; expected " in text

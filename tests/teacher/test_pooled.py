@@ -105,6 +105,16 @@ def test_the_saved_classifier_says_what_the_teacher_says(digits: Dataset) -> Non
     assert ridge(pooled_equations(plan, parts)).penalty == found.card.facts["penalty"]
 
 
+@pytest.mark.parametrize(("augment", "views"), [(("crop", "flip"), ("flip",)), (("crop",), None)])
+def test_it_is_asked_in_the_views_that_its_sums_average(
+    augment: tuple[str, ...], views: tuple[str, ...] | None, make_samples: Callable[..., Samples]
+) -> None:
+    plan = small_plan(**GRAM, augment=augment)
+    found = teacher_classifier(plan, aggregate(plan, [sent(plan, "ada", make_samples([5, 4, 3], (3, 8, 12)))]), {})
+    assert found is not None
+    assert found.card.views == views
+
+
 def test_a_teacher_that_is_sure_of_all_is_still_a_classifier_file(make_samples: Callable[..., Samples]) -> None:
     # A single class leaves no error at all: as sharp as that says, the parameters would be out of range.
     plan = small_plan(**GRAM)

@@ -50,8 +50,16 @@ def _run(job: RivalJob) -> RivalResult:
     parameters, found = teacher_parameters(plan, pooled_equations(plan, answers.contributions))
     assert plan.features is not None
     features, classes = len(found.weight), len(plan.classes)
+    model = Model(
+        spec=plan.features,
+        sample=plan.sample,
+        classes=plan.classes,
+        members=(parameters,),
+        # Asked as it was made: the sums average over these views too.
+        views=plan.sample.viewed(plan.augment),
+    )
     return RivalResult(
-        product=(Model(spec=plan.features, sample=plan.sample, classes=plan.classes, members=(parameters,)),),
+        product=(model,),
         bytes_down=answers.bytes_down,
         bytes_up=answers.bytes_up,
         rounds=1,

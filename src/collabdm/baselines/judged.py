@@ -106,7 +106,8 @@ def _saved(model: Model, facts: Mapping[str, Any]) -> bytes:
     its members."""
     encoder = _encoder(model.spec)
     if len(model.members) == 1 and encoder is not None:
-        return classifier_of(encoder, model.sample, model.classes, model.members[0], facts).to_bytes()
+        parameters, views = model.members[0], model.views
+        return classifier_of(encoder, model.sample, model.classes, parameters, facts, views=views).to_bytes()
     return model.to_bytes()
 
 

@@ -32,7 +32,8 @@ __all__ = ["Functional", "Model", "classifier", "decode_parameters", "encode_par
 class Model:
     """A classifier: the weighted mean of the logits of its members, usually one, which share an architecture.
 
-    A member's parameters, with running statistics among them, are float32 by name.
+    A member's parameters, with running statistics among them, are float32 by name. Where there are `views`, the mean
+    over all views of a sample under these operations counts (`Modality.views`).
     """
 
     spec: Architecture[Any]
@@ -40,12 +41,15 @@ class Model:
     classes: tuple[str, ...]
     members: tuple[Mapping[str, Tensor], ...]
     weights: tuple[float, ...] = (1.0,)
+    views: tuple[str, ...] = ()
 
     def predict(self, images: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
         """Logits [n, classes] of samples as networks see them, [n, *shape]; convolutions compute in `dtype`."""
         logits = classifier(self.spec, self.sample.shape, len(self.classes), dtype)
-        shares = [weight / sum(self.weights) for weight in self.weights]
-        return torch.stack([s * logits(m, images) for s, m in zip(shares, self.members, strict=True)]).sum(dim=0)
+        shown = self.sample.views(images, self.views)
+        shares = [weight / sum(self.weights) / len(shown) for weight in self.weights]
+        said = [s * logits(m, view) for view in shown for s, m in zip(shares, self.members, strict=True)]
+        return torch.stack(said).sum(dim=0)
 
     def to_bytes(self) -> bytes:
         """A safetensors file: parameters as `<member>.<name>`, and `weights`."""

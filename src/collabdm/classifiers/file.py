@@ -52,6 +52,9 @@ class ClassifierCard(BaseModel):
     beside: NetworkSpec | None = None
     """A second network, if there is one: its logits are added to those of the first, and the names of its parameters
     begin with `beside.`."""
+    views: tuple[str, ...] | None = None
+    """Operations, if any, under all of whose views of a sample it is asked (`Modality.views`): the mean of the logits
+    counts."""
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
     shape: tuple[Literal[1, 3], Side, Side] | None = None
     """(C, H, W) of every image."""
@@ -95,8 +98,11 @@ class Classifier:
         """Its network, and the one beside it, if any."""
         second = {k.removeprefix(BESIDE): value for k, value in self.parameters.items() if k.startswith(BESIDE)}
         first = {k: value for k, value in self.parameters.items() if not k.startswith(BESIDE)}
-        own = Voter(network=self.card.network, parameters=first)
-        return (own,) if self.card.beside is None else (own, Voter(network=self.card.beside, parameters=second))
+        views = self.card.views or ()
+        own = Voter(network=self.card.network, parameters=first, views=views)
+        if self.card.beside is None:
+            return (own,)
+        return own, Voter(network=self.card.beside, parameters=second, views=views)
 
     def probabilities(self, values: np.ndarray, engine: Engine = EAGER) -> np.ndarray:
         """Of stored samples [n, ...] (images: uint8, or float32 in [0, 1], [n, C, H, W]), each class's probability:
@@ -166,6 +172,9 @@ def _check_meaning(card: ClassifierCard) -> None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "samples"
         _refuse(where, got_in(first, str), told(first)[:200])
+    known = card.sample.symmetries
+    if card.views is not None and (not card.views or card.sample.viewed(card.views) != card.views):
+        _refuse("views", ", ".join(card.views)[:200] or "an empty list", f"some of {', '.join(known) or 'none'}, once")
 
 
 def _check_forms(forms: Mapping[str, tuple[object, object]], card: ClassifierCard) -> None:

@@ -31,9 +31,10 @@ def classifier_of(
     parameters: Mapping[str, Tensor],
     facts: Mapping[str, JsonValue],
     beside: tuple[NetworkSpec, Mapping[str, Tensor]] | None = None,
+    views: tuple[str, ...] = (),
 ) -> Classifier:
     """Parameters of a network, with another and its own `beside` it, if any, as a classifier that `evaluate` reads, and
-    of images of flows `detect`."""
+    of images of flows `detect`; asked about all views of a sample under the operations `views`."""
     own: dict[str, Any] = {"samples": sample}
     if isinstance(sample, Images):
         shape = (sample.channels, sample.height, sample.width)
@@ -41,6 +42,7 @@ def classifier_of(
     card = ClassifierCard(
         network=network,
         beside=beside[0] if beside else None,
+        views=views or None,
         classes=classes,
         **own,
         flows=flows if isinstance(flows := facts.get("flows"), dict) else None,
@@ -57,7 +59,8 @@ def teacher_classifier(plan: Plan, target: Target, facts: Mapping[str, JsonValue
         return None
     parameters, found = teacher_parameters(plan, target.equations)
     made = {"method": "analytic", "plan": plan_digest(plan), "penalty": found.penalty, "error": found.error}
-    return classifier_of(plan.features, plan.sample, plan.classes, parameters, dict(facts) | made)
+    views = plan.sample.viewed(plan.augment)
+    return classifier_of(plan.features, plan.sample, plan.classes, parameters, dict(facts) | made, views=views)
 
 
 def teacher_labels(folder: Path, distilled: DistilledSet) -> TeacherLabels | None:

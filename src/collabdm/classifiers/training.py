@@ -24,7 +24,7 @@ from collabdm.planning import networks_tested, recipe_for, resolved
 from collabdm.progress import Event, Report, silent
 from collabdm.training.loop import train
 from collabdm.training.teacher_labels import TeacherLabels
-from collabdm.training.testing import Voter, voters_of
+from collabdm.training.testing import voters_of
 
 __all__ = ["for_kind", "train_classifier"]
 
@@ -67,7 +67,7 @@ def train_classifier(
         engine=engine,
         tell=lambda epoch, epochs, loss: report(Event(stage="train", done=epoch, total=epochs, loss=loss)),
     )
-    own, *others = voters_of(Voter(network=network, parameters=parameters), teacher, recipe.beside)
+    own, *others = voters_of(network, parameters, training, recipe)
     beside = (teacher.network, others[0].parameters) if teacher and others else None
     facts: dict[str, JsonValue] = {
         "distilled_set": hashlib.sha256(distilled.to_bytes()).hexdigest(),
@@ -79,7 +79,8 @@ def train_classifier(
         "engine": engine.model_dump(mode="json", exclude={"threads", "processes"}),
     }
     flowing: dict[str, JsonValue] = {"flows": settings} if settings is not None else {}
-    return classifier_of(network, sample, distilled.classes, own.parameters, facts | flowing, beside), engine
+    made = classifier_of(network, sample, distilled.classes, own.parameters, facts | flowing, beside, own.views)
+    return made, engine
 
 
 def for_kind(config: Config, sample: Modality) -> Config:

@@ -76,7 +76,7 @@ def evaluate_classifier(config: "Config", path: Path, *, asked: Mapping[str, boo
 
 
 def classifier_facts(classifier: "Classifier") -> dict[str, Any]:
-    """Which network it is, which one is beside it, if any, and which classes it tells apart."""
+    """Which network it is, which one is beside it, if any, in which views it is asked, and which classes it knows."""
     from collabdm.networks import spelled_out
 
     network, beside = classifier.card.network, classifier.card.beside
@@ -84,6 +84,7 @@ def classifier_facts(classifier: "Classifier") -> dict[str, Any]:
         "network": network.name,
         "architecture": spelled_out(network),
         **({"beside": spelled_out(beside)} if beside else {}),
+        **({"views": list(views)} if (views := classifier.card.views) else {}),
         "classes": list(classifier.card.classes),
     }
 

@@ -209,6 +209,7 @@ def _classifier(path: Path) -> dict[str, Any]:
         "network": spec.network.name,
         "architecture": spelled_out(spec.network),
         **({"beside": spelled_out(spec.beside)} if spec.beside else {}),
+        **({"views": list(spec.views)} if spec.views else {}),
         "classes": list(spec.classes),
         "shape": list(spec.sample.shape),
         "parameters": sum(value.numel() for value in classifier.parameters.values()),

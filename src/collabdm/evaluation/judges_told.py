@@ -18,13 +18,18 @@ _Judges = Sequence[Architecture[Any] | JudgeSpec]
 
 
 def tell_labels(training: TrainingSet, networks: _Judges, recipe: Recipe, report: Report) -> None:
-    """Say where classical judges learn, or are tested, otherwise than networks are."""
+    """Say in which views networks are tested, and where classical judges learn, or are tested, otherwise."""
     judges, told = [spec.label for spec in networks if isinstance(spec, JudgeSpec)], list[str]()
     if training.targets is not None or recipe.teacher:
         softer = "the teacher's" if recipe.teacher else "the set's soft"
         told.append(f"learns from the labels of the set, not from {softer} targets")
     if recipe.beside:
         told.append("is tested without the teacher beside it")
+    if viewed := training.sample.viewed(training.augment) if recipe.views else ():
+        by = " and ".join(viewed)
+        told.append(f"is asked about test samples as they are, not by {by} too")
+        if len(judges) < len(networks):
+            _tell(f"networks are asked about every test sample as it is and by {by}; the mean counts", report)
     if judges and told:
         _tell(f"{', '.join(judges)}: {', and '.join(told)}", report)
 
@@ -35,7 +40,8 @@ def tell_alone(
     """Say how right the teacher is alone, where it is tested beside networks: it may be all that is right."""
     if training.teacher is None or not recipe.beside or all(isinstance(spec, JudgeSpec) for spec in networks):
         return
-    voter = Voter(network=training.teacher.network, parameters=training.teacher.parameters)
+    views = training.sample.viewed(training.augment) if recipe.views else ()
+    voter = Voter(network=training.teacher.network, parameters=training.teacher.parameters, views=views)
     right = test_accuracy((voter,), test, training.sample, engine).accuracy
     _tell(f"the teacher alone has {100 * right:.1f} %; each network is tested with it beside it", report)
 

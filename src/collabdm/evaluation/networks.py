@@ -27,7 +27,7 @@ from collabdm.randomness import Stream
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.training.loop import train
 from collabdm.training.recipes import Recipe
-from collabdm.training.testing import Voter, test_accuracy, voters_of
+from collabdm.training.testing import test_accuracy, voters_of
 from collabdm.training.training_set import TrainingSet
 
 __all__ = [
@@ -226,8 +226,7 @@ def _by_network(job: _Job, spec: Architecture[Any]) -> NetworkResult:
         checkpoint=of_training,
         tell=tell,
     )
-    own = Voter(network=spec, parameters=parameters)
-    voters = voters_of(own, job.training.teacher, job.recipe.beside)
+    voters = voters_of(spec, parameters, job.training, job.recipe)
     found = test_accuracy(voters, job.test, job.training.sample, job.engine, of_test)
     return NetworkResult(
         network=spec.name,

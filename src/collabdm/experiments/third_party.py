@@ -26,7 +26,7 @@ from collabdm.randomness import Stream
 from collabdm.scoring.foreign import read_foreign
 from collabdm.storage.files import read_json, write_json
 from collabdm.training.loop import train
-from collabdm.training.testing import Voter, test_accuracy
+from collabdm.training.testing import test_accuracy, voters_of
 from collabdm.training.training_set import TrainingSet
 
 __all__ = ["DEGREES", "NOISE", "OWN", "SHIFTS", "TRAINED_ON", "gains", "noised", "rotated"]
@@ -71,8 +71,8 @@ def gains(run: FinishedRun) -> dict[str, Any]:
             _tell(run, f"{which} on {TRAINED_ON[name]} ({counted(size, 'image')}, {counted(epochs, 'epoch')})")
             seed, classes = network_seed(run.config.seed, spec, index), len(own.classes)
             learned = train(training, spec, classes=classes, recipe=as_long, seed=seed, engine=run.engine)
+            voters = voters_of(spec, learned, training, recipe)
             for shift, test in tests.items():
-                voters = (Voter(network=spec, parameters=learned),)
                 right = test_accuracy(voters, test, sample, run.engine).accuracy
                 found.setdefault(name, {}).setdefault(shift, []).append(right)
             write_json(file, {"basis": basis, "found": found})

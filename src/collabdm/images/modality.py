@@ -53,6 +53,7 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
 
     plural: ClassVar[str] = "images"
     operations: ClassVar[Mapping[str, Operation]] = OPERATIONS
+    symmetries: ClassVar[tuple[str, ...]] = ("flip",)
     usual_tiles: ClassVar[int] = 2
     network: ClassVar[str] = "convnet"
     feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="patches")

@@ -26,7 +26,7 @@ from collabdm.scoring.formulas import augmentation_robust, label_robust
 from collabdm.scoring.sets import Source, plain, random_rows
 from collabdm.training.loop import logits, train
 from collabdm.training.recipes import Recipe
-from collabdm.training.testing import Voter, test_accuracy
+from collabdm.training.testing import test_accuracy, voters_of
 from collabdm.training.training_set import TrainingSet
 
 __all__ = ["FULL", "Asked", "kind_of", "scored"]
@@ -105,8 +105,7 @@ def _on_all_data(source: Source, test: Samples, trials: Trials, asked: Asked, fo
         else:
             classes = len(test.classes)
             parameters = train(training, spec, classes=classes, recipe=recipe, seed=seed, engine=trials.engine)
-            voters = (Voter(network=spec, parameters=parameters),)
-            right = test_accuracy(voters, test, source.sample, trials.engine)
+            right = test_accuracy(voters_of(spec, parameters, training, recipe), test, source.sample, trials.engine)
             found.teachers[kind_of(spec)] = parameters
         found.accuracies.setdefault(FULL, {})[kind_of(spec)] = [right.accuracy]
 

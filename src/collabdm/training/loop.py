@@ -4,7 +4,7 @@ Chunks of a batch go through one compiled graph (loss and gradient of the parame
 machine's convolutions cost. A network with batch norms sees its batches whole, and in plain torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
@@ -118,16 +118,22 @@ def logits(
     classes: int,
     sample: Modality,
     engine: Engine,
+    views: Sequence[str] = (),
 ) -> Tensor:
-    """What the network says of stored samples, `values` [n, ...]: [n, classes], on the CPU."""
+    """What the network says of stored samples, `values` [n, ...]: [n, classes], on the CPU.
+
+    It is the mean over all views of a sample under the operations `views` (`Modality.views`).
+    """
     model = _model(spec, sample.shape, classes, engine)
     placed = model.placed(parameters)
 
     def said(start: int) -> Tensor:
         given = sample.tensors(values[start : start + engine.chunk], device=engine.device, dtype=engine.sample_dtype)
+        shown = sample.views(given, views)
         with torch.no_grad():
-            filled = given if model.fused else padded(given, engine)
-            return model.logits(placed, filled)[: len(given)].cpu()
+            filled = shown if model.fused else [padded(view, engine) for view in shown]
+            said_of = [model.logits(placed, view)[: len(given)] for view in filled]
+            return (torch.stack(said_of).sum(dim=0) / len(said_of)).cpu()
 
     chunks = list(in_order(said, range(0, len(values), engine.chunk), model.threads))
     return torch.cat(chunks) if chunks else torch.empty(0, classes, dtype=engine.sample_dtype)

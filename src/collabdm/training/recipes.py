@@ -25,8 +25,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     code; by `cosine` it falls to nothing along half a cosine. `mix`: the chance in [0, 1] that the samples of a batch
     are mixed with one another (`Modality.mix`). `teacher`: the share in [0, 1] that the belief of the set's teacher has
     in the target of a sample, as it is shown; the label has the rest. `beside`: the share in [0, 1] that the teacher's
-    logits have in what a trained network takes a sample for; its own have the rest. `most_samples` bounds the samples
-    shown (epochs times set size), so that the same recipe serves a whole data set; at least `least_epochs` are run.
+    logits have in what a trained network takes a sample for; its own have the rest. `views`: whether the logits of a
+    test sample are the mean over all its views (`Modality.views`: an image mirrored too, where the set's augmentation
+    mirrors). `most_samples` bounds the samples shown (epochs times set size), so that the same recipe serves a whole
+    data set; at least `least_epochs` are run.
     Raises `ConfigError` for a field that is unknown, missing or out of range.
     """
 
@@ -43,6 +45,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     mix: Annotated[float, Field(ge=0, le=1)] = 0.0
     teacher: Annotated[float, Field(ge=0, le=1)] = 0.0
     beside: Annotated[float, Field(ge=0, le=1)] = 0.0
+    views: bool = False
 
     @model_validator(mode="wrap")
     @classmethod
@@ -69,7 +72,16 @@ class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(name="paper", count=20, epochs=1000),
     "fast": Recipe(name="fast", count=3, epochs=200, lr=0.02, most_samples=400_000),
-    "strong": Recipe(name="strong", count=3, epochs=300, lr=0.02, most_samples=600_000, schedule="cosine", mix=0.5),
+    "strong": Recipe(
+        name="strong",
+        count=3,
+        epochs=300,
+        lr=0.02,
+        most_samples=600_000,
+        schedule="cosine",
+        mix=0.5,
+        views=True,
+    ),
 }
 RECIPES["taught"] = RECIPES["strong"].model_copy(update={"name": "taught", "teacher": 0.5})
 RECIPES["together"] = RECIPES["strong"].model_copy(update={"name": "together", "beside": 0.7})
@@ -77,7 +89,10 @@ RECIPES["together"] = RECIPES["strong"].model_copy(update={"name": "together", "
 
 def recipe_text(told: Mapping[str, Any]) -> str:
     """A recipe, as a result tells it in JSON, in a few words for tables: accuracies of two that differ are not to be
-    compared. Its name, and its epochs where they are not those of the name; empty where the result tells none."""
+    compared. Its name, and what of it is not as the name says: its epochs, and whether it shows all views, which the
+    results of earlier versions do not; empty where the result tells none."""
     name, epochs = str(told.get("name") or ""), told.get("epochs")
-    usual = RECIPES[name].epochs if name in RECIPES else None
-    return f"{name}, {epochs} epochs" if name and epochs not in (None, usual) else name
+    usual = RECIPES.get(name)
+    others = [f"{epochs} epochs"] if name and epochs not in (None, usual and usual.epochs) else []
+    others += ["without views"] if usual and usual.views and not told.get("views") else []
+    return ", ".join([name, *others])

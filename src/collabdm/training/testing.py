@@ -1,11 +1,12 @@
 """Testing a trained network, by itself or with the teacher of its set's round beside it: their logits are added.
+A recipe may show them every view of a sample, of a photograph its mirror image too.
 
 The softmax of the sum is the normalised product of their beliefs, each to the power of its weight. A weight is folded
 into a network's last layer, so that what is kept is nothing but two networks.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,23 +20,26 @@ from collabdm.networks import Architecture
 from collabdm.storage.checkpoints import Checkpoint
 from collabdm.training.loop import logits
 from collabdm.training.predicting import predictions
+from collabdm.training.recipes import Recipe
 from collabdm.training.scores import Scores, scores
-from collabdm.training.teacher_labels import TeacherLabels
+from collabdm.training.training_set import TrainingSet
 
 __all__ = ["Voter", "added_logits", "test_accuracy", "voters_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Voter:
-    """A network and its parameters by name."""
+    """A network and its parameters by name; its logits are the mean over all views of a sample under the operations
+    `views` (`Modality.views`)."""
 
     network: Architecture[Any]
     parameters: Mapping[str, Tensor]
+    views: tuple[str, ...] = ()
 
     def weighted(self, weight: float) -> "Voter":
         """The same network whose logits are `weight` times as large."""
         last = {name: weight * value for name, value in self.parameters.items() if name.startswith("classifier.")}
-        return Voter(network=self.network, parameters={**self.parameters, **last})
+        return replace(self, parameters={**self.parameters, **last})
 
 
 def test_accuracy(
@@ -52,11 +56,16 @@ def test_accuracy(
     return scores(predicted, test.labels, classes)
 
 
-def voters_of(own: Voter, teacher: TeacherLabels | None, share: float) -> tuple[Voter, ...]:
-    """`own` as it is where the share is 0; else with the weight 1 - `share`, and the teacher with `share` beside it."""
+def voters_of(
+    network: Architecture[Any], parameters: Mapping[str, Tensor], training: TrainingSet, recipe: Recipe
+) -> tuple[Voter, ...]:
+    """A network that was trained by the recipe, as the recipe tests it: on all views of a sample, if it says so; where
+    the teacher has a share, with the rest of it, and the teacher with that share beside it."""
+    views = training.sample.viewed(training.augment) if recipe.views else ()
+    own, teacher, share = Voter(network=network, parameters=parameters, views=views), training.teacher, recipe.beside
     if not share or teacher is None:
         return (own,)
-    beside = Voter(network=teacher.network, parameters=teacher.parameters)
+    beside = Voter(network=teacher.network, parameters=teacher.parameters, views=views)
     return own.weighted(1 - share), beside.weighted(share)
 
 
@@ -65,7 +74,9 @@ def added_logits(
 ) -> Tensor:
     """What the voters say together of stored samples, `values` [n, ...]: [n, classes], on the CPU."""
     said = [
-        logits(voter.parameters, values, voter.network, classes=classes, sample=sample, engine=engine)
+        logits(
+            voter.parameters, values, voter.network, classes=classes, sample=sample, engine=engine, views=voter.views
+        )
         for voter in voters
     ]
     return torch.stack(said).sum(dim=0)

@@ -179,6 +179,11 @@ class Modality(BaseModel, ABC, frozen=True, extra="forbid", allow_inf_nan=False)
         """The operations of `augment` under which `views` has more than the samples as they are."""
         return tuple(name for name in self.symmetries if name in augment)
 
+    @classmethod
+    def settled_map(cls, features: NetworkSpec, augment: Sequence[str]) -> NetworkSpec:
+        """The fixed feature map that `features` mean in a plan with the operations `augment`."""
+        return features
+
     def check_plan(self) -> None:
         """Raise `ValueError` where no plan may have such samples."""
 

@@ -119,7 +119,7 @@ def test_statistics_in_a_file(tmp_path: Path) -> None:
         file.write_text(f"[plan]\nstatistics = {text}\ngram_bits = 6\n[plan.features]\nwidth = 32\n")
         config = load_config(file=file)
         assert (config.plan.statistics, config.plan.gram_bits) == (("mean", "gram"), 6)
-        assert config.plan.features == NetworkSpec(name="patches", width=32)
+        assert config.plan.features == NetworkSpec(name="mirrored-patches", width=32)
         file.write_bytes(config_toml(config))
         assert 'statistics = [\n    "mean",\n    "gram",\n]' in file.read_text()
         assert load_config(file=file) == config

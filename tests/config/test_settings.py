@@ -77,7 +77,7 @@ def test_texts_and_lists_in_settings() -> None:
     assert plan("plan.features=patches").features == NetworkSpec(name="patches")
     assert plan("plan.features=patches", "plan.features.width=16").features == NetworkSpec(name="patches", width=16)
     # A width alone is that of the feature map that is made for this, not of an encoder.
-    assert plan("plan.features.width=16").features == NetworkSpec(name="patches", width=16)
+    assert plan("plan.features.width=16").features == NetworkSpec(name="mirrored-patches", width=16)
     assert plan("plan.features.width=16", "plan.features=alexnet").features == NetworkSpec(name="alexnet")
     given = plan("plan.normalisation={mean=[0.1],std=[0.2]}").normalisation
     assert given == Normalisation(mean=(0.1,), std=(0.2,))
@@ -258,7 +258,7 @@ def test_the_tiles_follow_the_method(name: str) -> None:
 @pytest.mark.parametrize(
     ("dataset", "network", "features"),
     [
-        ("digits", "convnet", "patches"),
+        ("digits", "convnet", "mirrored-patches"),
         ("iris", "random-features", "random-features"),
         ("series:basic_motions", "convnet1d", "rocket"),
     ],

@@ -36,6 +36,7 @@ KNOWN = {
     "resnet18": Known(spec=NetworkSpec(name="resnet18"), parameters=11_173_962, smallest=16, features=512),
     # 128 filters of 3x6x6 pixels, and 8 features each.
     "patches": Known(spec=NetworkSpec(name="patches"), parameters=24_074, smallest=8, features=1024),
+    "mirrored-patches": Known(spec=NetworkSpec(name="mirrored-patches"), parameters=24_074, smallest=8, features=1024),
 }
 every = pytest.mark.parametrize("name", KNOWN)
 

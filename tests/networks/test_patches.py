@@ -41,6 +41,32 @@ def test_filters_are_part_of_the_wire_format(channels: int, digest: str) -> None
     assert hashlib.sha256(np.rint(grains).astype("<i4").tobytes()).hexdigest() == digest
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    channels=st.sampled_from([1, 3]),
+    sides=st.tuples(st.integers(8, 15), st.integers(8, 15)),
+    norm=st.sampled_from(["none", "layer"]),
+    seed=st.integers(0, 99),
+)
+def test_mirrored_patches_are_the_means_over_both(channels: int, sides: tuple[int, int], norm: str, seed: int) -> None:
+    samples = torch.from_numpy(Stream(seed, "samples").uniform((3, channels, *sides), -2, 2))
+    network = build_network(NetworkSpec(name="mirrored-patches", width=4, norm=norm), tuple(samples.shape[1:]), 10)
+    own = initial_parameters(network, Stream(7, "features"), embedding=True)
+    # The filters are those of `patches`, whose digest is above.
+    assert [torch.equal(value, parameters_of(4, channels)["body.weight"]) for value in own.values()] == [True]
+    embed = applied(network, threads=False)
+    shown, mirrored = (
+        embed({name: value.double() for name, value in own.items()}, view, embedding=True)
+        for view in (samples, samples.flip(3))
+    )
+    assert torch.equal(shown, mirrored)
+    expected = (features(samples) + features(samples.flip(3))) / 2
+    if norm == "layer":
+        expected = (expected - expected.mean(dim=1, keepdim=True)) / expected.std(dim=1, correction=0, keepdim=True)
+    torch.testing.assert_close(shown, expected, atol=1e-5, rtol=1e-5)
+    assert network.changed_by(("crop", "flip")) == ("crop",)
+
+
 def test_filters_are_whitened_patches_that_do_not_see_a_constant() -> None:
     weight = parameters_of(64, 3)["body.weight"].double().flatten(1)
     assert weight.sum(dim=1).abs().max() < 108 * 2**-12

@@ -192,6 +192,26 @@ def test_the_settings_of_the_gram_matrix_reach_the_plan() -> None:
     assert encode_plan(without) == encode_plan(plan_of())
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        # Digits are not mirrored, photographs are.
+        ({"preset": "mnist"}, "patches"),
+        ({"preset": "mnist", "plan__augment": "all"}, "mirrored-patches"),
+        ({"preset": "cifar10"}, "mirrored-patches"),
+        ({"preset": "cifar10", "plan__augment": "none"}, "patches"),
+        ({"preset": "cifar10", "plan__augment": ("crop", "flip")}, "mirrored-patches"),
+        ({"preset": "cifar10", "plan__features": "patches"}, "patches"),
+    ],
+)
+def test_features_of_an_image_and_its_mirror_image_where_the_augmentation_mirrors(
+    options: dict[str, Any], expected: str
+) -> None:
+    plan = plan_of(plan__statistics="gram", **options)
+    assert plan.features is not None
+    assert plan.features.name == expected
+
+
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.source == "round"])
 def test_the_union_of_local_sets_asks_for_no_gram_matrix(name: str) -> None:
     plan = plan_of(method=name, **GRAM)

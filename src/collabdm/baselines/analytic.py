@@ -15,7 +15,7 @@ from collabdm.planning import make_plan
 from collabdm.privacy import enough_held
 from collabdm.progress import Event
 from collabdm.protocol import GRAM, LocalSpec, Plan
-from collabdm.teacher import pooled_equations, teacher_parameters
+from collabdm.teacher import pooled_equations, teacher_parameters, teacher_views
 
 __all__ = ["ANALYTIC", "analytic_plan"]
 
@@ -55,8 +55,7 @@ def _run(job: RivalJob) -> RivalResult:
         sample=plan.sample,
         classes=plan.classes,
         members=(parameters,),
-        # Asked as it was made: the sums average over these views too.
-        views=plan.sample.viewed(plan.augment),
+        views=teacher_views(plan),
     )
     return RivalResult(
         product=(model,),

@@ -15,7 +15,7 @@ from collabdm.matching.target import Target
 from collabdm.modality import Modality
 from collabdm.networks import NetworkSpec
 from collabdm.protocol import Plan, plan_digest
-from collabdm.teacher import teacher_parameters
+from collabdm.teacher import teacher_parameters, teacher_views
 from collabdm.training.teacher_labels import TeacherLabels
 
 __all__ = ["TEACHER", "classifier_of", "teacher_classifier", "teacher_labels"]
@@ -59,8 +59,8 @@ def teacher_classifier(plan: Plan, target: Target, facts: Mapping[str, JsonValue
         return None
     parameters, found = teacher_parameters(plan, target.equations)
     made = {"method": "analytic", "plan": plan_digest(plan), "penalty": found.penalty, "error": found.error}
-    views = plan.sample.viewed(plan.augment)
-    return classifier_of(plan.features, plan.sample, plan.classes, parameters, dict(facts) | made, views=views)
+    told, views = dict(facts) | made, teacher_views(plan)
+    return classifier_of(plan.features, plan.sample, plan.classes, parameters, told, views=views)
 
 
 def teacher_labels(folder: Path, distilled: DistilledSet) -> TeacherLabels | None:

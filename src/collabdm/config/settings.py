@@ -25,7 +25,7 @@ from collabdm.training.recipes import RECIPES
 __all__ = ["Config", "DataSpec", "EvaluateSpec", "PartitionSpec", "PlanSpec"]
 
 # The network of `plan.features` where settings say how it is, but not which.
-_FEATURE_MAP = "patches"
+_FEATURE_MAP = "mirrored-patches"
 
 
 def _network(value: object) -> object:

@@ -30,7 +30,7 @@ def _cells(scale: Scale) -> tuple[Cell, ...]:
             options={
                 "dataset": dataset,
                 "method": "analytic",
-                "plan.features": {"name": "patches", "width": width},
+                "plan.features": {"name": "mirrored-patches", "width": width},
                 "partition.kind": "dirichlet" if clients > 1 else "single",
                 "partition.clients": clients,
                 "partition.beta": 0.1,

@@ -18,7 +18,7 @@ RUNGS = ((50, 128), (50, 0), (10, 32), (10, 0), (100, 208), (100, 0), (25, 64), 
 def _cells(scale: Scale) -> tuple[Cell, ...]:
     cells = []
     for rank, (seeds, width) in enumerate(RUNGS if scale.whole else ((5, 32), (5, 0))):
-        gram = {"plan.statistics": ["mean", "gram"], "plan.features": {"name": "patches", "width": width}}
+        gram = {"plan.statistics": ["mean", "gram"], "plan.features": {"name": "mirrored-patches", "width": width}}
         options = {
             "dataset": "cifar10",
             "method": "collabdm-pae",

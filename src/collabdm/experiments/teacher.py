@@ -17,7 +17,7 @@ __all__ = ["TEACHER"]
 
 _GRAM: dict[str, Any] = {"plan.statistics": ["mean", "gram"]}
 # What is tested beside the network is worth more bytes than what guides alone.
-_WIDER = {"plan.features": {"name": "patches", "width": 384}}
+_WIDER = {"plan.features": {"name": "mirrored-patches", "width": 384}}
 _CONVNET = {"evaluate.networks": ARCHITECTURES[:1]}
 # What guides the refinement, or judges -> settings; the most informative first.
 TERMS: dict[str, dict[str, Any]] = {
@@ -32,7 +32,7 @@ TERMS: dict[str, dict[str, Any]] = {
 # The others are what changes, and the judges, at ten images per class; these at fifty show the best that there is, and
 # two hundred with a wider teacher what as many bytes are worth as floats of fifty take.
 _LARGE = ("none", "cross-entropy", "taught", "together")
-_MANY = {"cifar10-200-taught": {"plan.features": {"name": "patches", "width": 480}}}
+_MANY = {"cifar10-200-taught": {"plan.features": {"name": "mirrored-patches", "width": 480}}}
 
 
 def _cells(scale: Scale) -> tuple[Cell, ...]:
@@ -52,7 +52,7 @@ def _cells(scale: Scale) -> tuple[Cell, ...]:
             # The teacher's term and steps class by class exclude each other.
             "server.step": "joint",
             "evaluate.networks": architectures_at(scale) if ipc == 10 else ARCHITECTURES[:1],
-            "plan.features": {"name": "patches", "width": 208 if scale.whole else 32},
+            "plan.features": {"name": "mirrored-patches", "width": 208 if scale.whole else 32},
             **TERMS[term],
             **_MANY.get(name := f"{dataset}-{ipc}-{term}", {}),
         }

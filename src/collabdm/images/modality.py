@@ -56,7 +56,7 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     symmetries: ClassVar[tuple[str, ...]] = ("flip",)
     usual_tiles: ClassVar[int] = 2
     network: ClassVar[str] = "convnet"
-    feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="patches")
+    feature_map: ClassVar[NetworkSpec] = NetworkSpec(name="mirrored-patches")
 
     @model_validator(mode="after")
     def _agree(self) -> "Images":
@@ -110,6 +110,14 @@ class Images(Modality, frozen=True, extra="forbid", allow_inf_nan=False):
     def views(self, samples: Tensor, augment: Sequence[str]) -> tuple[Tensor, ...]:
         """Also mirrored, where the augmentation mirrors."""
         return (samples, samples.flip(3)) if "flip" in augment else (samples,)
+
+    @classmethod
+    def settled_map(cls, features: NetworkSpec, augment: Sequence[str]) -> NetworkSpec:
+        """`mirrored-patches` are `patches` where the augmentation does not mirror: of a digit's mirror image they would
+        say what they say of the digit."""
+        if features.name == "mirrored-patches" and "flip" not in augment:
+            return features.model_copy(update={"name": "patches"})
+        return features
 
     def check_plan(self) -> None:
         """Sides of at most 1024 pixels."""

@@ -92,7 +92,7 @@ def feature_sums(
     for start in range(0, len(samples), _BLOCK):
         shown = sample.tensors(samples.values[start : start + _BLOCK], device=engine.device, dtype=engine.sample_dtype)
         labels = torch.from_numpy(samples.labels[start : start + _BLOCK]).to(engine.device)
-        views = sample.views(shown, augment)
+        views = sample.views(shown, embedder.network.changed_by(augment))
         for view in views:
             features = embedder.embed(parameters, view).to(engine.sample_dtype)
             # A product of float32 over one block; the blocks add up in float64.

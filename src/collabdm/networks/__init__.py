@@ -22,7 +22,7 @@ from collabdm.networks.base import (
 from collabdm.networks.convnet import POOLING, convnet
 from collabdm.networks.convnet1d import convnet1d
 from collabdm.networks.mlp import mlp
-from collabdm.networks.patches import patches
+from collabdm.networks.patches import mirrored_patches, patches
 from collabdm.networks.random_features import random_features
 from collabdm.networks.resnet18 import resnet18
 from collabdm.networks.rocket import rocket
@@ -50,6 +50,7 @@ NETWORKS: dict[str, Callable[..., Network]] = Table(
         "vgg11": vgg11,
         "resnet18": resnet18,
         "patches": patches,
+        "mirrored-patches": mirrored_patches,
         "convnet1d": convnet1d,
         "rocket": rocket,
         "mlp": mlp,

@@ -4,7 +4,7 @@ import copy
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -57,17 +57,23 @@ class Network(nn.Module):
     chunks of a batch exact. So batch norm is for the classifiers of a `ClassifierSpec` alone, which a judge may be.
     """
 
-    def __init__(self, body: nn.Module, features: int, classes: int) -> None:
-        """`features`: the length d of one embedding; `classes`: the number of logits."""
+    def __init__(self, body: nn.Module, features: int, classes: int, *, unchanged_by: tuple[str, ...] = ()) -> None:
+        """`features`: the length d of one embedding; `classes`: the number of logits; `unchanged_by`: operations of an
+        augmentation, by name, that change no embedding at all."""
         super().__init__()
         self.body = body
         self.classifier = nn.Linear(features, classes)
         self.features = features
+        self.unchanged_by = unchanged_by
 
     def forward(self, samples: Tensor, *, embedding: bool = False) -> Tensor:
         """Samples [n, *shape], as a modality gives them, to logits [n, classes]; with `embedding` to embeddings."""
         embedded = self.body(samples).flatten(1)
         return embedded if embedding else self.classifier(embedded)
+
+    def changed_by(self, operations: Sequence[str]) -> tuple[str, ...]:
+        """Those of the operations that may change an embedding: in other views the network need not be asked."""
+        return tuple(name for name in operations if name not in self.unchanged_by)
 
 
 class Initialised(nn.Module, ABC):

@@ -2,7 +2,8 @@
 
 One layer of Coates and Ng's (2012) single-layer features: filters are patches of procedural pictures, whitened among
 themselves; what a filter says of a place is compared with a threshold, on both sides, and averaged over each part of a
-grid. No layer above it is trained but the last, for which sums over samples suffice.
+grid. No layer above it is trained but the last, for which sums over samples suffice. `mirrored-patches` are the means
+of these features over an image and its mirror image: what is to be learned does not have to be learned twice.
 """
 
 from functools import lru_cache
@@ -16,7 +17,7 @@ from collabdm.networks.base import Initialised, Network, feature_body, image_sha
 from collabdm.networks.dead_leaves import dead_leaves
 from collabdm.randomness import Stream
 
-__all__ = ["PatchFeatures", "patches"]
+__all__ = ["Mirrored", "PatchFeatures", "mirrored_patches", "patches"]
 
 _SIDE = 6
 _THRESHOLD = 0.5
@@ -40,9 +41,29 @@ def patches(shape: tuple[int, ...], classes: int, *, width: int = 128, norm: str
 
     `norm`: `none`, or `layer`, by which every embedding has mean 0 and variance 1 over its numbers, and so one length.
     """
-    channels, height, across = image_shape("patches", shape)
-    require_side("patches", height, across, _SMALLEST_PICTURE)
-    return Network(feature_body("patches", PatchFeatures(channels, width), norm), 2 * width * _GRID**2, classes)
+    own = _features("patches", shape, width)
+    return Network(feature_body("patches", own, norm), 2 * width * _GRID**2, classes)
+
+
+def mirrored_patches(shape: tuple[int, ...], classes: int, *, width: int = 128, norm: str = "none") -> Network:
+    """`patches` of an image and of its mirror image, averaged: the same numbers for both. The parameters are alike."""
+    own = Mirrored(_features("mirrored-patches", shape, width))
+    body = feature_body("mirrored-patches", own, norm)
+    return Network(body, 2 * width * _GRID**2, classes, unchanged_by=("flip",))
+
+
+class Mirrored(nn.Module):
+    """The mean of what a body says of an image and of its mirror image."""
+
+    def __init__(self, body: nn.Module) -> None:
+        """`body`: from images [n, C, H, W] to [n, ...]."""
+        super().__init__()
+        self.body = body
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """[n, C, H, W] to what the body gives of so many."""
+        found = self.body(torch.cat([samples, samples.flip(3)]))
+        return (found[: len(samples)] + found[len(samples) :]) / 2
 
 
 class PatchFeatures(Initialised):
@@ -77,6 +98,12 @@ class PatchFeatures(Initialised):
         parts = [sums @ functional.relu(signed - _THRESHOLD) for signed in (places, -places)]
         # A filter's quarters side by side: what is alike lies together, and the root on the wire codes a sixth shorter.
         return (torch.cat(parts, dim=2) / sums.sum(dim=1, keepdim=True)).transpose(1, 2)
+
+
+def _features(network: str, shape: tuple[int, ...], width: int) -> PatchFeatures:
+    channels, height, across = image_shape(network, shape)
+    require_side(network, height, across, _SMALLEST_PICTURE)
+    return PatchFeatures(channels, width)
 
 
 def _responses(samples: Tensor, weight: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ def make_plan(
     config, clients = promised(config), tuple(sorted(clients))
     sample, network = sample_for(config, preset), network_for(config, preset)
     build_network(network, sample.shape, len(preset.classes))
+    augment = augmentation_for(config, preset)
     fields = {
         "seed": config.seed,
         "clients": clients,
@@ -62,8 +63,8 @@ def make_plan(
         "most_held": config.plan.most_held,
         "min_held": config.plan.min_held,
         "tiles": tiles_in(config, sample),
-        "augment": augmentation_for(config, preset),
-        **_statistics(config),
+        "augment": augment,
+        **_statistics(config, augment),
         "encoding": config.plan.encoding,
         "local": local_for(config),
         "privacy": config.plan.privacy,
@@ -113,18 +114,20 @@ def _masks(config: Config, clients: Sequence[str], keys: Mapping[str, str] | Non
     return {"threshold": max(usual, 2) if asked is None or asked.threshold is None else asked.threshold, "keys": given}
 
 
-def _statistics(config: Config) -> dict[str, Any]:
+def _statistics(config: Config, augment: Sequence[str]) -> dict[str, Any]:
     """What the plan asks for besides the local set. Raises `ConfigError` for a modality without a feature map."""
     names = config.plan.statistics
     if not method_named(config.method).refined:
         names = "none"
     if not asks_gram(names):
         return {"statistics": names}
-    features = config.plan.features or MODALITIES[config.modality].feature_map
+    modality = MODALITIES[config.modality]
+    features = config.plan.features or modality.feature_map
     if features is None:
         got, fix = f"gram for {config.modality}, for which none is known", "set plan.features to a network for them"
         raise ConfigError(explain("plan.statistics", got=got, expected="a plan with a feature map", fix=fix))
-    return {"statistics": names, "features": features, "gram_bits": config.plan.gram_bits}
+    settled = modality.settled_map(features, augment)
+    return {"statistics": names, "features": settled, "gram_bits": config.plan.gram_bits}
 
 
 def _held(clients: Iterable[str] | Mapping[str, Samples]) -> Samples | None:

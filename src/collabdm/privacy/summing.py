@@ -89,7 +89,7 @@ def _add_features(
     for start in range(0, len(samples), _BLOCK):
         block = slice(start, start + _BLOCK)
         shown = plan.sample.tensors(samples.values[block], device=engine.device, dtype=engine.sample_dtype)
-        views = plan.sample.views(shown, plan.augment)
+        views = plan.sample.views(shown, embedder.network.changed_by(plan.augment))
         for view in views:
             features = shortened(embedder.embed(parameters, view).double().cpu() / d**0.5).numpy()
             share = weights[block, None] / len(views)

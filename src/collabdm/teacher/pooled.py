@@ -10,13 +10,14 @@ from collabdm.config import ServerSpec
 from collabdm.errors import ConfigError, explain
 from collabdm.matching.equations import NormalEquations, normal_equations
 from collabdm.matching.gram import added
+from collabdm.networks import build_network
 from collabdm.privacy.opening import feature_noise, opened, sites_in
 from collabdm.protocol import Contribution, Plan, feature_parameters
 from collabdm.protocol.stored import in_order
 from collabdm.teacher.ridge import Ridge, ridge
 from collabdm.teacher.teacher import sharpness_of
 
-__all__ = ["check_rule", "pooled_equations", "teacher_parameters"]
+__all__ = ["check_rule", "pooled_equations", "teacher_parameters", "teacher_views"]
 
 # Of a parameter: ten times as much would be refused in a classifier file.
 _LARGEST = 1e5
@@ -69,6 +70,14 @@ def teacher_parameters(plan: Plan, equations: NormalEquations) -> tuple[dict[str
     last = {"classifier.weight": sharp * found.weight.T, "classifier.bias": sharp * found.bias}
     placed = {name: torch.from_numpy(np.ascontiguousarray(value, np.float32)) for name, value in last.items()}
     return feature_parameters(plan) | placed, found
+
+
+def teacher_views(plan: Plan) -> tuple[str, ...]:
+    """The operations under all of whose views of a sample the teacher is asked (`Modality.views`): those that the sums
+    average over, because the feature map sees them."""
+    if plan.features is None:
+        return ()
+    return build_network(plan.features, plan.sample.shape, classes=1).changed_by(plan.sample.viewed(plan.augment))
 
 
 def _counted(plan: Plan, one: Contribution) -> np.ndarray:

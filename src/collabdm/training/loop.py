@@ -129,7 +129,7 @@ def logits(
 
     def said(start: int) -> Tensor:
         given = sample.tensors(values[start : start + engine.chunk], device=engine.device, dtype=engine.sample_dtype)
-        shown = sample.views(given, views)
+        shown = sample.views(given, model.network.changed_by(views))
         with torch.no_grad():
             filled = shown if model.fused else [padded(view, engine) for view in shown]
             said_of = [model.logits(placed, view)[: len(given)] for view in filled]

@@ -30,7 +30,7 @@ def test_a_plan_keeps_to_it_and_says_what_it_expects(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     (told,) = [line for line in outcome.err.splitlines() if line.startswith("upload: about 1.")]
     plan = decode_plan(path.read_bytes())
-    assert f"{plan.seeds} seeds in int6, a Gram matrix of patches width=" in told
+    assert f"{plan.seeds} seeds in int6, a Gram matrix of mirrored-patches width=" in told
     assert (plan.statistics, plan.encoding) == (("mean", "gram"), "int6")
 
 

@@ -39,7 +39,7 @@ def test_ours_beside_the_papers() -> None:
 
 
 def test_recipes_are_told_and_never_mixed_in_silence() -> None:
-    fast, strong = {"name": "fast", "epochs": 200}, {"name": "strong", "epochs": RECIPES["strong"].epochs}
+    fast, strong = {"name": "fast", "epochs": 200}, RECIPES["strong"].model_dump()
     alike = [record("a", 0.5, protocol=fast), failed("b"), record("model", 0.6), record("c", 0.7, protocol=fast)]
     assert recipes_line(alike) == "Sets are judged by the protocol fast."
     shorter = record("e", 0.6, protocol=fast | {"epochs": 20})

@@ -178,7 +178,7 @@ def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _facts(metrics: Mapping[str, Any], *, limited: bool) -> dict[str, object]:
+def _facts(metrics: Mapping[str, Any], *, limited: bool = False) -> dict[str, object]:
     from collabdm.counting import counted
     from collabdm.privacy import few_text
     from collabdm.training.recipes import recipe_text

@@ -73,6 +73,12 @@ def some(count: int, sample: Modality = ROWS, seed: int = 1) -> Tensor:
 
 
 @every
+def test_a_sample_that_has_no_other_views_is_shown_as_it_is() -> None:
+    rows, shown = Rows(columns=3), torch.ones(2, 3)
+    assert rows.viewed(("shift",)) == ()
+    assert [view is shown for view in rows.views(shown, ("shift",))] == [True]
+
+
 def test_one_tile_is_all_there_is(sample: Modality) -> None:
     sample.check_tiles(1)
     samples = some(3, sample)

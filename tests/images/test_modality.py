@@ -126,6 +126,16 @@ def test_pixels_beyond_black_and_white_are_exported_within_a_level_of_their_rang
     assert (np.abs(sample.pixels(sample.exported(samples)).numpy() - pixels) <= 0.501 * steps).all()
 
 
+def test_views_are_the_image_and_its_mirror_image_where_the_augmentation_mirrors() -> None:
+    sample = images_of()
+    shown = some(3, sample)
+    for augment, viewed in (((), ()), (("crop",), ()), (("crop", "flip"), ("flip",))):
+        assert sample.viewed(augment) == viewed
+        views = sample.views(shown, augment)
+        assert torch.equal(views[0], shown)
+        assert [torch.equal(view, shown.flip(3)) for view in views[1:]] == [True] * len(viewed)
+
+
 def test_tiles_are_those_of_partition_and_expand() -> None:
     sample = images_of()
     samples = some(4, sample)

@@ -25,7 +25,7 @@ def tell_labels(training: TrainingSet, networks: _Judges, recipe: Recipe, report
         told.append(f"learns from the labels of the set, not from {softer} targets")
     if recipe.beside:
         told.append("is tested without the teacher beside it")
-    if viewed := training.sample.viewed(training.augment) if recipe.views else ():
+    if viewed := training.views(recipe):
         by = " and ".join(viewed)
         told.append(f"is asked about test samples as they are, not by {by} too")
         if len(judges) < len(networks):
@@ -40,8 +40,8 @@ def tell_alone(
     """Say how right the teacher is alone, where it is tested beside networks: it may be all that is right."""
     if training.teacher is None or not recipe.beside or all(isinstance(spec, JudgeSpec) for spec in networks):
         return
-    views = training.sample.viewed(training.augment) if recipe.views else ()
-    voter = Voter(network=training.teacher.network, parameters=training.teacher.parameters, views=views)
+    teacher, views = training.teacher, training.views(recipe)
+    voter = Voter(network=teacher.network, parameters=teacher.parameters, views=views)
     right = test_accuracy((voter,), test, training.sample, engine).accuracy
     _tell(f"the teacher alone has {100 * right:.1f} %; each network is tested with it beside it", report)
 

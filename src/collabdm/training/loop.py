@@ -132,8 +132,8 @@ def logits(
         shown = sample.views(given, model.network.changed_by(views))
         with torch.no_grad():
             filled = shown if model.fused else [padded(view, engine) for view in shown]
-            said_of = [model.logits(placed, view)[: len(given)] for view in filled]
-            return (torch.stack(said_of).sum(dim=0) / len(said_of)).cpu()
+            of_views = torch.stack([model.logits(placed, view)[: len(given)] for view in filled])
+            return (of_views.sum(dim=0) / len(shown)).cpu()
 
     chunks = list(in_order(said, range(0, len(values), engine.chunk), model.threads))
     return torch.cat(chunks) if chunks else torch.empty(0, classes, dtype=engine.sample_dtype)

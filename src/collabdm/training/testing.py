@@ -61,8 +61,8 @@ def voters_of(
 ) -> tuple[Voter, ...]:
     """A network that was trained by the recipe, as the recipe tests it: on all views of a sample, if it says so; where
     the teacher has a share, with the rest of it, and the teacher with that share beside it."""
-    views = training.sample.viewed(training.augment) if recipe.views else ()
-    own, teacher, share = Voter(network=network, parameters=parameters, views=views), training.teacher, recipe.beside
+    views, teacher, share = training.views(recipe), training.teacher, recipe.beside
+    own = Voter(network=network, parameters=parameters, views=views)
     if not share or teacher is None:
         return (own,)
     beside = Voter(network=teacher.network, parameters=teacher.parameters, views=views)

@@ -68,6 +68,10 @@ class TrainingSet:
         teacher = dataclasses.replace(self.teacher, share=share) if share and self.teacher else None
         return dataclasses.replace(self, teacher=teacher)
 
+    def views(self, recipe: Recipe) -> tuple[str, ...]:
+        """The operations under all of whose views (`Modality.views`) a test sample is shown by the recipe."""
+        return self.sample.viewed(self.augment) if recipe.views else ()
+
     def check_teacher(self, recipe: Recipe, classes: int) -> None:
         """Raise `ConfigError` where the recipe asks a teacher and there is none, or none for these samples."""
         if not recipe.asks_teacher:

@@ -116,8 +116,31 @@ def test_a_network_and_the_teacher_are_tested_and_kept_together(taught: Taught, 
     # What the teacher has alone is told, and that there are two.
     lines = run("evaluate", taught[0], "--dataset", "digits", *TOGETHER, "--count", 1, *EAGER).err
     own_share = run("evaluate", taught[0] / "teacher.safetensors", "--dataset", "digits", *EAGER, "--json").json
-    assert f"the teacher alone has {100 * own_share['accuracy']:.1f} %" in lines
+    # Once, although the exported files are judged too.
+    assert lines.count(f"the teacher alone has {100 * own_share['accuracy']:.1f} %") == 1
     assert run("info", out, "--json").json["beside"] == "patches width=8 norm=none"
+
+
+@pytest.mark.parametrize(
+    ("features", "teacher"),
+    [("{width=8}", ("mirrored-patches", None)), ('{name="patches",width=8}', ("patches", ["flip"]))],
+)
+def test_where_the_augmentation_mirrors_classifiers_are_asked_about_mirror_images(
+    features: str, teacher: tuple[str, list[str] | None], tmp_path: Path
+) -> None:
+    folder, out, judging = tmp_path / "run", tmp_path / "both.safetensors", (*TOGETHER, "--count", 1, *EAGER, "--json")
+    asked = ("--set", "plan.statistics=mean,gram", "--set", f"plan.features={features}", "--set", "plan.augment=all")
+    assert run("simulate", "--dataset", "digits", *TINY, *asked, "--out", folder).code == 0
+    own = run("info", folder / "teacher.safetensors", "--json").json
+    # Of features that are the same for both the teacher need not be asked twice.
+    assert (own["network"], own.get("views")) == teacher
+    trained = run("train", folder, *TOGETHER, *EAGER, "--test", "digits", "--out", out, "--json").json
+    assert trained["views"] == run("info", out, "--json").json["views"] == ["flip"]
+    judged = run("evaluate", folder, "--dataset", "digits", "--no-exported", *judging)
+    assert judged.json["accuracy"]["mean"] == pytest.approx(trained["test"]["accuracy"])
+    assert "networks are asked about every test sample as it is and by flip" in judged.err
+    alone = run("evaluate", folder / "teacher.safetensors", "--dataset", "digits", *EAGER, "--json").json
+    assert f"the teacher alone has {100 * alone['accuracy']:.1f} %" in judged.err
 
 
 def forged(classifier: Classifier, **changes: Any) -> Classifier:

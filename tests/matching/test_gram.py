@@ -11,7 +11,7 @@ from collabdm.images.modality import Images
 from collabdm.images.pixels import Normalisation
 from collabdm.matching import gram
 from collabdm.matching.embedding import embedder_for
-from collabdm.matching.gram import FeatureSums, added, feature_sums
+from collabdm.matching.gram import FeatureMoments, FeatureSums, added, feature_sums
 from collabdm.networks import NetworkSpec, initial_parameters
 from collabdm.randomness import Stream
 
@@ -88,3 +88,25 @@ def test_a_client_counts_for_as_much_as_it_may(digits: Samples) -> None:
     half = moments.sums(digits.counts() // 2)
     np.testing.assert_allclose(half.first, moments.means * (digits.counts() // 2)[:, None])
     np.testing.assert_allclose(half.counts, digits.counts() // 2)
+
+
+@given(seed=st.integers(0, 999), fours=st.integers(1, 4))
+def test_contrasts_are_the_moments_of_turned_features_and_give_them_again(seed: int, fours: int) -> None:
+    rng = np.random.default_rng(seed)
+    features, labels, d = rng.normal(size=(40, 4 * fours)), np.arange(40) % 3, 4 * fours
+    first, second, third, fourth = (features[:, place::4] for place in range(4))
+    turned = np.zeros_like(features)
+    turned[:, 0::4] = (first + second + third + fourth) / 2
+    turned[:, 1::4] = (first - second + third - fourth) / 2
+    turned[:, 2::4] = (first + second - third - fourth) / 2
+    turned[:, 3::4] = (first - second - third + fourth) / 2
+
+    def moments(rows: np.ndarray) -> FeatureMoments:
+        first = np.stack([rows[labels == y].sum(axis=0) for y in range(3)])
+        return FeatureSums(counts=np.bincount(labels).astype(float), first=first, second=rows.T @ rows).moments()
+
+    plain, expected = moments(features), moments(turned)
+    for found, wanted in ((plain.contrasts(), expected), (plain.contrasts().contrasts(), plain)):
+        assert found.scatter.shape == (d, d)
+        np.testing.assert_allclose(found.means, wanted.means, atol=1e-12)
+        np.testing.assert_allclose(found.scatter, wanted.scatter, atol=1e-12)

@@ -680,8 +680,9 @@ PARTS = ["held", "means", "gram", "images", "labels", "header"]
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("bits", [4, 8, 9, 16])
-def test_the_gram_matrix_travels_beside_all_else(encoding: str, bits: int) -> None:
-    plan = a_plan(**GRAM | {"gram_bits": bits, "encoding": encoding})
+@pytest.mark.parametrize("features", ["patches", "mirrored-patches"])
+def test_the_gram_matrix_travels_beside_all_else(encoding: str, bits: int, features: str) -> None:
+    plan = a_plan(**GRAM | {"features": {"name": features, "width": 4}, "gram_bits": bits, "encoding": encoding})
     bare = a_plan(sample=BIGGER, encoding=encoding)
     sent = a_contribution(plan)
     content, without = encode_contribution(sent, plan), encode_contribution(a_contribution(bare), bare)
@@ -704,6 +705,25 @@ def test_the_gram_matrix_travels_beside_all_else(encoding: str, bits: int) -> No
     again = decode(encode_contribution(received, plan), plan).gram
     assert again is not None
     np.testing.assert_allclose(again.means, received.gram.means)
+
+
+def test_features_that_are_nearly_alike_in_two_quarters_keep_their_difference() -> None:
+    """The correlation of a filter's left and right is some 0.999 once both are averaged with their mirror images."""
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(500, 32))
+    features[:, 1::2] = features[:, 0::2] + 0.02 * rng.normal(size=(500, 16))
+    scatter = features.T @ features / 500
+    difference = np.array([1, -1] + 30 * [0])
+    true, found = difference @ scatter @ difference, dict[str, float]()
+    for name in ("patches", "mirrored-patches"):
+        plan = a_plan(**GRAM | {"features": {"name": name, "width": 4}})
+        sent = a_contribution(plan)
+        assert sent.gram is not None
+        gram = FeatureMoments(means=sent.gram.means, scatter=scatter.astype(np.float32))
+        received = decode(encode_contribution(replace(sent, gram=gram), plan), plan).gram
+        assert received is not None
+        found[name] = abs(float(difference @ received.scatter.astype(float) @ difference) / true - 1)
+    assert found["mirrored-patches"] < 0.02 < found["patches"]
 
 
 def test_a_contribution_of_gram_alone_has_nothing_else() -> None:

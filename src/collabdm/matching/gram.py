@@ -61,6 +61,20 @@ class FeatureMoments:
         second = self.scatter.astype(np.float64) * weights.sum() + (means * weights[:, None]).T @ means
         return FeatureSums(counts=counts.astype(np.float64), first=first, second=second)
 
+    def contrasts(self) -> "FeatureMoments":
+        """Those of half the sum and half of three differences of every four neighbouring features in place of these
+        four; done twice, it gives the moments again. There must be fours."""
+        return FeatureMoments(means=_turned(self.means), scatter=_turned(_turned(self.scatter).T))
+
+
+# Of upper left, upper right, lower left and lower right: all; left less right; upper less lower; across.
+_CONTRASTS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+
+
+def _turned(rows: np.ndarray) -> np.ndarray:
+    fours = rows.astype(np.float64).reshape(len(rows), -1, 4)
+    return (fours @ _CONTRASTS).reshape(rows.shape).astype(rows.dtype)
+
 
 def added(parts: Iterable[FeatureSums]) -> FeatureSums:
     """The sums of all samples together, one part after another; there must be a part."""

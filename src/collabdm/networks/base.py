@@ -57,14 +57,24 @@ class Network(nn.Module):
     chunks of a batch exact. So batch norm is for the classifiers of a `ClassifierSpec` alone, which a judge may be.
     """
 
-    def __init__(self, body: nn.Module, features: int, classes: int, *, unchanged_by: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        features: int,
+        classes: int,
+        *,
+        unchanged_by: tuple[str, ...] = (),
+        quartered: bool = False,
+    ) -> None:
         """`features`: the length d of one embedding; `classes`: the number of logits; `unchanged_by`: operations of an
-        augmentation, by name, that change no embedding at all."""
+        augmentation, by name, that change no embedding at all; `quartered`: whether every four numbers side by side are
+        of the quarters of an image and nearly alike, which few bits on the wire must not blur."""
         super().__init__()
         self.body = body
         self.classifier = nn.Linear(features, classes)
         self.features = features
         self.unchanged_by = unchanged_by
+        self.quartered = quartered
 
     def forward(self, samples: Tensor, *, embedding: bool = False) -> Tensor:
         """Samples [n, *shape], as a modality gives them, to logits [n, classes]; with `embedding` to embeddings."""

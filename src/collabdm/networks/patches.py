@@ -17,7 +17,7 @@ from collabdm.networks.base import Initialised, Network, feature_body, image_sha
 from collabdm.networks.dead_leaves import dead_leaves
 from collabdm.randomness import Stream
 
-__all__ = ["Contrasts", "Mirrored", "PatchFeatures", "mirrored_patches", "patches"]
+__all__ = ["Mirrored", "PatchFeatures", "mirrored_patches", "patches"]
 
 _SIDE = 6
 _THRESHOLD = 0.5
@@ -46,14 +46,10 @@ def patches(shape: tuple[int, ...], classes: int, *, width: int = 128, norm: str
 
 
 def mirrored_patches(shape: tuple[int, ...], classes: int, *, width: int = 128, norm: str = "none") -> Network:
-    """`patches` of an image and of its mirror image, averaged: the same numbers for both. The parameters are alike.
-
-    In place of a filter's four quarters stand their mean and differences. Left and right are nearly alike once they are
-    averaged with their mirror images, and of columns that are nearly alike a root in a few bits loses the difference.
-    """
-    own = feature_body("mirrored-patches", Mirrored(_features("mirrored-patches", shape, width)), norm)
-    body = nn.Sequential(own, Contrasts())
-    return Network(body, 2 * width * _GRID**2, classes, unchanged_by=("flip",))
+    """`patches` of an image and of its mirror image, averaged: the same numbers for both. The parameters are alike."""
+    own = Mirrored(_features("mirrored-patches", shape, width))
+    body = feature_body("mirrored-patches", own, norm)
+    return Network(body, 2 * width * _GRID**2, classes, unchanged_by=("flip",), quartered=True)
 
 
 class Mirrored(nn.Module):
@@ -68,18 +64,6 @@ class Mirrored(nn.Module):
         """[n, C, H, W] to what the body gives of so many."""
         found = self.body(torch.cat([samples, samples.flip(3)]))
         return (found[: len(samples)] + found[len(samples) :]) / 2
-
-
-class Contrasts(nn.Module):
-    """Every four numbers side by side, of a grid's quarters, as half their sum and half of three differences: left less
-    right, upper less lower, and one diagonal less the other. The length of a sample stays."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """[n, ...] to [n, d]."""
-        quarters = values.reshape(len(values), -1, _GRID, _GRID)
-        rows = torch.stack([quarters.sum(dim=3), quarters[..., 0] - quarters[..., 1]], dim=3)
-        both = torch.stack([rows.sum(dim=2), rows[:, :, 0] - rows[:, :, 1]], dim=2)
-        return both.flatten(1) / 2
 
 
 class PatchFeatures(Initialised):

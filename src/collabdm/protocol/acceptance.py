@@ -22,6 +22,7 @@ __all__ = [
     "feature_parameters",
     "fingerprint",
     "parameters_fingerprint",
+    "quartered",
 ]
 
 LONGEST_HEADER = 2**20
@@ -35,10 +36,11 @@ PAIR_BYTES = 16
 class Acceptance:
     """The encoder's `features` (d, the length of one embedding) and `fingerprint`, and the `largest` file, in bytes,
     that an honest client could send in any encoding: no more need be read of an answer. `gram_features`: d of the
-    feature map of the Gram matrix, 0 where the plan has none."""
+    feature map of the Gram matrix, 0 where the plan has none; `gram_quartered`: as of `quartered`."""
 
     features: int
     gram_features: int
+    gram_quartered: bool
     fingerprint: str
     largest: int
 
@@ -51,7 +53,7 @@ def acceptance(plan: Plan) -> Acceptance:
     # One float more a vector, for its scale.
     floats = vectors * (features + 1) + samples * math.prod(plan.sample.shape)
     largest = 8 + LONGEST_HEADER + 8 * (classes + samples) + 4 * floats
-    gram_features = 0
+    gram_features, gram_quartered = 0, quartered(plan)
     if plan.features is not None and plan.gram_bits is not None:
         gram_features = _feature_map(plan).features
         largest += gram_bytes(classes, gram_features, plan.gram_bits)
@@ -60,7 +62,18 @@ def acceptance(plan: Plan) -> Acceptance:
         largest = 8 + LONGEST_HEADER + SUM_BYTES * numbers
         # A combined contribution also numbers the sites that it stands for.
         largest += len(plan.clients) * (8 + (PAIR_BYTES if plan.masks is not None else 0))
-    return Acceptance(features=features, gram_features=gram_features, fingerprint=fingerprint(plan), largest=largest)
+    return Acceptance(
+        features=features,
+        gram_features=gram_features,
+        gram_quartered=gram_quartered,
+        fingerprint=fingerprint(plan),
+        largest=largest,
+    )
+
+
+def quartered(plan: Plan) -> bool:
+    """Whether the moments of the plan's feature map travel as contrasts (`FeatureMoments.contrasts`)."""
+    return plan.features is not None and _feature_map(plan).quartered
 
 
 def fingerprint(plan: Plan) -> str:

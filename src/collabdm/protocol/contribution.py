@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 from collabdm.checking import Checker
 from collabdm.engine.plain import plain_torch
 from collabdm.matching.gram import FeatureMoments
-from collabdm.protocol.acceptance import LONGEST_HEADER, Acceptance, acceptance
+from collabdm.protocol.acceptance import LONGEST_HEADER, Acceptance, acceptance, quartered
 from collabdm.protocol.answer import Contribution
 from collabdm.protocol.encoding import ENCODINGS
 from collabdm.protocol.gram import GRAM_TENSORS, decode_gram, encode_gram
@@ -56,7 +56,7 @@ def encode_contribution(contribution: Contribution, plan: Plan) -> bytes:
         "held": contribution.held.astype(np.int64),
         "labels": contribution.labels.astype(np.int64),
         **ENCODINGS[plan.encoding].encode(contribution.statistics, clipped, plan.sample),
-        **(encode_gram(contribution.gram, plan.gram_bits) if contribution.gram and plan.gram_bits else {}),
+        **_gram_tensors(contribution.gram, plan),
     }
     # `save` writes memory as it lies: anything but C order would arrive scrambled.
     ordered = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -163,7 +163,14 @@ def _gram(
 ) -> FeatureMoments | None:
     if plan.gram_bits is None:
         return None
-    return decode_gram(tensors, int((held > 0).sum()), expected.gram_features, plan.gram_bits, check)
+    found = decode_gram(tensors, int((held > 0).sum()), expected.gram_features, plan.gram_bits, check)
+    return found.contrasts() if expected.gram_quartered else found
+
+
+def _gram_tensors(gram: FeatureMoments | None, plan: Plan) -> dict[str, np.ndarray]:
+    if gram is None or plan.gram_bits is None:
+        return {}
+    return encode_gram(gram.contrasts() if quartered(plan) else gram, plan.gram_bits)
 
 
 def _header(content: bytes) -> tuple[int, dict[str, Any]]:

@@ -714,7 +714,7 @@ def test_features_that_are_nearly_alike_in_two_quarters_keep_their_difference() 
     features[:, 1::2] = features[:, 0::2] + 0.02 * rng.normal(size=(500, 16))
     scatter = features.T @ features / 500
     difference = np.array([1, -1] + 30 * [0])
-    true, found = difference @ scatter @ difference, dict[str, float]()
+    true, found = float(difference @ scatter @ difference), dict[str, float]()
     for name in ("patches", "mirrored-patches"):
         plan = a_plan(**GRAM | {"features": {"name": name, "width": 4}})
         sent = a_contribution(plan)

@@ -178,7 +178,7 @@ def _evaluate_set(
         sets = {"accuracy": distilled} | ({"exported": distilled.exported()} if other else {})
         teacher = teacher_labels(set_folder(path), distilled) if recipe.asks_teacher else None
         results = {
-            name: list(network_results(training_set(one, teacher), test, trials, told=place > 0, report=report))
+            name: list(network_results(training_set(one, teacher), test, trials, introduced=place > 0, report=report))
             for place, (name, one) in enumerate(sets.items())
         }
     found = {name: summary(of_set, distilled.classes) for name, of_set in results.items()}

@@ -84,14 +84,14 @@ def network_results(
     *,
     done: int = 0,
     unfinished: Path | None = None,
-    told: bool = False,
+    introduced: bool = False,
     report: Report = silent,
 ) -> Iterator[NetworkResult]:
     """Train and test all networks of the trials, one result at a time, leaving out the first `done`.
 
     In the files `<unfinished>.<number>.*.checkpoint` networks under way are kept; those of a network go when the result
     after it is asked for. An interrupted evaluation finds them, and ends with the same results. What holds of all
-    networks is told first, unless it was `told` already: of the same trials on another form of the set.
+    networks is told first, unless they are `introduced`: by the same trials on another form of the set.
 
     Network i of a kind has the same initial parameters, batches and augmentations for every set and method (they
     depend on the seed, kind and i only), so that comparisons are paired.
@@ -103,7 +103,7 @@ def network_results(
         raise DataError(explain("test data", got="none", expected="a test split", fix="give data with a test split"))
     processes = trials.engine.processes
     work = _jobs(training, test, trials, done, unfinished, report)
-    if work and not told:
+    if work and not introduced:
         tell_labels(training, trials.networks, trials.recipe, report)
         tell_alone(training, test, trials.networks, trials.recipe, trials.engine, report)
 

@@ -85,6 +85,19 @@ def test_through_the_wire_sites_of_single_classes_give_the_classifier_of_all(dig
     assert alone > 0.9
 
 
+@pytest.mark.parametrize("bits", [4, 8, 12])
+def test_the_rounding_of_the_roots_is_known_and_averages_over_clients(bits: int, digits: Dataset) -> None:
+    some = digits.train.take(np.arange(900))
+    rounding = list[float]()
+    for parts in ([some], [some.take(np.arange(k, 900, 3)) for k in range(3)]):
+        plan = plan_for(tuple("abc"[: len(parts)]), gram_bits=bits)
+        equations = pooled_equations(plan, [sent(plan, "abc"[k], part) for k, part in enumerate(parts)])
+        rounding.append(equations.rounding)
+    # Of 64 features half a root's column is not zero, and half a step is what is lost of an entry at most.
+    assert rounding[0] == pytest.approx(32 / 12 / (2 ** (bits - 1) - 1) ** 2)
+    assert rounding[1] == pytest.approx(rounding[0] / 3)
+
+
 def test_the_saved_classifier_says_what_the_teacher_says(digits: Dataset) -> None:
     plan = plan_for(("all",))
     parts = [sent(plan, "all", digits.train)]

@@ -69,6 +69,14 @@ def test_the_penalty_has_the_least_generalised_cross_validation_error(
     assert found.error == pytest.approx(min(slow) / equations.spread, rel=1e-6)
 
 
+@pytest.mark.parametrize("rounding", [0.0, 1e-5, 0.03, 5.0, 1e4])
+def test_no_penalty_below_the_rounding_is_tried(rounding: float, data: tuple[np.ndarray, np.ndarray]) -> None:
+    sums = sums_of(*data)
+    exact = ridge(normal_equations(sums)).penalty
+    allowed = _PENALTIES[min(rounding, 10.0) <= _PENALTIES]
+    assert ridge(normal_equations(sums, rounding=rounding)).penalty == max(exact, allowed[0])
+
+
 def test_more_features_than_samples_are_no_obstacle(data: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = data[0][:8], data[1][:8]
     found = ridge(normal_equations(sums_of(features, labels)))

@@ -23,7 +23,7 @@ class NormalEquations:
     `count`: samples; `spread`: the mean of |t|^2. All float64. A constant feature has scale infinity, so z = 0.
     `noise`: the standard deviation of the noise in a number off the diagonal of `gram`, where the sums are noisy; all
     features then have one scale, since each one's own would be mostly noise, and `gram` is the nearest matrix that
-    could be one.
+    could be one. `rounding`: the variance, on the diagonal of `gram`, of what was rounded away on the wire.
     """
 
     mean: np.ndarray
@@ -34,10 +34,12 @@ class NormalEquations:
     count: float
     spread: float
     noise: float = 0.0
+    rounding: float = 0.0
 
 
-def normal_equations(sums: FeatureSums, noise: float = 0.0) -> NormalEquations:
-    """Of the samples behind the sums; `noise`: its standard deviation in a number off the diagonal of `sums.second`."""
+def normal_equations(sums: FeatureSums, noise: float = 0.0, *, rounding: float = 0.0) -> NormalEquations:
+    """Of the samples behind the sums; `noise`: its standard deviation in a number off the diagonal of `sums.second`;
+    `rounding` as in `NormalEquations`."""
     count = float(sums.counts.sum())
     share, mean = sums.counts / count, sums.first.sum(axis=0) / count
     covariance = sums.second / count - np.outer(mean, mean)
@@ -56,6 +58,7 @@ def normal_equations(sums: FeatureSums, noise: float = 0.0) -> NormalEquations:
         count=count,
         spread=float((share * (1 - share)).sum()),
         noise=noise / count / float(deviation[0]) ** 2 if noise else 0.0,
+        rounding=rounding,
     )
 
 

@@ -54,7 +54,8 @@ def pooled_equations(plan: Plan, contributions: Iterable[Contribution]) -> Norma
     received = in_order(contributions)
     ordered = opened(plan, received)
     parts = (one.gram.sums(_counted(plan, one)) for one in ordered if one.gram is not None)
-    return normal_equations(added(parts), feature_noise(plan, sites_in(received)))
+    noise, rounding = feature_noise(plan, sites_in(received)), _rounding(plan, ordered)
+    return normal_equations(added(parts), noise, rounding=rounding)
 
 
 def teacher_parameters(plan: Plan, equations: NormalEquations) -> tuple[dict[str, Tensor], Ridge]:
@@ -78,6 +79,17 @@ def teacher_views(plan: Plan) -> tuple[str, ...]:
     if plan.features is None:
         return ()
     return build_network(plan.features, plan.sample.shape, classes=1).changed_by(plan.sample.viewed(plan.augment))
+
+
+def _rounding(plan: Plan, contributions: Iterable[Contribution]) -> float:
+    """The variance that rounding left in a feature's diagonal: of half as many entries of a root as there are features,
+    on average, each evenly within half a step; over clients as their shares of the samples."""
+    if plan.features is None or plan.gram_bits is None or plan.privacy is not None:
+        return 0.0
+    counts = np.array([float(_counted(plan, one).sum()) for one in contributions if one.gram is not None])
+    features = build_network(plan.features, plan.sample.shape, classes=1).features
+    step = 1 / (2 ** (plan.gram_bits - 1) - 1)
+    return features / 2 * step**2 / 12 * float((counts**2).sum() / counts.sum() ** 2)
 
 
 def _counted(plan: Plan, one: Contribution) -> np.ndarray:

@@ -39,13 +39,14 @@ def ridge(equations: NormalEquations) -> Ridge:
     """The classifier with the penalty of least generalised cross-validation error (Golub, Heath and Wahba 1979).
 
     The residual sum of squares and the degrees of freedom of every penalty follow from one eigendecomposition. Of noisy
-    sums they say nothing; there the penalty is as large as the noise, which is known.
+    sums they say nothing; there the penalty is as large as the noise, which is known. Of what was rounded they say too
+    much: a penalty below the rounding would take it for the data, and none such is tried.
     """
     values, axes = np.linalg.eigh(equations.gram)
     values = values.clip(0)
     turned = axes.T @ equations.cross
     energy = (turned * turned).sum(axis=1)
-    penalties = _PENALTIES
+    penalties = _PENALTIES[min(equations.rounding, _PENALTIES[-1]) <= _PENALTIES]
     if equations.noise:
         penalties = np.array([_NOISE_PENALTY * 2 * len(values) ** 0.5 * equations.noise])
     errors = [_error(equations, values, energy, penalty) for penalty in penalties]

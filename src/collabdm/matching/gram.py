@@ -20,6 +20,9 @@ __all__ = ["FeatureMoments", "FeatureSums", "added", "feature_sums"]
 # As many features as this at once are multiplied out: enough for a fast product, few enough to stay small.
 _BLOCK = 1024
 
+# Of upper left, upper right, lower left and lower right: all; left less right; upper less lower; across.
+_CONTRASTS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureSums:
@@ -67,15 +70,6 @@ class FeatureMoments:
         return FeatureMoments(means=_turned(self.means), scatter=_turned(_turned(self.scatter).T))
 
 
-# Of upper left, upper right, lower left and lower right: all; left less right; upper less lower; across.
-_CONTRASTS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
-
-
-def _turned(rows: np.ndarray) -> np.ndarray:
-    fours = rows.astype(np.float64).reshape(len(rows), -1, 4)
-    return (fours @ _CONTRASTS).reshape(rows.shape).astype(rows.dtype)
-
-
 def added(parts: Iterable[FeatureSums]) -> FeatureSums:
     """The sums of all samples together, one part after another; there must be a part."""
     # One at a time: of a thousand sites these are gigabytes.
@@ -115,3 +109,8 @@ def feature_sums(
     return FeatureSums(
         counts=samples.counts().astype(np.float64), first=first.cpu().numpy(), second=second.cpu().numpy()
     )
+
+
+def _turned(rows: np.ndarray) -> np.ndarray:
+    fours = rows.astype(np.float64).reshape(len(rows), -1, 4)
+    return (fours @ _CONTRASTS).reshape(rows.shape).astype(rows.dtype)
